@@ -1,0 +1,35 @@
+"""3D models from photos: a message in, an event out, and a slow, paid, poll-only API in between.
+
+The files, in the order a job travels:
+
+``app``            builds everything: the Celery app, exchanges and queues, the engine, the vendor's client
+``topology``       the names and shapes of exchanges, queues and the delay ladder
+``config``         one frozen settings object, from the environment
+``messages``       message in: the schema of a request; bad input becomes ``InvalidMessage``
+``images``         what an image in a message may be
+``client``         what a Python producer imports: submit, wait, download
+``consumer``       the worker's edge to the broker: the plain-JSON inbox and the quarantine for broken messages
+``intake``         accept: a message becomes a row, a duplicate, or a refusal
+``tasks``          the Celery tasks, in flow order
+``executor``       one job, one step: load, run, decide, record, reschedule
+``steps``          what each step does to the outside world; returns an ``Outcome``
+``lifecycle``      pure: states, the transition table, outcomes
+``schedule``       pure: when to look next, when to try again
+``vendor``         submit, poll, fetch: the vendor's API as typed answers and errors
+``network``        which hosts may be reached, and until when
+``models``         the tables
+``repository``     every query, named like a requirement; never commits
+``database``       the engine and ``transaction()``, the only commit
+``storage``        where output bytes go
+``events``         event out: payloads and the relay of the outbox
+``scheduler``      the loop that sweeps, relays and releases
+``errors``         the error tree
+``observability``  structured logs
+``health``         the probe server
+``cli``            the command line
+``demo``           the whole service in one process, on nothing but this machine
+``preview``        a picture of a GLB, rendered on the CPU
+``simulator``      a local stand-in for the vendor; knows nothing of the rest
+"""
+
+__version__ = "0.1.0"
