@@ -1,0 +1,60 @@
+# `make help` lists what there is to do.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check format lock services clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check -q
+UV := .cache/uv/bin/uv
+EXPORT = $(UV) export -q --frozen --no-header --no-emit-project --format requirements-txt
+SOURCES := worker tests migrations
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.demo-stamp  ## Turn a photo into a 3D model, on this machine alone: no key, no server.
+	@$(BIN)/sam3d demo
+
+test: .venv/.dev-stamp services  ## Run all tests, against a RabbitMQ and a PostgreSQL of their own.
+	$(BIN)/pytest
+
+check: lint test  ## Everything that continuous integration checks: lint, then test.
+
+lint: .venv/.dev-stamp  ## Check format, style, types and the direction of imports.
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.dev-stamp  ## Format the code and repair what the linter can.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(UV)  ## Resolve the newest versions that pyproject.toml allows into the lock files.
+	$(UV) lock -q --upgrade
+	$(EXPORT) --no-dev -o requirements.lock > /dev/null
+	$(EXPORT) --only-group build -o requirements-build.lock > /dev/null
+	$(EXPORT) --no-dev --extra demo --group build -o requirements-demo.lock > /dev/null
+	$(EXPORT) --all-extras --group dev -o requirements-dev.lock > /dev/null
+
+services:  ## Install the broker that the tests start, if it is missing.
+	@tests/services/install-rabbitmq
+
+clean:  ## Remove everything that was installed or generated.
+	rm -rf .venv .cache .*_cache .hypothesis build dist demo-output
+	find $(SOURCES) -name __pycache__ -prune -exec rm -r {} +
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Run: apt-get install -y python3-venv"; exit 1; }
+
+# The stamps remember which lock is installed. The lock of the tests contains the demo's.
+.venv/.demo-stamp .venv/.dev-stamp: .venv/.%-stamp: requirements-%.lock pyproject.toml | .venv/bin/pip
+	@echo "Installing $<"
+	@$(PIP) install --no-compile --require-hashes -r $<
+	@$(PIP) install --no-compile --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(UV):
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/pip --disable-pip-version-check -q install uv

@@ -1,0 +1,204 @@
+"""What runs in a pod: with which rights, which probes, which settings, and without which secrets."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from worker import config
+
+Manifest = dict[str, Any]
+Render = Callable[..., list[Manifest]]
+
+EVERYTHING = yaml.safe_load(Path(__file__).with_name("everything.yaml").read_text())
+SECRETS = ("plain-database-password", "plain-broker-password", "SG_plain_key")
+NOT_SETTINGS = {"TMPDIR", "HTTPS_PROXY"}
+"""The directory for downloads, which Python reads; and what the values of a test add."""
+
+both_values = pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+
+
+def pod_specs(manifests: list[Manifest]) -> Iterator[Manifest]:
+    """Yield the spec of every pod: of the Deployments, of the migrations and of the test."""
+    for manifest in manifests:
+        if manifest["kind"] in {"Deployment", "Job"}:
+            yield manifest["spec"]["template"]["spec"]
+        if manifest["kind"] == "Pod":
+            yield manifest["spec"]
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
+    """Return the manifests of one kind by name, without the release's prefix."""
+    chosen = (manifest for manifest in manifests if manifest["kind"] == kind)
+    return {m["metadata"]["name"].removeprefix("photos-sam3d-worker").removeprefix("-"): m for m in chosen}
+
+
+@both_values
+def test_pods_are_restricted(render: Render, values: Manifest) -> None:
+    """Every pod meets the restricted security standard and gets no token of its service account."""
+    specs = list(pod_specs(render(values)))
+
+    assert len(specs) == 6
+    for spec in specs:
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        (container,) = spec["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+
+
+@both_values
+def test_pods_write_to_a_limited_directory_only(render: Render, values: Manifest) -> None:
+    """Temporary files go to an emptyDir with a size limit; memory is limited too."""
+    for spec in pod_specs(render(values)):
+        (container,) = spec["containers"]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+
+        assert {"name": "TMPDIR", "value": mounts["tmp"]} in container["env"]
+        assert volumes["tmp"]["emptyDir"]["sizeLimit"]
+        assert container["resources"]["limits"]["memory"]
+
+
+@both_values
+def test_deployments_are_probed_and_roll_without_a_gap(render: Render, values: Manifest) -> None:
+    """Liveness and start look at /livez, readiness at /readyz, and tasks have two minutes to finish."""
+    for deployment in of_kind(render(values), "Deployment").values():
+        spec = deployment["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        paths = {
+            name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")
+        }
+
+        assert paths == {
+            "startupProbe": {"path": "/livez", "port": "health"},
+            "livenessProbe": {"path": "/livez", "port": "health"},
+            "readinessProbe": {"path": "/readyz", "port": "health"},
+        }
+        assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+        assert spec["terminationGracePeriodSeconds"] == 120
+
+
+def test_roles_run_their_commands(render: Render) -> None:
+    """Each role runs its steps, the scheduler stands by twice, the hooks migrate and diagnose."""
+    manifests = render()
+    commands = {
+        name: deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+        for name, deployment in of_kind(manifests, "Deployment").items()
+    }
+
+    assert commands == {
+        "intake": ["worker", "--steps", "accept", "--concurrency", "8"],
+        "vendor": ["worker", "--steps", "submit,poll", "--concurrency", "8"],
+        "fetch": ["worker", "--steps", "fetch", "--concurrency", "8"],
+        "scheduler": ["scheduler"],
+    }
+    assert of_kind(manifests, "Deployment")["scheduler"]["spec"]["replicas"] == 2
+    assert of_kind(manifests, "Job")["migrations"]["spec"]["template"]["spec"]["containers"][0]["args"] == [
+        "db",
+        "upgrade",
+    ]
+    assert of_kind(manifests, "Pod")["doctor"]["spec"]["containers"][0]["args"] == ["doctor", "--json"]
+
+
+@both_values
+def test_environment_names_are_settings(render: Render, values: Manifest) -> None:
+    """The chart sets no variable that the program does not know."""
+    manifests = render(values)
+    names = {entry["name"] for spec in pod_specs(manifests) for entry in spec["containers"][0]["env"]}
+    for config_map in of_kind(manifests, "ConfigMap").values():
+        names |= set(config_map["data"])
+    known = {name.upper() for name in config.Settings.model_fields} | set(getattr(config, "NOT_BUILT", ()))
+
+    assert names - NOT_SETTINGS <= known
+    assert {"SAM3D_DATABASE_URL", "SAM3D_BROKER_URL", "SEGMIND_API_KEY_FILE", "SAM3D_HEALTH_PORT"} <= names
+
+
+def test_values_become_settings(render: Render) -> None:
+    """Each value under `config` arrives as its variable; what is empty by default is left to the program."""
+    (given,) = of_kind(render(EVERYTHING), "ConfigMap").values()
+    (default,) = of_kind(render(), "ConfigMap").values()
+
+    assert given["data"] == {
+        "SAM3D_HEALTH_PORT": "9090",
+        "SAM3D_LOG_LEVEL": "DEBUG",
+        "SAM3D_OUTPUT_HOSTS": ".cdn.example,files.example",
+        "SAM3D_REQUESTS_PER_MINUTE": "120",
+        "SEGMIND_ACCOUNT_URL": "https://history.example",
+        "SEGMIND_BASE_URL": "https://vendor.example",
+    }
+    assert default["data"] == {"SAM3D_HEALTH_PORT": "8080", "SAM3D_LOG_LEVEL": "INFO"}
+
+
+def test_secrets_are_in_secrets_only(render: Render) -> None:
+    """Neither a URL with a password nor the key is in any manifest but a Secret."""
+    manifests = render(EVERYTHING, ("keda.sh/v1alpha1",))
+    secrets = [yaml.safe_dump(manifest) for manifest in manifests if manifest["kind"] == "Secret"]
+    others = [yaml.safe_dump(manifest) for manifest in manifests if manifest["kind"] != "Secret"]
+
+    assert all(any(word in secret for secret in secrets) for word in SECRETS)
+    assert not any(word in other for other in others for word in SECRETS)
+
+
+def test_the_key_is_a_file_and_an_existing_secret_is_used(render: Render) -> None:
+    """An existing Secret is used instead of our own; the API key is mounted, never a variable."""
+    manifests = render({"secret": {"existingSecret": "mine", "keys": {"apiKey": "vendor"}}})
+
+    assert not of_kind(manifests, "Secret")
+    for deployment in of_kind(manifests, "Deployment").values():
+        spec = deployment["spec"]["template"]["spec"]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        environment = {entry["name"]: entry for entry in spec["containers"][0]["env"]}
+        assert volumes["api-key"]["secret"]["secretName"] == "mine"
+        assert volumes["api-key"]["secret"]["items"] == [{"key": "vendor", "path": "api-key"}]
+        assert environment["SEGMIND_API_KEY_FILE"]["value"] == "/run/secrets/sam3d/api-key"
+        assert "SEGMIND_API_KEY" not in environment
+        assert environment["SAM3D_BROKER_URL"]["valueFrom"]["secretKeyRef"]["name"] == "mine"
+
+
+def test_migrations_need_nothing_of_the_release(render: Render) -> None:
+    """The hook refers only to hooks before it: the release's own resources do not exist yet."""
+    manifests = render(EVERYTHING)
+    before = {
+        (manifest["kind"], manifest["metadata"]["name"])
+        for manifest in manifests
+        if manifest["metadata"].get("annotations", {}).get("helm.sh/hook-weight") == "-10"
+    }
+    (job,) = (manifest for manifest in manifests if manifest["kind"] == "Job")
+    spec = job["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    secrets = {
+        entry["valueFrom"]["secretKeyRef"]["name"] for entry in container["env"] if "valueFrom" in entry
+    }
+
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert "envFrom" not in container
+    assert {("ServiceAccount", spec["serviceAccountName"]), *(("Secret", name) for name in secrets)} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "rolls"),
+    [
+        ({"config": {"logLevel": "INFO"}}, True),
+        ({"secret": {"brokerUrl": "amqps://other.example"}}, True),
+        ({"secret": {"apiKey": "SG_other_key"}}, False),
+    ],
+    ids=["settings", "url", "key"],
+)
+def test_a_change_rolls_the_pods_if_they_would_not_see_it(
+    render: Render, change: Manifest, rolls: bool
+) -> None:
+    """Changed settings and URLs give new pods; a changed API key is read again by those that run."""
+    changed = {**EVERYTHING, **{name: {**EVERYTHING[name], **part} for name, part in change.items()}}
+    before, after = (
+        [deployment["spec"]["template"] for deployment in of_kind(render(values), "Deployment").values()]
+        for values in (EVERYTHING, changed)
+    )
+
+    assert all((old != new) is rolls for old, new in zip(before, after, strict=True))

@@ -1,0 +1,47 @@
+"""The services as fixtures: one server each for a whole run, a fresh virtual host and database for a test."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.postgres import PrivatePostgres
+from tests.services.rabbitmq import PrivateRabbit
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PrivatePostgres]:
+    """Provide the run's database server."""
+    with PrivatePostgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[PrivateRabbit]:
+    """Provide the run's broker."""
+    with PrivateRabbit() as node:
+        yield node
+
+
+@pytest.fixture
+def database_url(postgres: PrivatePostgres) -> Iterator[str]:
+    """Provide a fresh, empty database, and a server that runs whatever the test before did to it."""
+    postgres.heal()
+    name = f"test_{next(_names)}"
+    yield postgres.create_database(name)
+    postgres.heal()
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def vhost_url(rabbitmq: PrivateRabbit) -> Iterator[str]:
+    """Provide a fresh virtual host; afterwards each queue in it must be one that RabbitMQ 4.3 accepts."""
+    rabbitmq.heal()
+    name = f"test-{next(_names)}"
+    yield rabbitmq.create_vhost(name)
+    rabbitmq.heal()
+    refused = [queue.name for queue in rabbitmq.queues(name) if queue.is_transient_and_shared]
+    rabbitmq.delete_vhost(name)
+    assert not refused, "neither durable nor exclusive"

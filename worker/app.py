@@ -1,0 +1,109 @@
+"""Composition root: builds the Celery app, its exchanges and queues, and what its tasks work with."""
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from celery import Celery, signals
+
+from worker import tasks, topology
+from worker.config import Settings
+from worker.consumer import InboxStep
+from worker.database import create_database_engine
+from worker.events import Outbox
+from worker.lifecycle import Step
+from worker.services import Services
+from worker.storage import Downloads
+from worker.vendor import Vendor
+
+ACCEPT = "accept"
+STEPS = (ACCEPT, *Step)
+"""What a worker can be told to do; without being told it does all."""
+
+
+class App(Celery):
+    """A Celery app that has the services of its process."""
+
+    services: Services
+
+
+def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
+    """Build the app of a process. Nothing is connected yet."""
+    app = App("sam3d", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(_celery_settings(settings))
+    engine = create_database_engine(settings.database_url, settings.sam3d_concurrency + 4)
+    app.services = Services(
+        settings=settings,
+        engine=engine,
+        vendor=Vendor(settings),
+        downloads=Downloads(settings),
+        outbox=Outbox(engine, app.producer_pool),
+        worker_name=f"{socket.gethostname()}-{os.getpid()}",
+    )
+    tasks.register(app, app.services)
+    if ACCEPT in steps:
+        app.steps["worker"].add(InboxStep)
+    return app
+
+
+def _celery_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "task_queues": [topology.requests_queue, *topology.step_queues.values()],
+        "task_default_queue": topology.REQUESTS,
+        "task_create_missing_queues": False,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "result_backend": None,
+        "task_acks_late": True,
+        "task_acks_on_failure_or_timeout": True,
+        "task_reject_on_worker_lost": True,
+        "task_protocol": 2,
+        "worker_consumer": "worker.consumer:Consumer",
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_enable_remote_control": False,
+        "worker_send_task_events": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_connection_timeout": 5,
+        "broker_heartbeat": 20,
+        "broker_pool_limit": settings.sam3d_concurrency + 4,
+        "broker_transport_options": _transport_options(settings),
+        "enable_utc": True,
+    }
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    """Bound every wait on the broker, and have each message confirmed."""
+    if settings.is_embedded:
+        return {}
+    return {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15, "connect_timeout": 5}
+
+
+def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
+    """Consume the queues of the steps until SIGTERM, which lets running tasks finish; return the exit code."""
+    queues = [topology.REQUESTS] * (ACCEPT in steps) + [topology.queue_name(step) for step in Step if step in steps]
+    worker = app.Worker(
+        # Two workers of one name would share a queue of Celery's own, which brokers refuse.
+        hostname=f"sam3d-{uuid4().hex[:8]}@{socket.gethostname()}",
+        pool="threads",
+        concurrency=concurrency,
+        queues=queues,
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+        loglevel="INFO",
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+@signals.setup_logging.connect(weak=False)
+def _keep_our_logging(**_: Any) -> None:
+    """Keep Celery from setting up logs of its own: a receiver is all it asks for."""

@@ -1,0 +1,71 @@
+"""``sam3d demo``: a photo in, a model and a picture of it out, on nothing but this machine."""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from worker import demo as service
+from worker.cli.look import describe_job, print_job
+from worker.cli.show import err, out
+from worker.client import prepare_request
+from worker.database import transaction
+from worker.errors import Sam3dError
+from worker.lifecycle import JobState
+from worker.observability import configure_logging
+
+
+def demo(
+    photo: Annotated[Path, typer.Argument(help="A photo; a cup of coffee if none is given.")] = service.PHOTO,
+    prompt: Annotated[str | None, typer.Option(help="Text that names the object.")] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the model and its picture.")] = Path("demo-output"),
+    is_live: Annotated[bool, typer.Option("--live", help="Use the vendor and SEGMIND_API_KEY; costs money.")] = False,
+) -> None:
+    """Make a 3D model of a photo with the whole service in this process: no key, no server, no root."""
+    configure_logging("ERROR")
+    request = prepare_request(photo, prompt=prompt)
+    err.print("Starting PostgreSQL, a worker and " + ("the vendor's client." if is_live else "a simulated vendor."))
+    with service.embedded_settings(is_live=is_live) as settings, service.running_service(settings) as app:
+        with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=err) as bar:
+            task = bar.add_task("sent", total=1.0)
+            row, files = service.reconstruct(
+                app, request, folder, lambda seen: bar.update(task, completed=_share(seen), description=_told(seen))
+            )
+        with transaction(app.services.engine) as connection:
+            print_job(describe_job(connection, row["id"]))
+    if not files:
+        raise Sam3dError(f"The job is {row['state']}: {row['error_message']}")
+    _tell(files, folder, is_live=is_live)
+
+
+def _share(seen: service.Progress) -> float:
+    return 1.0 if seen.state.is_final else min(0.95, seen.elapsed / (seen.expected + timedelta(seconds=1)))
+
+
+def _told(seen: service.Progress) -> str:
+    left = max(timedelta(0), seen.expected - seen.elapsed).total_seconds()
+    tail = "" if seen.state.is_final else f", about {left:.0f} s left" if left else ", any moment"
+    vendor = f" ({seen.remote_status.lower()})" if seen.state is JobState.PROCESSING and seen.remote_status else ""
+    return f"{seen.state}{vendor}, {seen.polls} polls{tail}"
+
+
+def _tell(files: list[Path], folder: Path, *, is_live: bool) -> None:
+    """Render the model and say what there is to look at."""
+    from worker.preview import render_preview  # noqa: PLC0415  # An extra that a worker does not need.
+
+    model = next(file for file in files if file.suffix == ".glb")
+    picture = folder / "preview.png"
+    render_preview(model, picture)
+    out.print(f"\nmodel    {model}\npreview  {picture}", highlight=False, soft_wrap=True)
+    if not is_live:
+        out.print(
+            "\nA simulator made this model: it inflates the photo's silhouette, so that everything around the vendor "
+            "can be tried for free.\nFor a real one:  SEGMIND_API_KEY=SG_… sam3d demo --live PHOTO",
+            highlight=False,
+            soft_wrap=True,
+        )
+    sys.stdout.flush()

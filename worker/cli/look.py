@@ -1,0 +1,133 @@
+"""What became of jobs: ``jobs``, ``job``, ``output``, ``cancel``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from worker.app import create_app
+from worker.cli.show import AsJson, brief, out, print_json, print_table
+from worker.client import write_file
+from worker.config import load_settings
+from worker.database import Connection, Engine, create_database_engine, require_schema, transaction
+from worker.errors import InvalidMessage, Sam3dError
+from worker.events import job_payload
+from worker.lifecycle import EventType, JobState
+from worker.repository import jobs as job_rows
+from worker.repository import outbox, outputs, reading
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
+
+
+@contextmanager
+def open_database() -> Iterator[Engine]:
+    """Give the engine of a database that has our schema."""
+    settings = load_settings()
+    engine = create_database_engine(settings.database_url, 2)
+    try:
+        require_schema(engine, settings.database_url)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _job_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise InvalidMessage("job_id", "`ID` must be a UUID, as `sam3d jobs` shows it.") from None
+
+
+def jobs(
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest jobs."""
+    with open_database() as engine, transaction(engine) as connection:
+        rows = reading.newest_jobs(connection, state, limit)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, ["id", "state", "age", "polls", "cost", "waits_for", "error_code"])
+
+
+def job(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show all that is known of a job: its row, submits, outputs and history."""
+    with open_database() as engine, transaction(engine) as connection:
+        shown = describe_job(connection, _job_id(job_id))
+    if as_json:
+        print_json(shown)
+    else:
+        print_job(shown)
+
+
+def describe_job(connection: Connection, job_id: str) -> dict[str, object]:
+    """Read all that is known of a job.
+
+    Raises:
+        Sam3dError: there is no such job.
+    """
+    row = reading.job_row(connection, job_id)
+    if row is None:
+        raise Sam3dError(f"There is no job {job_id}; see `sam3d jobs`.")
+    return {
+        **row,
+        "submissions": reading.submissions_of(connection, job_id),
+        "outputs": outputs.of_job(connection, job_id),
+        "history": reading.history(connection, job_id),
+    }
+
+
+def print_job(shown: dict[str, object]) -> None:
+    """Print a job for a person: what is set, then its tables."""
+    tables = {name: shown.pop(name) for name in ("submissions", "outputs", "history")}
+    for name, value in shown.items():
+        if value not in (None, {}):
+            out.print(f"{name:16} {brief(value)}", highlight=False, markup=False, soft_wrap=True)
+    for name, rows in tables.items():
+        if isinstance(rows, list) and rows:
+            out.print(f"\n[bold]{name}[/bold]")
+            print_table(rows, [column for column in rows[0] if column not in {"token", "job_id", "id"}])
+
+
+def output(
+    job_id: JobId,
+    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path(),
+    name: Annotated[str | None, typer.Option(help="Only this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a job's files; each is complete and checked, or is not there."""
+    with open_database() as engine, transaction(engine) as connection:
+        files = [each for each in outputs.of_job(connection, _job_id(job_id)) if name in (None, each["name"])]
+        if not files:
+            raise Sam3dError(f"Job {job_id} has no such output; see `sam3d job {job_id}`.")
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [write_file(outputs.chunks(connection, each["id"]), each, folder) for each in files]
+    if as_json:
+        print_json([{**each, "path": path} for each, path in zip(files, paths, strict=True)])
+    else:
+        for path in paths:
+            out.print(str(path), highlight=False, soft_wrap=True)
+
+
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Give a job up: free before its submit; after it the run goes on at the vendor and is paid."""
+    app = create_app(load_settings(), [])
+    wanted = _job_id(job_id)
+    with open_database() as engine, transaction(engine) as connection:
+        cancelled = job_rows.cancel(connection, wanted)
+        if cancelled is None:
+            state = describe_job(connection, wanted)["state"]
+            raise Sam3dError(f"Job {job_id} is {state}; there is nothing to cancel.")
+        payload = job_payload(cancelled.id, cancelled.state, cancelled.metadata)
+        event = outbox.add(connection, EventType.CANCELLED, cancelled.id, payload)
+    app.services.outbox.announce([event])
+    app.services.close()
+    if as_json:
+        print_json({"job_id": cancelled.id, "state": cancelled.state})
+    else:
+        out.print(f"{cancelled.id} cancelled", highlight=False)

@@ -1,0 +1,107 @@
+"""For operators: ``db``, ``config``, ``doctor``."""
+
+import os
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+
+from worker import database
+from worker.app import create_app
+from worker.cli.run import readiness
+from worker.cli.show import AsJson, out, print_json, print_table
+from worker.config import Settings, load_settings
+from worker.errors import AccountHeld, Sam3dError, TransientError
+
+database_commands = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+
+@database_commands.command()
+def upgrade(revision: Annotated[str, typer.Argument(help="Schema to go to.")] = "head") -> None:
+    """Bring the schema up to date; safe to run twice, and by several at once."""
+    settings = load_settings()
+    database.upgrade(settings.database_url, revision)
+    out.print(f"schema {database.newest_version(settings.database_url)}", highlight=False)
+
+
+@database_commands.command()
+def current(as_json: AsJson = False) -> None:
+    """Show the schema that the database has and the one this version needs."""
+    settings = load_settings()
+    engine = database.create_database_engine(settings.database_url, 1)
+    found = {"database": database.schema_version(engine), "needed": database.newest_version(settings.database_url)}
+    engine.dispose()
+    if as_json:
+        print_json(found)
+    else:
+        print_table([found], list(found))
+
+
+def config(as_json: AsJson = False) -> None:
+    """Show every setting, where it comes from, and what it is; secrets only as set or unset."""
+    rows = setting_rows(load_settings())
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, ["name", "value", "source"])
+
+
+def setting_rows(settings: Settings) -> list[dict[str, Any]]:
+    """List the settings with their values, without any secret, and names that look like settings but are none."""
+    rows: list[dict[str, Any]] = []
+    for field, about in Settings.model_fields.items():
+        value = getattr(settings, field)
+        rows.append({
+            "name": field.upper(),
+            "value": _shown(value),
+            "source": "environment" if field.upper() in os.environ else "default",
+            "about": about.description,
+        })
+    known = {row["name"] for row in rows}
+    unknown = sorted(name for name in os.environ if name.startswith("SAM3D_") and name not in known)
+    return rows + [{"name": name, "value": None, "source": "not a setting", "about": "check the name"} for name in unknown]
+
+
+def _shown(value: object) -> object:
+    match value:
+        case SecretStr():
+            return "set"
+        case tuple():
+            return ",".join(value)
+        case None | str() | int():
+            return value
+    return str(value)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check database, schema, broker and the vendor's key, and say what to do about what is wrong."""
+    settings = load_settings()
+    app = create_app(settings, [])
+    checks: dict[str, Callable[[], object]] = {**readiness(app), "vendor": app.services.vendor.credits}
+    rows = [{"check": name, **_result(name, check)} for name, check in checks.items()]
+    app.services.close()
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, ["check", "result", "fix"])
+    if any(row["result"] != "ok" for row in rows):
+        raise typer.Exit(3)
+
+
+FIXES = {
+    "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
+    "schema": "run `sam3d db upgrade`",
+    "broker": "check SAM3D_BROKER_URL and that RabbitMQ runs",
+    "vendor": "check SEGMIND_API_KEY and SEGMIND_BASE_URL",
+}
+
+
+def _result(name: str, check: Callable[[], object]) -> dict[str, str | None]:
+    try:
+        check()
+    except (AccountHeld, TransientError, Sam3dError) as error:
+        return {"result": str(error), "fix": FIXES[name]}
+    except Exception as error:  # noqa: BLE001  # Whatever is wrong is what a doctor is asked for.
+        return {"result": database.describe(error), "fix": FIXES[name]}
+    return {"result": "ok", "fix": None}

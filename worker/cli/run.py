@@ -1,0 +1,125 @@
+"""The long-running commands: worker, scheduler, simulator."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import structlog
+import typer
+
+from worker import topology
+from worker.app import STEPS, App, create_app, run_worker
+from worker.cli.show import err
+from worker.config import Settings, load_settings
+from worker.database import ping, require_schema
+from worker.errors import InvalidMessage
+from worker.health import start_health_server
+from worker.observability import configure_logging
+from worker.scheduler import Scheduler
+from worker.tasks import send
+
+log = structlog.get_logger(__name__)
+
+
+def worker(
+    steps: Annotated[str, typer.Option(help="Which steps to do, comma separated.")] = ",".join(STEPS),
+    concurrency: Annotated[int | None, typer.Option(min=1, max=128, help="Threads; default SAM3D_CONCURRENCY.")] = None,
+) -> None:
+    """Work on jobs until SIGTERM, which lets the steps in hand finish."""
+    chosen = [step.strip() for step in steps.split(",")]
+    if unknown := sorted(set(chosen) - set(STEPS)):
+        raise InvalidMessage("steps", f"`--steps` has no {', '.join(unknown)}; choose from {', '.join(STEPS)}.")
+    settings = _given(load_settings(), concurrency)
+    app = _start(settings, chosen)
+    log.info("worker_started", steps=chosen, concurrency=settings.sam3d_concurrency, pid=os.getpid())
+    code = run_worker(app, chosen, settings.sam3d_concurrency)
+    app.services.close()
+    log.info("worker_stopped", exit_code=code)
+    sys.exit(code)
+
+
+def _given(settings: Settings, concurrency: int | None) -> Settings:
+    return settings.model_copy(update={"sam3d_concurrency": concurrency}) if concurrency else settings
+
+
+def _start(settings: Settings, steps: list[str]) -> App:
+    """Set logs, schema check, topology and probes up, in the order in which they can fail."""
+    configure_logging(settings.sam3d_log_level)
+    app = create_app(settings, steps)
+    require_schema(app.services.engine, settings.database_url)
+    if settings.sam3d_health_port:
+        start_health_server(settings.sam3d_health_port, readiness(app))
+    declare(app)
+    return app
+
+
+def declare(app: App) -> None:
+    """Declare the topology, waiting for a broker that is not up yet."""
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(
+            errback=lambda error, interval: log.warning(
+                "broker_unreachable", reason=type(error).__name__, next=f"tries again in {interval} s"
+            ),
+            interval_start=1,
+            interval_max=5,
+        )
+        topology.declare(connection)
+
+
+def readiness(app: App) -> Mapping[str, Callable[[], None]]:
+    """Return what must hold for a process to be ready."""
+
+    def broker() -> None:
+        with app.connection_for_read(connect_timeout=3) as connection:
+            connection.connect()
+
+    return {
+        "database": lambda: ping(app.services.engine),
+        "schema": lambda: require_schema(app.services.engine, app.services.settings.database_url),
+        "broker": broker,
+    }
+
+
+def scheduler() -> None:
+    """Sweep, relay, probe and prune until SIGTERM; several may run, one works."""
+    settings = load_settings()
+    app = _start(settings, [])
+    loop = Scheduler(app.services, lambda follow_up: send(app, follow_up), lambda: declare_once(app))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.stop())
+    log.info("scheduler_started", pid=os.getpid())
+    loop.run()
+    app.services.close()
+    log.info("scheduler_stopped")
+
+
+def declare_once(app: App) -> None:
+    """Declare the topology, or raise OSError."""
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
+        topology.declare(connection)
+
+
+def simulator(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 9100,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    run_seconds: Annotated[float, typer.Option(min=0, help="How long each run takes.")] = 31.7,
+    credits: Annotated[float, typer.Option(min=0, help="The account's balance, USD.")] = 1000.0,  # noqa: A002
+) -> None:
+    """Stand in for the vendor on this machine; no key is checked, nothing is paid."""
+    from worker.simulator import SimulatorSettings, serve  # noqa: PLC0415  # An extra that a worker does not need.
+
+    settings = SimulatorSettings.model_validate({"run_time": run_seconds, "credits": credits})
+    serve(host, port, settings, _tell_how_to_use)
+
+
+def _tell_how_to_use(url: str) -> None:
+    err.print(f"The simulator listens on {url}. Workers use it with:", highlight=False)
+    err.print(
+        f"  export SEGMIND_BASE_URL={url} SEGMIND_ACCOUNT_URL={url} SAM3D_OUTPUT_HOSTS={url} "
+        "SEGMIND_API_KEY=SG_0123456789abcdef",
+        highlight=False,
+        soft_wrap=True,
+    )

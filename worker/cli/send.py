@@ -1,0 +1,130 @@
+"""``sam3d submit``: photos in, and with ``--wait`` models out."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from worker.cli.show import AsJson, err, out, print_json
+from worker.client import Client, JobEvent, WaitTimeout, prepare_request
+from worker.config import load_settings
+from worker.errors import InvalidMessage
+from worker.lifecycle import EventType
+
+STAGES = {
+    EventType.ACCEPTED: ("accepted", 10),
+    EventType.SUBMITTED: ("running", 20),
+    EventType.REVIEW: ("in review: a person must decide", 20),
+    EventType.SUCCEEDED: ("succeeded", 100),
+    EventType.FAILED: ("failed", 100),
+    EventType.CANCELLED: ("cancelled", 100),
+    EventType.REFUSED: ("refused", 100),
+}
+"""What the progress bar shows for an event: a word, and how far the job is in percent."""
+
+
+def submit(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Files or http(s) URLs; a job for each.")],
+    mask: Annotated[str | None, typer.Option(help="Mask image, a file or URL.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Text that names the object.")] = None,
+    bounding_box: Annotated[str | None, typer.Option("--box", help="[x1, y1, x2, y2]")] = None,
+    point_coords: Annotated[str | None, typer.Option("--points", help="[[x1, y1], [x2, y2]]")] = None,
+    seed: Annotated[int | None, typer.Option(help="0 to 1000000.")] = None,
+    include_artifacts: Annotated[bool | None, typer.Option("--artifacts", help="Make a ZIP as well.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option("--key", help="One job for each key.")] = None,
+    job_id: Annotated[str | None, typer.Option(help="A UUID of your choice.")] = None,
+    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object, given back in every event.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")] = False,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs; means --wait.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="How long to wait, s.")] = 3900.0,
+    as_json: AsJson = False,
+) -> None:
+    """Send photos to be made into 3D models; all are checked before the first is sent."""
+    fields = {
+        "mask": mask, "prompt": prompt, "bounding_box": bounding_box, "point_coords": point_coords, "seed": seed,
+        "include_artifacts": include_artifacts, "idempotency_key": idempotency_key, "job_id": job_id,
+        "priority": priority, "metadata": _object(metadata),
+    }  # fmt: skip
+    if len(images) > 1 and (idempotency_key or job_id):
+        raise InvalidMessage("image", "`--key` and `--job-id` name one job; send one image at a time with them.")
+    requests = [prepare_request(image, **fields) for image in images]
+    with Client(load_settings()) as client:
+        jobs = {client.send(request): image for request, image in zip(requests, images, strict=True)}
+        if not (wait or folder):
+            _tell_sent(jobs, as_json=as_json)
+            return
+        outcomes = _follow_all(client, jobs, timedelta(seconds=timeout))
+        paths = _download(client, outcomes, folder)
+    _tell_outcomes(outcomes, paths, len(jobs), as_json=as_json)
+
+
+def _object(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise InvalidMessage("metadata", "`metadata` is not JSON.") from None
+
+
+def _tell_sent(jobs: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"job_id": job_id, "image": image} for job_id, image in jobs.items()])
+    else:
+        for job_id in jobs:
+            out.print(job_id, highlight=False)
+
+
+def _follow_all(client: Client, jobs: dict[str, str], within: timedelta) -> dict[str, JobEvent]:
+    """Show each job's events until it has an outcome; the outcomes are by image, in the order given."""
+    outcomes: dict[str, JobEvent] = {}
+    with _progress() as progress:
+        bars = {job_id: progress.add_task(Path(image).name, total=100, stage="sent") for job_id, image in jobs.items()}
+        for event in client.follow(jobs, within):
+            stage, percent = STAGES[event.type]
+            progress.update(bars[event.job_id], completed=percent, stage=stage)
+            if event.duplicate_of:
+                bars.setdefault(event.duplicate_of, bars[event.job_id])
+            if event.is_outcome:
+                outcomes[event.job_id] = event
+    return outcomes
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=err) as progress:
+        yield progress
+
+
+def _download(client: Client, outcomes: Mapping[str, JobEvent], folder: Path | None) -> dict[str, list[Path]]:
+    """Write the outputs: of one job into the folder, of several each into its own below it."""
+    if folder is None:
+        return {}
+    succeeded = [job_id for job_id, event in outcomes.items() if event.has_succeeded]
+    return {job_id: client.download(job_id, folder / job_id if len(outcomes) > 1 else folder) for job_id in succeeded}
+
+
+def _tell_outcomes(
+    outcomes: Mapping[str, JobEvent], paths: Mapping[str, list[Path]], sent: int, *, as_json: bool
+) -> None:
+    """Print what became of each job, and end with the code that says whether all is well."""
+    rows = [
+        {**event.content, "event": event.type, "files": [str(path) for path in paths.get(job_id, [])]}
+        for job_id, event in outcomes.items()
+    ]
+    if as_json:
+        print_json(rows)
+    for row in [] if as_json else rows:
+        why = row.get("error", {}).get("message", "")
+        out.print(row["job_id"], row["event"].rpartition(".")[2], why, *row["files"], highlight=False, soft_wrap=True)
+    if len(outcomes) < sent:
+        raise WaitTimeout(f"{sent - len(outcomes)} of {sent} jobs had no outcome in time; they go on.")
+    if not all(event.has_succeeded for event in outcomes.values()):
+        raise typer.Exit(1)

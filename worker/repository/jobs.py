@@ -1,0 +1,207 @@
+"""A job's life: take it under a lease, write what a step learnt, find what was left behind."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy import and_, case, exists, func, insert, not_, or_, select, update
+
+from worker.job import Job
+from worker.lifecycle import Change, JobState, Ticket
+from worker.models import accounts, jobs, now, submissions
+
+SLACK = timedelta(milliseconds=250)
+"""A message that comes this early counts as on time: another wait would be a whole second."""
+
+_SEEN = (
+    jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
+    jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at, now.label("observed_at"),
+)  # fmt: skip
+
+_ENTERED_AT = {JobState.FETCHING: jobs.c.completed_at} | {s: jobs.c.finished_at for s in JobState if s.is_final}
+"""The column that is stamped when a job enters a state."""
+
+_is_held = exists().where(
+    accounts.c.name == jobs.c.account,
+    accounts.c.held_at.is_not(None),
+    accounts.c.probe_job_id.is_distinct_from(jobs.c.id),
+)
+
+
+def take(connection: Connection, ticket: Ticket, state: JobState, lease: timedelta) -> Job | None:
+    """Take the job under a lease if it is still as the ticket says and is due, else return None."""
+    return _take(connection, ticket, state, lease, {})
+
+
+def take_for_submit(
+    connection: Connection, ticket: Ticket, lease: timedelta, token: str, worker: str
+) -> Job | None:
+    """Take an accepted job of an account that is not held, and write the intent to pay for it."""
+    job = _take(connection, ticket, JobState.ACCEPTED, lease, {"state": JobState.SUBMITTING}, not_(_is_held))
+    if job is None:
+        return None
+    connection.execute(insert(submissions).values(token=token, job_id=job.id, worker=worker))
+    return Job.from_row(vars(job), token)
+
+
+def _take(
+    connection: Connection, ticket: Ticket, state: JobState, lease: timedelta, values: Mapping[str, Any], *more: Any
+) -> Job | None:
+    taken = (
+        update(jobs)
+        .where(
+            jobs.c.id == ticket.job_id,
+            jobs.c.version == ticket.version,
+            jobs.c.state == state,
+            jobs.c.due_at <= now + SLACK,
+            *more,
+        )
+        .values(version=jobs.c.version + 1, lease_until=now + lease, sweep_at=now + lease, **values)
+        .returning(*_SEEN)
+    )
+    row = connection.execute(taken).mappings().first()
+    return Job.from_row(row) if row else None
+
+
+def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:
+    """Return how much too early a ticket is, or None where it is stale or its account is held."""
+    query = select(jobs.c.due_at - now).where(
+        jobs.c.id == ticket.job_id,
+        jobs.c.version == ticket.version,
+        jobs.c.state == state,
+        jobs.c.due_at > now,
+        or_(state != JobState.ACCEPTED, not_(_is_held)),
+    )
+    return connection.execute(query).scalar()
+
+
+def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> int | None:
+    """Write a change if nobody wrote since the job was taken; return the new version, else None."""
+    stamped = {_ENTERED_AT[change.state].name: now} if change.state in _ENTERED_AT else {}
+    if job.state is JobState.SUBMITTING and change.state is JobState.PROCESSING:
+        stamped = {"submitted_at": now}
+    if change.state is not job.state:
+        stamped = {"waits_for": None, "attempts": 0, **stamped}
+    written = (
+        update(jobs)
+        .where(jobs.c.id == job.id, jobs.c.version == job.version)
+        .values({
+            "state": change.state,
+            "version": jobs.c.version + 1,
+            "lease_until": None,
+            "expired_leases": 0,
+            "redrives": 0,
+            "due_at": now + change.due_in,
+            "sweep_at": now + change.due_in + grace,
+            **stamped,
+            **change.columns,
+        })
+        .returning(jobs.c.version)
+    )
+    return connection.execute(written).scalar()
+
+
+def answer(connection: Connection, token: str, verdict: str, request_id: str | None, detail: str | None) -> None:
+    """Write what came back to a POST, by its token, whatever became of the job meanwhile."""
+    connection.execute(
+        update(submissions)
+        .where(submissions.c.token == token)
+        .values(answered_at=now, verdict=verdict, request_id=request_id, detail=detail)
+    )
+
+
+def adopt_late_answer(connection: Connection, job_id: str, request_id: str, due_in: timedelta) -> Job | None:
+    """Move a job in review on with an answer that came after its worker had been given up."""
+    adopted = (
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state == JobState.REVIEW, jobs.c.request_id.is_(None))
+        .values(
+            state=JobState.PROCESSING,
+            version=jobs.c.version + 1,
+            request_id=request_id,
+            submitted_at=now,
+            error_code=None,
+            error_message=None,
+            due_at=now + due_in,
+            sweep_at=now + due_in,
+        )
+        .returning(*_SEEN)
+    )
+    row = connection.execute(adopted).mappings().first()
+    return Job.from_row(row) if row else None
+
+
+def cancel(connection: Connection, job_id: str) -> Job | None:
+    """End a job that is not final, or return None."""
+    final = [state for state in JobState if state.is_final]
+    cancelled = (
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state.not_in(final))
+        .values(state=JobState.CANCELLED, version=jobs.c.version + 1, lease_until=None, finished_at=now)
+        .returning(*_SEEN)
+    )
+    row = connection.execute(cancelled).mappings().first()
+    return Job.from_row(row) if row else None
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """A row that was left behind, and how often in a row its worker died on it."""
+
+    job: Job
+    expired_leases: int
+    redrives: int
+
+
+def overdue(connection: Connection, limit: int) -> Sequence[Overdue]:
+    """Lock the rows that nobody works on though they are due; those whose result expires first come first."""
+    expired = jobs.c.expired_leases + case((jobs.c.lease_until.is_not(None), 1), else_=0)
+    query = (
+        select(*_SEEN, expired.label("expired"), jobs.c.redrives)
+        .where(
+            jobs.c.sweep_at <= now,
+            jobs.c.state.in_([s for s in JobState if not s.is_final and s is not JobState.REVIEW]),
+            not_(and_(jobs.c.state == JobState.ACCEPTED, _is_held)),
+        )
+        .order_by(jobs.c.submitted_at.asc().nulls_last(), jobs.c.priority.desc(), jobs.c.accepted_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=jobs)
+    )
+    rows = connection.execute(query).mappings().all()
+    return [Overdue(Job.from_row(row), row["expired"], row["redrives"]) for row in rows]
+
+
+def redrive(connection: Connection, left: Overdue, again_in: timedelta) -> Ticket:
+    """Give a row back to whoever gets its next message, and look again later each time.
+
+    The version stays: a message that is still under way counts as much as the new one, and one of them wins.
+    """
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == left.job.id)
+        .values(
+            lease_until=None,
+            expired_leases=left.expired_leases,
+            redrives=left.redrives + 1,
+            sweep_at=now + again_in,
+        )
+    )
+    return left.job.ticket
+
+
+def prune(connection: Connection, older_than: timedelta, limit: int) -> int:
+    """Delete final jobs of that age with their files; return how many."""
+    old = (
+        select(jobs.c.id)
+        .where(jobs.c.finished_at < now - older_than, jobs.c.state.in_([s for s in JobState if s.is_final]))
+        .limit(limit)
+    )
+    return connection.execute(jobs.delete().where(jobs.c.id.in_(old))).rowcount
+
+
+def count_by_state(connection: Connection) -> Mapping[str, int]:
+    """Count the jobs in each state that has any."""
+    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+    return {state: count for state, count in connection.execute(query)}

@@ -1,0 +1,27 @@
+"""What a step works with: one record, made by ``app`` at boot, closed at shutdown."""
+
+from dataclasses import dataclass
+
+from worker.config import Settings
+from worker.database import Engine
+from worker.events import Outbox
+from worker.storage import Downloads
+from worker.vendor import Vendor
+
+
+@dataclass(frozen=True)
+class Services:
+    """The outside world of a worker process."""
+
+    settings: Settings
+    engine: Engine
+    vendor: Vendor
+    downloads: Downloads
+    outbox: Outbox
+    worker_name: str
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.vendor.close()
+        self.downloads.close()
+        self.engine.dispose()

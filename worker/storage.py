@@ -1,0 +1,107 @@
+"""Where output bytes go: from the vendor's file host, through a capped temporary file, to whoever stores them."""
+
+import hashlib
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import httpx
+
+from worker.config import Settings
+from worker.errors import OutputBroken, OutputUnusable
+from worker.lifecycle import StoredFile
+from worker.network import AllowedHosts, create_client, deadline
+
+GLB_HEADER_BYTES = 12
+MAX_REDIRECTS = 3
+
+
+class Downloads:
+    """Reads output files over a client that reaches only the hosts the settings allow."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._allowed = AllowedHosts(settings.sam3d_output_hosts)
+        self._client = create_client(connections=settings.sam3d_concurrency, allowed=self._allowed)
+
+    def fetch(self, address: str) -> StoredFile:
+        """Download one output and check that it is a whole GLB or ZIP.
+
+        The caller closes ``content``: a file without a name, gone with this process whatever happens to it.
+
+        Raises:
+            OutputUnusable: the address is refused, or the file is larger than the cap.
+            OutputBroken: the file did not arrive whole; another try may be better.
+        """
+        content: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
+        try:
+            with deadline(self._settings.sam3d_download_deadline):
+                size, sha256 = self._download(address, content, MAX_REDIRECTS)
+            name, media_type = _identify(content, size)
+        except BaseException:
+            content.close()
+            raise
+        return StoredFile(name, media_type, size, sha256, content)
+
+    def _download(self, address: str, content: BinaryIO, redirects: int) -> tuple[int, str]:
+        if refusal := self._allowed.refusal(address):
+            raise OutputUnusable(f"The output was not downloaded: {refusal}.")
+        try:
+            with self._client.stream("GET", address) as response:
+                if not response.has_redirect_location:
+                    return self._copy(response, content)
+                following = str(response.url.join(response.headers["location"]))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise OutputBroken(f"The download broke off ({type(error).__name__}).") from None
+        if not redirects:
+            raise OutputUnusable("The output was not downloaded: too many redirects.")
+        return self._download(following, content, redirects - 1)
+
+    def _copy(self, response: httpx.Response, content: BinaryIO) -> tuple[int, str]:
+        if response.status_code != httpx.codes.OK:
+            raise OutputBroken(f"The file host answers {response.status_code}.")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise OutputBroken("The file host sent an encoded body that nobody asked for.")
+        digest, size = hashlib.sha256(), 0
+        for chunk in response.iter_raw():
+            size += len(chunk)
+            if size > self._settings.sam3d_max_output_bytes:
+                raise OutputUnusable(
+                    f"The output is larger than SAM3D_MAX_OUTPUT_BYTES ({self._settings.sam3d_max_output_bytes})."
+                )
+            digest.update(chunk)
+            content.write(chunk)
+        return size, digest.hexdigest()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _identify(content: BinaryIO, size: int) -> tuple[str, str]:
+    """Tell what a file is by its bytes, and that it is whole; the vendor's name for it is not used."""
+    content.seek(0)
+    header = content.read(GLB_HEADER_BYTES)
+    if header[:4] == b"glTF" and len(header) == GLB_HEADER_BYTES:
+        declared = int.from_bytes(header[8:12], "little")
+        if declared != size:
+            raise OutputBroken(f"The GLB says it has {declared} bytes, {size} came.")
+        return "model.glb", "model/gltf-binary"
+    if header[:2] == b"PK":
+        if not zipfile.is_zipfile(content):
+            raise OutputBroken(f"The ZIP of {size} bytes has no directory.")
+        return "artifacts.zip", "application/zip"
+    raise OutputBroken(f"A file of {size} bytes is neither a GLB nor a ZIP.")
+
+
+def with_unique_names(files: Sequence[StoredFile]) -> Sequence[StoredFile]:
+    """Number the files that would share a name: model.glb, model-2.glb."""
+    seen: dict[str, int] = {}
+    named = []
+    for file in files:
+        seen[file.name] = count = seen.get(file.name, 0) + 1
+        stem, _, extension = file.name.rpartition(".")
+        name = file.name if count == 1 else f"{stem}-{count}.{extension}"
+        named.append(StoredFile(name, file.media_type, file.size, file.sha256, file.content))
+    return named

@@ -1,0 +1,104 @@
+"""The Celery tasks, in flow order, and how one sends the next. A message waits in the broker, never in a worker."""
+
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery import Celery, Task
+from kombu.exceptions import OperationalError
+
+from worker import executor, intake
+from worker.database import DatabaseError, describe
+from worker.errors import TransientError
+from worker.lifecycle import FollowUp, Step, Ticket
+from worker.messages import derived_job_id
+from worker.schedule import BROKEN_WINDOW, NOW
+from worker.services import Services
+from worker.topology import (
+    RECONSTRUCT_TASK,
+    REQUESTS,
+    REQUESTS_KEY,
+    delay_exchange,
+    ladder_step,
+    queue_name,
+    work_exchange,
+)
+
+PUBLISH = {
+    "retry": True,
+    "retry_policy": {"max_retries": 2, "interval_start": 0.1, "interval_max": 1.0},
+    "confirm_timeout": 15.0,
+    "ignore_result": True,
+}
+
+log = structlog.get_logger(__name__)
+
+
+def register(app: Celery, services: Services) -> None:
+    """Define the tasks on an app."""
+
+    @app.task(name=RECONSTRUCT_TASK, bind=True)
+    def reconstruct(task: Task[Any, None], *args: Any, **fields: Any) -> None:
+        """Accept a request; it is acknowledged once its row is committed."""
+        given = {**fields, "args": args} if args else fields
+        try:
+            follow_up = intake.accept(services, given, derived_job_id("celery", task.request.id))
+        except (DatabaseError, TransientError) as error:
+            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
+            send_request_again(app, task.request.id, given)
+        else:
+            send(app, follow_up)
+
+    @app.task(name="sam3d.submit")
+    def submit(job_id: str, version: int) -> None:
+        """Start the paid run of an accepted job."""
+        _step(app, services, Step.SUBMIT, job_id, version)
+
+    @app.task(name="sam3d.poll")
+    def poll(job_id: str, version: int) -> None:
+        """Look at a run once."""
+        _step(app, services, Step.POLL, job_id, version)
+
+    @app.task(name="sam3d.fetch")
+    def fetch(job_id: str, version: int) -> None:
+        """Download and store what a run made."""
+        _step(app, services, Step.FETCH, job_id, version)
+
+
+def _step(app: Celery, services: Services, step: Step, job_id: str, version: int) -> None:
+    """Run a step and send what follows. Whatever breaks here, the sweep finds the row again."""
+    with structlog.contextvars.bound_contextvars(job_id=str(UUID(job_id)), step=step):
+        try:
+            send(app, executor.execute(services, step, Ticket(job_id, version)))
+        except DatabaseError as error:
+            log.warning("step_delayed", reason=describe(error), next="the sweep finds the job")
+
+
+def send(app: Celery, follow_up: FollowUp | None) -> None:
+    """Send the message of the next step, into the delay ladder where it has to wait."""
+    if follow_up is None:
+        return
+    step, ticket, delay = follow_up.step, follow_up.ticket, follow_up.delay
+    fields = {"job_id": ticket.job_id, "version": ticket.version}
+    try:
+        app.send_task(f"sam3d.{step}", kwargs=fields, **_route(app, queue_name(step), step, delay), **PUBLISH)
+    except (OperationalError, OSError) as error:
+        log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
+
+
+def _route(app: Celery, queue: str, routing_key: str, delay: Any) -> dict[str, Any]:
+    """Say where a message goes and how it waits; only the in-memory broker has to leave that to the worker."""
+    if app.conf.broker_url.startswith("memory:"):
+        return {"queue": queue, "countdown": round(delay.total_seconds())}
+    exchange = delay_exchange(ladder_step(delay)) if delay > NOW else work_exchange
+    return {"exchange": exchange.name, "exchange_type": exchange.type, "routing_key": routing_key}
+
+
+def send_request_again(app: Celery, task_id: str, fields: dict[str, Any]) -> None:
+    """Put a request that could not be committed back, under its own identity.
+
+    Raises:
+        OperationalError: the broker did not take it either; the message must not be acknowledged.
+    """
+    route = _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW)
+    app.send_task(RECONSTRUCT_TASK, kwargs=fields, task_id=task_id, argsrepr="", kwargsrepr="", **route, **PUBLISH)
