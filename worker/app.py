@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+import structlog
 from celery import Celery, signals
 
 from worker import tasks, topology
@@ -17,6 +18,8 @@ from worker.lifecycle import Step
 from worker.services import Services
 from worker.storage import Downloads
 from worker.vendor import Vendor
+
+log = structlog.get_logger(__name__)
 
 ACCEPT = "accept"
 STEPS = (ACCEPT, *Step)
@@ -102,6 +105,11 @@ def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+@signals.worker_ready.connect(weak=False)
+def _tell_ready(**_: Any) -> None:
+    log.info("worker_ready")
 
 
 @signals.setup_logging.connect(weak=False)

@@ -20,11 +20,12 @@ from typing import Any, Self
 from uuid import uuid4
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu.exceptions import OperationalError
 from kombu.message import Message
 
 from worker.config import Settings, load_settings
 from worker.database import Engine, create_database_engine, transaction
-from worker.envelope import Unreadable, read_object
+from worker.envelope import Unreadable, body_bytes, read_object
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
 from worker.images import image_of
 from worker.lifecycle import EventType
@@ -81,14 +82,16 @@ class Client:
         self._heard: dict[str, deque[JobEvent]] = {}
 
     def __enter__(self) -> Self:
-        options = {} if self._settings.is_embedded else {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15}
+        options = (
+            {} if self._settings.is_embedded else {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15}
+        )
         self._connection = Connection(
             self._settings.broker_url, connect_timeout=5, heartbeat=0, transport_options=options
         )
         try:
             self._connection.ensure_connection(max_retries=1, timeout=10)
             declare(self._connection)
-        except (self._connection.recoverable_connection_errors, OSError) as error:
+        except (OperationalError, OSError) as error:
             self._connection.release()
             raise ConfigurationError(
                 f"The broker can't be reached ({type(error).__name__}): check SAM3D_BROKER_URL and that RabbitMQ runs."
@@ -250,9 +253,8 @@ def write_file(chunks: Iterator[bytes], file: Mapping[str, Any], folder: Path) -
 def read_event(message: Message) -> JobEvent | None:
     """Read a CloudEvent of ``sam3d.events``; None for one that is not about a job."""
     headers = message.headers or {}
-    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
     try:
-        content = read_object(body)
+        content = read_object(body_bytes(message.body))
         return JobEvent(str(headers["ce-id"]), EventType(headers["ce-type"]), str(headers["ce-subject"]), content)
     except (Unreadable, KeyError, ValueError):
         return None

@@ -4,10 +4,10 @@ import os
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import ConfigurationError
 
@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     segmind_api_key: SecretStr | None = Field(None, description="The vendor's key, `SG_…`.")
-    segmind_api_key_file: Path | None = Field(None, description="A file that holds the key; read again when it changes.")
+    segmind_api_key_file: Path | None = Field(
+        None, description="A file that holds the key; read again when it changes."
+    )
     segmind_base_url: str = Field("https://api.segmind.com", description="The vendor's API.")
     segmind_account_url: str = Field("https://api.spotprod.segmind.com", description="The vendor's request history.")
     sam3d_broker_url: SecretStr = Field(SecretStr("amqp://guest:guest@127.0.0.1:5672//"), description="RabbitMQ.")
@@ -47,16 +49,23 @@ class Settings(BaseSettings):
         description="Hosts that outputs may be downloaded from, comma separated: a name, `.domain` for all below it, "
         "or `http://127.0.0.1:9100` for just that plain or private address.",
     )
-    sam3d_health_port: int | None = Field(None, ge=1, le=65535, description="Port of `/livez` and `/readyz`; unset: off.")
-    sam3d_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    sam3d_health_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of `/livez` and `/readyz`; unset: off."
+    )
+    sam3d_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level that is logged."
+    )
 
-    sam3d_expected_run: Seconds = Field(timedelta(seconds=31.7), description="Typical run, s; the vendor publishes 31.7.")
+    sam3d_expected_run: Seconds = Field(
+        timedelta(seconds=31.7), description="Typical run, s; the vendor publishes 31.7."
+    )
     sam3d_submit_deadline: Seconds = Field(timedelta(seconds=30), description="Whole submit, s.")
     sam3d_read_deadline: Seconds = Field(timedelta(seconds=20), description="Whole status or result call, s.")
     sam3d_download_deadline: Seconds = Field(timedelta(seconds=300), description="Whole download of one output, s.")
     sam3d_lease_margin: Seconds = Field(timedelta(seconds=15), description="A lease is a step's deadlines and this, s.")
     sam3d_processing_deadline: Seconds = Field(
-        timedelta(minutes=55), description="When a run that does not end is given up, s; the vendor forgets it at 3600."
+        timedelta(minutes=55),
+        description="When a run that does not end is given up, s; the vendor forgets it at 3600.",
     )
     sam3d_sweep_interval: Seconds = Field(timedelta(seconds=15), description="Between two sweeps, s.")
     sam3d_sweep_grace: Seconds = Field(timedelta(seconds=30), description="How late a row must be to be swept, s.")
@@ -66,16 +75,11 @@ class Settings(BaseSettings):
         "retry", description="What a 5xx to a submit leads to: the vendor says that it may be retried."
     )
     sam3d_submit_attempts: int = Field(3, ge=1, description="How often a submit answered by a 5xx is sent in all.")
-    sam3d_retention: Seconds | None = Field(None, description="Age at which final jobs and their outputs are deleted, s; unset: never.")
+    sam3d_retention: Seconds | None = Field(
+        None, description="Age at which final jobs and their outputs are deleted, s; unset: never."
+    )
     sam3d_max_output_bytes: int = Field(512 * 2**20, ge=1, description="Largest output file that is kept.")
     sam3d_concurrency: int = Field(8, ge=1, le=128, description="Threads of a worker process.")
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], env_settings: PydanticBaseSettingsSource, **sources: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment and nothing else, beside what a test gives by name."""
-        return (sources["init_settings"], env_settings)
 
     @property
     def broker_url(self) -> str:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from celery import Celery, bootsteps
@@ -14,7 +14,7 @@ from kombu.mixins import ConsumerMixin
 
 from worker import intake
 from worker.database import DatabaseError, describe
-from worker.envelope import Unreadable, open_envelope
+from worker.envelope import Unreadable, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
@@ -37,7 +37,7 @@ def _publish_again(app: Celery, message: Message, *, exchange: str, routing_key:
     kept = {name: properties[name] for name in ("message_id", "correlation_id", "type") if properties.get(name)}
     with app.producer_pool.acquire(block=True, timeout=15) as producer:
         producer.publish(
-            _body_of(message),
+            body_bytes(message.body),
             exchange=exchange,
             routing_key=routing_key,
             headers=headers,
@@ -55,28 +55,26 @@ def _queue_of(message: Message) -> str:
     return str(_mapping(message.delivery_info).get("routing_key", ""))[:255]
 
 
-def _body_of(message: Message) -> bytes:
-    body = message.body
-    return body.encode() if isinstance(body, str) else bytes(body or b"")
-
-
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-class Consumer(CeleryConsumer):  # type: ignore[misc,unused-ignore]
+class Consumer(CeleryConsumer):
     """Celery's consumer, which no message can stop: what it would drop or stumble over is quarantined."""
 
-    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc,unused-ignore]
+    app: Celery
+    strategies: Mapping[str, object]
+
+    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[valid-type,misc]
         """Without Celery's own delayed delivery: messages wait in our ladder."""
 
-        default_steps = [  # noqa: RUF012
+        default_steps: ClassVar = [
             step for step in CeleryConsumer.Blueprint.default_steps if "delayed_delivery" not in str(step)
         ]
 
     def create_task_handler(self, *args: Any, **more: Any) -> Callable[[Message], None]:
         """Check each message before Celery has it."""
-        receive = super().create_task_handler(*args, **more)
+        receive: Callable[[Message], None] = super().create_task_handler(*args, **more)
 
         def receive_checked(message: Message) -> None:
             why = _why_unreadable(message, self.strategies)
@@ -107,16 +105,23 @@ class Consumer(CeleryConsumer):  # type: ignore[misc,unused-ignore]
 def _why_unreadable(message: Message, tasks: Mapping[str, object]) -> str | None:
     """Say what is wrong with a task message of protocol 2 (Celery's documentation, "Message Protocol")."""
     headers = _mapping(message.headers)
-    if not isinstance(headers.get("id"), str) or not headers["id"]:
-        return "it has no task id"
-    if headers.get("task") not in tasks:
-        return "its task is unknown"
-    if message.content_type != "application/json":
-        return "its content type is not application/json"
-    if headers.get("timelimit") not in (None, [None, None], (None, None)):
-        return "it has a time limit, which a worker of threads can't keep"
+    has_id = isinstance(headers.get("id"), str) and bool(headers["id"])
+    problems = {
+        "it has no task id": not has_id,
+        "its task is unknown": str(headers.get("task")) not in tasks,
+        "its content type is not application/json": message.content_type != "application/json",
+        "it has a time limit, which threads can't keep": any(_listed(headers.get("timelimit"))),
+    }
+    return next((why for why, is_so in problems.items() if is_so), None) or _why_unreadable_body(message)
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _why_unreadable_body(message: Message) -> str | None:
     try:
-        arguments = json.loads(_body_of(message))
+        arguments = json.loads(body_bytes(message.body))
     except (ValueError, RecursionError):
         return "its body is not JSON"
     match arguments:
@@ -142,7 +147,10 @@ class Inbox(ConsumerMixin):
         try:
             properties = _mapping(message.properties)
             envelope = open_envelope(
-                _body_of(message), message.content_type, _mapping(message.headers), properties.get("message_id")
+                body_bytes(message.body),
+                message.content_type,
+                _mapping(message.headers),
+                properties.get("message_id"),
             )
             follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id)
         except Unreadable as error:

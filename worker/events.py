@@ -44,9 +44,7 @@ def change_payload(job: Job, change: Change) -> dict[str, Any]:
             payload |= {
                 "outputs": [_described(file) for file in change.files],
                 "cost": {"amount": metrics.get("cost"), "currency": "USD"},
-                "timings": {
-                    name: metrics.get(name) for name in ("queue_time", "inference_time", "total_time")
-                }
+                "timings": {name: metrics.get(name) for name in ("queue_time", "inference_time", "total_time")}
                 | {"seconds_since_submit": round(job.age.total_seconds(), 3), "polls": job.polls},
             }
         case JobState.FAILED | JobState.REVIEW:
@@ -112,8 +110,9 @@ class Outbox:
         returned: list[object] = []
         with self._producers.acquire(block=True, timeout=CONFIRM_WITHIN) as producer:
             # The broker gives an unroutable message back before it confirms it; the in-memory one never does.
-            if hasattr(producer.channel, "events"):
-                producer.channel.events["basic_return"] = {lambda *reply: returned.append(reply)}
+            channel: Any = producer.channel
+            if hasattr(channel, "events"):
+                channel.events["basic_return"] = {lambda *reply: returned.append(reply)}
             producer.publish(
                 message.body,
                 exchange=events_exchange.name,

@@ -13,7 +13,6 @@ from worker.job import Job
 from worker.lifecycle import (
     ANNOUNCED_ON,
     DRIVEN_BY,
-    Advance,
     Change,
     EventType,
     FollowUp,
@@ -87,11 +86,11 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
         outcome = steps.RUN[step](services, job)
     except Sam3dError as error:
         outcome = steps.react(services, job, error)
-    log.info(f"job_{_PAST[step]}", outcome=type(outcome).__name__.lower(), request_id=job.request_id)
+    log.info(_LOGGED[step], outcome=type(outcome).__name__.lower(), request_id=job.request_id)
     return outcome
 
 
-_PAST = {Step.SUBMIT: "submitted", Step.POLL: "polled", Step.FETCH: "fetched"}
+_LOGGED = {Step.SUBMIT: "job_submitted", Step.POLL: "job_polled", Step.FETCH: "job_fetched"}
 
 
 def record(services: Services, job: Job, change: Change) -> tuple[int | None, list[Event]]:

@@ -157,6 +157,11 @@ def _refuse(
 
 
 def _event(
-    connection: Connection, kind: EventType, job_id: str, state: JobState, metadata: Mapping[str, Any], **more: Any
+    connection: Connection,
+    kind: EventType,
+    job_id: str,
+    state: JobState,
+    metadata: Mapping[str, Any],
+    **more: Any,
 ) -> Event:
     return outbox.add(connection, kind, job_id, job_payload(job_id, state, metadata, **more))

@@ -26,7 +26,7 @@ class Job:
     token: str | None = None
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any], token: str | None = None) -> Self:
+    def from_row(cls, row: Mapping[Any, Any], token: str | None = None) -> Self:
         """Make a job of a row that has ``observed_at``, the database's time."""
         values = {each.name: row[each.name] for each in fields(cls) if each.name != "token"}
         return cls(**{**values, "state": JobState(row["state"]), "token": token})

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-
 from typing import Any, BinaryIO
 
 from worker.errors import HoldCause

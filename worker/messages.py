@@ -218,5 +218,5 @@ def _invalid(error: ErrorDetails) -> InvalidMessage:
 
 
 def derived_job_id(kind: str, *parts: str) -> UUID:
-    """Return the identity of a request that has no ``job_id``: the same for the same message, however often it comes."""
+    """Return the identity of a request that has no ``job_id``: the same however often its message comes."""
     return uuid5(NAMESPACE, ":".join((kind, *parts)))

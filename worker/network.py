@@ -148,7 +148,7 @@ def _public_address(host: str, port: int) -> str:
 
 
 def _is_public(address: str) -> bool:
-    parsed = ipaddress.ip_address(address.split("%")[0])
+    parsed = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
     mapped = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
     return (mapped or parsed).is_global and not parsed.is_multicast
 

@@ -176,7 +176,7 @@ def _shadow(body: _Body, camera: _Camera, directions: Floats) -> Floats:
     drop = np.where(falling, directions[..., 1], -1.0)
     hits = camera.eye + directions * ((low[1] - camera.eye[1]) / drop)[..., None]
     at = (hits[..., [0, 2]] - centre[[0, 2]]) / reach * 128 + 63.5
-    onto = np.all((at >= 0) & (at <= 126), axis=-1) & falling  # noqa: PLR2004
+    onto = np.all((at >= 0) & (at <= 126), axis=-1) & falling
     return np.where(onto, _sampled(soft[..., None], at)[..., 0] / 255, 0.0)
 
 

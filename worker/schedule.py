@@ -30,7 +30,7 @@ def next_poll(age: timedelta, expected_run: timedelta) -> timedelta:
 
 def next_attempt(attempts: int, jitter: float) -> timedelta:
     """Return the delay before a try that follows ``attempts`` failed ones; ``jitter`` is within 0 to 1."""
-    ceiling = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempts, 10))
+    ceiling = min(LONGEST_RETRY, FIRST_RETRY * (1 << min(attempts, 10)))
     return ceiling * (0.5 + jitter / 2)
 
 
@@ -42,4 +42,4 @@ def window_opens(reset_at: datetime | None, now: datetime) -> timedelta:
 
 def sweep_again(redrives: int, grace: timedelta) -> timedelta:
     """Return when to look at a swept row again: later each time, so that a backlog never multiplies."""
-    return max(grace, SHORTEST_GAP) * 2 ** min(redrives, 6)
+    return max(grace, SHORTEST_GAP) * (1 << min(redrives, 6))

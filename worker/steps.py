@@ -97,7 +97,11 @@ def _request_id(job: Job) -> str:
     return job.request_id
 
 
-RUN: Mapping[Step, Callable[[Services, Job], Outcome]] = {Step.SUBMIT: submit, Step.POLL: poll, Step.FETCH: fetch}
+RUN: Mapping[Step, Callable[[Services, Job], Outcome]] = {
+    Step.SUBMIT: submit,
+    Step.POLL: poll,
+    Step.FETCH: fetch,
+}
 """What runs for each step."""
 
 

@@ -34,7 +34,7 @@ class Downloads:
             OutputUnusable: the address is refused, or the file is larger than the cap.
             OutputBroken: the file did not arrive whole; another try may be better.
         """
-        content: BinaryIO = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
+        content: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             with deadline(self._settings.sam3d_download_deadline):
                 size, sha256 = self._download(address, content, MAX_REDIRECTS)
@@ -96,7 +96,7 @@ def _identify(content: BinaryIO, size: int) -> tuple[str, str]:
 
 
 def with_unique_names(files: Sequence[StoredFile]) -> Sequence[StoredFile]:
-    """Number the files that would share a name: model.glb, model-2.glb."""
+    """Give files that would share a name a number: model.glb, model-2.glb."""
     seen: dict[str, int] = {}
     named = []
     for file in files:

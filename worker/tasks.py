@@ -1,5 +1,6 @@
 """The Celery tasks, in flow order, and how one sends the next. A message waits in the broker, never in a worker."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from worker.topology import (
     work_exchange,
 )
 
-PUBLISH = {
+PUBLISH: dict[str, Any] = {
     "retry": True,
     "retry_policy": {"max_retries": 2, "interval_start": 0.1, "interval_max": 1.0},
     "confirm_timeout": 15.0,
@@ -42,10 +43,10 @@ def register(app: Celery, services: Services) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
         given = {**fields, "args": args} if args else fields
         try:
-            follow_up = intake.accept(services, given, derived_job_id("celery", task.request.id))
+            follow_up = intake.accept(services, given, derived_job_id("celery", str(task.request.id)))
         except (DatabaseError, TransientError) as error:
             log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-            send_request_again(app, task.request.id, given)
+            send_request_again(app, str(task.request.id), given)
         else:
             send(app, follow_up)
 
@@ -86,7 +87,7 @@ def send(app: Celery, follow_up: FollowUp | None) -> None:
         log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
 
 
-def _route(app: Celery, queue: str, routing_key: str, delay: Any) -> dict[str, Any]:
+def _route(app: Celery, queue: str, routing_key: str, delay: timedelta) -> dict[str, Any]:
     """Say where a message goes and how it waits; only the in-memory broker has to leave that to the worker."""
     if app.conf.broker_url.startswith("memory:"):
         return {"queue": queue, "countdown": round(delay.total_seconds())}

@@ -1,4 +1,4 @@
-"""Submit, poll, fetch: the vendor's API as typed answers and our errors. What each HTTP status means is one table.
+"""Submit, poll, fetch: the vendor's API as typed answers and our errors. What an HTTP status means is one table.
 
 Facts are from the model's API page and the vendor's documentation; nothing the vendor sends is trusted, and
 neither the key nor a body ever becomes part of an error.
@@ -45,7 +45,7 @@ class RemoteStatus(StrEnum):
     @classmethod
     def of(cls, word: object) -> "RemoteStatus":
         """Read the vendor's word; one that we do not know is a run that has not ended."""
-        return cls(word) if word in set(cls) else cls.UNRECOGNISED
+        return next((known for known in cls if known == word), cls.UNRECOGNISED)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ def _limited(answer: Answer) -> Exception:
 
 
 def _refused(answer: Answer) -> Exception:
-    return RemoteRefused(f"The vendor refused the parameters ({answer.code}); nothing was paid. Correct them and send a new job.")
+    return RemoteRefused(
+        f"The vendor refused the parameters ({answer.code}); nothing was paid. Correct them and send a new job."
+    )
 
 
 def _gone(_: Answer) -> Exception:
@@ -228,8 +230,8 @@ class Vendor:
     def credits(self) -> float:
         """Read the balance, USD; free of charge. Raises as ``status``."""
         body = self._read("/v1/get-user-credits")
-        numbers = [body.get("credits"), body.get("free-credits")]
-        return sum(float(number) for number in numbers if _is_number(number))
+        numbers = _numbers(body)
+        return numbers.get("credits", 0.0) + numbers.get("free-credits", 0.0)
 
     def _read(self, path: str) -> Mapping[str, Any]:
         with deadline(self._settings.sam3d_read_deadline):
@@ -268,7 +270,7 @@ class Vendor:
         self._submits.close()
 
 
-class _TooLarge(Exception):  # noqa: N818  # Never leaves this module.
+class _TooLarge(Exception):  # Never leaves this module.
     """A body went over its cap."""
 
 
@@ -282,10 +284,15 @@ def _capped(response: httpx.Response, max_bytes: int) -> Iterator[bytes]:
 
 
 def _run_status(body: Mapping[str, Any]) -> RunStatus:
-    metrics = body.get("metrics")
-    numbers = {name[:64]: value for name, value in metrics.items() if _is_number(value)} if isinstance(metrics, dict) else {}
-    error = body.get("error")
-    return RunStatus(RemoteStatus.of(body.get("status")), dict(list(numbers.items())[:32]), error if isinstance(error, str) else None)
+    metrics, error = body.get("metrics"), body.get("error")
+    numbers = _numbers(metrics) if isinstance(metrics, dict) else {}
+    return RunStatus(RemoteStatus.of(body.get("status")), numbers, error if isinstance(error, str) else None)
+
+
+def _numbers(body: Mapping[str, Any]) -> dict[str, float]:
+    """Keep what is a number of a reasonable size, and not too many of them."""
+    numbers = [(name[:64], value) for name, value in body.items() if _is_number(value)]
+    return dict(numbers[:32])
 
 
 def _is_number(value: object) -> bool:
@@ -303,7 +310,7 @@ def _addresses(value: object, depth: int = 4) -> Iterator[str]:
 
 def _is_file(address: str) -> bool:
     """Tell an output beside ``output``, such as the ZIP of artifacts, from the other addresses in a body."""
-    return address.split("?")[0].endswith((".glb", ".zip"))
+    return address.split("?", maxsplit=1)[0].endswith((".glb", ".zip"))
 
 
 def _reset_at(text: str | None) -> datetime | None:

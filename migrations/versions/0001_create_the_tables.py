@@ -26,9 +26,7 @@ def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
     # The one source of time: a test can shift it for the whole database.
-    op.execute(
-        "CREATE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT clock_timestamp()'"
-    )
+    op.execute("CREATE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT clock_timestamp()'")
     op.create_table(
         "accounts",
         sa.Column("name", sa.Text(), nullable=False, comment="`default` if unnamed"),
@@ -132,9 +130,7 @@ def upgrade() -> None:
             nullable=True,
             comment="the sender's; another payload under it is refused",
         ),
-        sa.Column(
-            "fingerprint", sa.Text(), nullable=False, comment="SHA-256 of the request without its identity"
-        ),
+        sa.Column("fingerprint", sa.Text(), nullable=False, comment="SHA-256 of the request without its identity"),
         sa.Column(
             "parameters",
             postgresql.JSONB(astext_type=sa.Text()),
@@ -149,9 +145,7 @@ def upgrade() -> None:
             nullable=False,
             comment="the sender's, given back untouched",
         ),
-        sa.Column(
-            "priority", sa.SmallInteger(), server_default="0", nullable=False, comment="higher goes first"
-        ),
+        sa.Column("priority", sa.SmallInteger(), server_default="0", nullable=False, comment="higher goes first"),
         sa.Column(
             "due_at",
             sa.DateTime(timezone=True),
@@ -193,9 +187,7 @@ def upgrade() -> None:
             nullable=False,
             comment="failed tries that were tried again",
         ),
-        sa.Column(
-            "polls", sa.Integer(), server_default="0", nullable=False, comment="looks at the vendor's status"
-        ),
+        sa.Column("polls", sa.Integer(), server_default="0", nullable=False, comment="looks at the vendor's status"),
         sa.Column("waits_for", sa.Text(), nullable=True, comment="why the job is not further, in words"),
         sa.Column("request_id", sa.Text(), nullable=True, comment="the vendor's id of the paid run"),
         sa.Column("remote_status", sa.Text(), nullable=True, comment="the vendor's status when last seen"),
@@ -216,18 +208,14 @@ def upgrade() -> None:
             nullable=False,
             comment="when the row was committed",
         ),
-        sa.Column(
-            "submitted_at", sa.DateTime(timezone=True), nullable=True, comment="when the vendor had it"
-        ),
+        sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=True, comment="when the vendor had it"),
         sa.Column(
             "completed_at",
             sa.DateTime(timezone=True),
             nullable=True,
             comment="when the run was seen to be over",
         ),
-        sa.Column(
-            "finished_at", sa.DateTime(timezone=True), nullable=True, comment="when the job became final"
-        ),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, comment="when the job became final"),
         sa.CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name=op.f("ck_jobs_error_code")),
         sa.CheckConstraint(
             "state IN ('accepted', 'submitting', 'processing', 'fetching', 'review', 'succeeded', 'failed', 'cancelled')",
@@ -262,9 +250,7 @@ def upgrade() -> None:
         "inputs",
         sa.Column("job_id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("name", sa.Text(), nullable=False, comment="image or mask"),
-        sa.Column(
-            "url", sa.Text(), nullable=True, comment="where the vendor reads it from; null: in content"
-        ),
+        sa.Column("url", sa.Text(), nullable=True, comment="where the vendor reads it from; null: in content"),
         sa.Column("media_type", sa.Text(), nullable=True, comment="as found in the content"),
         sa.Column("bytes", sa.BigInteger(), nullable=True, comment="size of the content"),
         sa.Column("sha256", sa.Text(), nullable=True, comment="of the content"),
@@ -278,9 +264,7 @@ def upgrade() -> None:
         "outputs",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("job_id", sa.Uuid(as_uuid=False), nullable=False),
-        sa.Column(
-            "name", sa.Text(), nullable=False, comment="ours, never the vendor's: model.glb, artifacts.zip"
-        ),
+        sa.Column("name", sa.Text(), nullable=False, comment="ours, never the vendor's: model.glb, artifacts.zip"),
         sa.Column("media_type", sa.Text(), nullable=False, comment="as found in the content"),
         sa.Column("bytes", sa.BigInteger(), nullable=False, comment="size of the file"),
         sa.Column("sha256", sa.Text(), nullable=False, comment="of the file"),
@@ -319,14 +303,10 @@ def upgrade() -> None:
             nullable=True,
             comment="when the answer was written; null: none is known",
         ),
-        sa.Column(
-            "verdict", sa.Text(), nullable=True, comment="accepted, refused, held, not_sent or unknown"
-        ),
+        sa.Column("verdict", sa.Text(), nullable=True, comment="accepted, refused, held, not_sent or unknown"),
         sa.Column("request_id", sa.Text(), nullable=True, comment="the vendor's id, as answered"),
         sa.Column("detail", sa.Text(), nullable=True, comment="what came in place of an id, in words"),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_submissions_job_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_submissions_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("token", name=op.f("pk_submissions")),
         sa.UniqueConstraint("request_id", name=op.f("uq_submissions_request_id")),
         comment="one row for each POST that may cost money, written before it: the ledger",

@@ -111,9 +111,7 @@ def _runner(helm: Path, home: Path) -> Run:
         arguments = [str(helm), *command, str(chart), "--values", "-"]
         arguments += [part for api in apis for part in ("--api-versions", api)]
         given = json.dumps(values or {})
-        return subprocess.run(
-            arguments, input=given, env=environment, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(arguments, input=given, env=environment, capture_output=True, text=True, check=False)
 
     return run
 

@@ -10,9 +10,7 @@ DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
 def instructions(stage: str) -> list[tuple[str, str]]:
     """Return the instructions of a stage as pairs of word and argument, continued lines joined."""
     text = re.sub(r"^#.*\n", "", stage, flags=re.MULTILINE).replace("\\\n", " ")
-    return [
-        (line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()
-    ]
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
 
 
 def test_hadolint_finds_nothing(tools: Path) -> None:
@@ -42,10 +40,7 @@ def test_nothing_unlocked_is_installed() -> None:
     """Each install either checks the hashes of a lock or has no index to take anything from."""
     steps = [argument for word, argument in instructions(DOCKERFILE.read_text()) if word == "RUN"]
     commands = [
-        command
-        for step in steps
-        for command in step.split("&&")
-        if re.search(r"pip .*(install|wheel)\b", command)
+        command for step in steps for command in step.split("&&") if re.search(r"pip .*(install|wheel)\b", command)
     ]
     installs = [command for command in commands if "uninstall" not in command]
 

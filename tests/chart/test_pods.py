@@ -72,9 +72,7 @@ def test_deployments_are_probed_and_roll_without_a_gap(render: Render, values: M
     for deployment in of_kind(render(values), "Deployment").values():
         spec = deployment["spec"]["template"]["spec"]
         (container,) = spec["containers"]
-        paths = {
-            name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")
-        }
+        paths = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
 
         assert paths == {
             "startupProbe": {"path": "/livez", "port": "health"},
@@ -173,9 +171,7 @@ def test_migrations_need_nothing_of_the_release(render: Render) -> None:
     (job,) = (manifest for manifest in manifests if manifest["kind"] == "Job")
     spec = job["spec"]["template"]["spec"]
     (container,) = spec["containers"]
-    secrets = {
-        entry["valueFrom"]["secretKeyRef"]["name"] for entry in container["env"] if "valueFrom" in entry
-    }
+    secrets = {entry["valueFrom"]["secretKeyRef"]["name"] for entry in container["env"] if "valueFrom" in entry}
 
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert "envFrom" not in container
@@ -191,9 +187,7 @@ def test_migrations_need_nothing_of_the_release(render: Render) -> None:
     ],
     ids=["settings", "url", "key"],
 )
-def test_a_change_rolls_the_pods_if_they_would_not_see_it(
-    render: Render, change: Manifest, rolls: bool
-) -> None:
+def test_a_change_rolls_the_pods_if_they_would_not_see_it(render: Render, change: Manifest, rolls: bool) -> None:
     """Changed settings and URLs give new pods; a changed API key is read again by those that run."""
     changed = {**EVERYTHING, **{name: {**EVERYTHING[name], **part} for name, part in change.items()}}
     before, after = (

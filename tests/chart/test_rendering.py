@@ -143,9 +143,7 @@ def test_manifests_are_valid(
 def test_the_check_of_manifests_sees_what_is_unknown(render: Callable[..., list[Manifest]]) -> None:
     """An unknown kind, and an unknown field of KEDA, do not pass for valid."""
     with pytest.raises(kubernetes_validate.SchemaNotFoundError):
-        kubernetes_validate.validate(
-            {"apiVersion": "apps/v1", "kind": "Deploymint"}, KUBERNETES[-1], strict=True
-        )
+        kubernetes_validate.validate({"apiVersion": "apps/v1", "kind": "Deploymint"}, KUBERNETES[-1], strict=True)
 
     scaled = next(manifest for manifest in render({}, KEDA) if manifest["kind"] == "ScaledObject")
     scaled["spec"]["polingInterval"] = 5
@@ -159,9 +157,7 @@ def test_both_helms_render_the_same(
 ) -> None:
     """What Helm 3 makes of the chart is what Helm 4 makes of it."""
     rendered = [helm("template", "photos", values=values, apis=apis).stdout for helm in (helm3, helm4)]
-    third, fourth = (
-        [document for document in yaml.load_all(text, yaml.CSafeLoader) if document] for text in rendered
-    )
+    third, fourth = ([document for document in yaml.load_all(text, yaml.CSafeLoader) if document] for text in rendered)
 
     assert third
     assert third == fourth
@@ -172,9 +168,7 @@ def test_names_are_unique_and_short(
     render: Callable[..., list[Manifest]], values: Manifest, apis: tuple[str, ...]
 ) -> None:
     """No two manifests are one resource, and no name is longer than a label may be."""
-    manifests = render(
-        {**values, "fullnameOverride": "a-very-long-name-that-somebody-gave-to-a-release"}, apis
-    )
+    manifests = render({**values, "fullnameOverride": "a-very-long-name-that-somebody-gave-to-a-release"}, apis)
     names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
 
     assert len(names) == len(set(names))

@@ -68,9 +68,7 @@ def test_keda_counts_the_queues_of_the_program(render: Render) -> None:
         "vendor": {topology.queue_name(Step.SUBMIT), topology.queue_name(Step.POLL)},
         "fetch": {topology.queue_name(Step.FETCH)},
     }
-    assert not set().union(*queues.values()) & {
-        topology.delay_queue(seconds).name for seconds in topology.LADDER
-    }
+    assert not set().union(*queues.values()) & {topology.delay_queue(seconds).name for seconds in topology.LADDER}
 
 
 def test_keda_takes_the_url_from_the_secret(render: Render) -> None:

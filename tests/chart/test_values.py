@@ -90,9 +90,7 @@ def missing_from_schema(values: Values, schema: Values, path: str = "") -> Itera
 def test_the_schema_is_strict() -> None:
     """Every object whose properties are listed refuses others, but those that are Kubernetes' own."""
     open_objects = [
-        schema["properties"].keys()
-        for schema in objects(SCHEMA)
-        if schema.get("additionalProperties") is not False
+        schema["properties"].keys() for schema in objects(SCHEMA) if schema.get("additionalProperties") is not False
     ]
 
     assert open_objects == [{"name"}], "only an entry of extraEnv is open"

@@ -57,9 +57,7 @@ def test_scene_of_several_meshes(tmp_path: Path) -> None:
     """All meshes of a scene are drawn where the scene puts them."""
     scene = trimesh.Scene()
     for place in (-5, 0, 5):
-        scene.add_geometry(
-            trimesh.creation.box(), transform=trimesh.transformations.translation_matrix([place, 0, 0])
-        )
+        scene.add_geometry(trimesh.creation.box(), transform=trimesh.transformations.translation_matrix([place, 0, 0]))
     middle, corner = drawn(scene, tmp_path)
     assert middle.mean() < corner.mean()
 

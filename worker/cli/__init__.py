@@ -4,8 +4,6 @@ Exit codes: 0 done · 1 the job failed, or what was asked for is not there · 2 
 3 a setting or a service is wrong · 4 no outcome in time.
 """
 
-import sys
-
 import typer
 
 from worker.cli import demo, look, operate, run, send
@@ -57,7 +55,3 @@ def main() -> None:
         fail(f"{error.name} is not installed: run `pip install 'sam3d-worker[demo]'`.", 3)
     except KeyboardInterrupt:
         fail("Interrupted; what was sent goes on.", 130)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -33,7 +33,10 @@ def demo(
         with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=err) as bar:
             task = bar.add_task("sent", total=1.0)
             row, files = service.reconstruct(
-                app, request, folder, lambda seen: bar.update(task, completed=_share(seen), description=_told(seen))
+                app,
+                request,
+                folder,
+                lambda seen: bar.update(task, completed=_share(seen), description=_told(seen)),
             )
         with transaction(app.services.engine) as connection:
             print_job(describe_job(connection, row["id"]))
@@ -55,7 +58,7 @@ def _told(seen: service.Progress) -> str:
 
 def _tell(files: list[Path], folder: Path, *, is_live: bool) -> None:
     """Render the model and say what there is to look at."""
-    from worker.preview import render_preview  # noqa: PLC0415  # An extra that a worker does not need.
+    from worker.preview import render_preview  # An extra that a worker does not need.
 
     model = next(file for file in files if file.suffix == ".glb")
     picture = folder / "preview.png"

@@ -30,7 +30,10 @@ def current(as_json: AsJson = False) -> None:
     """Show the schema that the database has and the one this version needs."""
     settings = load_settings()
     engine = database.create_database_engine(settings.database_url, 1)
-    found = {"database": database.schema_version(engine), "needed": database.newest_version(settings.database_url)}
+    found = {
+        "database": database.schema_version(engine),
+        "needed": database.newest_version(settings.database_url),
+    }
     engine.dispose()
     if as_json:
         print_json(found)
@@ -52,15 +55,19 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for field, about in Settings.model_fields.items():
         value = getattr(settings, field)
-        rows.append({
-            "name": field.upper(),
-            "value": _shown(value),
-            "source": "environment" if field.upper() in os.environ else "default",
-            "about": about.description,
-        })
+        rows.append(
+            {
+                "name": field.upper(),
+                "value": _shown(value),
+                "source": "environment" if field.upper() in os.environ else "default",
+                "about": about.description,
+            }
+        )
     known = {row["name"] for row in rows}
     unknown = sorted(name for name in os.environ if name.startswith("SAM3D_") and name not in known)
-    return rows + [{"name": name, "value": None, "source": "not a setting", "about": "check the name"} for name in unknown]
+    return rows + [
+        {"name": name, "value": None, "source": "not a setting", "about": "check the name"} for name in unknown
+    ]
 
 
 def _shown(value: object) -> object:
@@ -102,6 +109,6 @@ def _result(name: str, check: Callable[[], object]) -> dict[str, str | None]:
         check()
     except (AccountHeld, TransientError, Sam3dError) as error:
         return {"result": str(error), "fix": FIXES[name]}
-    except Exception as error:  # noqa: BLE001  # Whatever is wrong is what a doctor is asked for.
+    except Exception as error:  # Whatever is wrong is what a doctor is asked for.
         return {"result": database.describe(error), "fix": FIXES[name]}
     return {"result": "ok", "fix": None}

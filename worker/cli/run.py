@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from worker import topology
 from worker.app import STEPS, App, create_app, run_worker
 from worker.cli.show import err
 from worker.config import Settings, load_settings
-from worker.database import ping, require_schema
+from worker.database import DatabaseError, describe, ping, require_schema
 from worker.errors import InvalidMessage
 from worker.health import start_health_server
 from worker.observability import configure_logging
@@ -48,11 +49,21 @@ def _start(settings: Settings, steps: list[str]) -> App:
     """Set logs, schema check, topology and probes up, in the order in which they can fail."""
     configure_logging(settings.sam3d_log_level)
     app = create_app(settings, steps)
-    require_schema(app.services.engine, settings.database_url)
     if settings.sam3d_health_port:
         start_health_server(settings.sam3d_health_port, readiness(app))
+    _await_schema(app)
     declare(app)
     return app
+
+
+def _await_schema(app: App) -> None:
+    """Wait for a database that is not up yet; one with an older schema ends the process."""
+    while True:
+        try:
+            return require_schema(app.services.engine, app.services.settings.database_url)
+        except DatabaseError as error:
+            log.warning("database_unreachable", reason=describe(error), next="tries again in 2 s")
+            time.sleep(2)
 
 
 def declare(app: App) -> None:
@@ -109,7 +120,7 @@ def simulator(
     credits: Annotated[float, typer.Option(min=0, help="The account's balance, USD.")] = 1000.0,  # noqa: A002
 ) -> None:
     """Stand in for the vendor on this machine; no key is checked, nothing is paid."""
-    from worker.simulator import SimulatorSettings, serve  # noqa: PLC0415  # An extra that a worker does not need.
+    from worker.simulator import SimulatorSettings, serve  # An extra that a worker does not need.
 
     settings = SimulatorSettings.model_validate({"run_time": run_seconds, "credits": credits})
     serve(host, port, settings, _tell_how_to_use)

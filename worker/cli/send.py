@@ -98,7 +98,12 @@ def _follow_all(client: Client, jobs: dict[str, str], within: timedelta) -> dict
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[stage]}"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[stage]}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=err) as progress:
         yield progress
 
@@ -123,7 +128,14 @@ def _tell_outcomes(
         print_json(rows)
     for row in [] if as_json else rows:
         why = row.get("error", {}).get("message", "")
-        out.print(row["job_id"], row["event"].rpartition(".")[2], why, *row["files"], highlight=False, soft_wrap=True)
+        out.print(
+            row["job_id"],
+            row["event"].rpartition(".")[2],
+            why,
+            *row["files"],
+            highlight=False,
+            soft_wrap=True,
+        )
     if len(outcomes) < sent:
         raise WaitTimeout(f"{sent - len(outcomes)} of {sent} jobs had no outcome in time; they go on.")
     if not all(event.has_succeeded for event in outcomes.values()):

@@ -50,7 +50,7 @@ def brief(value: object) -> str:
     """Write a value as a person reads it."""
     match value:
         case None:
-            return "–"
+            return "-"
         case datetime():
             return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
         case timedelta():

@@ -14,7 +14,13 @@ def hold(connection: Connection, name: str, reason: Hold) -> bool:
     stopped = (
         update(accounts)
         .where(accounts.c.name == name, accounts.c.held_at.is_(None))
-        .values(held_at=now, held_cause=reason.cause, held_message=reason.message, probed_at=now, probe_job_id=None)
+        .values(
+            held_at=now,
+            held_cause=reason.cause,
+            held_message=reason.message,
+            probed_at=now,
+            probe_job_id=None,
+        )
         .returning(accounts.c.name)
     )
     return connection.execute(stopped).scalar() is not None
@@ -34,7 +40,8 @@ def resume(connection: Connection, name: str) -> bool:
 def to_probe(connection: Connection, interval: timedelta) -> Sequence[str]:
     """List the held accounts that were not tried within the interval."""
     query = select(accounts.c.name).where(
-        accounts.c.held_at.is_not(None), or_(accounts.c.probed_at.is_(None), accounts.c.probed_at <= now - interval)
+        accounts.c.held_at.is_not(None),
+        or_(accounts.c.probed_at.is_(None), accounts.c.probed_at <= now - interval),
     )
     return connection.execute(query).scalars().all()
 

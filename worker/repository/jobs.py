@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy import and_, case, exists, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, and_, case, exists, func, insert, not_, select, update
 
 from worker.job import Job
 from worker.lifecycle import Change, JobState, Ticket
@@ -35,9 +34,7 @@ def take(connection: Connection, ticket: Ticket, state: JobState, lease: timedel
     return _take(connection, ticket, state, lease, {})
 
 
-def take_for_submit(
-    connection: Connection, ticket: Ticket, lease: timedelta, token: str, worker: str
-) -> Job | None:
+def take_for_submit(connection: Connection, ticket: Ticket, lease: timedelta, token: str, worker: str) -> Job | None:
     """Take an accepted job of an account that is not held, and write the intent to pay for it."""
     job = _take(connection, ticket, JobState.ACCEPTED, lease, {"state": JobState.SUBMITTING}, not_(_is_held))
     if job is None:
@@ -47,7 +44,12 @@ def take_for_submit(
 
 
 def _take(
-    connection: Connection, ticket: Ticket, state: JobState, lease: timedelta, values: Mapping[str, Any], *more: Any
+    connection: Connection,
+    ticket: Ticket,
+    state: JobState,
+    lease: timedelta,
+    values: Mapping[str, Any],
+    *more: Any,
 ) -> Job | None:
     taken = (
         update(jobs)
@@ -72,14 +74,14 @@ def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timede
         jobs.c.version == ticket.version,
         jobs.c.state == state,
         jobs.c.due_at > now,
-        or_(state != JobState.ACCEPTED, not_(_is_held)),
+        not_(and_(jobs.c.state == JobState.ACCEPTED, _is_held)),
     )
     return connection.execute(query).scalar()
 
 
 def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> int | None:
     """Write a change if nobody wrote since the job was taken; return the new version, else None."""
-    stamped = {_ENTERED_AT[change.state].name: now} if change.state in _ENTERED_AT else {}
+    stamped: dict[str, Any] = {_ENTERED_AT[change.state].name: now} if change.state in _ENTERED_AT else {}
     if job.state is JobState.SUBMITTING and change.state is JobState.PROCESSING:
         stamped = {"submitted_at": now}
     if change.state is not job.state:
@@ -87,17 +89,19 @@ def write(connection: Connection, job: Job, change: Change, grace: timedelta) ->
     written = (
         update(jobs)
         .where(jobs.c.id == job.id, jobs.c.version == job.version)
-        .values({
-            "state": change.state,
-            "version": jobs.c.version + 1,
-            "lease_until": None,
-            "expired_leases": 0,
-            "redrives": 0,
-            "due_at": now + change.due_in,
-            "sweep_at": now + change.due_in + grace,
-            **stamped,
-            **change.columns,
-        })
+        .values(
+            {
+                "state": change.state,
+                "version": jobs.c.version + 1,
+                "lease_until": None,
+                "expired_leases": 0,
+                "redrives": 0,
+                "due_at": now + change.due_in,
+                "sweep_at": now + change.due_in + grace,
+                **stamped,
+                **change.columns,
+            }
+        )
         .returning(jobs.c.version)
     )
     return connection.execute(written).scalar()
@@ -204,4 +208,4 @@ def prune(connection: Connection, older_than: timedelta, limit: int) -> int:
 def count_by_state(connection: Connection) -> Mapping[str, int]:
     """Count the jobs in each state that has any."""
     query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
-    return {state: count for state, count in connection.execute(query)}
+    return dict(tuple(row) for row in connection.execute(query))

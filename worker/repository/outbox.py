@@ -23,7 +23,7 @@ class Event:
     occurred_at: datetime
 
 
-def _event(row: Row[Any]) -> Event:
+def _event(row: Row[Any, Any, Any, Any, Any]) -> Event:
     return Event(row.id, row.job_id, EventType(row.type), row.payload, row.occurred_at)
 
 
@@ -51,6 +51,4 @@ def unpublished(connection: Connection, older_than: timedelta, limit: int) -> Se
 
 def mark_published(connection: Connection, event_id: str, *, was_routed: bool) -> None:
     """Note that the broker confirmed an event."""
-    connection.execute(
-        update(events).where(events.c.id == event_id).values(published_at=now, was_routed=was_routed)
-    )
+    connection.execute(update(events).where(events.c.id == event_id).values(published_at=now, was_routed=was_routed))

@@ -74,9 +74,7 @@ class FaultRule(BaseModel):
     seed: int | None = Field(None, description="Only jobs with this seed.")
     request_id: str | None = Field(None, description="Only this run.")
     starts_run: bool | None = Field(None, description="Whether a submit that goes wrong still starts a run.")
-    http_status: int | None = Field(
-        None, ge=200, le=599, description="Status of the answer (status, html, ...)."
-    )
+    http_status: int | None = Field(None, ge=200, le=599, description="Status of the answer (status, html, ...).")
     body: Any = Field(None, description="Body instead of the usual one: text, or anything as JSON.")
     content_type: str | None = Field(None, description="Content type of the body.")
     headers: dict[str, str] = Field(default_factory=dict, description="Further headers.")
@@ -137,7 +135,7 @@ class FaultBook:
     """The rules in force, in the order they were added: the first that strikes wins."""
 
     def __init__(self, seed: int) -> None:
-        self._chance = random.Random(seed)  # noqa: S311 - a dice roll, not a secret
+        self._chance = random.Random(seed)
         self._entries: list[_Entry] = []
         self._next = 1
 

@@ -130,11 +130,7 @@ def _slots(corners: NDArray[np.int64], edges: tuple[NDArray[np.int64], ...]) -> 
 def _triangles(inside: NDArray[np.bool_], slots: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the triangles of the front, counter-clockwise seen from +Z."""
     pattern = inside[:-1, :-1] + 2 * inside[:-1, 1:] + 4 * inside[1:, 1:] + 8 * inside[1:, :-1]
-    faces = [
-        slots[pattern == case][:, _fans(case)].reshape(-1, 3)
-        for case in range(1, 16)
-        if (pattern == case).any()
-    ]
+    faces = [slots[pattern == case][:, _fans(case)].reshape(-1, 3) for case in range(1, 16) if (pattern == case).any()]
     return np.concatenate(faces)
 
 
@@ -147,7 +143,7 @@ def _fans(case: int) -> list[list[int]]:
     lit = [bool(case >> corner & 1) for corner in range(4)]
     if lit in ([True, False, True, False], [False, True, False, True]):
         return [[corner, 4 + (corner - 1) % 4, 4 + corner] for corner in range(4) if lit[corner]]
-    first = next(corner for corner in range(4) if lit[corner] and (lit[(corner + 2) % 4] or sum(lit) < 3))  # noqa: PLR2004
+    first = next(corner for corner in range(4) if lit[corner] and (lit[(corner + 2) % 4] or sum(lit) < 3))
     outline = []
     for corner in [(first + step) % 4 for step in range(4)]:
         outline += [corner] if lit[corner] else []

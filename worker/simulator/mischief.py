@@ -29,7 +29,7 @@ async def misbehave(
     answer = web.Response()
     if rule.kind in CHANGING or (call in STARTING and rule.lets_run_start):
         answer = await genuine()
-        if answer.status >= 400 and rule.kind in CHANGING:  # noqa: PLR2004 - there is nothing to spoil
+        if answer.status >= 400 and rule.kind in CHANGING:
             return answer, str(answer.status)
     match rule.kind:
         case "reset" | "drop_answer" | "hang":
@@ -74,9 +74,7 @@ async def _raw(rule: FaultRule, request: web.Request, answer: web.Response) -> w
     """Write the real answer by hand: in part, or a few bytes at a time."""
     body = _bytes_of(answer)
     head = f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Length: {len(body)}\r\n"
-    head += (
-        f"Content-Type: {answer.headers.get('Content-Type', 'application/json')}\r\nConnection: close\r\n\r\n"
-    )
+    head += f"Content-Type: {answer.headers.get('Content-Type', 'application/json')}\r\nConnection: close\r\n\r\n"
     match rule.kind:
         case "truncate":
             await _write(request, head.encode() + body[: len(body) // 2])

@@ -148,7 +148,7 @@ def _cut(rgb: Pixels, trimap: Pixels) -> NDArray[np.bool_]:
     """Run grabCut from the trimap and keep the one piece that the hint touches."""
     sure = trimap == cv2.GC_FGD
     likely = sure | (trimap == cv2.GC_PR_FGD)
-    if rgb.max() - rgb.min() < 2 or not sure.any() or likely.all():  # noqa: PLR2004 - one shade: nothing to find
+    if rgb.max() - rgb.min() < 2 or not sure.any() or likely.all():
         return np.asarray(likely, np.bool_)
     possible = trimap != cv2.GC_BGD
     # One thread and a fixed seed, since grabCut starts from random clusters: the same photo, the same object.
@@ -183,9 +183,7 @@ def _filled(piece: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _tidy(piece: NDArray[np.bool_], sure: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Close bays and cut off spikes, in proportion to the size of the piece."""
     reach = int(0.35 * np.sqrt(piece.sum())) | 1
-    room = cv2.copyMakeBorder(
-        piece.astype(np.uint8), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0
-    )
+    room = cv2.copyMakeBorder(piece.astype(np.uint8), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
     round_brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     small_brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach // 3 | 1, reach // 3 | 1))
     closed = cv2.morphologyEx(room, cv2.MORPH_CLOSE, round_brush)
@@ -197,4 +195,4 @@ def _smooth(found: NDArray[np.bool_], size: tuple[int, int]) -> Field:
     """Return the silhouette on the grid, blurred so that its outline at 0.5 has no stairs."""
     large = cv2.resize(found.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     soft = cv2.GaussianBlur(large, (0, 0), 1.6, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(soft if np.max(soft) > 0.55 else large, np.float32)  # noqa: PLR2004 - a speck must survive
+    return np.asarray(soft if np.max(soft) > 0.55 else large, np.float32)

@@ -38,7 +38,7 @@ def box(inputs: dict[str, Any]) -> tuple[float, float, float, float] | None:
     corners = _numbers(inputs, "bounding_box", "[x1, y1, x2, y2]")
     if corners is None:
         return None
-    if not (isinstance(corners, list) and len(corners) == 4 and all(map(_is_number, corners))):  # noqa: PLR2004
+    if not (isinstance(corners, list) and len(corners) == 4 and all(map(_is_number, corners))):
         raise BadParameterError("bounding_box must be a string of the form [x1, y1, x2, y2]")
     left, top, right, bottom = map(float, corners)
     if left >= right or top >= bottom:
@@ -73,9 +73,7 @@ def _check_text(body: dict[str, Any], name: str, *, required: bool = False) -> N
     if value is None and not required:
         return
     if not isinstance(value, str) or (required and not value.strip()):
-        raise BadParameterError(
-            f"{name} is required" if required and not value else f"{name} must be a string"
-        )
+        raise BadParameterError(f"{name} is required" if required and not value else f"{name} must be a string")
 
 
 def _check_seed(value: object) -> None:
@@ -109,4 +107,4 @@ def _is_number(value: object) -> bool:
 
 def _is_pair(value: object) -> bool:
     """Return whether a value is a point."""
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))  # noqa: PLR2004
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))

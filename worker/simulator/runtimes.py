@@ -14,9 +14,7 @@ class RunTime(BaseModel):
 
     kind: Literal["fixed", "lognormal"] = Field("lognormal", description="Shape of the distribution.")
     mean_seconds: float = Field(31.7, ge=0, description="Mean run time; the vendor's own figure is 31.7 s.")
-    variation: float = Field(
-        0.25, ge=0, description="Standard deviation divided by the mean (log-normal only)."
-    )
+    variation: float = Field(0.25, ge=0, description="Standard deviation divided by the mean (log-normal only).")
     cold_share: float = Field(0.0, ge=0, le=1, description="Share of runs that begin with a cold start.")
     cold_low_seconds: float = Field(60.0, ge=0, description="Shortest cold start, added to the run.")
     cold_high_seconds: float = Field(240.0, ge=0, description="Longest cold start, added to the run.")

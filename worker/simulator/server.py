@@ -77,9 +77,7 @@ def _spoilable(world: World, call: str, answering: Answering) -> Handler:
     return handle
 
 
-async def _answer(
-    world: World, call: str, answering: Answering, visit: Visit
-) -> tuple[web.StreamResponse, str]:
+async def _answer(world: World, call: str, answering: Answering, visit: Visit) -> tuple[web.StreamResponse, str]:
     """Answer a call, rightly or wrongly; return the answer and what to count it as."""
     rule = world.faults.pick(call, {}, None, early=True)
     if rule is None and not world.faults.is_empty:

@@ -13,51 +13,29 @@ class SimulatorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(0, description="Seed of everything drawn at random.")
-    run_time: RunTime = Field(
-        RunTime(), description="Distribution of run times; a number means that many seconds."
-    )
+    run_time: RunTime = Field(RunTime(), description="Distribution of run times; a number means that many seconds.")
     queue_share: float = Field(0.1, ge=0, le=1, description="Share of the run time that a run is QUEUED.")
-    queue_seconds: float | None = Field(
-        None, ge=0, description="Seconds a run is QUEUED, instead of a share."
-    )
+    queue_seconds: float | None = Field(None, ge=0, description="Seconds a run is QUEUED, instead of a share.")
     fail_share: float = Field(0.0, ge=0, le=1, description="Share of runs that end FAILED.")
-    retry_share: float = Field(
-        0.0, ge=0, le=1, description="Share of finished runs whose metrics have retry_count."
-    )
+    retry_share: float = Field(0.0, ge=0, le=1, description="Share of finished runs whose metrics have retry_count.")
     credits: float = Field(100.0, description="Credit balance; setting it replaces what is left.")
     free_credits: float = Field(0.0, ge=0, description="Free credits that the balance call shows.")
     cost: float = Field(0.06, ge=0, description="Credits that a completed run costs.")
-    revoked_keys: tuple[str, ...] = Field(
-        (), description="Keys of the right form that are answered with 401."
-    )
-    model_forbidden: bool = Field(
-        False, description="Answer submits with 403: this account may not call the model."
-    )
+    revoked_keys: tuple[str, ...] = Field((), description="Keys of the right form that are answered with 401.")
+    model_forbidden: bool = Field(False, description="Answer submits with 403: this account may not call the model.")
     model_retired: bool = Field(False, description="Answer submits with 410.")
-    team_limit_period: str | None = Field(
-        None, description="Period of a team limit that is used up, e.g. monthly."
-    )
+    team_limit_period: str | None = Field(None, description="Period of a team limit that is used up, e.g. monthly.")
     team_limit_cap: float = Field(50.0, description="Cap that the team limit's message names, in USD.")
-    requests_per_minute: int | None = Field(
-        None, ge=0, description="Fixed window per minute; none: no limit."
-    )
-    polls_counted: bool = Field(
-        True, description="Whether reads count against the rate limit, not only submits."
-    )
+    requests_per_minute: int | None = Field(None, ge=0, description="Fixed window per minute; none: no limit.")
+    polls_counted: bool = Field(True, description="Whether reads count against the rate limit, not only submits.")
     reset_header: Literal["iso", "epoch", "missing", "nonsense"] = Field(
         "iso", description="Form of the rate limit's reset header."
     )
     output_shape: Literal["url", "list", "object"] = Field("url", description="Shape of a result's output.")
     history_available: bool = Field(True, description="Whether the request history answers; else 404.")
-    history_wrapping: str = Field(
-        "data", min_length=1, description="Key of the rows in a page; list: no object."
-    )
-    history_delay_seconds: float = Field(
-        0.0, ge=0, description="Seconds after a submit until its rows appear."
-    )
-    record_seconds: float = Field(
-        3600.0, gt=0, description="Seconds after a submit until its record is gone."
-    )
+    history_wrapping: str = Field("data", min_length=1, description="Key of the rows in a page; list: no object.")
+    history_delay_seconds: float = Field(0.0, ge=0, description="Seconds after a submit until its rows appear.")
+    record_seconds: float = Field(3600.0, gt=0, description="Seconds after a submit until its record is gone.")
     output_seconds: float = Field(7 * 86400.0, gt=0, description="Seconds that an output file lives.")
     gateway_html: bool = Field(True, description="Whether 502 and 504 have HTML bodies.")
     max_body_bytes: int = Field(32 * 2**20, gt=0, description="Largest request body.")
@@ -66,6 +44,4 @@ class SimulatorSettings(BaseModel):
     @classmethod
     def _seconds(cls, value: object) -> object:
         """Take a bare number for a fixed run time."""
-        return (
-            RunTime.fixed(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-        )
+        return RunTime.fixed(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

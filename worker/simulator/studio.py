@@ -129,6 +129,6 @@ async def _download(name: str, url: str) -> bytes:
                 content += more
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise refusal from error
-    if answer.status != 200 or not 0 < len(content) <= MAX_DOWNLOAD:  # noqa: PLR2004 - HTTP's own number
+    if answer.status != 200 or not 0 < len(content) <= MAX_DOWNLOAD:
         raise refusal
     return content

@@ -42,7 +42,7 @@ class World:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
         self._known_values: dict[Any, Any] = {}
-        self._chance = random.Random(self.settings.seed)  # noqa: S311 - a dice roll, not a secret
+        self._chance = random.Random(self.settings.seed)
 
     def update(self, changes: dict[str, Any]) -> SimulatorSettings:
         """Change some settings.
@@ -103,9 +103,7 @@ class World:
     def known(self, request_id: str) -> Run | None:
         """Return a run whose record has not expired."""
         run = self.runs.get(request_id)
-        if run is None or self.clock.now() - run.submitted_at >= timedelta(
-            seconds=self.settings.record_seconds
-        ):
+        if run is None or self.clock.now() - run.submitted_at >= timedelta(seconds=self.settings.record_seconds):
             return None
         return run
 

@@ -18,9 +18,7 @@ def submit(http: httpx.Client, **inputs: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", ["/v2/requests/{id}/status", "/v2/requests/{id}", "/v1/requests/{id}"])
-def test_records_expire_after_an_hour(
-    simulator: Simulator, http: httpx.Client, submitted: str, path: str
-) -> None:
+def test_records_expire_after_an_hour(simulator: Simulator, http: httpx.Client, submitted: str, path: str) -> None:
     """All three read calls answer 404 an hour after the submission."""
     simulator.advance(timedelta(minutes=59))
     assert http.get(path.format(id=submitted)).json()["status"] == "COMPLETED"
@@ -142,9 +140,7 @@ def test_broken_json(http: httpx.Client) -> None:
     assert answer.status_code == 400
 
 
-def test_image_by_local_url_and_data_uri(
-    simulator: Simulator, http: httpx.Client, submitted: str, photo: str
-) -> None:
+def test_image_by_local_url_and_data_uri(simulator: Simulator, http: httpx.Client, submitted: str, photo: str) -> None:
     """An image may be a URL on this machine, or a data URI."""
     assert submit(http, image=f"data:image/png;base64,{photo}").status_code == 200
     simulator.advance(timedelta(seconds=10))
@@ -173,9 +169,7 @@ def test_rate_limit(simulator: Simulator, http: httpx.Client, photo: str) -> Non
     ("shape", "output"),
     [("url", str), ("list", list), ("object", dict)],
 )
-def test_output_shapes(
-    simulator: Simulator, http: httpx.Client, photo: str, shape: str, output: type[Any]
-) -> None:
+def test_output_shapes(simulator: Simulator, http: httpx.Client, photo: str, shape: str, output: type[Any]) -> None:
     """The output is a URL, a list or an object, and the artifacts are among it."""
     simulator.update(output_shape=shape, run_time=0)
     run = submit(http, image=photo, include_artifacts=True).json()["request_id"]

@@ -105,9 +105,7 @@ def test_port_that_is_taken(simulator: Simulator) -> None:
         pass
 
 
-def test_polls_are_answered_while_models_are_made(
-    simulator: Simulator, http: httpx.Client, photo: str
-) -> None:
+def test_polls_are_answered_while_models_are_made(simulator: Simulator, http: httpx.Client, photo: str) -> None:
     """Heavy work does not hold up light requests."""
     simulator.update(run_time=0)
     runs = [http.post(SUBMIT, json={"image": photo, "seed": seed}).json()["request_id"] for seed in range(4)]

@@ -29,25 +29,19 @@ def output_of(http: httpx.Client, run: str) -> str:
 
 @pytest.mark.parametrize("starts", [False, True])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 410, 422, 429, 500, 502, 503, 504])
-def test_status_on_submit(
-    simulator: Simulator, http: httpx.Client, photo: str, status: int, *, starts: bool
-) -> None:
+def test_status_on_submit(simulator: Simulator, http: httpx.Client, photo: str, status: int, *, starts: bool) -> None:
     """Any status can be answered, with or without a run behind it."""
     simulator.add_fault(call="submit", kind="status", http_status=status, starts_run=starts, count=1)
     answer = http.post(SUBMIT, json={"image": photo})
     assert answer.status_code == status
-    assert answer.headers["content-type"].startswith(
-        "text/html" if status in {405, 502, 504} else "application/json"
-    )
+    assert answer.headers["content-type"].startswith("text/html" if status in {405, 502, 504} else "application/json")
     assert len(simulator.ledger()) == starts
     assert http.post(SUBMIT, json={"image": photo}).status_code == 200
 
 
 def test_status_with_own_body_and_headers(simulator: Simulator, http: httpx.Client) -> None:
     """A rule can bring its own body."""
-    simulator.add_fault(
-        call="credits", kind="status", http_status=406, body={"error": "no"}, headers={"x-extra": "1"}
-    )
+    simulator.add_fault(call="credits", kind="status", http_status=406, body={"error": "no"}, headers={"x-extra": "1"})
     answer = http.get("/v1/get-user-credits")
     assert (answer.status_code, answer.json(), answer.headers["x-extra"]) == (406, {"error": "no"}, "1")
 
@@ -72,9 +66,7 @@ def test_connection_breaks_on_submit(
 
 
 @pytest.mark.parametrize(("starts", "runs"), [(None, 0), (True, 1)])
-def test_hang(
-    simulator: Simulator, http: httpx.Client, photo: str, *, starts: bool | None, runs: int
-) -> None:
+def test_hang(simulator: Simulator, http: httpx.Client, photo: str, *, starts: bool | None, runs: int) -> None:
     """Nothing comes until the client gives up."""
     simulator.add_fault(call="submit", kind="hang", starts_run=starts)
     with pytest.raises(httpx.ReadTimeout):
@@ -152,9 +144,7 @@ def test_broken_downloads(simulator: Simulator, http: httpx.Client, photo: str) 
     simulator.add_fault(call="download", kind="wrong_magic", count=1)
     assert http.get(url).content[:4] == b"oops"
     simulator.add_fault(call="download", kind="bad_zip", count=1)
-    names = zipfile.ZipFile(
-        io.BytesIO(http.get(url.replace("model.glb", "artifacts.zip")).content)
-    ).namelist()
+    names = zipfile.ZipFile(io.BytesIO(http.get(url.replace("model.glb", "artifacts.zip")).content)).namelist()
     assert "../outside.txt" in names
     simulator.add_fault(call="download", kind="truncate", count=1)
     with pytest.raises(httpx.RemoteProtocolError):

@@ -46,9 +46,7 @@ def test_row_follows_its_run(simulator: Simulator, http: httpx.Client, submitted
     assert rows(http, status="COMPLETED", model_name="3d") == [row]
 
 
-def test_run_with_several_outputs_has_several_rows(
-    simulator: Simulator, http: httpx.Client, photo: str
-) -> None:
+def test_run_with_several_outputs_has_several_rows(simulator: Simulator, http: httpx.Client, photo: str) -> None:
     """A row for each output, with the same id and cost."""
     submit(http, photo, include_artifacts=True)
     simulator.advance(timedelta(seconds=10))

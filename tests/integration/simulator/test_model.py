@@ -171,9 +171,7 @@ ODD = {
     "WebP": encoded(two_discs(), "WEBP"),
     "GIF": encoded(two_discs(), "GIF"),
     "floats": encoded(Image.fromarray(np.random.default_rng(1).random((30, 40), dtype=np.float32)), "TIFF"),
-    "noise": encoded(
-        Image.fromarray(np.random.default_rng(1).integers(0, 255, (90, 120, 3)).astype(np.uint8))
-    ),
+    "noise": encoded(Image.fromarray(np.random.default_rng(1).integers(0, 255, (90, 120, 3)).astype(np.uint8))),
 }
 HINTS = {
     "none": Hint(),

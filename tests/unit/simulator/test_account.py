@@ -10,9 +10,7 @@ NOON = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
 GOOD = "SG_0123456789abcdef"
 
 
-@pytest.mark.parametrize(
-    "key", [None, "", "sg_0123456789abcdef", "SG_0123", "SG_0123456789abcdeX", f"{GOOD}0"]
-)
+@pytest.mark.parametrize("key", [None, "", "sg_0123456789abcdef", "SG_0123", "SG_0123456789abcdeX", f"{GOOD}0"])
 def test_malformed_keys_are_refused(key: str | None) -> None:
     """A key is SG_ and 16 hexadecimal characters."""
     assert key_problem(key, ()) is not None

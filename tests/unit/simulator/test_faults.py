@@ -31,9 +31,7 @@ def test_rule_for_any_call_strikes_all() -> None:
 def test_count_and_skip() -> None:
     """A rule lets `skip` calls pass, then strikes `count` times."""
     book = book_with(call="status", kind="hang", skip=2, count=3)
-    assert [book.pick("status", {}, None) is not None for _ in range(7)] == [False] * 2 + [True] * 3 + [
-        False
-    ] * 2
+    assert [book.pick("status", {}, None) is not None for _ in range(7)] == [False] * 2 + [True] * 3 + [False] * 2
     assert book.listed()[0]["fired"] == 3
 
 

@@ -28,9 +28,7 @@ def test_lognormal_has_the_mean_and_variation_asked_for() -> None:
 
 def test_cold_starts_come_on_top_of_their_share() -> None:
     """About the asked share of runs is longer by a cold start."""
-    times = drawn(
-        RunTime(kind="fixed", mean_seconds=1, cold_share=0.2, cold_low_seconds=60, cold_high_seconds=90)
-    )
+    times = drawn(RunTime(kind="fixed", mean_seconds=1, cold_share=0.2, cold_low_seconds=60, cold_high_seconds=90))
     cold = [seconds for seconds in times if seconds > 1]
     assert len(cold) / len(times) == pytest.approx(0.2, abs=0.03)
     assert all(61 <= seconds <= 91 for seconds in cold)

@@ -1,0 +1,107 @@
+"""A real worker and a real scheduler, each a process, on private services and the simulator."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_until
+from worker.config import Settings
+from worker.database import upgrade
+from worker.simulator import Simulator, SimulatorSettings
+
+KEY = "SG_0123456789abcdef"
+SECRET_PROMPT = "a-prompt-that-nobody-may-log"
+
+
+@dataclass
+class Service:
+    """What a deployment has: its environment, and the processes that were started in it."""
+
+    environment: dict[str, str]
+    logs: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the processes read."""
+        return Settings.model_validate({name.lower(): value for name, value in self.environment.items()})
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command of ``sam3d`` in the background."""
+        with (self.logs / f"{name}.log").open("ab") as log:
+            command = [sys.executable, "-m", "worker", *arguments]
+            self.processes[name] = subprocess.Popen(command, env=self._full(), stdout=log, stderr=log)
+        return self.processes[name]
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of ``sam3d`` to its end."""
+        command = [sys.executable, "-m", "worker", *arguments]
+        return subprocess.run(command, env=self._full(), capture_output=True, text=True, timeout=120, check=check)
+
+    def log_of(self, name: str) -> str:
+        """Return what a process has logged so far."""
+        return (self.logs / f"{name}.log").read_text()
+
+    def stop(self) -> None:
+        """End every process, politely first."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _full(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {**inherited, "XDG_RUNTIME_DIR": str(self.logs), **self.environment}
+
+
+@contextmanager
+def deployed(
+    broker_url: str, database_url: str, simulator: Simulator, logs: Path, **settings: str
+) -> Iterator[Service]:
+    """Give a service whose schema is there, and stop what was started in it."""
+    upgrade(database_url)
+    environment = {
+        "SEGMIND_API_KEY": KEY,
+        "SEGMIND_BASE_URL": simulator.url,
+        "SEGMIND_ACCOUNT_URL": simulator.url,
+        "SAM3D_OUTPUT_HOSTS": simulator.url,
+        "SAM3D_BROKER_URL": broker_url,
+        "SAM3D_DATABASE_URL": database_url,
+        "SAM3D_EXPECTED_RUN": "2",
+        "SAM3D_SWEEP_INTERVAL": "1",
+        "SAM3D_SWEEP_GRACE": "10",
+        **settings,
+    }
+    service = Service(environment, logs)
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """A vendor whose runs take two seconds."""
+    with Simulator(SimulatorSettings.model_validate({"run_time": 2})) as simulated:
+        yield simulated
+
+
+@pytest.fixture
+def service(vhost_url: str, database_url: str, simulator: Simulator, tmp_path: Path) -> Iterator[Service]:
+    """A deployment with a worker and a scheduler that are ready."""
+    with deployed(vhost_url, database_url, simulator, tmp_path) as started:
+        started.start("worker", "worker", "--concurrency", "4")
+        started.start("scheduler", "scheduler")
+        wait_until(lambda: "worker_ready" in started.log_of("worker"), "the worker consumes")
+        yield started
