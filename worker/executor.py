@@ -82,12 +82,13 @@ def wait_out(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
 
 def run(services: Services, step: Step, job: Job) -> Outcome:
     """Do the step; an error that is part of the contract is an outcome as well."""
-    try:
-        outcome = steps.RUN[step](services, job)
-    except Sam3dError as error:
-        outcome = steps.react(services, job, error)
-    log.info(_LOGGED[step], outcome=type(outcome).__name__.lower(), request_id=job.request_id)
-    return outcome
+    with structlog.contextvars.bound_contextvars(request_id=job.request_id):
+        try:
+            outcome = steps.RUN[step](services, job)
+        except Sam3dError as error:
+            outcome = steps.react(services, job, error)
+        log.info(_LOGGED[step], outcome=type(outcome).__name__.lower())
+        return outcome
 
 
 _LOGGED = {Step.SUBMIT: "job_submitted", Step.POLL: "job_polled", Step.FETCH: "job_fetched"}

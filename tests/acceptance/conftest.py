@@ -92,14 +92,14 @@ def deployed(
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """A vendor whose runs take two seconds."""
+    """Provide a vendor whose runs take two seconds."""
     with Simulator(SimulatorSettings.model_validate({"run_time": 2})) as simulated:
         yield simulated
 
 
 @pytest.fixture
 def service(vhost_url: str, database_url: str, simulator: Simulator, tmp_path: Path) -> Iterator[Service]:
-    """A deployment with a worker and a scheduler that are ready."""
+    """Provide a deployment with a worker and a scheduler that are ready."""
     with deployed(vhost_url, database_url, simulator, tmp_path) as started:
         started.start("worker", "worker", "--concurrency", "4")
         started.start("scheduler", "scheduler")

@@ -62,7 +62,7 @@ class Listener:
 
 @pytest.fixture
 def listener(service: Service) -> Iterator[Listener]:
-    """A consumer that is bound before anything is sent."""
+    """Provide a consumer that is bound before anything is sent."""
     with Connection(service.environment["SAM3D_BROKER_URL"]) as connection:
         yield Listener(connection)
 
@@ -82,7 +82,7 @@ def _made_by_the_simulator(simulator: Simulator, request_id: str) -> bytes:
 
 
 def _assert_stored(service: Service, simulator: Simulator, data: dict[str, Any], folder: Path) -> None:
-    """The event's figures, the stored bytes and the vendor's bytes are the same."""
+    """Check that the event's figures, the stored bytes and the vendor's bytes agree."""
     job_id = data["job_id"]
     row = json.loads(service.run("job", job_id, "--json").stdout)
     expected = _made_by_the_simulator(simulator, row["request_id"])

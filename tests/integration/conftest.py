@@ -1,0 +1,94 @@
+"""A service in this process: a fresh schema, the simulator, and no broker but the in-memory one."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from worker.app import App, create_app
+from worker.client import prepare_request
+from worker.config import Settings
+from worker.database import transaction, upgrade
+from worker.executor import execute
+from worker.intake import accept
+from worker.lifecycle import FollowUp
+from worker.messages import derived_job_id
+from worker.repository import reading
+from worker.simulator import Simulator, SimulatorSettings
+
+PHOTO = Path("worker/photos/cat.png")
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Provide a vendor whose runs are over at once."""
+    with Simulator(SimulatorSettings.model_validate({"run_time": 0})) as simulated:
+        yield simulated
+
+
+@pytest.fixture
+def app(database_url: str, simulator: Simulator) -> Iterator[App]:
+    """Provide an app with its services; nothing runs but what the test calls."""
+    upgrade(database_url)
+    settings = Settings(
+        segmind_api_key=SecretStr("SG_0123456789abcdef"),
+        segmind_base_url=simulator.url,
+        segmind_account_url=simulator.url,
+        sam3d_broker_url=SecretStr(f"memory://{uuid4().hex}"),
+        sam3d_database_url=SecretStr(database_url),
+        sam3d_output_hosts=(simulator.url,),
+        sam3d_expected_run=timedelta(0),
+        sam3d_submit_deadline=timedelta(seconds=5),
+        sam3d_read_deadline=timedelta(seconds=5),
+    )
+    built = create_app(settings)
+    yield built
+    built.close()
+    built.services.close()
+
+
+@pytest.fixture
+def accepted_job(app: App) -> FollowUp:
+    """Provide a job that is accepted and about to be submitted."""
+    follow_up = accept(app.services, prepare_request(PHOTO), derived_job_id("test", uuid4().hex))
+    assert follow_up
+    return follow_up
+
+
+@pytest.fixture
+def submitted_job(app: App, accepted_job: FollowUp) -> FollowUp:
+    """Provide a job that the vendor has, about to be polled."""
+    return advance(app, accepted_job)
+
+
+@pytest.fixture
+def completed_job(app: App, submitted_job: FollowUp) -> FollowUp:
+    """Provide a job whose run is over, about to be fetched."""
+    return advance(app, submitted_job)
+
+
+def advance(app: App, follow_up: FollowUp) -> FollowUp:
+    """Do a job's next step, waiting for its time by the database's clock."""
+    following: FollowUp | None = follow_up
+    while following and following.ticket == follow_up.ticket:
+        following = execute(app.services, following.step, following.ticket)
+    assert following, "the job goes on"
+    return following
+
+
+def wait_until_due(app: App, follow_up: FollowUp) -> None:
+    """Move a job's time to now."""
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE jobs SET due_at = sam3d_now() WHERE id = :id"), {"id": follow_up.ticket.job_id})
+
+
+def row_of(app: App, job_id: str) -> dict[str, object]:
+    """Read a job's row."""
+    with transaction(app.services.engine) as connection:
+        row = reading.job_row(connection, job_id)
+    assert row
+    return dict(row)

@@ -1,0 +1,69 @@
+"""The migrations make what the models say, once, for several at once, and can be undone."""
+
+import subprocess
+import sys
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.command import downgrade
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from worker import database
+from worker.errors import ConfigurationError
+from worker.models import metadata
+
+
+def test_models_equal_migrations(database_url: str) -> None:
+    """An upgraded database differs in nothing from the models."""
+    database.upgrade(database_url)
+    engine = database.create_database_engine(database_url, 1)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_several_may_upgrade_at_once(database_url: str) -> None:
+    """Pods that start together wait for the first and find nothing left to do."""
+    command = [sys.executable, "-c", f"from worker.database import upgrade; upgrade({database_url!r})"]
+    pods = [subprocess.Popen(command) for _ in range(3)]
+    assert [pod.wait(timeout=60) for pod in pods] == [0, 0, 0]
+    engine = database.create_database_engine(database_url, 1)
+    database.require_schema(engine, database_url)
+    engine.dispose()
+
+
+def test_downgrade_leaves_nothing(database_url: str) -> None:
+    """Undoing every migration leaves no table and no function of ours."""
+    database.upgrade(database_url)
+    downgrade(database._alembic(database_url), "base")
+    engine = database.create_database_engine(database_url, 1)
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pg_proc WHERE proname = 'sam3d_now'")).scalar() == 0
+    engine.dispose()
+
+
+def test_an_older_schema_says_what_to_run(database_url: str) -> None:
+    """A worker that finds an older schema names the command."""
+    engine = database.create_database_engine(database_url, 1)
+    with pytest.raises(ConfigurationError, match="run `sam3d db upgrade`"):
+        database.require_schema(engine, database_url)
+    engine.dispose()
+
+
+def test_the_function_of_time_can_be_shifted(database_url: str) -> None:
+    """One function gives the time, so that a test can move the whole database to another hour."""
+    database.upgrade(database_url)
+    engine = database.create_database_engine(database_url, 1)
+    with database.transaction(engine) as connection:
+        connection.execute(
+            text(
+                "CREATE OR REPLACE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE "
+                "AS $$ SELECT clock_timestamp() + interval '1 hour' $$"
+            )
+        )
+        ahead = connection.execute(text("SELECT sam3d_now() - clock_timestamp() > interval '59 minutes'")).scalar()
+    assert ahead
+    engine.dispose()

@@ -1,0 +1,198 @@
+"""The life of a job: whatever happens to it in whatever state is decided in one table."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from worker.errors import HoldCause
+from worker.lifecycle import (
+    ANNOUNCED_ON,
+    CURRENT_EVENT,
+    DRIVEN_BY,
+    TRANSITIONS,
+    Advance,
+    EventType,
+    Fail,
+    Hold,
+    JobState,
+    Outcome,
+    Snooze,
+    Step,
+    Trigger,
+    decide,
+    next_state,
+)
+
+SOON = timedelta(seconds=7)
+FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+CELLS = list(product(JobState, Trigger))
+HELD = Hold(HoldCause.CREDITS, "The credits are used up.")
+CHANGES = {
+    (state, following)
+    for state, trigger in CELLS
+    if (following := next_state(state, trigger)) is not None and following is not state
+}
+
+
+def outcomes(trigger: Trigger) -> Iterable[Outcome]:
+    """Give each kind of outcome; those that name a trigger name this one."""
+    return Advance(trigger, SOON), Fail(trigger, "code", "Why."), Snooze(SOON, "the run"), HELD
+
+
+def reported(state: JobState, outcome: Outcome) -> Trigger:
+    """Return what an outcome says has happened."""
+    match outcome:
+        case Advance(trigger) | Fail(trigger):
+            return trigger
+        case Snooze():
+            return Trigger.NOT_SENT if state is JobState.SUBMITTING else Trigger.RUNNING
+        case Hold():
+            return Trigger.HELD
+
+
+def reachable(start: JobState) -> set[JobState]:
+    """Return the states that a job can come to."""
+    found, fresh = {start}, {start}
+    while fresh:
+        fresh = {after for before, after in CHANGES if before in fresh} - found
+        found |= fresh
+    return found
+
+
+def test_table_is_total() -> None:
+    """Each state has a cell for each trigger, and nothing else has."""
+    assert [(state, trigger) for state, row in TRANSITIONS.items() for trigger in row] == CELLS
+
+
+@pytest.mark.parametrize("trigger", Trigger)
+@pytest.mark.parametrize("state", sorted(FINAL))
+def test_final_states_never_move(state: JobState, trigger: Trigger) -> None:
+    """What is over stays over, whatever is heard of it later."""
+    assert next_state(state, trigger) is None
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_final_is_what_has_no_way_out(state: JobState) -> None:
+    """The property and the table say the same."""
+    assert state.is_final == (state in FINAL) == (set(TRANSITIONS[state].values()) == {None})
+
+
+def test_each_state_can_be_reached() -> None:
+    """There is no state that no job is ever in."""
+    assert reachable(JobState.ACCEPTED) == set(JobState)
+
+
+@pytest.mark.parametrize("state", [state for state in JobState if state not in FINAL])
+def test_each_state_has_a_way_to_each_end(state: JobState) -> None:
+    """No job is caught: from anywhere it can still succeed, fail and be cancelled."""
+    assert reachable(state) >= FINAL
+
+
+@pytest.mark.parametrize("state", [state for state in JobState if state not in FINAL])
+def test_any_job_that_is_not_over_can_be_cancelled(state: JobState) -> None:
+    """The caller may give a job up at any time."""
+    assert next_state(state, Trigger.CANCELLED) is JobState.CANCELLED
+
+
+def test_only_an_accepted_job_is_taken_for_a_submit() -> None:
+    """There is one way into the state that costs money."""
+    ways = [(state, trigger) for state, trigger in CELLS if next_state(state, trigger) is JobState.SUBMITTING]
+    assert ways == [(JobState.ACCEPTED, Trigger.TAKEN)]
+
+
+def test_an_unknown_submit_waits_for_a_person() -> None:
+    """What may have been paid is never repeated by itself."""
+    assert next_state(JobState.SUBMITTING, Trigger.UNKNOWN) is JobState.REVIEW
+    assert DRIVEN_BY[JobState.REVIEW] is None
+
+
+@pytest.mark.parametrize("state", [JobState.PROCESSING, JobState.FETCHING])
+def test_a_paid_run_is_never_submitted_again(state: JobState) -> None:
+    """No way leads from a run that is going on straight back to a submit."""
+    assert JobState.ACCEPTED not in TRANSITIONS[state].values()
+
+
+def test_each_state_says_what_it_waits_for() -> None:
+    """Each state has a step or none, and each step a state."""
+    assert set(DRIVEN_BY) == set(JobState)
+    assert {step for step in DRIVEN_BY.values() if step} == set(Step)
+    assert not any(DRIVEN_BY[state] for state in (*FINAL, JobState.REVIEW, JobState.SUBMITTING))
+
+
+@pytest.mark.parametrize(("state", "trigger"), CELLS)
+def test_decide_follows_the_table(state: JobState, trigger: Trigger) -> None:
+    """An outcome moves a job as the table says; one that the state does not allow is a bug that is heard of."""
+    for outcome in outcomes(trigger):
+        following = next_state(state, reported(state, outcome))
+        if following is None:
+            with pytest.raises(AssertionError, match=f"reported in {state}"):
+                decide(state, 0, outcome)
+        else:
+            change = decide(state, 0, outcome)
+            assert (change.state, change.trigger) == (following, reported(state, outcome))
+
+
+def test_decide_is_total_over_outcomes() -> None:
+    """The examples above are all the kinds of outcome there are."""
+    assert {type(outcome) for outcome in outcomes(Trigger.TAKEN)} == set(get_args(Outcome))
+
+
+@pytest.mark.parametrize("is_attempt", [True, False])
+def test_only_a_failed_try_uses_up_an_attempt(*, is_attempt: bool) -> None:
+    """A snooze counts a failed try, and nothing for a run that goes on."""
+    change = decide(JobState.PROCESSING, 4, Snooze(SOON, "the run", is_attempt, {"polls": 9}))
+    assert change.columns == {"polls": 9, "attempts": 4 + is_attempt, "waits_for": "the run"}
+    assert change.due_in == SOON
+
+
+@pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING])
+def test_a_hold_uses_up_no_attempt(state: JobState) -> None:
+    """The account is stopped, the job waits, and its row says for what."""
+    change = decide(state, 4, HELD)
+    assert change.hold == HELD
+    assert change.columns == {"waits_for": "account held: credits"}
+
+
+def test_a_failure_leaves_its_evidence() -> None:
+    """The code and the sentence are written beside what the step learnt."""
+    change = decide(JobState.PROCESSING, 0, Fail(Trigger.ENDED, "remote_failed", "Why.", {"polls": 3}))
+    assert change.columns == {"polls": 3, "error_code": "remote_failed", "error_message": "Why."}
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [
+        (JobState.SUCCEEDED, EventType.SUCCEEDED),
+        (JobState.FAILED, EventType.FAILED),
+        (JobState.CANCELLED, EventType.CANCELLED),
+        (JobState.REVIEW, EventType.REVIEW),
+        (JobState.PROCESSING, EventType.SUBMITTED),
+    ],
+)
+def test_what_a_sender_waits_for_is_announced(state: JobState, event: EventType) -> None:
+    """However a job comes to one of these states, it is announced."""
+    ways = {change for change in CHANGES if change[1] is state}
+    assert {ANNOUNCED_ON.get(change) for change in ways} == {event}
+
+
+@pytest.mark.parametrize("state", [JobState.ACCEPTED, JobState.SUBMITTING, JobState.FETCHING])
+def test_what_is_nobodys_business_is_not_announced(state: JobState) -> None:
+    """The steps in between are ours."""
+    assert not any(change in ANNOUNCED_ON for change in CHANGES if change[1] is state)
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_staying_is_not_announced(state: JobState) -> None:
+    """A look at a run that goes on is no event."""
+    assert (state, state) not in ANNOUNCED_ON
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_a_duplicate_is_told_where_its_job_is(state: JobState) -> None:
+    """Each state has an event that tells of it; of a final one, the same that announced it."""
+    assert set(CURRENT_EVENT) == set(JobState)
+    announced = {event for change, event in ANNOUNCED_ON.items() if change[1] is state}
+    assert announced <= {CURRENT_EVENT[state]}
