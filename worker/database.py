@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -81,26 +81,28 @@ def upgrade(url: str, revision: str = "head") -> None:
 def schema_version(engine: Engine) -> str | None:
     """Return the revision that the database is at, or None where it has no schema."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def newest_version(url: str) -> str:
-    """Return the revision that this code is made for."""
-    return ScriptDirectory.from_config(_alembic(url)).get_current_head() or ""
+@cache
+def revisions() -> tuple[str, ...]:
+    """Return the revisions that this code knows, the one it is made for first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_alembic("")).walk_revisions())
 
 
-def require_schema(engine: Engine, url: str) -> None:
-    """Check that the schema is at least as new as this code.
+def require_schema(engine: Engine) -> None:
+    """Check that the schema is at least as new as this code: one that it does not know yet is newer.
 
     Raises:
         ConfigurationError: the schema is older; says which command to run.
         DatabaseError: the database can't be asked.
     """
-    found, wanted = schema_version(engine), newest_version(url)
-    known = {script.revision for script in ScriptDirectory.from_config(_alembic(url)).walk_revisions()}
-    if found is None or (found in known and found != wanted):
+    found = schema_version(engine)
+    if found is None or found in revisions()[1:]:
         raise ConfigurationError(
-            f"The database is at schema {found or 'none'}, this version needs {wanted}: run `sam3d db upgrade`."
+            f"The database is at schema {found or 'none'}, this version needs {revisions()[0]}: run `sam3d db upgrade`."
         )
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import structlog
 
 from worker import lifecycle, steps
-from worker.database import Connection, transaction
+from worker.database import Connection, DatabaseError, describe, transaction
 from worker.errors import Sam3dError
 from worker.events import change_payload
 from worker.job import Job
@@ -84,22 +84,37 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
     """Do the step; an error that is part of the contract is an outcome as well."""
     with structlog.contextvars.bound_contextvars(request_id=job.request_id):
         try:
-            outcome = steps.RUN[step](services, job)
+            return steps.RUN[step](services, job)
         except Sam3dError as error:
-            outcome = steps.react(services, job, error)
-        log.info(_LOGGED[step], outcome=type(outcome).__name__.lower())
-        return outcome
-
-
-_LOGGED = {Step.SUBMIT: "job_submitted", Step.POLL: "job_polled", Step.FETCH: "job_fetched"}
+            return steps.react(services, job, error)
 
 
 def record(services: Services, job: Job, change: Change) -> tuple[int | None, list[Event]]:
     """Commit what the step learnt: the submission's answer in any case, the job's change if the fence holds."""
-    request_id = change.columns.get("request_id")
-    with ExitStack() as files, transaction(services.engine) as connection:
+    request_id = change.columns.get("request_id", job.request_id)
+    with ExitStack() as files, structlog.contextvars.bound_contextvars(request_id=request_id):
         for file in change.files:
             files.callback(file.content.close)
+        try:
+            version, events = _commit(services, job, change)
+        except DatabaseError as error:
+            if job.token:
+                log.error("answer_uncommitted", reason=describe(error), next="the sweep puts the job to review")
+            raise
+        log.info(_LOGGED[job.state], trigger=change.trigger, state=change.state)
+        return version, events
+
+
+_LOGGED = {
+    JobState.SUBMITTING: "job_submitted",
+    JobState.PROCESSING: "job_polled",
+    JobState.FETCHING: "job_fetched",
+}
+
+
+def _commit(services: Services, job: Job, change: Change) -> tuple[int | None, list[Event]]:
+    request_id = change.columns.get("request_id")
+    with transaction(services.engine) as connection:
         if job.token:
             detail = change.columns.get("error_message") or change.columns.get("waits_for")
             jobs.answer(connection, job.token, VERDICTS[change.trigger], request_id, detail)

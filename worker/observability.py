@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -47,6 +48,11 @@ def configure_logging(level: str, *, is_console: bool | None = None) -> None:
         logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))
 
 
+def _what_is_read_first(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Begin a line with when, how grave and what."""
+    return {name: line.pop(name, None) for name in ("timestamp", "level", "event")} | dict(line)
+
+
 def _renderers(*, is_console: bool) -> list[Any]:
     """Render without local variables: they hold keys and images."""
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
@@ -56,4 +62,4 @@ def _renderers(*, is_console: bool) -> list[Any]:
     frames = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
     )
-    return [drop, frames, structlog.processors.JSONRenderer(default=str)]
+    return [drop, frames, _what_is_read_first, structlog.processors.JSONRenderer(default=str)]

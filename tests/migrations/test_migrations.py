@@ -30,7 +30,7 @@ def test_several_may_upgrade_at_once(database_url: str) -> None:
     pods = [subprocess.Popen(command) for _ in range(3)]
     assert [pod.wait(timeout=60) for pod in pods] == [0, 0, 0]
     engine = database.create_database_engine(database_url, 1)
-    database.require_schema(engine, database_url)
+    database.require_schema(engine)
     engine.dispose()
 
 
@@ -49,7 +49,7 @@ def test_an_older_schema_says_what_to_run(database_url: str) -> None:
     """A worker that finds an older schema names the command."""
     engine = database.create_database_engine(database_url, 1)
     with pytest.raises(ConfigurationError, match="run `sam3d db upgrade`"):
-        database.require_schema(engine, database_url)
+        database.require_schema(engine)
     engine.dispose()
 
 

@@ -28,7 +28,7 @@ def open_database() -> Iterator[Engine]:
     settings = load_settings()
     engine = create_database_engine(settings.database_url, 2)
     try:
-        require_schema(engine, settings.database_url)
+        require_schema(engine)
         yield engine
     finally:
         engine.dispose()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ def upgrade(revision: Annotated[str, typer.Argument(help="Schema to go to.")] = 
     """Bring the schema up to date; safe to run twice, and by several at once."""
     settings = load_settings()
     database.upgrade(settings.database_url, revision)
-    out.print(f"schema {database.newest_version(settings.database_url)}", highlight=False)
+    out.print(f"schema {database.revisions()[0]}", highlight=False)
 
 
 @database_commands.command()
@@ -32,7 +33,7 @@ def current(as_json: AsJson = False) -> None:
     engine = database.create_database_engine(settings.database_url, 1)
     found = {
         "database": database.schema_version(engine),
-        "needed": database.newest_version(settings.database_url),
+        "needed": database.revisions()[0],
     }
     engine.dispose()
     if as_json:
@@ -41,8 +42,14 @@ def current(as_json: AsJson = False) -> None:
         print_table([found], list(found))
 
 
-def config(as_json: AsJson = False) -> None:
+def config(
+    as_json: AsJson = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
+) -> None:
     """Show every setting, where it comes from, and what it is; secrets only as set or unset."""
+    if as_markdown:
+        out.print(settings_table(), highlight=False, markup=False, soft_wrap=True)
+        return
     rows = setting_rows(load_settings())
     if as_json:
         print_json(rows)
@@ -70,12 +77,28 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
+def settings_table() -> str:
+    """Write the settings as a table of Markdown, from their definitions."""
+    rows = [
+        f"| `{name.upper()}` | {_default(about.default)} | {about.description} |"
+        for name, about in Settings.model_fields.items()
+    ]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def _default(value: object) -> str:
+    shown = value.get_secret_value() if isinstance(value, SecretStr) else _shown(value)
+    return "-" if shown is None else f"`{shown}`"
+
+
 def _shown(value: object) -> object:
     match value:
         case SecretStr():
             return "set"
         case tuple():
             return ",".join(value)
+        case timedelta():
+            return f"{value.total_seconds():g}"
         case None | str() | int():
             return value
     return str(value)

@@ -60,7 +60,7 @@ def _await_schema(app: App) -> None:
     """Wait for a database that is not up yet; one with an older schema ends the process."""
     while True:
         try:
-            return require_schema(app.services.engine, app.services.settings.database_url)
+            return require_schema(app.services.engine)
         except DatabaseError as error:
             log.warning("database_unreachable", reason=describe(error), next="tries again in 2 s")
             time.sleep(2)
@@ -88,7 +88,7 @@ def readiness(app: App) -> Mapping[str, Callable[[], None]]:
 
     return {
         "database": lambda: ping(app.services.engine),
-        "schema": lambda: require_schema(app.services.engine, app.services.settings.database_url),
+        "schema": lambda: require_schema(app.services.engine),
         "broker": broker,
     }
 
