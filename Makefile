@@ -1,7 +1,7 @@
 # `make help` lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format lock services clean
+.PHONY: help demo test lint check format docs lock services clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,6 +30,9 @@ lint: .venv/.dev-stamp  ## Check format, style, types and the direction of impor
 format: .venv/.dev-stamp  ## Format the code and repair what the linter can.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: .venv/.dev-stamp  ## Renew the parts of the README that are made from the code.
+	$(BIN)/python -m tests.readme
 
 lock: $(UV)  ## Resolve the newest versions that pyproject.toml allows into the lock files.
 	$(UV) lock -q --upgrade

@@ -26,7 +26,7 @@ from worker.repository import reading
 from worker.scheduler import Scheduler
 from worker.tasks import send
 
-SIMULATED_RUN = timedelta(seconds=6)
+SIMULATED_RUN = timedelta(seconds=3)
 SIMULATED_KEY = "SG_0123456789abcdef"
 PHOTO = Path(__file__).parent / "photos" / "coffee.png"
 """The photo that is used if none is given; CC0."""

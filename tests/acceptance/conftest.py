@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 
+from tests.acceptance.listener import Listener
 from tests.waiting import wait_until
 from worker.config import Settings
 from worker.database import upgrade
@@ -105,3 +107,10 @@ def service(vhost_url: str, database_url: str, simulator: Simulator, tmp_path: P
         started.start("scheduler", "scheduler")
         wait_until(lambda: "worker_ready" in started.log_of("worker"), "the worker consumes")
         yield started
+
+
+@pytest.fixture
+def listener(service: Service) -> Iterator[Listener]:
+    """Provide a consumer that is bound before anything is sent."""
+    with Connection(service.environment["SAM3D_BROKER_URL"]) as connection:
+        yield Listener(connection)

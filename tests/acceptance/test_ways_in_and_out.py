@@ -10,13 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
 from celery import Celery
-from cloudevents.core.bindings.rabbitmq import RabbitMQMessage, from_binary
-from cloudevents.core.formats.json import JSONFormat
-from kombu import Connection, Exchange, Producer, Queue
+from kombu import Connection, Producer
 
 from tests.acceptance.conftest import SECRET_PROMPT, Service
+from tests.acceptance.listener import Listener
 from tests.waiting import wait_until
 from worker.client import Client
 from worker.lifecycle import EventType
@@ -24,47 +22,6 @@ from worker.simulator import Simulator
 
 PHOTO = Path("worker/photos/cat.png")
 IMAGE = base64.b64encode(PHOTO.read_bytes()).decode()
-
-
-def _bytes(body: str | bytes) -> bytes:
-    return body.encode() if isinstance(body, str) else body
-
-
-class Listener:
-    """A consumer of events that knows the broker and nothing of our code."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.events: list[dict[str, Any]] = []
-        queue = Queue("", Exchange("sam3d.events", type="topic"), "#", exclusive=True, durable=False)
-        self._connection = connection
-        self._consumer = connection.Consumer([queue], on_message=self._receive, no_ack=True)
-        self._consumer.consume()
-
-    def _receive(self, message: Any) -> None:
-        event = from_binary(RabbitMQMessage(message.headers, message.content_type, _bytes(message.body)), JSONFormat())
-        self.events.append({"type": event.get_type(), "subject": event.get_subject(), "data": event.get_data()})
-
-    def wait_for(self, job_id: str, kind: EventType) -> dict[str, Any]:
-        """Return the data of the event of that type of a job."""
-        wait_until(lambda: self._found(job_id, kind) or self._drain(), f"{kind} of {job_id}")
-        data: dict[str, Any] = self._found(job_id, kind)[0]["data"]
-        return data
-
-    def _found(self, job_id: str, kind: EventType) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["subject"] == job_id and event["type"] == kind]
-
-    def _drain(self) -> None:
-        try:
-            self._connection.drain_events(timeout=0.5)
-        except TimeoutError:
-            return
-
-
-@pytest.fixture
-def listener(service: Service) -> Iterator[Listener]:
-    """Provide a consumer that is bound before anything is sent."""
-    with Connection(service.environment["SAM3D_BROKER_URL"]) as connection:
-        yield Listener(connection)
 
 
 @contextmanager

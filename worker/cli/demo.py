@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 
 from worker import demo as service
 from worker.cli.look import describe_job, print_job
-from worker.cli.show import err, out
+from worker.cli.show import err, json_text, out
 from worker.client import prepare_request
 from worker.database import transaction
 from worker.errors import Sam3dError
@@ -39,10 +39,13 @@ def demo(
                 lambda seen: bar.update(task, completed=_share(seen), description=_told(seen)),
             )
         with transaction(app.services.engine) as connection:
-            print_job(describe_job(connection, row["id"]))
+            shown = describe_job(connection, row["id"])
+    print_job(shown)
     if not files:
         raise Sam3dError(f"The job is {row['state']}: {row['error_message']}")
-    _tell(files, folder, is_live=is_live)
+    history = folder / "job.json"
+    history.write_text(json_text(shown))
+    _tell(files, folder, history, is_live=is_live)
 
 
 def _share(seen: service.Progress) -> float:
@@ -56,14 +59,14 @@ def _told(seen: service.Progress) -> str:
     return f"{seen.state}{vendor}, {seen.polls} polls{tail}"
 
 
-def _tell(files: list[Path], folder: Path, *, is_live: bool) -> None:
+def _tell(files: list[Path], folder: Path, history: Path, *, is_live: bool) -> None:
     """Render the model and say what there is to look at."""
     from worker.preview import render_preview  # An extra that a worker does not need.
 
     model = next(file for file in files if file.suffix == ".glb")
     picture = folder / "preview.png"
     render_preview(model, picture)
-    out.print(f"\nmodel    {model}\npreview  {picture}", highlight=False, soft_wrap=True)
+    out.print(f"\nmodel    {model}\npreview  {picture}\nhistory  {history}", highlight=False, soft_wrap=True)
     if not is_live:
         out.print(
             "\nA simulator made this model: it inflates the photo's silhouette, so that everything around the vendor "

@@ -1,9 +1,9 @@
 """What became of jobs: ``jobs``, ``job``, ``output``, ``cancel``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -52,7 +52,7 @@ def jobs(
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, ["id", "state", "age", "polls", "cost", "waits_for", "error_code"])
+        print_table(rows, ["id", "state", "age", "polls", "cost", "error_code"])
 
 
 def job(job_id: JobId, as_json: AsJson = False) -> None:
@@ -65,7 +65,7 @@ def job(job_id: JobId, as_json: AsJson = False) -> None:
         print_job(shown)
 
 
-def describe_job(connection: Connection, job_id: str) -> dict[str, object]:
+def describe_job(connection: Connection, job_id: str) -> dict[str, Any]:
     """Read all that is known of a job.
 
     Raises:
@@ -82,16 +82,23 @@ def describe_job(connection: Connection, job_id: str) -> dict[str, object]:
     }
 
 
-def print_job(shown: dict[str, object]) -> None:
-    """Print a job for a person: what is set, then its tables."""
-    tables = {name: shown.pop(name) for name in ("submissions", "outputs", "history")}
+def print_job(shown: Mapping[str, Any]) -> None:
+    """Print a job for a person: what is set, then its submits, outputs and history."""
     for name, value in shown.items():
-        if value not in (None, {}):
-            out.print(f"{name:16} {brief(value)}", highlight=False, markup=False, soft_wrap=True)
-    for name, rows in tables.items():
-        if isinstance(rows, list) and rows:
+        if name not in _TABLES and value not in (None, {}, 0):
+            out.print(f"{name.replace('_', ' '):16} {brief(value)}", highlight=False, markup=False, soft_wrap=True)
+    for name, columns in _TABLES.items():
+        if shown[name]:
             out.print(f"\n[bold]{name}[/bold]")
-            print_table(rows, [column for column in rows[0] if column not in {"token", "job_id", "id"}])
+            print_table(shown[name], columns)
+
+
+_TABLES = {
+    "submissions": ("intended_at", "answered_at", "verdict", "detail"),
+    "outputs": ("name", "media_type", "bytes"),
+    "history": ("occurred_at", "type", "was_routed"),
+}
+"""The tables of a job, and the columns that a person looks at."""
 
 
 def output(

@@ -42,14 +42,8 @@ def current(as_json: AsJson = False) -> None:
         print_table([found], list(found))
 
 
-def config(
-    as_json: AsJson = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
-) -> None:
+def config(as_json: AsJson = False) -> None:
     """Show every setting, where it comes from, and what it is; secrets only as set or unset."""
-    if as_markdown:
-        out.print(settings_table(), highlight=False, markup=False, soft_wrap=True)
-        return
     rows = setting_rows(load_settings())
     if as_json:
         print_json(rows)
@@ -65,7 +59,7 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": field.upper(),
-                "value": _shown(value),
+                "value": shown(value),
                 "source": "environment" if field.upper() in os.environ else "default",
                 "about": about.description,
             }
@@ -77,21 +71,8 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def settings_table() -> str:
-    """Write the settings as a table of Markdown, from their definitions."""
-    rows = [
-        f"| `{name.upper()}` | {_default(about.default)} | {about.description} |"
-        for name, about in Settings.model_fields.items()
-    ]
-    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
-
-
-def _default(value: object) -> str:
-    shown = value.get_secret_value() if isinstance(value, SecretStr) else _shown(value)
-    return "-" if shown is None else f"`{shown}`"
-
-
-def _shown(value: object) -> object:
+def shown(value: object) -> object:
+    """Write a setting as its variable has it, durations in seconds; a secret is only set or unset."""
     match value:
         case SecretStr():
             return "set"

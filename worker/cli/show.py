@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -22,9 +23,14 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def json_text(value: object) -> str:
+    """Write a JSON document; times as ISO 8601, durations as seconds."""
+    return json.dumps(value, default=_plain, indent=2, ensure_ascii=False) + "\n"
+
+
 def print_json(value: object) -> None:
-    """Print JSON on one document; times as ISO 8601, durations as seconds."""
-    sys.stdout.write(json.dumps(value, default=_plain, indent=2, ensure_ascii=False) + "\n")
+    """Print a JSON document."""
+    sys.stdout.write(json_text(value))
 
 
 def _plain(value: object) -> object:
@@ -53,6 +59,10 @@ def brief(value: object) -> str:
             return "-"
         case datetime():
             return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case Decimal():
+            return f"{value:f}".rstrip("0").rstrip(".")
+        case dict():
+            return ", ".join(f"{name} {each}" for name, each in value.items())
         case timedelta():
             return f"{value.total_seconds():.0f} s"
     return str(value)
