@@ -52,6 +52,7 @@ def embedded_settings(*, is_live: bool) -> Iterator[Settings]:
     Raises:
         ConfigurationError: ``is_live`` without a key.
     """
+    base = _live_settings() if is_live else load_settings()
     with ExitStack() as stack:
         local = {
             "sam3d_broker_url": SecretStr(f"memory://{uuid4().hex}"),
@@ -61,7 +62,7 @@ def embedded_settings(*, is_live: bool) -> Iterator[Settings]:
         }
         if not is_live:
             local |= stack.enter_context(_simulated_vendor())
-        yield _live_settings().model_copy(update=local) if is_live else Settings().model_copy(update=local)
+        yield base.model_copy(update=local)
 
 
 def _live_settings() -> Settings:

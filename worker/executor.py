@@ -166,6 +166,7 @@ def _account_events(connection: Connection, job: Job, change: Change) -> list[Ev
 def follow_up(job: Job, change: Change, version: int | None) -> FollowUp | None:
     """Return the message that moves the job on, if one does and the job is still ours."""
     step = DRIVEN_BY[change.state]
-    if step is None or version is None or change.hold:
+    is_waiting_for_account = change.hold and change.state is JobState.ACCEPTED
+    if step is None or version is None or is_waiting_for_account:
         return None
     return FollowUp(step, Ticket(job.id, version), change.due_in)

@@ -1,4 +1,4 @@
-"""Accept: a message becomes a job, a duplicate of one, a refusal, or a job that failed before it began."""
+"""What callers ask for. Accept: a message becomes a job, a duplicate, a refusal, or a job that failed; and cancel."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from worker.events import error_payload, job_payload
 from worker.lifecycle import CURRENT_EVENT, EventType, FollowUp, JobState, Step, Ticket
 from worker.messages import ReconstructionRequest, given_job_id, parse_request
 from worker.repository import intake as repository
-from worker.repository import outbox
+from worker.repository import jobs, outbox
 from worker.repository.outbox import Event
 from worker.schedule import NOW
 from worker.services import Services
@@ -165,3 +165,14 @@ def _event(
     **more: Any,
 ) -> Event:
     return outbox.add(connection, kind, job_id, job_payload(job_id, state, metadata, **more))
+
+
+def cancel(services: Services, job_id: str) -> bool:
+    """Give a job up and announce it; return whether it was not final yet. Safe to run twice: then it is final."""
+    with transaction(services.engine) as connection:
+        job = jobs.cancel(connection, job_id)
+        if job is None:
+            return False
+        event = _event(connection, EventType.CANCELLED, job.id, job.state, job.metadata)
+    services.outbox.announce([event])
+    return True

@@ -188,6 +188,7 @@ class Hold:
 
     cause: HoldCause
     message: str
+    due_in: timedelta = timedelta(0)
 
 
 Outcome = Advance | Snooze | Fail | Hold
@@ -217,9 +218,9 @@ def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
         case Fail(trigger, code, message, columns):
             noted = {**columns, "error_code": code, "error_message": message}
             return Change(trigger, _moved(state, trigger), timedelta(0), noted)
-        case Hold(cause):
+        case Hold(cause, _, due_in):
             noted = {"waits_for": f"account held: {cause}"}
-            return Change(Trigger.HELD, _moved(state, Trigger.HELD), timedelta(0), noted, hold=outcome)
+            return Change(Trigger.HELD, _moved(state, Trigger.HELD), due_in, noted, hold=outcome)
 
 
 def _moved(state: JobState, trigger: Trigger) -> JobState:

@@ -55,7 +55,9 @@ class Scheduler:
 
     def tick(self) -> None:
         """Do everything once. Safe to run twice because each part only does what is still to be done."""
-        for part in (self._declare_again, self.relay, self.probe, self.sweep, self.prune):
+        if not self._has_broker():
+            return
+        for part in (self.relay, self.probe, self.sweep, self.prune):
             try:
                 part()
             except DatabaseError:
@@ -63,12 +65,14 @@ class Scheduler:
             except Exception:  # One part that breaks must not stop the others.
                 log.exception("scheduler_part_failed", part=part.__name__, next="the next tick")
 
-    def _declare_again(self) -> None:
-        """Bring back queues that were deleted."""
+    def _has_broker(self) -> bool:
+        """Bring back queues that were deleted; without a broker there is nothing to drive."""
         try:
             self._declare()
-        except OSError as error:
+        except Exception as error:  # Whatever is wrong with the broker, the loop goes on.
             log.warning("broker_unreachable", reason=type(error).__name__, next="the next tick")
+            return False
+        return True
 
     def relay(self) -> None:
         """Send the events that the worker which wrote them did not get out."""

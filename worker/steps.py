@@ -20,7 +20,7 @@ from worker.errors import (
 from worker.job import Job
 from worker.lifecycle import Advance, Fail, Hold, JobState, Outcome, Snooze, Step, StoredFile, Trigger
 from worker.repository import intake
-from worker.schedule import first_poll, next_attempt, next_poll, window_opens
+from worker.schedule import NOW, first_poll, next_attempt, next_poll, window_opens
 from worker.services import Services
 from worker.storage import with_unique_names
 from worker.vendor import RemoteStatus, RunStatus
@@ -109,7 +109,9 @@ def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
     """Turn an error of a step into its outcome; what is not listed here is a bug and is not caught."""
     match error:
         case AccountHeld():
-            return Hold(error.cause, str(error))
+            # A job that is not submitted yet waits without a message, for the account; a run does not wait for us.
+            due_in = NOW if job.state is JobState.SUBMITTING else services.settings.sam3d_probe_interval
+            return Hold(error.cause, str(error), due_in)
         case SubmitUnknown():
             return _unknown(services, job, error)
         case RemoteRateLimited():

@@ -167,3 +167,20 @@ def test_cancelled_jobs_stay_cancelled(app: App, submitted_job: FollowUp) -> Non
         assert jobs.cancel(connection, submitted_job.ticket.job_id)
     assert execute(app.services, submitted_job.step, submitted_job.ticket) is None
     assert row_of(app, submitted_job.ticket.job_id)["state"] == JobState.CANCELLED
+
+
+def test_a_refused_probe_waits_for_the_next_minute(app: App, simulator: Simulator, accepted_job: FollowUp) -> None:
+    """The job that was let through waits like the others again: the sweep does not send it."""
+    simulator.update(credits=0)
+    execute(app.services, accepted_job.step, accepted_job.ticket)
+    sent: list[FollowUp] = []
+    scheduler = _scheduler(app, sent)
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE accounts SET probed_at = probed_at - interval '2 minutes'"))
+    scheduler.probe()
+    assert execute(app.services, sent[0].step, sent[0].ticket) is None
+    _make_overdue(app)
+    scheduler.sweep()
+    scheduler.probe()
+    assert len(sent) == 1
+    assert simulator.requests()["calls"]["submit"] == {"406": 2}

@@ -8,16 +8,15 @@ from uuid import UUID
 
 import typer
 
+from worker import intake
 from worker.app import create_app
 from worker.cli.show import AsJson, brief, out, print_json, print_table
 from worker.client import write_file
 from worker.config import load_settings
 from worker.database import Connection, Engine, create_database_engine, require_schema, transaction
 from worker.errors import InvalidMessage, Sam3dError
-from worker.events import job_payload
-from worker.lifecycle import EventType, JobState
-from worker.repository import jobs as job_rows
-from worker.repository import outbox, outputs, reading
+from worker.lifecycle import JobState
+from worker.repository import outputs, reading
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 
@@ -123,18 +122,15 @@ def output(
 
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Give a job up: free before its submit; after it the run goes on at the vendor and is paid."""
-    app = create_app(load_settings(), [])
     wanted = _job_id(job_id)
-    with open_database() as engine, transaction(engine) as connection:
-        cancelled = job_rows.cancel(connection, wanted)
-        if cancelled is None:
+    app = create_app(load_settings(), [])
+    require_schema(app.services.engine)
+    if not intake.cancel(app.services, wanted):
+        with transaction(app.services.engine) as connection:
             state = describe_job(connection, wanted)["state"]
-            raise Sam3dError(f"Job {job_id} is {state}; there is nothing to cancel.")
-        payload = job_payload(cancelled.id, cancelled.state, cancelled.metadata)
-        event = outbox.add(connection, EventType.CANCELLED, cancelled.id, payload)
-    app.services.outbox.announce([event])
+        raise Sam3dError(f"Job {job_id} is {state}; there is nothing to cancel.")
     app.services.close()
     if as_json:
-        print_json({"job_id": cancelled.id, "state": cancelled.state})
+        print_json({"job_id": wanted, "state": JobState.CANCELLED})
     else:
-        out.print(f"{cancelled.id} cancelled", highlight=False)
+        out.print(f"{wanted} cancelled", highlight=False)

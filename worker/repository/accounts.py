@@ -10,7 +10,8 @@ from worker.models import accounts, jobs, now
 
 
 def hold(connection: Connection, name: str, reason: Hold) -> bool:
-    """Stop an account; return whether it was running."""
+    """Stop an account, or go on stopping it after a probe; return whether it was running."""
+    connection.execute(update(accounts).where(accounts.c.name == name).values(probe_job_id=None))
     stopped = (
         update(accounts)
         .where(accounts.c.name == name, accounts.c.held_at.is_(None))
