@@ -9,10 +9,13 @@ The files, in the order a job travels:
 ``images``         what an image in a message may be
 ``client``         what a Python producer imports: submit, wait, download
 ``consumer``       the worker's edge to the broker: the plain-JSON inbox and the quarantine for broken messages
+``envelope``       what is around a request: plain JSON or a CloudEvent
 ``intake``         accept: a message becomes a row, a duplicate, or a refusal
 ``tasks``          the Celery tasks, in flow order
 ``executor``       one job, one step: load, run, decide, record, reschedule
 ``steps``          what each step does to the outside world; returns an ``Outcome``
+``services``       what a step works with
+``job``            a job's row as a step sees it
 ``lifecycle``      pure: states, the transition table, outcomes
 ``schedule``       pure: when to look next, when to try again
 ``vendor``         submit, poll, fetch: the vendor's API as typed answers and errors
@@ -27,6 +30,7 @@ The files, in the order a job travels:
 ``observability``  structured logs
 ``health``         the probe server
 ``cli``            the command line
+``photos``         what the demo starts from
 ``demo``           the whole service in one process, on nothing but this machine
 ``preview``        a picture of a GLB, rendered on the CPU
 ``simulator``      a local stand-in for the vendor; knows nothing of the rest

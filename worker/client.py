@@ -215,7 +215,7 @@ def prepare_request(image: str | Path | bytes, **fields: Any) -> dict[str, Any]:
     request["image"] = _read_image("image", image)
     if "mask" in request:
         request["mask"] = _read_image("mask", request["mask"])
-    request.setdefault("job_id", str(uuid4()))
+    request["job_id"] = str(request.get("job_id", uuid4()))
     parse_request(request)
     return request
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import ConfigurationError
@@ -17,8 +18,19 @@ NOT_BUILT = {
 }
 
 
+LONGEST = timedelta(days=36_500)
+
+
 def _seconds(value: object) -> object:
-    return timedelta(seconds=float(value)) if isinstance(value, int | float | str) else value
+    if not isinstance(value, int | float | str):
+        return value
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST.total_seconds():
+        raise PydanticCustomError("seconds", "must be a number of seconds, from 0 up")
+    return timedelta(seconds=seconds)
 
 
 def _comma_list(value: object) -> object:

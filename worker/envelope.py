@@ -74,8 +74,13 @@ def _cloud_event(attributes: Mapping[str, Any], content: object) -> Envelope:
     kind, source, name = (attributes.get(each) for each in ("type", "source", "id"))
     if kind != REQUESTED:
         raise Unreadable(f"the CloudEvent's type is not {REQUESTED}")
-    if not (isinstance(source, str) and isinstance(name, str) and source and name):
+    if not (isinstance(source, str) and isinstance(name, str) and _is_text(source) and _is_text(name)):
         raise Unreadable("the CloudEvent has no source or no id")
     if not isinstance(content, dict):
         raise Unreadable("the CloudEvent's data is not a JSON object")
     return Envelope(content, derived_job_id("cloudevent", source, name))
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a name is there and is valid Unicode, which JSON does not promise."""
+    return bool(value) and value.isprintable()

@@ -20,10 +20,10 @@ def start_health_server(port: int, checks: Mapping[str, Check]) -> ThreadingHTTP
         timeout = 10
 
         def do_GET(self) -> None:
-            results = {} if self.path == "/livez" else _run(checks)
             if self.path not in {"/livez", "/readyz"}:
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
+            results = {} if self.path == "/livez" else _run(checks)
             is_well = all(result == "ok" for result in results.values())
             body = json.dumps({"status": "ok" if is_well else "unavailable", "checks": results}).encode()
             self.send_response(HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)

@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import re
+import threading
 import warnings
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,7 +17,11 @@ MAX_IMAGE_BYTES = 10 * 2**20
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp",
            "TIFF": "image/tiff"}  # fmt: skip
+_MEDIA_TYPES = {**FORMATS, "MPO": "image/jpeg"}  # A phone's JPEG that holds more than one picture.
 MAX_URL_LENGTH = 2048
+
+_one_at_a_time = threading.Lock()
+"""Which warnings are heard is a setting of the whole process."""
 
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 _LOOKS_LIKE_PATH = re.compile(r"(\.{0,2}/|~|[A-Za-z]:[\\/])|.*\.(png|jpe?g|webp|gif|bmp|tiff?)$", re.IGNORECASE)
@@ -67,11 +72,11 @@ def image_of(content: bytes) -> ImageInput:
     if len(content) > MAX_IMAGE_BYTES:
         raise ValueError(f"is larger than 10 MiB ({len(content)} bytes); send a smaller one, or a URL")
     try:
-        with warnings.catch_warnings():
-            # The pixels are never decoded here, so their number is the vendor's concern.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # The pixels are never decoded here, so what Pillow thinks of their number and of their tags is no news.
+        with _one_at_a_time, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
-                return ImageInput(content=content, media_type=FORMATS[image.format or ""])
+                return ImageInput(content=content, media_type=_MEDIA_TYPES[image.format or ""])
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, KeyError):
         raise ValueError(f"is not an image that can be read ({', '.join(FORMATS)})") from None
 
@@ -93,6 +98,7 @@ def _decoded(text: str) -> bytes:
 
 
 def _is_base64(text: str) -> bool:
+    text = "".join(text.split())
     return len(text) % 4 == 0 and re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", text) is not None and len(text) > 64
 
 

@@ -1,7 +1,6 @@
 """Message in: the schema of a request, its identity and its fingerprint. Bad input becomes ``InvalidMessage``."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -27,6 +26,8 @@ from worker.images import MAX_IMAGE_BYTES, ImageInput, parse_image
 NAMESPACE = UUID("5a3d0b1e-7c5e-4d0a-9a57-1f6c1c0f3d5a")
 MAX_METADATA_BYTES = 64 * 1024
 MAX_POINTS = 1000
+MAX_COORDINATE = 1e9
+MAX_NESTING = 32
 NOT_BUILT = {
     "reply_to": "is not supported yet; wait for the event on `sam3d.events`",
     "callback_url": "is not supported yet; wait for the event on `sam3d.events`",
@@ -53,15 +54,15 @@ def _as_list(value: object, form: str) -> list[Any]:
     return value
 
 
-def _coordinate(value: object) -> float:
+def _coordinate(value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("number", "must hold numbers only")
-    if not math.isfinite(value) or value < 0:
+    if not 0 <= value <= MAX_COORDINATE:
         raise PydanticCustomError("finite", "must hold finite numbers that are not negative")
-    return value
+    return int(value) if float(value).is_integer() else value
 
 
-def _box(value: object) -> tuple[float, ...]:
+def _box(value: object) -> tuple[int | float, ...]:
     corners = _as_list(value, "`[x1, y1, x2, y2]`")
     if len(corners) != 4:
         raise PydanticCustomError("box", "must have four numbers: `[x1, y1, x2, y2]`")
@@ -71,7 +72,7 @@ def _box(value: object) -> tuple[float, ...]:
     return (x1, y1, x2, y2)
 
 
-def _points(value: object) -> tuple[tuple[float, float], ...]:
+def _points(value: object) -> tuple[tuple[int | float, ...], ...]:
     form = "`[[x1, y1], [x2, y2]]`"
     points = _as_list(value, form)
     if not 1 <= len(points) <= MAX_POINTS or not all(isinstance(p, list) and len(p) == 2 for p in points):
@@ -86,15 +87,27 @@ def _storable(value: object) -> object:
         text.encode()
     except (TypeError, ValueError, RecursionError):
         raise PydanticCustomError("storable", "must be plain JSON with finite numbers and valid Unicode") from None
-    if "\\u0000" in text:
+    if _NULL_CHARACTER.search(text):
         raise PydanticCustomError("storable", "must not hold the character U+0000")
     return value
 
 
+_NULL_CHARACTER = re.compile(r"(?<!\\)(\\\\)*\\u0000")  # Escaped itself, it is six characters of text.
+
+
 def _small(value: object) -> object:
+    if not _is_nested_at_most(value, MAX_NESTING):
+        raise PydanticCustomError("nesting", "must be nested at most {most} levels deep", {"most": MAX_NESTING})
     if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
         raise PydanticCustomError("small", "must be at most 64 KiB as JSON")
     return value
+
+
+def _is_nested_at_most(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_nested_at_most(each, levels - 1) for each in inner)
 
 
 Text = Annotated[str, BeforeValidator(_storable)]
@@ -113,21 +126,21 @@ class ReconstructionRequest(BaseModel):
     prompt: Annotated[Text, StringConstraints(min_length=1, max_length=2000)] | None = Field(
         None, repr=False, description="Text that names the object, e.g. `car`."
     )
-    bounding_box: Annotated[tuple[float, ...], BeforeValidator(_box)] | None = Field(
+    bounding_box: Annotated[tuple[int | float, ...], BeforeValidator(_box)] | None = Field(
         None, description="`[x1, y1, x2, y2]` in pixels, a list or a string."
     )
-    point_coords: Annotated[tuple[tuple[float, float], ...], BeforeValidator(_points)] | None = Field(
+    point_coords: Annotated[tuple[tuple[int | float, ...], ...], BeforeValidator(_points)] | None = Field(
         None, description="`[[x1, y1], …]` in pixels, a list or a string."
     )
     seed: int | None = Field(None, ge=0, le=1_000_000, description="0 to 1000000; the vendor's default is 123.")
     include_artifacts: bool | None = Field(None, description="Whether a ZIP of intermediate files is made as well.")
-    job_id: UUID | None = Field(None, strict=False, description="The job's id, chosen by the sender.")
+    job_id: UUID | None = Field(None, description="The job's id, chosen by the sender.")
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = Field(
         None, description="One job for each key; another payload under the same key is refused."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
     metadata: Annotated[dict[str, Any], BeforeValidator(_small), BeforeValidator(_storable)] = Field(
-        default_factory=dict, description="Given back in every event, untouched; at most 64 KiB."
+        default_factory=dict, repr=False, description="Given back in every event, untouched; at most 64 KiB."
     )
 
     @model_validator(mode="after")
@@ -175,15 +188,19 @@ def parse_request(fields: Mapping[str, Any]) -> ReconstructionRequest:
         if fields.get(name) is not None:
             raise InvalidMessage(name, f"`{name}` {why}.", "not_supported")
     try:
-        return ReconstructionRequest.model_validate({**fields, **_uuid(fields)})
+        return ReconstructionRequest.model_validate(_with_uuid(fields))
     except ValidationError as error:
         raise _invalid(error.errors(include_url=False, include_input=False)[0]) from None
 
 
-def _uuid(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _with_uuid(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Read the job id, which JSON has as text."""
-    given = fields.get("job_id")
-    return {} if given is None else {"job_id": given_job_id(fields) or given}
+    if fields.get("job_id") is None:
+        return fields
+    job_id = given_job_id(fields)
+    if job_id is None:
+        raise InvalidMessage("job_id", "`job_id` must be a UUID.")
+    return {**fields, "job_id": job_id}
 
 
 def given_job_id(fields: Mapping[str, Any]) -> UUID | None:
@@ -191,11 +208,10 @@ def given_job_id(fields: Mapping[str, Any]) -> UUID | None:
     given = fields.get("job_id")
     if isinstance(given, UUID):
         return given
-    try:
-        return UUID(given) if isinstance(given, str) and len(given) == 36 else None
-    except ValueError:
-        return None
+    return UUID(given) if isinstance(given, str) and _UUID.fullmatch(given) else None
 
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _SENTENCES = {
     "missing": "is required",
@@ -205,9 +221,8 @@ _SENTENCES = {
     "string_type": "must be text",
     "dict_type": "must be an object",
     "string_too_short": "must not be empty",
-    "uuid_parsing": "must be a UUID",
-    "uuid_type": "must be a UUID",
-    "is_instance_of": "must be a UUID",
+    "too_short": "must not be empty",
+    "too_long": "is too long",
 }
 
 
@@ -219,4 +234,4 @@ def _invalid(error: ErrorDetails) -> InvalidMessage:
 
 def derived_job_id(kind: str, *parts: str) -> UUID:
     """Return the identity of a request that has no ``job_id``: the same however often its message comes."""
-    return uuid5(NAMESPACE, ":".join((kind, *parts)))
+    return uuid5(NAMESPACE, json.dumps([kind, *parts]))

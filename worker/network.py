@@ -5,6 +5,7 @@ also ends at the deadline of the whole call, and a guarded client connects only 
 """
 
 import ipaddress
+import re
 import socket
 import ssl
 import time
@@ -20,6 +21,14 @@ import httpcore
 import httpx
 
 _WRITE_BYTES = 64 * 1024
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+# IPv6 addresses that lead to an IPv4 address inside them, public or not: compatible and mapped, NAT64, Teredo, 6to4.
+_TUNNELS = [
+    ipaddress.ip_network(each)
+    for each in ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
+]
 
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -104,7 +113,7 @@ class AllowedHosts:
             return None
         if parts.scheme != "https" or port not in {None, 443} or parts.username is not None:
             return "the output's address is not a plain https one"
-        if not any(_covers(entry, host) for entry in self.entries):
+        if not _HOST.fullmatch(host) or not any(_covers(entry.lower(), host) for entry in self.entries):
             return "the output's host is not in SAM3D_OUTPUT_HOSTS"
         return None
 
@@ -139,7 +148,7 @@ class _GuardedBackend(_DeadlineBackend):
 def _public_address(host: str, port: int) -> str:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         raise httpcore.ConnectError("the output's host has no address") from None
     addresses = [str(each[4][0]) for each in found]
     if not all(_is_public(address) for address in addresses):
@@ -148,9 +157,9 @@ def _public_address(host: str, port: int) -> str:
 
 
 def _is_public(address: str) -> bool:
-    parsed = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
-    mapped = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
-    return (mapped or parsed).is_global and not parsed.is_multicast
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    is_tunnel = any(parsed in network for network in _TUNNELS)
+    return parsed.is_global and not parsed.is_multicast and not is_tunnel
 
 
 def _transport(backend: httpcore.NetworkBackend, connections: int, kept_alive: int) -> httpx.HTTPTransport:

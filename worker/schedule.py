@@ -37,7 +37,7 @@ def next_attempt(attempts: int, jitter: float) -> timedelta:
 def window_opens(reset_at: datetime | None, now: datetime) -> timedelta:
     """Return how long to wait after a 429; an absent reset time, or one out of reason, counts as a minute."""
     wait = (reset_at - now) if reset_at else UNKNOWN_RESET
-    return max(wait, SHORTEST_GAP) if wait <= LONGEST_RESET else UNKNOWN_RESET
+    return max(wait, SHORTEST_GAP) if abs(wait) <= LONGEST_RESET else UNKNOWN_RESET
 
 
 def sweep_again(redrives: int, grace: timedelta) -> timedelta:

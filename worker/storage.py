@@ -52,7 +52,7 @@ class Downloads:
                 if not response.has_redirect_location:
                     return self._copy(response, content)
                 following = str(response.url.join(response.headers["location"]))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise OutputBroken(f"The download broke off ({type(error).__name__}).") from None
         if not redirects:
             raise OutputUnusable("The output was not downloaded: too many redirects.")

@@ -30,6 +30,7 @@ from worker.network import create_client, deadline
 MODEL = "sam-3d-objects"
 MAX_ANSWER_BYTES = 2**20
 MAX_ADDRESSES = 16
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 
 
@@ -140,7 +141,7 @@ _protocol = _held(HoldCause.PROTOCOL, "it does not accept how we call it; check 
 
 NOT_ACCEPTABLE: tuple[tuple[str, Callable[[Answer], Exception]], ...] = (
     (r"insufficient credits", _credits),
-    (r"limit|quota|\bcap\b", _spend_limit),
+    (r"spend|quota|team", _spend_limit),
     (r"content.?type", _protocol),
 )
 
@@ -291,7 +292,7 @@ def _run_status(body: Mapping[str, Any]) -> RunStatus:
 
 def _numbers(body: Mapping[str, Any]) -> dict[str, float]:
     """Keep what is a number of a reasonable size, and not too many of them."""
-    numbers = [(name[:64], value) for name, value in body.items() if _is_number(value)]
+    numbers = [(name, value) for name, value in body.items() if _is_number(value) and _NAME.fullmatch(name)]
     return dict(numbers[:32])
 
 

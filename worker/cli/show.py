@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -48,7 +49,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in {"id", "state"})
     for row in rows:
-        table.add_row(*(brief(row.get(column)) for column in columns))
+        table.add_row(*(Text(brief(row.get(column))) for column in columns))
     out.print(table)
 
 
@@ -60,7 +61,7 @@ def brief(value: object) -> str:
         case datetime():
             return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
         case Decimal():
-            return f"{value:f}".rstrip("0").rstrip(".")
+            return f"{value.normalize():f}"
         case dict():
             return ", ".join(f"{name} {each}" for name, each in value.items())
         case timedelta():
