@@ -24,11 +24,10 @@ _WRITE_BYTES = 64 * 1024
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
-# IPv6 addresses that lead to an IPv4 address inside them, public or not: compatible and mapped, NAT64, Teredo, 6to4.
-_TUNNELS = [
-    ipaddress.ip_network(each)
-    for each in ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
-]
+# IPv6 addresses whose last 32 bits are the IPv4 address they lead to: compatible, mapped, and NAT64.
+_IPV4_INSIDE = [ipaddress.IPv6Network(each) for each in ("::/96", "::ffff:0:0/96", "64:ff9b::/96")]
+# And those that lead to one in some other way: NAT64 with a prefix of its own, Teredo, 6to4.
+_TUNNELS = [ipaddress.IPv6Network(each) for each in ("64:ff9b:1::/48", "2001::/32", "2002::/16")]
 
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -158,6 +157,8 @@ def _public_address(host: str, port: int) -> str:
 
 def _is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
+    if any(parsed in network for network in _IPV4_INSIDE):
+        parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
     is_tunnel = any(parsed in network for network in _TUNNELS)
     return parsed.is_global and not parsed.is_multicast and not is_tunnel
 

@@ -253,17 +253,21 @@ class Vendor:
             return Answer(response.status_code, body, _reset_at(response.headers.get("x-rate-limit-reset-at-utc")))
 
     def _key(self) -> str:
-        """Return the key; a file is read at each call, so that a rotated key needs no restart."""
-        path = self._settings.segmind_api_key_file
-        if path is not None:
-            try:
-                return path.read_text().strip()
-            except OSError as error:
-                raise AccountHeld(
-                    HoldCause.KEY, f"SEGMIND_API_KEY_FILE can't be read ({type(error).__name__})."
-                ) from None
-        key = self._settings.segmind_api_key
-        return key.get_secret_value() if key else ""
+        """Return the key; a file is read at each call, so that a rotated key needs no restart.
+
+        Raises:
+            AccountHeld: it can't be read, or is nothing that a header can hold; nothing was sent.
+        """
+        path, key = self._settings.segmind_api_key_file, self._settings.segmind_api_key
+        try:
+            text = path.read_text("ascii") if path else key.get_secret_value() if key else ""
+        except (OSError, UnicodeError) as error:
+            why = f"SEGMIND_API_KEY_FILE can't be read ({type(error).__name__})."
+            raise AccountHeld(HoldCause.KEY, why) from None
+        text = text.strip()
+        if not (text.isascii() and text.isprintable()):
+            raise AccountHeld(HoldCause.KEY, "The key has characters that no key has; set SEGMIND_API_KEY again.")
+        return text
 
     def close(self) -> None:
         """Close the connections."""
