@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     )
     sam3d_submit_deadline: Seconds = Field(timedelta(seconds=30), description="Whole submit, s.")
     sam3d_read_deadline: Seconds = Field(timedelta(seconds=20), description="Whole status or result call, s.")
-    sam3d_download_deadline: Seconds = Field(timedelta(seconds=300), description="Whole download of one output, s.")
+    sam3d_download_deadline: Seconds = Field(timedelta(seconds=90), description="Whole download of one output, s.")
     sam3d_lease_margin: Seconds = Field(timedelta(seconds=15), description="A lease is a step's deadlines and this, s.")
     sam3d_processing_deadline: Seconds = Field(
         timedelta(minutes=55),

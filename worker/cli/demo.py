@@ -63,10 +63,12 @@ def _tell(files: list[Path], folder: Path, history: Path, *, is_live: bool) -> N
     """Render the model and say what there is to look at."""
     from worker.preview import render_preview  # An extra that a worker does not need.
 
-    model = next(file for file in files if file.suffix == ".glb")
-    picture = folder / "preview.png"
-    render_preview(model, picture)
-    out.print(f"\nmodel    {model}\npreview  {picture}\nhistory  {history}", highlight=False, soft_wrap=True)
+    picture: Path | str = folder / "preview.png"
+    try:
+        render_preview(files[0], picture)
+    except ValueError as error:  # A live model can be of any size and shape.
+        picture = f"none: {error}"
+    out.print(f"\nmodel    {files[0]}\npreview  {picture}\nhistory  {history}", highlight=False, soft_wrap=True)
     if not is_live:
         out.print(
             "\nA simulator made this model: it inflates the photo's silhouette, so that everything around the vendor "
