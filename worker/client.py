@@ -27,7 +27,7 @@ from worker.config import Settings, load_settings
 from worker.database import Engine, create_database_engine, transaction
 from worker.envelope import Unreadable, body_bytes, read_object
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
-from worker.images import image_of
+from worker.images import MAX_IMAGE_BYTES, image_of
 from worker.lifecycle import EventType
 from worker.messages import parse_request
 from worker.repository import outputs
@@ -216,8 +216,7 @@ def prepare_request(image: str | Path | bytes, **fields: Any) -> dict[str, Any]:
     if "mask" in request:
         request["mask"] = _read_image("mask", request["mask"])
     request["job_id"] = str(request.get("job_id", uuid4()))
-    parse_request(request)
-    return request
+    return {**request, "job_id": str(parse_request(request).job_id)}
 
 
 def _read_image(name: str, source: str | Path | bytes) -> str:
@@ -225,13 +224,21 @@ def _read_image(name: str, source: str | Path | bytes) -> str:
     if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:", source, re.IGNORECASE):
         return source
     try:
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        content = source if isinstance(source, bytes) else _read_file(Path(source))
         image_of(content)
     except OSError as error:
         raise InvalidMessage(name, f"`{name}` can't be read: {error.strerror or type(error).__name__}.") from None
+    except TypeError:
+        raise InvalidMessage(name, f"`{name}` must be a path, bytes, or a URL.") from None
     except ValueError as error:
         raise InvalidMessage(name, f"`{name}` {error}.") from None
     return base64.b64encode(content).decode()
+
+
+def _read_file(path: Path) -> bytes:
+    """Read a file, but not one without an end."""
+    with path.open("rb") as file:
+        return file.read(MAX_IMAGE_BYTES + 1)
 
 
 def write_file(chunks: Iterator[bytes], file: Mapping[str, Any], folder: Path) -> Path:

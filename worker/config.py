@@ -1,10 +1,12 @@
 """One frozen settings object, from the environment only. Durations are seconds there and ``timedelta`` here."""
 
 import os
+import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
@@ -39,7 +41,25 @@ def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _address(value: object) -> object:
+    """Check that an address can be called at all, before a job depends on it."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
+        is_good = parts.scheme in {"http", "https"} and bool(_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise PydanticCustomError("address", "must be an http(s) URL such as https://api.segmind.com")
+    return value
+
+
+_HOST = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?|[0-9a-fA-F:]+"
+)
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Positive = Annotated[Seconds, Field(gt=timedelta(0))]
+Address = Annotated[str, BeforeValidator(_address)]
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
@@ -52,8 +72,10 @@ class Settings(BaseSettings):
     segmind_api_key_file: Path | None = Field(
         None, description="A file that holds the key; read again when it changes."
     )
-    segmind_base_url: str = Field("https://api.segmind.com", description="The vendor's API.")
-    segmind_account_url: str = Field("https://api.spotprod.segmind.com", description="The vendor's request history.")
+    segmind_base_url: Address = Field("https://api.segmind.com", description="The vendor's API.")
+    segmind_account_url: Address = Field(
+        "https://api.spotprod.segmind.com", description="The vendor's request history."
+    )
     sam3d_broker_url: SecretStr = Field(SecretStr("amqp://guest:guest@127.0.0.1:5672//"), description="RabbitMQ.")
     sam3d_database_url: SecretStr = Field(SecretStr("postgresql+psycopg://127.0.0.1/sam3d"), description="PostgreSQL.")
     sam3d_output_hosts: Hosts = Field(
@@ -71,18 +93,22 @@ class Settings(BaseSettings):
     sam3d_expected_run: Seconds = Field(
         timedelta(seconds=31.7), description="Typical run, s; the vendor publishes 31.7."
     )
-    sam3d_submit_deadline: Seconds = Field(timedelta(seconds=30), description="Whole submit, s.")
-    sam3d_read_deadline: Seconds = Field(timedelta(seconds=20), description="Whole status or result call, s.")
-    sam3d_download_deadline: Seconds = Field(timedelta(seconds=90), description="Whole download of one output, s.")
-    sam3d_lease_margin: Seconds = Field(timedelta(seconds=15), description="A lease is a step's deadlines and this, s.")
-    sam3d_processing_deadline: Seconds = Field(
+    sam3d_submit_deadline: Positive = Field(timedelta(seconds=30), description="Whole submit, s.")
+    sam3d_read_deadline: Positive = Field(timedelta(seconds=20), description="Whole status or result call, s.")
+    sam3d_download_deadline: Positive = Field(timedelta(seconds=90), description="Whole download of one output, s.")
+    sam3d_lease_margin: Positive = Field(
+        timedelta(seconds=15), description="A lease is a step's deadlines and this, s."
+    )
+    sam3d_processing_deadline: Positive = Field(
         timedelta(minutes=55),
         description="When a run that does not end is given up, s; the vendor forgets it at 3600.",
     )
-    sam3d_sweep_interval: Seconds = Field(timedelta(seconds=15), description="Between two sweeps, s.")
+    sam3d_sweep_interval: Positive = Field(timedelta(seconds=15), description="Between two sweeps, s.")
     sam3d_sweep_grace: Seconds = Field(timedelta(seconds=30), description="How late a row must be to be swept, s.")
     sam3d_relay_grace: Seconds = Field(timedelta(seconds=5), description="How old an event must be for the relay, s.")
-    sam3d_probe_interval: Seconds = Field(timedelta(seconds=60), description="Between two probes of a held account, s.")
+    sam3d_probe_interval: Positive = Field(
+        timedelta(seconds=60), description="Between two probes of a held account, s."
+    )
     sam3d_submit_server_error: Literal["retry", "review"] = Field(
         "retry", description="What a 5xx to a submit leads to: the vendor says that it may be retried."
     )
@@ -134,8 +160,22 @@ def load_settings() -> Settings:
         if os.environ.get(name):
             raise ConfigurationError(f"{name}: {why}.")
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "environment"
         raise ConfigurationError(f"{name}: {first['msg']}.") from None
+    _require_url("SAM3D_BROKER_URL", settings.broker_url, ("amqp", "amqps"))
+    _require_url("SAM3D_DATABASE_URL", settings.database_url, ("postgresql+psycopg", "postgresql"))
+    return settings
+
+
+def _require_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
+    """Check the URL of a service, which holds a password and is never shown."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in schemes and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ConfigurationError(f"{name} must be a URL that begins with {schemes[0]}:// and is well formed.")

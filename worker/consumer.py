@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -16,10 +17,17 @@ from worker import intake
 from worker.database import DatabaseError, describe
 from worker.envelope import Unreadable, body_bytes, open_envelope
 from worker.errors import TransientError
+from worker.lifecycle import Step
+from worker.messages import is_nested_at_most
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
-from worker.tasks import send
-from worker.topology import DEAD, INBOX_KEY, delay_exchange, inbox_queue, ladder_step
+from worker.tasks import is_step_ticket, send
+from worker.topology import DEAD, INBOX_KEY, RECONSTRUCT_TASK, delay_exchange, inbox_queue, ladder_step, queue_name
+
+MAX_TASK_NESTING = 100
+"""Far above what a request may have, far below what breaks Celery's own reading."""
+
+MAX_HEADERS = 32_000
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +40,10 @@ def quarantine(app: Celery, message: Message, why: str) -> None:
 
 
 def _publish_again(app: Celery, message: Message, *, exchange: str, routing_key: str, why: str) -> None:
-    headers = {**_mapping(message.headers), "x-sam3d-reason": why, "x-sam3d-queue": _queue_of(message)}
+    came_with = {name: each for name, each in _mapping(message.headers).items() if name != "compression"}
+    if len(repr(came_with)) > MAX_HEADERS:  # Headers have to fit into one frame of the protocol.
+        came_with = {"x-sam3d-headers": "too large to be kept"}
+    headers = {**came_with, "x-sam3d-reason": why, "x-sam3d-queue": _queue_of(message)}
     properties = _mapping(message.properties)
     kept = {name: properties[name] for name in ("message_id", "correlation_id", "type") if properties.get(name)}
     with app.producer_pool.acquire(block=True, timeout=15) as producer:
@@ -63,7 +74,6 @@ class Consumer(CeleryConsumer):
     """Celery's consumer, which no message can stop: what it would drop or stumble over is quarantined."""
 
     app: Celery
-    strategies: Mapping[str, object]
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[valid-type,misc]
         """Without Celery's own delayed delivery: messages wait in our ladder."""
@@ -74,10 +84,11 @@ class Consumer(CeleryConsumer):
 
     def create_task_handler(self, *args: Any, **more: Any) -> Callable[[Message], None]:
         """Check each message before Celery has it."""
+        is_embedded = self.app.conf.broker_url.startswith("memory:")
         receive: Callable[[Message], None] = super().create_task_handler(*args, **more)
 
         def receive_checked(message: Message) -> None:
-            why = _why_unreadable(message, self.strategies)
+            why = None if is_embedded else _why_unreadable(message)
             if why:
                 quarantine(self.app, message, why)
             else:
@@ -102,21 +113,27 @@ class Consumer(CeleryConsumer):
         quarantine(self.app, message, f"it is not a valid task message ({type(exc).__name__})")
 
 
-def _why_unreadable(message: Message, tasks: Mapping[str, object]) -> str | None:
-    """Say what is wrong with a task message of protocol 2 (Celery's documentation, "Message Protocol")."""
+def _why_unreadable(message: Message) -> str | None:
+    """Say what is wrong with a task message of protocol 2 (Celery's documentation, "Message Protocol").
+
+    Whatever Celery would act on beside the task itself is refused: workflows, times and limits. A worker would
+    hold such a message in its memory, drop it, or stop.
+    """
     headers = _mapping(message.headers)
     has_id = isinstance(headers.get("id"), str) and bool(headers["id"])
     problems = {
         "it has no task id": not has_id,
-        "its task is unknown": str(headers.get("task")) not in tasks,
+        "its task is unknown": headers.get("task") not in _TASKS,
         "its content type is not application/json": message.content_type != "application/json",
-        "it has a time limit, which threads can't keep": any(_listed(headers.get("timelimit"))),
+        "it has a time limit": headers.get("timelimit") not in (None, [None, None], (None, None)),
+        "it has an eta or a countdown": headers.get("eta") is not None,
+        "it expires": headers.get("expires") is not None,
+        "its number of retries is wrong": type(headers.get("retries", 0)) is not int,
     }
     return next((why for why, is_so in problems.items() if is_so), None) or _why_unreadable_body(message)
 
 
-def _listed(value: object) -> list[object]:
-    return list(value) if isinstance(value, list | tuple) else [value]
+_TASKS = (RECONSTRUCT_TASK, *(queue_name(step) for step in Step))
 
 
 def _why_unreadable_body(message: Message) -> str | None:
@@ -124,9 +141,15 @@ def _why_unreadable_body(message: Message) -> str | None:
         arguments = json.loads(body_bytes(message.body))
     except (ValueError, RecursionError):
         return "its body is not JSON"
+    if not is_nested_at_most(arguments, MAX_TASK_NESTING):
+        return "its body is nested too deep"
     match arguments:
-        case [list(), dict(), dict() | None]:
-            return None
+        case [list(), dict() as fields, dict() | None as embedded]:
+            if any((embedded or {}).values()):
+                return "it is part of a workflow"
+            if message.headers["task"] == RECONSTRUCT_TASK:
+                return "it has an argument `self`" if "self" in fields else None
+            return None if is_step_ticket(arguments[0], fields) else "it does not name a version of a job"
     return "its body is not [args, kwargs, embed]"
 
 
@@ -140,7 +163,15 @@ class Inbox(ConsumerMixin):
 
     def get_consumers(self, consumer_class: Callable[..., Any], channel: Any) -> list[Any]:
         """Consume the inbox, a few messages ahead."""
-        return [consumer_class([inbox_queue], on_message=self.receive, prefetch_count=4)]
+        return [
+            consumer_class(
+                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=4
+            )
+        ]
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep what kombu would log and forget."""
+        quarantine(self._app, message, f"the body can't be unpacked ({type(exc).__name__})")
 
     def receive(self, message: Message) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
@@ -167,6 +198,15 @@ class Inbox(ConsumerMixin):
             message.ack()
             send(self._app, follow_up)
 
+    def run_on(self) -> None:
+        """Read until told to stop, whatever a message does to the connection it came over."""
+        while not self.should_stop:
+            try:
+                self.run()
+            except Exception as error:
+                log.error("inbox_broke", reason=type(error).__name__, next="connects again in a second")
+                time.sleep(1)
+
     def on_connection_error(self, exc: Exception, interval: float) -> None:
         """Say it once a try; kombu tries again by itself."""
         log.warning("inbox_disconnected", reason=type(exc).__name__, next=f"tries again in {interval} s")
@@ -186,7 +226,7 @@ class InboxStep(bootsteps.StartStopStep):
         """Start reading."""
         app = parent.app
         self._inbox = Inbox(app, app.services, app.connection_for_read())
-        self._thread = threading.Thread(target=self._inbox.run, name="inbox", daemon=True)
+        self._thread = threading.Thread(target=self._inbox.run_on, name="inbox", daemon=True)
         self._thread.start()
 
     def stop(self, parent: Any) -> None:

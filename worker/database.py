@@ -73,9 +73,9 @@ def _alembic(url: str) -> Config:
     return config
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the schema up to ``revision``; safe to run twice, and by several at once."""
-    command.upgrade(_alembic(url), revision)
+def upgrade(url: str) -> None:
+    """Bring the schema up to date; safe to run twice, and by several at once."""
+    command.upgrade(_alembic(url), "head")
 
 
 def schema_version(engine: Engine) -> str | None:

@@ -9,7 +9,7 @@
     │   ├── RemoteUnavailable       no usable answer to a read
     │   ├── RemoteRateLimited       429; knows when the window opens again
     │   ├── NotSent                 nothing left this machine
-    │   └── OutputBroken            an output file did not arrive whole
+    │   └── OutputBroken            what arrived of an output is no whole file
     ├── PermanentError          the job fails, an event goes out
     │   ├── RemoteRefused           the vendor refused this job's parameters; nothing was paid
     │   ├── RemoteJobFailed         the run ended FAILED; nothing was charged
@@ -69,7 +69,7 @@ class NotSent(TransientError):
 
 
 class OutputBroken(TransientError):
-    """An output file did not arrive whole; the message is the evidence."""
+    """What arrived of an output is no whole file; the message is the evidence."""
 
     code = "output_unusable"
 

@@ -70,7 +70,7 @@ def image_of(content: bytes) -> ImageInput:
         ValueError: a sentence that follows the field's name.
     """
     if len(content) > MAX_IMAGE_BYTES:
-        raise ValueError(f"is larger than 10 MiB ({len(content)} bytes); send a smaller one, or a URL")
+        raise ValueError("is larger than 10 MiB; send a smaller one, or a URL")
     try:
         # The pixels are never decoded here, so what Pillow thinks of their number and of their tags is no news.
         with _one_at_a_time, warnings.catch_warnings():

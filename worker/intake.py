@@ -13,7 +13,7 @@ from worker.database import Connection, transaction
 from worker.errors import InvalidMessage, TransientError
 from worker.events import error_payload, job_payload
 from worker.lifecycle import CURRENT_EVENT, EventType, FollowUp, JobState, Step, Ticket
-from worker.messages import ReconstructionRequest, given_job_id, parse_request
+from worker.messages import ReconstructionRequest, given_job_id, parse_request, readable_metadata
 from worker.repository import intake as repository
 from worker.repository import jobs, outbox
 from worker.repository.outbox import Event
@@ -119,13 +119,14 @@ def _reject(
     connection: Connection, services: Services, fields: Mapping[str, Any], job_id: str, error: InvalidMessage
 ) -> Accepted:
     """Record a request that can't be run as a failed job; it does not take the key it named."""
-    fingerprint = sha256(json.dumps(fields, sort_keys=True, default=str).encode("utf-8", "replace")).hexdigest()
-    key = fields.get("idempotency_key")
+    fingerprint = _raw_fingerprint(fields, job_id)
+    key, metadata = fields.get("idempotency_key"), readable_metadata(fields)
     existing = repository.find_existing(connection, job_id, key if _is_key(key) else None)
     values = {
         "id": job_id,
         "state": JobState.FAILED,
         "fingerprint": fingerprint,
+        "metadata": metadata,
         "error_code": error.code,
         "error_field": error.field,
         "error_message": str(error),
@@ -136,7 +137,16 @@ def _reject(
         return _refuse(connection, job_id, existing, error)
     log.info("job_rejected", code=error.code, field=error.field)
     detail = error_payload(error.code, str(error), error.field)
-    return Accepted(job_id, [_event(connection, EventType.FAILED, job_id, JobState.FAILED, {}, **detail)])
+    return Accepted(job_id, [_event(connection, EventType.FAILED, job_id, JobState.FAILED, metadata, **detail)])
+
+
+def _raw_fingerprint(fields: Mapping[str, Any], job_id: str) -> str:
+    """Return what tells a request that can't be read from another; one too deep to be written is all the same."""
+    try:
+        text = json.dumps(fields, sort_keys=True, default=str)
+    except RecursionError:
+        text = job_id
+    return sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _is_key(key: object) -> bool:

@@ -19,6 +19,7 @@ class Job:
     parameters: Mapping[str, Any] = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
     attempts: int
+    broken_files: int
     polls: int
     request_id: str | None
     submitted_at: datetime | None

@@ -96,18 +96,19 @@ _NULL_CHARACTER = re.compile(r"(?<!\\)(\\\\)*\\u0000")  # Escaped itself, it is 
 
 
 def _small(value: object) -> object:
-    if not _is_nested_at_most(value, MAX_NESTING):
+    if not is_nested_at_most(value, MAX_NESTING):
         raise PydanticCustomError("nesting", "must be nested at most {most} levels deep", {"most": MAX_NESTING})
     if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
         raise PydanticCustomError("small", "must be at most 64 KiB as JSON")
     return value
 
 
-def _is_nested_at_most(value: object, levels: int) -> bool:
+def is_nested_at_most(value: object, levels: int) -> bool:
+    """Tell whether lists and objects are at most so many levels deep."""
     if not isinstance(value, dict | list):
         return True
     inner = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(_is_nested_at_most(each, levels - 1) for each in inner)
+    return levels > 0 and all(is_nested_at_most(each, levels - 1) for each in inner)
 
 
 Text = Annotated[str, BeforeValidator(_storable)]
@@ -230,6 +231,15 @@ def _invalid(error: ErrorDetails) -> InvalidMessage:
     field = re.sub(r"[^\w.-]", "?", str(error["loc"][0]), flags=re.ASCII)[:64] if error["loc"] else "image"
     sentence = _SENTENCES.get(error["type"]) or error["msg"].replace("Input should be", "must be")
     return InvalidMessage(field, f"`{field}` {sentence[0].lower()}{sentence[1:]}.")
+
+
+def readable_metadata(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the sender's metadata of a request that may be wrong elsewhere, to be given back; empty if it is not."""
+    given = fields.get("metadata", {})
+    try:
+        return dict(_small(_storable(given))) if isinstance(given, dict) else {}  # type: ignore[call-overload]
+    except (PydanticCustomError, RecursionError):
+        return {}
 
 
 def derived_job_id(kind: str, *parts: str) -> UUID:

@@ -108,6 +108,7 @@ jobs = Table(
         comment="messages the sweep sent since the last step",
     ),
     Column("attempts", Integer, nullable=False, server_default="0", comment="failed tries that were tried again"),
+    Column("broken_files", Integer, nullable=False, server_default="0", comment="outputs that arrived broken"),
     Column("polls", Integer, nullable=False, server_default="0", comment="looks at the vendor's status"),
     Column("waits_for", Text, comment="why the job is not further, in words"),
     Column("request_id", Text, unique=True, comment="the vendor's id of the paid run"),

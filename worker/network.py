@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
+from worker.errors import OutputUnusable
+
 _WRITE_BYTES = 64 * 1024
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -151,7 +153,7 @@ def _public_address(host: str, port: int) -> str:
         raise httpcore.ConnectError("the output's host has no address") from None
     addresses = [str(each[4][0]) for each in found]
     if not all(_is_public(address) for address in addresses):
-        raise httpcore.ConnectError("the output's host has an address that is not public")
+        raise OutputUnusable("The output was not downloaded: its host has an address that is not public.")
     return addresses[0]
 
 

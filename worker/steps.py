@@ -25,7 +25,8 @@ from worker.services import Services
 from worker.storage import with_unique_names
 from worker.vendor import RemoteStatus, RunStatus
 
-DOWNLOAD_ATTEMPTS = 6
+BROKEN_FILES = 6
+"""An output that arrived broken so often is broken where it is kept."""
 
 
 def submit(services: Services, job: Job) -> Outcome:
@@ -136,7 +137,8 @@ def _unknown(services: Services, job: Job, error: SubmitUnknown) -> Outcome:
 def _again(services: Services, job: Job, error: TransientError) -> Outcome:
     """Try again later, but not for ever: a run is forgotten after an hour, a broken file stays broken."""
     is_forgotten = job.state is JobState.PROCESSING and job.age > services.settings.sam3d_processing_deadline
-    is_broken = isinstance(error, OutputBroken) and job.attempts + 1 >= DOWNLOAD_ATTEMPTS
-    if is_forgotten or is_broken:
+    broken = job.broken_files + isinstance(error, OutputBroken)
+    if is_forgotten or broken >= BROKEN_FILES:
         return Fail(Trigger.ENDED, error.code, str(error))
-    return Snooze(next_attempt(job.attempts, random.random()), str(error), is_attempt=True)
+    columns = {"broken_files": broken}
+    return Snooze(next_attempt(job.attempts, random.random()), str(error), is_attempt=True, columns=columns)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import httpx
 
 from worker.config import Settings
-from worker.errors import OutputBroken, OutputUnusable
+from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.lifecycle import StoredFile
 from worker.network import AllowedHosts, create_client, deadline
 
@@ -32,7 +32,8 @@ class Downloads:
 
         Raises:
             OutputUnusable: the address is refused, or the file is larger than the cap.
-            OutputBroken: the file did not arrive whole; another try may be better.
+            OutputBroken: what arrived is no whole file; another try may be better.
+            RemoteUnavailable: it did not arrive; it is kept there for days.
         """
         content: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
         try:
@@ -52,15 +53,17 @@ class Downloads:
                 if not response.has_redirect_location:
                     return self._copy(response, content)
                 following = str(response.url.join(response.headers["location"]))
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise OutputBroken(f"The download broke off ({type(error).__name__}).") from None
+        except (httpx.InvalidURL, UnicodeError):
+            raise OutputUnusable("The output was not downloaded: its address is not a URL.") from None
+        except (httpx.HTTPError, OSError) as error:
+            raise RemoteUnavailable(f"The download broke off ({type(error).__name__}).") from None
         if not redirects:
             raise OutputUnusable("The output was not downloaded: too many redirects.")
         return self._download(following, content, redirects - 1)
 
     def _copy(self, response: httpx.Response, content: BinaryIO) -> tuple[int, str]:
         if response.status_code != httpx.codes.OK:
-            raise OutputBroken(f"The file host answers {response.status_code}.")
+            raise RemoteUnavailable(f"The file host answers {response.status_code}.")
         if response.headers.get("content-encoding", "identity") != "identity":
             raise OutputBroken("The file host sent an encoded body that nobody asked for.")
         digest, size = hashlib.sha256(), 0

@@ -12,10 +12,11 @@ from worker import executor, intake
 from worker.database import DatabaseError, describe
 from worker.errors import TransientError
 from worker.lifecycle import FollowUp, Step, Ticket
-from worker.messages import derived_job_id
+from worker.messages import derived_job_id, given_job_id
 from worker.schedule import BROKEN_WINDOW, NOW
 from worker.services import Services
 from worker.topology import (
+    DEAD,
     RECONSTRUCT_TASK,
     REQUESTS,
     REQUESTS_KEY,
@@ -39,7 +40,7 @@ def register(app: Celery, services: Services) -> None:
     """Define the tasks on an app."""
 
     @app.task(name=RECONSTRUCT_TASK, bind=True)
-    def reconstruct(task: Task[Any, None], *args: Any, **fields: Any) -> None:
+    def reconstruct(task: Task[Any, None], /, *args: Any, **fields: Any) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
         given = {**fields, "args": args} if args else fields
         try:
@@ -47,6 +48,9 @@ def register(app: Celery, services: Services) -> None:
         except (DatabaseError, TransientError) as error:
             log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
             send_request_again(app, str(task.request.id), given)
+        except Exception:  # Nothing that a message does to us may lose it.
+            log.exception("request_broke", next=f"it is in {DEAD}")
+            _send_request(app, str(task.request.id), given, {"exchange": "", "routing_key": DEAD})
         else:
             send(app, follow_up)
 
@@ -64,6 +68,13 @@ def register(app: Celery, services: Services) -> None:
     def fetch(job_id: str, version: int) -> None:
         """Download and store what a run made."""
         _step(app, services, Step.FETCH, job_id, version)
+
+
+def is_step_ticket(args: list[Any], fields: dict[str, Any]) -> bool:
+    """Tell whether a step's message has what :func:`send` gives it, and nothing else."""
+    job_id, version = fields.get("job_id"), fields.get("version")
+    is_uuid = given_job_id({"job_id": job_id}) is not None
+    return not args and set(fields) == {"job_id", "version"} and is_uuid and type(version) is int and version < 2**31
 
 
 def _step(app: Celery, services: Services, step: Step, job_id: str, version: int) -> None:
@@ -101,5 +112,8 @@ def send_request_again(app: Celery, task_id: str, fields: dict[str, Any]) -> Non
     Raises:
         OperationalError: the broker did not take it either; the message must not be acknowledged.
     """
-    route = _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW)
+    _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
+
+
+def _send_request(app: Celery, task_id: str, fields: dict[str, Any], route: dict[str, Any]) -> None:
     app.send_task(RECONSTRUCT_TASK, kwargs=fields, task_id=task_id, argsrepr="", kwargsrepr="", **route, **PUBLISH)

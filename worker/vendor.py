@@ -141,7 +141,7 @@ _protocol = _held(HoldCause.PROTOCOL, "it does not accept how we call it; check 
 
 NOT_ACCEPTABLE: tuple[tuple[str, Callable[[Answer], Exception]], ...] = (
     (r"insufficient credits", _credits),
-    (r"spend|quota|team", _spend_limit),
+    (r"spend(ing)? limit|quota|^team\b", _spend_limit),
     (r"content.?type", _protocol),
 )
 
@@ -166,7 +166,7 @@ ON_READ: Mapping[int, Callable[[Answer], Exception]] = {
 }
 """What a status means when it answers a read; for one that is not here, the read is made again later."""
 
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, UnicodeError)
 """After these no byte of a request has left. After any other error of httpx a submit's fate is unknown."""
 
 
@@ -238,7 +238,7 @@ class Vendor:
         with deadline(self._settings.sam3d_read_deadline):
             try:
                 answer = self._call(self._reads, "GET", path, MAX_ANSWER_BYTES)
-            except (httpx.HTTPError, _TooLarge) as error:
+            except (httpx.HTTPError, _TooLarge, UnicodeError) as error:
                 raise RemoteUnavailable(f"A read has no usable answer ({type(error).__name__}).") from None
         body = answer.parsed()
         is_failed_run = answer.code == httpx.codes.UNPROCESSABLE_ENTITY and "status" in (body or {})

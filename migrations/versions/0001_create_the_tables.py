@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises: -
-Create Date: 2026-11-22 14:32:05.807801
+Create Date: 2026-11-22 15:33:31.426851
 
 Before you commit this: workers of the last release run while it is applied, so add first and drop a release
 later; a new index on a large table is made CONCURRENTLY in a migration of its own; a new NOT NULL column needs a
@@ -36,12 +36,7 @@ def upgrade() -> None:
             nullable=True,
             comment="since when the account is stopped; null: it works",
         ),
-        sa.Column(
-            "held_cause",
-            sa.Text(),
-            nullable=True,
-            comment="credits, key, forbidden, limit, model or protocol",
-        ),
+        sa.Column("held_cause", sa.Text(), nullable=True, comment="credits, key, forbidden, limit, model or protocol"),
         sa.Column("held_message", sa.Text(), nullable=True, comment="a sentence for the operator"),
         sa.Column(
             "probed_at",
@@ -67,11 +62,7 @@ def upgrade() -> None:
             comment="the CloudEvent's id; the same however often it is sent",
         ),
         sa.Column(
-            "position",
-            sa.BigInteger(),
-            sa.Identity(always=False),
-            nullable=False,
-            comment="the order of the history",
+            "position", sa.BigInteger(), sa.Identity(always=False), nullable=False, comment="the order of the history"
         ),
         sa.Column(
             "job_id",
@@ -80,12 +71,7 @@ def upgrade() -> None:
             comment="the subject; not a key, as a refused one has no job",
         ),
         sa.Column("type", sa.Text(), nullable=False, comment="the CloudEvent's type and routing key"),
-        sa.Column(
-            "payload",
-            postgresql.JSONB(astext_type=sa.Text()),
-            nullable=False,
-            comment="the CloudEvent's data",
-        ),
+        sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="the CloudEvent's data"),
         sa.Column(
             "occurred_at",
             sa.DateTime(timezone=True),
@@ -106,11 +92,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_events_job_id"), "events", ["job_id"], unique=False)
     op.create_index(
-        "ix_events_outbox",
-        "events",
-        ["position"],
-        unique=False,
-        postgresql_where=sa.text("published_at IS NULL"),
+        "ix_events_outbox", "events", ["position"], unique=False, postgresql_where=sa.text("published_at IS NULL")
     )
     op.create_table(
         "jobs",
@@ -125,10 +107,7 @@ def upgrade() -> None:
             comment="counts the writes; the fence of every step",
         ),
         sa.Column(
-            "idempotency_key",
-            sa.Text(),
-            nullable=True,
-            comment="the sender's; another payload under it is refused",
+            "idempotency_key", sa.Text(), nullable=True, comment="the sender's; another payload under it is refused"
         ),
         sa.Column("fingerprint", sa.Text(), nullable=False, comment="SHA-256 of the request without its identity"),
         sa.Column(
@@ -181,11 +160,10 @@ def upgrade() -> None:
             comment="messages the sweep sent since the last step",
         ),
         sa.Column(
-            "attempts",
-            sa.Integer(),
-            server_default="0",
-            nullable=False,
-            comment="failed tries that were tried again",
+            "attempts", sa.Integer(), server_default="0", nullable=False, comment="failed tries that were tried again"
+        ),
+        sa.Column(
+            "broken_files", sa.Integer(), server_default="0", nullable=False, comment="outputs that arrived broken"
         ),
         sa.Column("polls", sa.Integer(), server_default="0", nullable=False, comment="looks at the vendor's status"),
         sa.Column("waits_for", sa.Text(), nullable=True, comment="why the job is not further, in words"),
@@ -210,10 +188,7 @@ def upgrade() -> None:
         ),
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=True, comment="when the vendor had it"),
         sa.Column(
-            "completed_at",
-            sa.DateTime(timezone=True),
-            nullable=True,
-            comment="when the run was seen to be over",
+            "completed_at", sa.DateTime(timezone=True), nullable=True, comment="when the run was seen to be over"
         ),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, comment="when the job became final"),
         sa.CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name=op.f("ck_jobs_error_code")),
@@ -222,8 +197,7 @@ def upgrade() -> None:
             name=op.f("ck_jobs_state"),
         ),
         sa.CheckConstraint(
-            "state NOT IN ('processing', 'fetching') OR request_id IS NOT NULL",
-            name=op.f("ck_jobs_request_id"),
+            "state NOT IN ('processing', 'fetching') OR request_id IS NOT NULL", name=op.f("ck_jobs_request_id")
         ),
         sa.ForeignKeyConstraint(["account"], ["accounts.name"], name=op.f("fk_jobs_account")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
@@ -283,10 +257,7 @@ def upgrade() -> None:
     op.create_table(
         "submissions",
         sa.Column(
-            "token",
-            sa.Uuid(as_uuid=False),
-            nullable=False,
-            comment="names the POST; its answer is written by it",
+            "token", sa.Uuid(as_uuid=False), nullable=False, comment="names the POST; its answer is written by it"
         ),
         sa.Column("job_id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("worker", sa.Text(), nullable=False, comment="host and process that made the POST"),

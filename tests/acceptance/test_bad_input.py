@@ -51,6 +51,15 @@ BROKEN_TASKS: list[tuple[bytes, dict[str, Any]]] = [
     (b"{", {"task": "sam3d.reconstruct", "id": "5"}),
     (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "6", "timelimit": ["soon", {}]}),
     (b"[[], {}, {}]", {"task": ["sam3d.reconstruct"], "id": "7"}),
+    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "8", "timelimit": [None]}),
+    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "9", "eta": {}}),
+    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "10", "eta": "2999-01-01T00:00:00+00:00"}),
+    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "11", "expires": "2001-01-01T00:00:00+00:00"}),
+    (b'[[], {}, {"chain": "x"}]', {"task": "sam3d.reconstruct", "id": "12"}),
+    (b'[[], {"self": 1}, {}]', {"task": "sam3d.reconstruct", "id": "13"}),
+    (b"[[], {}, {}]", {"task": "celery.backend_cleanup", "id": "14"}),
+    (b'[[], {"job_id": "x", "version": 1}, {}]', {"task": "sam3d.poll", "id": "15"}),
+    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "x": "y" * 129_900}),
 ]
 
 
@@ -98,6 +107,7 @@ def test_unreadable_messages_are_kept_and_stop_nobody(
     with Connection(url) as connection, connection.Producer() as producer:
         for body, content_type in UNREADABLE:
             _publish(producer, body, "sam3d.inbox", "reconstruct", content_type)
+        _publish(producer, b"{}", "sam3d.inbox", "reconstruct", "application/json", {"compression": "nope"})
         for body, headers in BROKEN_TASKS:
             _publish(producer, body, "sam3d.requests", "sam3d.requests", "application/json", headers)
         good = {"image": IMAGE, "job_id": str(uuid4())}
@@ -105,7 +115,7 @@ def test_unreadable_messages_are_kept_and_stop_nobody(
         listener.wait_for(good["job_id"], EventType.SUCCEEDED)
 
     vhost = url.rpartition("/")[2]
-    expected = len(UNREADABLE) + len(BROKEN_TASKS)
+    expected = len(UNREADABLE) + 1 + len(BROKEN_TASKS)
     wait_until(lambda: _count(rabbitmq, vhost, "sam3d.dead") == expected, f"{expected} dead letters")
     assert worker.poll() is None
     assert [_count(rabbitmq, vhost, name) for name in ("sam3d.requests", "sam3d.inbox")] == [0, 0]
@@ -120,6 +130,8 @@ def test_unreadable_messages_are_kept_and_stop_nobody(
         (["worker/photos/cat.png", "--box", "[9, 9, 1, 1]"], "`bounding_box` must have x2 > x1 and y2 > y1."),
         (["worker/photos/cat.png", "--seed", "1000001"], "`seed` must be less than or equal to 1000000."),
         (["worker/photos/cat.png", "--mask", "pyproject.toml"], "`mask` is not an image that can be read"),
+        (["worker/photos/cat.png", "--out", "pyproject.toml"], "`--out` can't be written to: File exists."),
+        (["/dev/zero"], "`image` is larger than 10 MiB; send a smaller one, or a URL."),
     ],
 )
 def test_the_command_line_refuses_before_it_sends(arguments: list[str], sentence: str) -> None:

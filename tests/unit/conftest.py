@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -10,20 +11,21 @@ from PIL import Image
 
 from worker.config import Settings
 
-hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=50)
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=30)
 hypothesis.settings.load_profile("repeatable")
 
 
-@pytest.fixture(autouse=True)
-def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _empty_environment() -> Iterator[None]:
     """Remove what the developer's own environment says."""
-    for name in os.environ:
-        if name.startswith(("SAM3D_", "SEGMIND_")):
-            monkeypatch.delenv(name)
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith(("SAM3D_", "SEGMIND_"))]:
+            environment.delenv(name)
+        yield
 
 
-@pytest.fixture
-def settings() -> Settings:
+@pytest.fixture(scope="session")
+def settings(_empty_environment: None) -> Settings:
     """Return the defaults."""
     return Settings()
 

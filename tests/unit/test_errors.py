@@ -20,7 +20,7 @@ def drawn() -> dict[str, str]:
 
 def defined(parent: type[Exception]) -> dict[str, str]:
     """Return the parent of each class, by name, as the code has them."""
-    tree = {}
+    tree: dict[str, str] = {}
     for child in parent.__subclasses__():
         if child.__module__ == errors.__name__:
             tree |= {child.__name__: parent.__name__} | defined(child)

@@ -2,6 +2,8 @@
 
 import base64
 import io
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from PIL import Image
 from worker.images import FORMATS, MAX_IMAGE_BYTES, ImageInput, image_of, parse_image
 
 MARKER = "m4rk3r"
+NO_IMAGE = "is not an image that can be read (PNG, JPEG, WEBP, GIF, BMP, TIFF)"
 MAGIC = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\x20\0\0\0WEBPVP8 ", b"GIF89a", b"BM", b"II*\0", b"MM\0*"]
 
 
@@ -19,6 +22,15 @@ def made(form: str, **more: object) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(out, form, **more)
     return out.getvalue()
+
+
+def refusal(check: Callable[[Any], ImageInput], value: object) -> str:
+    """Return why a value is refused, or nothing; anything but a refusal is a bug."""
+    try:
+        check(value)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def encoded(content: bytes) -> str:
@@ -117,9 +129,9 @@ def test_url_is_passed_on_as_it_is(url: str) -> None:
 )
 def test_other_urls_are_refused(url: str, why: str) -> None:
     """Only what the vendor can read without a secret; the sentence does not quote it."""
-    with pytest.raises(ValueError, match=why) as refusal:
+    with pytest.raises(ValueError, match=why) as refused:
         parse_image(url)
-    assert MARKER not in str(refusal.value)
+    assert MARKER not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +140,9 @@ def test_other_urls_are_refused(url: str, why: str) -> None:
 )
 def test_a_file_path_is_never_read(path: str) -> None:
     """A worker has no business with the sender's files; the sentence says what to do."""
-    with pytest.raises(ValueError, match="looks like a file path; send the file's content") as refusal:
+    with pytest.raises(ValueError, match="looks like a file path; send the file's content") as refused:
         parse_image(path)
-    assert MARKER not in str(refusal.value)
+    assert MARKER not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +150,9 @@ def test_a_file_path_is_never_read(path: str) -> None:
 )
 def test_what_is_not_base64_is_refused(text: str) -> None:
     """Text that is no URL must be base64 in the usual alphabet, padded."""
-    with pytest.raises(ValueError, match="neither an http") as refusal:
+    with pytest.raises(ValueError, match="neither an http") as refused:
         parse_image(text)
-    assert MARKER not in str(refusal.value)
+    assert MARKER not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -149,36 +161,27 @@ def test_what_is_not_base64_is_refused(text: str) -> None:
 )
 def test_what_is_not_an_image_is_refused(content: bytes) -> None:
     """So is one whose header is cut off."""
-    with pytest.raises(ValueError, match="is not an image that can be read"):
-        parse_image(encoded(content))
+    assert refusal(image_of, content) == NO_IMAGE
 
 
 @given(st.sampled_from(MAGIC), st.binary(max_size=200))
 def test_no_header_breaks_the_check(magic: bytes, rest: bytes) -> None:
     """Whatever follows a good beginning, it is an image or refused."""
-    try:
-        assert image_of(magic + rest).media_type in FORMATS.values()
-    except ValueError as refusal:
-        assert str(refusal).startswith("is not an image")
+    assert refusal(image_of, magic + rest) in {"", NO_IMAGE}
 
 
 @given(st.sampled_from(list(FORMATS)), st.integers(0, 60), st.binary(min_size=1, max_size=4))
 def test_no_damage_breaks_the_check(form: str, place: int, bytes_: bytes) -> None:
     """A real file with a few other bytes in its header is an image or refused."""
     content = made(form)
-    try:
-        image_of(content[:place] + bytes_ + content[place + len(bytes_) :])
-    except ValueError as refusal:
-        assert str(refusal).startswith("is not an image")
+    damaged = content[:place] + bytes_ + content[place + len(bytes_) :]
+    assert refusal(image_of, damaged) in {"", NO_IMAGE}
 
 
-@given(st.text(st.characters(exclude_categories=()), max_size=80))
+@given(st.text("aZ09:/.\\@[]?#%+=,;~-_ \n\0é😀\ud800", max_size=80))
 def test_no_text_breaks_the_check(text: str) -> None:
     """Whatever text comes, it is an image or refused by a sentence."""
-    try:
-        parse_image(text)
-    except ValueError as refusal:
-        assert str(refusal).split()[0] in {"is", "must", "looks"}
+    assert refusal(parse_image, text).partition(" ")[0] in {"", "is", "must", "looks"}
 
 
 def test_ten_mebibytes_fit(png: bytes) -> None:
@@ -186,11 +189,10 @@ def test_ten_mebibytes_fit(png: bytes) -> None:
     assert parse_image(encoded(png.ljust(MAX_IMAGE_BYTES, b"\0"))).size == MAX_IMAGE_BYTES
 
 
-@pytest.mark.parametrize("excess", [1, 3000])
-def test_more_is_refused(png: bytes, excess: int) -> None:
-    """Just above it as well as far above, where it is not even decoded."""
-    with pytest.raises(ValueError, match="is larger than 10 MiB"):
-        parse_image(encoded(png.ljust(MAX_IMAGE_BYTES + excess, b"\0")))
+def test_more_is_refused(png: bytes) -> None:
+    """Just above it, and far above, where it is not even decoded."""
+    assert refusal(image_of, png.ljust(MAX_IMAGE_BYTES + 1, b"\0")).startswith("is larger than 10 MiB")
+    assert refusal(parse_image, "!" * 20 * 2**20).startswith("is larger than 10 MiB")
 
 
 def test_an_image_is_not_shown() -> None:

@@ -11,6 +11,7 @@ from worker.cli.show import fail
 from worker.client import WaitTimeout
 from worker.database import DatabaseError, describe
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
+from worker.observability import configure_logging
 
 app = typer.Typer(
     name="sam3d",
@@ -43,6 +44,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 
 def main() -> None:
     """Run a command; a mistake is one line with its fix, never a traceback."""
+    configure_logging("ERROR")
     try:
         app()
     except Sam3dError as error:
@@ -53,5 +55,7 @@ def main() -> None:
         if error.name and error.name.split(".")[0] == "worker":
             raise
         fail(f"{error.name} is not installed: run `pip install 'sam3d-worker[demo]'`.", 3)
+    except OSError as error:
+        fail(f"{error.filename or 'A file or an address'}: {error.strerror or error}.", 3)
     except KeyboardInterrupt:
         fail("Interrupted; what was sent goes on.", 130)

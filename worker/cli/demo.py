@@ -11,12 +11,11 @@ from rich.progress import Progress as Bar
 
 from worker import demo as service
 from worker.cli.look import describe_job, print_job
-from worker.cli.show import err, json_text, out
+from worker.cli.show import err, json_text, out, writable_folder
 from worker.client import prepare_request
 from worker.database import transaction
 from worker.errors import Sam3dError
 from worker.lifecycle import JobState
-from worker.observability import configure_logging
 
 
 def demo(
@@ -26,8 +25,8 @@ def demo(
     is_live: Annotated[bool, typer.Option("--live", help="Use the vendor and SEGMIND_API_KEY; costs money.")] = False,
 ) -> None:
     """Make a 3D model of a photo with the whole service in this process: no key, no server, no root."""
-    configure_logging("ERROR")
     request = prepare_request(photo, prompt=prompt)
+    writable_folder(folder)
     err.print("Starting PostgreSQL, a worker and " + ("the vendor's client." if is_live else "a simulated vendor."))
     with service.embedded_settings(is_live=is_live) as settings, service.running_service(settings) as app:
         with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=err) as bar:
@@ -63,11 +62,11 @@ def _tell(files: list[Path], folder: Path, history: Path, *, is_live: bool) -> N
     """Render the model and say what there is to look at."""
     from worker.preview import render_preview  # An extra that a worker does not need.
 
-    picture: Path | str = folder / "preview.png"
+    picture = folder / "preview.png"
     try:
         render_preview(files[0], picture)
     except ValueError as error:  # A live model can be of any size and shape.
-        picture = f"none: {error}"
+        err.print(f"There is no preview: {error}", highlight=False, markup=False)
     out.print(f"\nmodel    {files[0]}\npreview  {picture}\nhistory  {history}", highlight=False, soft_wrap=True)
     if not is_live:
         out.print(

@@ -10,7 +10,7 @@ import typer
 
 from worker import intake
 from worker.app import create_app
-from worker.cli.show import AsJson, brief, out, print_json, print_table
+from worker.cli.show import AsJson, brief, out, print_json, print_table, writable_folder
 from worker.client import write_file
 from worker.config import load_settings
 from worker.database import Connection, Engine, create_database_engine, require_schema, transaction
@@ -56,8 +56,9 @@ def jobs(
 
 def job(job_id: JobId, as_json: AsJson = False) -> None:
     """Show all that is known of a job: its row, submits, outputs and history."""
+    wanted = _job_id(job_id)
     with open_database() as engine, transaction(engine) as connection:
-        shown = describe_job(connection, _job_id(job_id))
+        shown = describe_job(connection, wanted)
     if as_json:
         print_json(shown)
     else:
@@ -107,11 +108,12 @@ def output(
     as_json: AsJson = False,
 ) -> None:
     """Write a job's files; each is complete and checked, or is not there."""
+    wanted = _job_id(job_id)
+    writable_folder(folder)
     with open_database() as engine, transaction(engine) as connection:
-        files = [each for each in outputs.of_job(connection, _job_id(job_id)) if name in (None, each["name"])]
+        files = [each for each in outputs.of_job(connection, wanted) if name in (None, each["name"])]
         if not files:
             raise Sam3dError(f"Job {job_id} has no such output; see `sam3d job {job_id}`.")
-        folder.mkdir(parents=True, exist_ok=True)
         paths = [write_file(outputs.chunks(connection, each["id"]), each, folder) for each in files]
     if as_json:
         print_json([{**each, "path": path} for each, path in zip(files, paths, strict=True)])

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import SecretStr
@@ -19,10 +19,10 @@ database_commands = typer.Typer(help="The database's schema.", no_args_is_help=T
 
 
 @database_commands.command()
-def upgrade(revision: Annotated[str, typer.Argument(help="Schema to go to.")] = "head") -> None:
+def upgrade() -> None:
     """Bring the schema up to date; safe to run twice, and by several at once."""
     settings = load_settings()
-    database.upgrade(settings.database_url, revision)
+    database.upgrade(settings.database_url)
     out.print(f"schema {database.revisions()[0]}", highlight=False)
 
 

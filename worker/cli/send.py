@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from worker.cli.show import AsJson, err, out, print_json
+from worker.cli.show import AsJson, err, out, print_json, writable_folder
 from worker.client import Client, JobEvent, WaitTimeout, prepare_request
 from worker.config import load_settings
 from worker.errors import InvalidMessage
@@ -42,7 +42,7 @@ def submit(
     metadata: Annotated[str | None, typer.Option(help="A JSON object, given back in every event.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs; means --wait.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="How long to wait, s.")] = 3900.0,
+    timeout: Annotated[float, typer.Option(min=1, max=1e6, help="How long to wait, s.")] = 3900.0,
     as_json: AsJson = False,
 ) -> None:
     """Send photos to be made into 3D models; all are checked before the first is sent."""
@@ -54,6 +54,8 @@ def submit(
     if len(images) > 1 and (idempotency_key or job_id):
         raise InvalidMessage("image", "`--key` and `--job-id` name one job; send one image at a time with them.")
     requests = [prepare_request(image, **fields) for image in images]
+    if folder:
+        writable_folder(folder)
     with Client(load_settings()) as client:
         jobs = {client.send(request): image for request, image in zip(requests, images, strict=True)}
         if not (wait or folder):
@@ -69,7 +71,7 @@ def _object(text: str | None) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidMessage("metadata", "`metadata` is not JSON.") from None
 
 

@@ -2,15 +2,19 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from worker.errors import InvalidMessage
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -22,6 +26,20 @@ def fail(message: str, code: int) -> NoReturn:
     """End the command with one line."""
     err.print(f"sam3d: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
+
+
+def writable_folder(path: Path) -> Path:
+    """Make a folder for outputs, before anything is sent or paid for them.
+
+    Raises:
+        InvalidMessage: it can't be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise InvalidMessage("out", f"`--out` can't be written to: {error.strerror}.") from None
 
 
 def json_text(value: object) -> str:

@@ -16,7 +16,7 @@ SLACK = timedelta(milliseconds=250)
 
 _SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
-    jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at, now.label("observed_at"),
+    jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at, now.label("observed_at"),
 )  # fmt: skip
 
 _ENTERED_AT = {JobState.FETCHING: jobs.c.completed_at} | {s: jobs.c.finished_at for s in JobState if s.is_final}

@@ -1,0 +1,141 @@
+"""The settings come from the environment alone; a wrong one is told by its name, never by its value."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from worker.config import NOT_BUILT, Settings, load_settings
+from worker.errors import ConfigurationError
+
+MARKER = "m4rk3r"
+DURATIONS = [name for name, field in Settings.model_fields.items() if isinstance(field.default, timedelta)]
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
+    """Return the sentence for a wrong setting."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert refused.value.__context__ is None or refused.value.__suppress_context__
+    return str(refused.value)
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    """Without any setting the service looks for everything where it usually is."""
+    settings = load_settings()
+    assert settings.segmind_base_url == "https://api.segmind.com"
+    assert settings.segmind_account_url == "https://api.spotprod.segmind.com"
+    assert settings.broker_url == "amqp://guest:guest@127.0.0.1:5672//"
+    assert settings.database_url == "postgresql+psycopg://127.0.0.1/sam3d"
+    assert settings.sam3d_output_hosts == (".segmind.com",)
+    assert (settings.segmind_api_key, settings.sam3d_health_port, settings.sam3d_retention) == (None, None, None)
+    assert (settings.sam3d_submit_deadline, settings.submit_lease) == (timedelta(seconds=30), timedelta(seconds=45))
+    assert not settings.is_embedded
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_each_setting_is_described(name: str) -> None:
+    """The README's table is generated from here; a duration says its unit."""
+    description = Settings.model_fields[name].description or ""
+    assert description.endswith(".")
+    assert name not in DURATIONS or ", s" in description
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("SEGMIND_API_KEY", "SG_1", SecretStr("SG_1")),
+        ("SEGMIND_API_KEY_FILE", "/run/key", Path("/run/key")),
+        ("SAM3D_HEALTH_PORT", "8080", 8080),
+        ("SAM3D_CONCURRENCY", "16", 16),
+        ("SAM3D_LOG_LEVEL", "DEBUG", "DEBUG"),
+        ("SAM3D_SUBMIT_SERVER_ERROR", "review", "review"),
+        ("SAM3D_SWEEP_INTERVAL", "0.5", timedelta(milliseconds=500)),
+        ("SAM3D_PROCESSING_DEADLINE", "3300", timedelta(minutes=55)),
+        ("SAM3D_RETENTION", "86400", timedelta(days=1)),
+        ("SAM3D_OUTPUT_HOSTS", "a.example, .b.example ,,http://127.0.0.1:9100", ("a.example", ".b.example", "http://127.0.0.1:9100")),
+        ("SAM3D_OUTPUT_HOSTS", "", ()),
+    ],
+)  # fmt: skip
+def test_a_setting_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    """Durations are seconds, lists have commas."""
+    monkeypatch.setenv(name, text)
+    assert getattr(load_settings(), name.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAM3D_HEALTH_PORT", "m4rk3r"),
+        ("SAM3D_HEALTH_PORT", "0"),
+        ("SAM3D_HEALTH_PORT", "65536"),
+        ("SAM3D_LOG_LEVEL", "m4rk3r"),
+        ("SAM3D_SUBMIT_SERVER_ERROR", "m4rk3r"),
+        ("SAM3D_SUBMIT_ATTEMPTS", "0"),
+        ("SAM3D_CONCURRENCY", "0"),
+        ("SAM3D_CONCURRENCY", "m4rk3r"),
+        ("SAM3D_CONCURRENCY", "1000"),
+        ("SAM3D_MAX_OUTPUT_BYTES", "m4rk3r"),
+        ("SAM3D_MAX_OUTPUT_BYTES", "0"),
+        ("SAM3D_RETENTION", "m4rk3r"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """The sentence says which, and not what was given."""
+    sentence = refusal(monkeypatch, name, value)
+    assert sentence.startswith(f"{name}: ")
+    assert sentence.endswith(".")
+    assert MARKER not in sentence
+
+
+@pytest.mark.parametrize("value", ["m4rk3r", "", "-1", "nan", "inf", "-inf", "1e300"])
+def test_a_duration_is_a_number_of_seconds(value: str) -> None:
+    """Finite and not negative; anything else would make a worker spin or stand still."""
+    for name in DURATIONS:
+        with pytest.MonkeyPatch.context() as environment:
+            sentence = refusal(environment, name.upper(), value)
+        assert sentence.startswith(f"{name.upper()}: ")
+        assert MARKER not in sentence
+
+
+@pytest.mark.parametrize("name", ["SAM3D_REQUESTS_PER_MINUTE", "SAM3D_STORE_URL"])
+def test_what_is_not_built_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A setting that would be ignored is an error."""
+    assert name in NOT_BUILT
+    sentence = refusal(monkeypatch, name, MARKER)
+    assert sentence.startswith(f"{name}: ")
+    assert "not built yet" in sentence
+    assert MARKER not in sentence
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and passwords are in no representation of the settings."""
+    monkeypatch.setenv("SEGMIND_API_KEY", MARKER)
+    monkeypatch.setenv("SAM3D_BROKER_URL", f"amqp://user:{MARKER}@broker//")
+    monkeypatch.setenv("SAM3D_DATABASE_URL", f"postgresql+psycopg://user:{MARKER}@database/sam3d")
+    settings = load_settings()
+    assert MARKER in settings.broker_url
+    assert MARKER in settings.database_url
+    assert MARKER not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_settings_do_not_change(settings: Settings) -> None:
+    """One frozen object for the life of a process."""
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.sam3d_concurrency = 9  # type: ignore[misc]
+
+
+def test_the_in_memory_broker_is_the_embedded_service() -> None:
+    """Everything else is a real broker."""
+    assert Settings(sam3d_broker_url=SecretStr("memory://")).is_embedded
+
+
+def test_a_lease_is_longer_than_what_is_done_under_it(settings: Settings) -> None:
+    """Nobody takes over a job whose worker still keeps its deadlines."""
+    assert settings.submit_lease > settings.sam3d_submit_deadline
+    assert settings.poll_lease > settings.sam3d_read_deadline
+    assert settings.fetch_lease > settings.sam3d_read_deadline + settings.sam3d_download_deadline

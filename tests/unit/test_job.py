@@ -1,0 +1,34 @@
+"""A job's row as a step sees it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from worker.job import Job
+from worker.lifecycle import JobState, Ticket
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ROW: dict[str, Any] = {
+    "id": "job", "account": "default", "state": "processing", "version": 7, "parameters": {"prompt": "m4rk3r"},
+    "metadata": {"a": "m4rk3r"}, "attempts": 1, "broken_files": 0, "polls": 2, "request_id": "run",
+    "submitted_at": NOW - timedelta(seconds=40), "observed_at": NOW, "fingerprint": "not of interest",
+}  # fmt: skip
+
+
+def test_a_job_is_made_of_a_row() -> None:
+    """Columns that no step needs are left out."""
+    job = Job.from_row(ROW, token="t")
+    assert (job.state, job.token) == (JobState.PROCESSING, "t")
+    assert job.ticket == Ticket("job", 7)
+
+
+@pytest.mark.parametrize(("submitted", "age"), [(NOW - timedelta(seconds=40), 40), (None, 0)])
+def test_age_is_by_the_databases_clock(submitted: datetime | None, age: int) -> None:
+    """It counts from the submit, and is none before."""
+    assert Job.from_row({**ROW, "submitted_at": submitted}).age == timedelta(seconds=age)
+
+
+def test_a_job_does_not_show_what_it_is_about() -> None:
+    """Neither the prompt nor the sender's metadata can end up in a log."""
+    assert "m4rk3r" not in repr(Job.from_row(ROW))

@@ -1,0 +1,234 @@
+"""Which addresses are reached and until when; what may not be reached is refused before anything is connected."""
+
+import socket
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import httpcore
+import httpx
+import pytest
+
+from worker.config import Settings
+from worker.errors import OutputUnusable, RemoteUnavailable
+from worker.network import AllowedHosts, _DeadlineStream, create_client, deadline
+from worker.storage import Downloads
+
+HOSTS = AllowedHosts((".segmind.com", "files.example", "http://127.0.0.1:9100"))
+PRIVATE = [
+    "127.0.0.1", "127.8.9.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+    "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1",
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "2002:7f00:1::",
+    "2002:a9fe:a9fe::1", "2001:0:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::10.0.0.1", "64:ff9b:1::7f00:1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://files.segmind.com/model.glb",
+        "https://a.b.segmind.com:443/model.glb?token=1",
+        "HTTPS://FILES.SEGMIND.COM/model.glb",
+        "https://files.example/",
+        "http://127.0.0.1:9100/outputs/model.glb",
+    ],
+)
+def test_allowed_addresses(url: str) -> None:
+    """A name, a domain's names, and the one plain address that the operator named."""
+    assert HOSTS.refusal(url) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://files.segmind.com/m4rk3r",
+        "ftp://files.segmind.com/m4rk3r",
+        "file:///etc/m4rk3r",
+        "//files.segmind.com/m4rk3r",
+        "m4rk3r",
+        "",
+        "https:///m4rk3r",
+        "https://files.segmind.com:8443/m4rk3r",
+        "https://files.segmind.com:80/m4rk3r",
+        "https://files.segmind.com:0/m4rk3r",
+        "https://files.segmind.com:99999/m4rk3r",
+        "https://files.segmind.com:m4rk3r/",
+        "https://m4rk3r@files.segmind.com/",
+        "https://user:m4rk3r@files.segmind.com/",
+        "https://@files.segmind.com/m4rk3r",
+        "https://segmind.com/m4rk3r",
+        "https://m4rk3rsegmind.com/",
+        "https://files.segmind.com.m4rk3r.example/",
+        "https://files.segmind.com./m4rk3r",
+        "https://files.segmind.com@m4rk3r.example/",
+        "https://m4rk3r.example/.segmind.com",
+        "https://m4rk3r.example?.segmind.com",
+        "https://m4rk3r.example#.segmind.com",
+        "https://m4rk3r.example\\.segmind.com/",
+        "https://m4rk3r.example\\@files.segmind.com/",
+        "https://sub.files.example/m4rk3r",
+        "https://files.\uff45xample/m4rk3r",
+        "https://filés.example/m4rk3r",
+        "https://127.0.0.1/m4rk3r",
+        "https://127.0.0.1:9100/m4rk3r",
+        "http://127.0.0.1/m4rk3r",
+        "http://127.0.0.1:9101/m4rk3r",
+        "http://127.0.0.2:9100/m4rk3r",
+        "http://localhost:9100/m4rk3r",
+        "http://2130706433:9100/m4rk3r",
+        "http://0x7f.1:9100/m4rk3r",
+        "http://[::ffff:127.0.0.1]:9100/m4rk3r",
+        "https://[::1]/m4rk3r",
+        "https://[m4rk3r/",
+        "https://169.254.169.254/latest/m4rk3r",
+    ],
+)
+def test_other_addresses_are_refused(url: str) -> None:
+    """Whatever looks like an allowed one and is not; the sentence does not quote it."""
+    refusal = HOSTS.refusal(url)
+    assert refusal
+    assert refusal.startswith("the output's ")
+    assert "m4rk3r" not in refusal
+
+
+def test_no_hosts_allow_nothing() -> None:
+    """An empty list is not the same as none."""
+    assert AllowedHosts(()).refusal("https://files.segmind.com/model.glb")
+
+
+def test_an_entry_may_be_in_capitals() -> None:
+    """Names of hosts have no case."""
+    assert AllowedHosts(("Files.Example", ".Segmind.COM")).refusal("https://files.example/") is None
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return what sets the addresses that any name has, and gives the list of those that were connected to."""
+
+    def resolving(*addresses: str) -> list[str]:
+        connected: list[str] = []
+        answers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
+
+        def connect(target: tuple[str, int], *_: object, **__: object) -> socket.socket:
+            connected.append(target[0])
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
+        monkeypatch.setattr(socket, "create_connection", connect)
+        return connected
+
+    return resolving
+
+
+@pytest.fixture(scope="module")
+def downloads() -> Iterator[Downloads]:
+    """Return downloads from the vendor's hosts."""
+    downloads = Downloads(Settings(sam3d_output_hosts=(".segmind.com",)))
+    yield downloads
+    downloads.close()
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_name_of_a_private_address_is_not_connected(
+    downloads: Downloads, resolve: Callable[..., list[str]], address: str
+) -> None:
+    """An allowed name may resolve to anything: what is not public is refused before any connect."""
+    connected = resolve(address)
+    with pytest.raises(OutputUnusable, match="not public"):
+        downloads.fetch("https://files.segmind.com/model.glb")
+    assert connected == []
+
+
+def test_one_private_address_among_public_ones_is_enough(
+    downloads: Downloads, resolve: Callable[..., list[str]]
+) -> None:
+    """A name that mixes them is not trusted at all."""
+    connected = resolve("8.8.8.8", "10.0.0.1")
+    with pytest.raises(OutputUnusable, match="not public"):
+        downloads.fetch("https://files.segmind.com/model.glb")
+    assert connected == []
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"])
+def test_what_was_checked_is_what_is_connected(
+    downloads: Downloads, resolve: Callable[..., list[str]], address: str
+) -> None:
+    """The name is not resolved a second time, when it could be another address."""
+    connected = resolve(address)
+    with pytest.raises(RemoteUnavailable):
+        downloads.fetch("https://files.segmind.com/model.glb")
+    assert connected == [address]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://" + "a" * 64 + ".segmind.com/model.glb",
+        "https://a..segmind.com/model.glb",
+        "https://.segmind.com/model.glb",
+        "https://files.segmind.com/\ud800.glb",
+        "https://files.segmind.com/\0.glb",
+        "https://files.segmind.com/" + "x" * 70_000,
+        "https://xn--a.segmind.com/model.glb",
+    ],
+)
+def test_an_odd_address_is_an_error_of_the_output(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Whatever the vendor writes there, the step ends with one of our errors."""
+    genuine = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: genuine(host, None, flags=socket.AI_NUMERICHOST))
+    with pytest.raises((RemoteUnavailable, OutputUnusable)):
+        downloads.fetch(url)
+
+
+class Wire(httpcore.NetworkStream):
+    """A connection that takes everything and remembers how much."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        """Take it."""
+        self.written += len(buffer)
+
+
+def test_a_late_worker_sends_nothing() -> None:
+    """One that was frozen until its deadline passed has not sent its first byte: that is known."""
+    wire = Wire()
+    with deadline(timedelta(0)), pytest.raises(httpcore.ConnectTimeout):
+        _DeadlineStream(wire).write(b"POST")
+    assert wire.written == 0
+
+
+def test_a_deadline_in_the_middle_is_a_write_that_timed_out() -> None:
+    """Once a byte has left, nobody knows what became of it."""
+    wire = Wire()
+    stream = _DeadlineStream(wire)
+    with deadline(timedelta(minutes=1)):
+        stream.write(b"POST")
+    with deadline(timedelta(0)), pytest.raises(httpcore.WriteTimeout):
+        stream.write(b"body")
+    assert wire.written == 4
+
+
+def test_a_deadline_ends_reads() -> None:
+    """However often a byte comes, the whole call ends."""
+    with deadline(timedelta(0)), pytest.raises(httpcore.ReadTimeout):
+        _DeadlineStream(Wire()).read(1)
+
+
+def test_a_call_without_a_deadline_is_a_bug() -> None:
+    """Nothing is ever sent without one."""
+    with create_client(connections=1) as client, pytest.raises(LookupError):
+        client.get("http://127.0.0.1:1/")
+
+
+def test_clients_trust_nothing_around_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the environment sees the key, no redirect is followed, no packed body is asked for."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with create_client(connections=1) as client:
+        assert not client.trust_env
+        assert not client.follow_redirects
+        assert client.headers["accept-encoding"] == "identity"
+        assert isinstance(client.timeout, httpx.Timeout)

@@ -1,0 +1,159 @@
+"""Each log line is one line of JSON, whoever wrote it, and holds no local variable."""
+
+import json
+import logging
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from worker.observability import QUIET, configure_logging
+
+MARKER = "m4rk3r"
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Give the test run its own logging back."""
+    root = logging.root
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    """Return what gives the lines written so far."""
+    return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def a_log() -> Any:
+    """Return a logger of our own that nobody has used."""
+    return structlog.get_logger(f"worker.test.{uuid.uuid4()}")
+
+
+def broken(key: str) -> None:
+    """Fail with a secret in a local variable."""
+    raise ValueError("it broke")
+
+
+def test_our_lines(lines: Lines) -> None:
+    """When, how grave, what, who, and the facts."""
+    configure_logging("INFO", is_console=False)
+    a_log().info("job_polled", polls=3)
+    [line] = lines()
+    assert (line["event"], line["level"], line["polls"]) == ("job_polled", "info", 3)
+    assert line["logger"].startswith("worker.test.")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_lines_of_libraries(lines: Lines) -> None:
+    """They come through the same formatter, on one line each."""
+    configure_logging("INFO", is_console=False)
+    logging.getLogger("some.library").warning("first %s\nsecond", "part")
+    [line] = lines()
+    assert (line["event"], line["level"], line["logger"]) == ("first part\nsecond", "warning", "some.library")
+
+
+def test_what_is_bound_is_on_each_line(lines: Lines) -> None:
+    """The job's id is on the lines of libraries as well."""
+    configure_logging("INFO", is_console=False)
+    with structlog.contextvars.bound_contextvars(job_id="job"):
+        a_log().info("job_polled")
+        logging.getLogger("some.library").warning("slow")
+    a_log().info("job_polled")
+    assert [line.get("job_id") for line in lines()] == ["job", "job", None]
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_exceptions_without_locals(lines: Lines, *, is_ours: bool) -> None:
+    """A traceback is part of the line, and its variables are not: they hold keys and images."""
+    configure_logging("INFO", is_console=False)
+    log = a_log() if is_ours else logging.getLogger("some.library")
+    try:
+        broken(MARKER)
+    except ValueError:
+        log.exception("request_broke")
+    [line] = lines()
+    assert (line["event"], line["level"]) == ("request_broke", "error")
+    assert line["exception"][0]["exc_type"] == "ValueError"
+    assert line["exception"][0]["frames"][-1]["name"] == "broken"
+    assert MARKER not in json.dumps(line)
+
+
+def test_exceptions_without_locals_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for a person's eyes."""
+    configure_logging("INFO", is_console=True)
+    try:
+        broken(MARKER)
+    except ValueError:
+        a_log().exception("request_broke")
+    shown = capsys.readouterr().err
+    assert "ValueError: it broke" in shown
+    assert MARKER not in shown
+
+
+def test_what_was_suppressed_is_not_shown(lines: Lines) -> None:
+    """An error that is raised ``from None`` does not bring the other one, whose text may hold a secret."""
+    configure_logging("INFO", is_console=False)
+    ours = KeyError("ours")
+    ours.__context__, ours.__suppress_context__ = ValueError(MARKER), True
+    a_log().error("request_broke", exc_info=ours)
+    [line] = lines()
+    assert line["exception"][0]["exc_type"] == "KeyError"
+    assert MARKER not in json.dumps(line)
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+def test_the_least_level_is_the_setting(capsys: pytest.CaptureFixture[str], level: str) -> None:
+    """For our lines as for those of libraries."""
+    configure_logging(level, is_console=False)
+    for log in (a_log(), logging.getLogger("some.library")):
+        for method in ("debug", "info", "warning", "error"):
+            getattr(log, method)("x")
+    heard = [json.loads(line)["level"].upper() for line in capsys.readouterr().err.splitlines()]
+    order = ["DEBUG", "INFO", "WARNING", "ERROR"]
+    assert heard == 2 * order[order.index(level) :]
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_libraries_that_tell_too_much_are_quiet(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """At any level: they write addresses and bodies."""
+    configure_logging("DEBUG", is_console=False)
+    logging.getLogger(name).info(MARKER)
+    logging.getLogger(f"{name}.inner").debug(MARKER)
+    assert capsys.readouterr().err == ""
+
+
+def test_warnings_of_python_are_lines(lines: Lines) -> None:
+    """They would break the log's form otherwise."""
+    configure_logging("INFO", is_console=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    [line] = lines()
+    assert line["logger"] == "py.warnings"
+    assert "old" in line["event"]
+
+
+def test_odd_values_are_written_somehow(lines: Lines) -> None:
+    """A log line never fails for what is in it."""
+    configure_logging("INFO", is_console=False)
+    a_log().info("odd", set={1}, half="\ud800", bytes=b"\xff", huge=10**400, deep=object())
+    assert lines()[0]["event"] == "odd"
+
+
+def test_nothing_is_written_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is for what a command was asked for."""
+    configure_logging("INFO", is_console=False)
+    a_log().info("job_polled")
+    assert capsys.readouterr().out == ""
