@@ -18,7 +18,8 @@ The files, in the order a job travels:
 ``job``            a job's row as a step sees it
 ``lifecycle``      pure: states, the transition table, outcomes
 ``schedule``       pure: when to look next, when to try again
-``vendor``         submit, poll, fetch: the vendor's API as typed answers and errors
+``vendor``         submit, poll, fetch: the calls to the vendor's API
+``answers``        pure: what the vendor's answers mean, as typed values and errors
 ``network``        which hosts may be reached, and until when
 ``models``         the tables
 ``repository``     every query, named like a requirement; never commits

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
+from worker.answers import RemoteStatus, RunStatus
 from worker.database import transaction
 from worker.errors import (
     AccountHeld,
@@ -23,7 +24,6 @@ from worker.repository import intake
 from worker.schedule import NOW, first_poll, next_attempt, next_poll, window_opens
 from worker.services import Services
 from worker.storage import with_unique_names
-from worker.vendor import RemoteStatus, RunStatus
 
 BROKEN_FILES = 6
 """An output that arrived broken so often is broken where it is kept."""

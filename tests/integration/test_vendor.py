@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from worker.answers import RemoteStatus
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -29,7 +30,7 @@ from worker.errors import (
     SubmitUnknown,
 )
 from worker.simulator import Simulator, SimulatorSettings
-from worker.vendor import RemoteStatus, Vendor
+from worker.vendor import Vendor
 
 KEY = "SG_0123456789abcdef"
 PHOTO = base64.b64encode(Path("worker/photos/cat.png").read_bytes()).decode()

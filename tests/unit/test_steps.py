@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from worker import errors, executor, steps
+from worker.answers import RemoteStatus, RunStatus
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -46,7 +47,6 @@ from worker.lifecycle import (
 )
 from worker.services import Services
 from worker.steps import BROKEN_FILES, react
-from worker.vendor import RemoteStatus, RunStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from worker import vendor as vendor_module
+from worker.answers import MAX_ADDRESSES, Answer, RemoteStatus, RunResult, RunStatus
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -23,7 +24,7 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
 )
-from worker.vendor import MAX_ADDRESSES, Answer, RemoteStatus, RunResult, RunStatus, Vendor
+from worker.vendor import Vendor
 
 MARKER = "m4rk3r"
 OUTPUT = "https://files.segmind.com/model.glb"
