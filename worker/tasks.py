@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import structlog
 from celery import Celery, Task
+from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 
 from worker import executor, intake
@@ -42,32 +42,47 @@ def register(app: Celery, services: Services) -> None:
     @app.task(name=RECONSTRUCT_TASK, bind=True)
     def reconstruct(task: Task[Any, None], /, *args: Any, **fields: Any) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
-        given = {**fields, "args": args} if args else fields
-        try:
-            follow_up = intake.accept(services, given, derived_job_id("celery", str(task.request.id)))
-        except (DatabaseError, TransientError) as error:
-            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-            send_request_again(app, str(task.request.id), given)
-        except Exception:  # Nothing that a message does to us may lose it.
-            log.exception("request_broke", next=f"it is in {DEAD}")
-            _send_request(app, str(task.request.id), given, {"exchange": "", "routing_key": DEAD})
-        else:
-            send(app, follow_up)
+        task_id = str(task.request.id)
+        with structlog.contextvars.bound_contextvars(task_id=task_id):
+            _accept(app, services, task_id, {**fields, "args": args} if args else fields)
 
-    @app.task(name="sam3d.submit")
-    def submit(job_id: str, version: int) -> None:
+    @app.task(name="sam3d.submit", bind=True)
+    def submit(task: Task[Any, None], job_id: str, version: int) -> None:
         """Start the paid run of an accepted job."""
-        _step(app, services, Step.SUBMIT, job_id, version)
+        _run(task, services, Step.SUBMIT, Ticket(job_id, version))
 
-    @app.task(name="sam3d.poll")
-    def poll(job_id: str, version: int) -> None:
+    @app.task(name="sam3d.poll", bind=True)
+    def poll(task: Task[Any, None], job_id: str, version: int) -> None:
         """Look at a run once."""
-        _step(app, services, Step.POLL, job_id, version)
+        _run(task, services, Step.POLL, Ticket(job_id, version))
 
-    @app.task(name="sam3d.fetch")
-    def fetch(job_id: str, version: int) -> None:
+    @app.task(name="sam3d.fetch", bind=True)
+    def fetch(task: Task[Any, None], job_id: str, version: int) -> None:
         """Download and store what a run made."""
-        _step(app, services, Step.FETCH, job_id, version)
+        _run(task, services, Step.FETCH, Ticket(job_id, version))
+
+
+def _accept(app: Celery, services: Services, task_id: str, fields: dict[str, Any]) -> None:
+    """Accept a request, or put it where it comes again; if that fails, the broker keeps it."""
+    try:
+        follow_up = intake.accept(services, fields, derived_job_id("celery", task_id))
+    except (DatabaseError, TransientError) as error:
+        log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
+        _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
+    except Exception:  # Nothing that a message does to us may lose it.
+        log.exception("request_broke", next=f"it is in {DEAD}")
+        _send_request(app, task_id, fields, {"exchange": "", "routing_key": DEAD})
+    else:
+        send(app, follow_up)
+
+
+def _send_request(app: Celery, task_id: str, fields: dict[str, Any], route: dict[str, Any]) -> None:
+    """Send a request on under its own identity, or give it back to the broker."""
+    whose: dict[str, Any] = {"task_id": task_id, "argsrepr": "", "kwargsrepr": ""}
+    try:
+        app.send_task(RECONSTRUCT_TASK, kwargs=fields, **whose, **route, **PUBLISH)
+    except (OperationalError, OSError) as error:
+        raise Reject(type(error).__name__, requeue=True) from None
 
 
 def is_step_ticket(args: list[Any], fields: dict[str, Any]) -> bool:
@@ -77,13 +92,13 @@ def is_step_ticket(args: list[Any], fields: dict[str, Any]) -> bool:
     return not args and set(fields) == {"job_id", "version"} and is_uuid and type(version) is int and version < 2**31
 
 
-def _step(app: Celery, services: Services, step: Step, job_id: str, version: int) -> None:
+def _run(task: Task[Any, None], services: Services, step: Step, ticket: Ticket) -> None:
     """Run a step and send what follows. Whatever breaks here, the sweep finds the row again."""
-    with structlog.contextvars.bound_contextvars(job_id=str(UUID(job_id)), step=step):
+    with structlog.contextvars.bound_contextvars(job_id=ticket.job_id, task_id=task.request.id):
         try:
-            send(app, executor.execute(services, step, Ticket(job_id, version)))
+            send(task.app, executor.execute(services, step, ticket))
         except DatabaseError as error:
-            log.warning("step_delayed", reason=describe(error), next="the sweep finds the job")
+            log.warning("step_delayed", step=step, reason=describe(error), next="the sweep finds the job")
 
 
 def send(app: Celery, follow_up: FollowUp | None) -> None:
@@ -104,16 +119,3 @@ def _route(app: Celery, queue: str, routing_key: str, delay: timedelta) -> dict[
         return {"queue": queue, "countdown": round(delay.total_seconds())}
     exchange = delay_exchange(ladder_step(delay)) if delay > NOW else work_exchange
     return {"exchange": exchange.name, "exchange_type": exchange.type, "routing_key": routing_key}
-
-
-def send_request_again(app: Celery, task_id: str, fields: dict[str, Any]) -> None:
-    """Put a request that could not be committed back, under its own identity.
-
-    Raises:
-        OperationalError: the broker did not take it either; the message must not be acknowledged.
-    """
-    _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
-
-
-def _send_request(app: Celery, task_id: str, fields: dict[str, Any], route: dict[str, Any]) -> None:
-    app.send_task(RECONSTRUCT_TASK, kwargs=fields, task_id=task_id, argsrepr="", kwargsrepr="", **route, **PUBLISH)
