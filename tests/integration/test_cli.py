@@ -1,0 +1,73 @@
+"""A user's mistake is one line with its fix and a documented exit code, never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker.database import upgrade
+
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    command = [sys.executable, "-m", "worker", *arguments]
+    return subprocess.run(
+        command, env={**inherited, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "sentence"),
+    [
+        (["config"], {"SAM3D_SUBMIT_DEADLINE": "soon"}, 3, "SAM3D_SUBMIT_DEADLINE: must be a number of seconds"),
+        (["config"], {"SEGMIND_BASE_URL": "api.segmind.com"}, 3, "SEGMIND_BASE_URL: must be an http(s) URL"),
+        (["config"], {"SAM3D_STORE_URL": "s3://models"}, 3, "SAM3D_STORE_URL: outputs are kept in PostgreSQL"),
+        (["config"], {"SAM3D_BROKER_URL": "redis://127.0.0.1"}, 3, "SAM3D_BROKER_URL must be a URL that begins with"),
+        (["config"], {"SAM3D_DATABASE_URL": "sqlite:///x"}, 3, "SAM3D_DATABASE_URL must be a URL that begins with"),
+        (["jobs"], {"SAM3D_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, 3, "The database does not answer"),
+        (["submit", "worker/photos/cat.png"], {"SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}, 3, "The broker can't be"),
+        (["job", "seventeen"], {}, 2, "`ID` must be a UUID"),
+        (["output", "seventeen"], {}, 2, "`ID` must be a UUID"),
+        (["worker", "--steps", "dance"], {}, 2, "`--steps` has no dance; choose from accept, submit, poll, fetch."),
+        (["submit", "worker/photos/cat.png", "--metadata", "{"], {}, 2, "`metadata` is not JSON."),
+        (["demo", "no-such.png"], {}, 2, "`image` can't be read: No such file or directory."),
+        (["demo", "--live"], {}, 3, "--live needs SEGMIND_API_KEY"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], environment: dict[str, str], code: int, sentence: str) -> None:
+    """It names what is wrong and what to do."""
+    done = _run(*arguments, **environment)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("sam3d: ")]
+    assert (done.returncode, done.stdout) == (code, "")
+    assert len(lines) == 1
+    assert lines[0].startswith(f"sam3d: {sentence}")
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_not_there_is_told(database_url: str, tmp_path: Path) -> None:
+    """A job that nobody sent, and the schema that nobody made."""
+    settings = {"SAM3D_DATABASE_URL": database_url}
+    for command in (["jobs"], ["worker"], ["scheduler"]):
+        done = _run(*command, **settings)
+        assert done.returncode == 3
+        assert "run `sam3d db upgrade`" in done.stderr
+    upgrade(database_url)
+    for command in (["job", NOWHERE], ["cancel", NOWHERE], ["output", NOWHERE, "--out", str(tmp_path)]):
+        done = _run(*command, **settings)
+        assert (done.returncode, done.stderr.startswith("sam3d: ")) == (1, True)
+    assert json.loads(_run("jobs", "--json", **settings).stdout) == []
+    assert json.loads(_run("db", "current", "--json", **settings).stdout) == {"database": "0001", "needed": "0001"}
+
+
+def test_settings_are_shown_without_secrets() -> None:
+    """Only that they are set; and a name that is no setting is told."""
+    done = _run("config", "--json", SEGMIND_API_KEY="SG_0123456789abcdef", SAM3D_BROKERURL="amqp://oops")
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["SEGMIND_API_KEY"]["value"] == rows["SAM3D_BROKER_URL"]["value"] == "set"
+    assert rows["SAM3D_BROKERURL"]["source"] == "not a setting"
+    assert "0123456789abcdef" not in done.stdout + done.stderr
