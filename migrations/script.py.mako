@@ -5,8 +5,8 @@ Revises: ${down_revision | comma,n}
 Create Date: ${create_date}
 
 Before you commit this: workers of the last release run while it is applied, so add first and drop a release
-later; a new index on a large table is made CONCURRENTLY in a migration of its own; a new NOT NULL column needs a
-default. The lock time-out makes a migration fail rather than queue every worker behind it: run it again.
+later; a new NOT NULL column needs a default; all of it is one transaction, so keep it short. The lock
+time-out makes a migration fail rather than queue every worker behind it: run it again.
 """
 
 from collections.abc import Sequence

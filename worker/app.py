@@ -77,16 +77,9 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_connection_timeout": 5,
         "broker_heartbeat": 20,
         "broker_pool_limit": settings.sam3d_concurrency + 4,
-        "broker_transport_options": _transport_options(settings),
+        "broker_transport_options": {} if settings.is_embedded else topology.CONNECTION,
         "enable_utc": True,
     }
-
-
-def _transport_options(settings: Settings) -> dict[str, Any]:
-    """Bound every wait on the broker, and have each message confirmed."""
-    if settings.is_embedded:
-        return {}
-    return {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15, "connect_timeout": 5}
 
 
 def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:

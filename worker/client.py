@@ -20,7 +20,6 @@ from typing import Any, Self
 from uuid import uuid4
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
-from kombu.exceptions import OperationalError
 from kombu.message import Message
 
 from worker.config import Settings, load_settings
@@ -31,17 +30,35 @@ from worker.images import MAX_IMAGE_BYTES, image_of
 from worker.lifecycle import EventType
 from worker.messages import parse_request
 from worker.repository import outputs
-from worker.topology import RECONSTRUCT_KEY, declare, events_exchange, inbox_exchange
+from worker.topology import (
+    CONFIRMED,
+    CONNECTION,
+    PUBLISH_ERRORS,
+    RECONSTRUCT_KEY,
+    declare,
+    events_exchange,
+    inbox_exchange,
+)
 
 OUTCOMES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED, EventType.REFUSED})
 """The events after which nothing more happens to a job."""
 
-CONFIRM_WITHIN = 15.0
 LONGEST_JOB = timedelta(minutes=65)
 
 
 class WaitTimeout(Sam3dError):
     """The job had no outcome in the time given; it goes on, and can be waited for again."""
+
+
+class SendUncertain(Sam3dError):
+    """The broker did not confirm a request, which may have arrived; ``job_id`` is what to send it again with."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        super().__init__(
+            f"The broker did not confirm the request ({why}). Send it again with the job id {job_id}: "
+            "if it did arrive, there is no second job."
+        )
+        self.job_id = job_id
 
 
 @dataclass(frozen=True)
@@ -82,21 +99,20 @@ class Client:
         self._heard: dict[str, deque[JobEvent]] = {}
 
     def __enter__(self) -> Self:
-        options = (
-            {} if self._settings.is_embedded else {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15}
-        )
+        options = {} if self._settings.is_embedded else CONNECTION
         self._connection = Connection(
             self._settings.broker_url, connect_timeout=5, heartbeat=0, transport_options=options
         )
         try:
             self._connection.ensure_connection(max_retries=1, timeout=10)
             declare(self._connection)
-        except (OperationalError, OSError) as error:
+        except PUBLISH_ERRORS as error:
             self._connection.release()
             raise ConfigurationError(
                 f"The broker can't be reached ({type(error).__name__}): check SAM3D_BROKER_URL and that RabbitMQ runs."
             ) from None
-        self._channel = self._connection.channel()
+        channel = self._connection.channel()
+        self._producer = Producer(self._connection.channel())
         self._events = Queue(
             f"sam3d.client.{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}",
             Exchange(events_exchange.name, type="topic", durable=True),
@@ -105,7 +121,7 @@ class Client:
             exclusive=not self._settings.is_embedded,
             auto_delete=True,
         )
-        self._consumer = Consumer(self._channel, [self._events], on_message=self._hear, no_ack=True)
+        self._consumer = Consumer(channel, [self._events], on_message=self._hear, no_ack=True)
         self._consumer.consume()
         return self
 
@@ -128,20 +144,25 @@ class Client:
         return self.send(prepare_request(image, **fields))
 
     def send(self, request: Mapping[str, Any]) -> str:
-        """Send a request that :func:`prepare_request` made, and return its job id."""
+        """Send a request that :func:`prepare_request` made, and return its job id.
+
+        Raises:
+            SendUncertain: the broker did not confirm it; sent again with its ``job_id`` it makes no second job.
+        """
         job_id = str(request["job_id"])
         self._heard.setdefault(job_id, deque())
-        with Producer(self._connection.channel()) as producer:
-            producer.publish(
+        try:
+            self._producer.publish(
                 json.dumps(request, allow_nan=False).encode(),
                 exchange=inbox_exchange.name,
                 routing_key=RECONSTRUCT_KEY,
                 content_type="application/json",
                 content_encoding="utf-8",
-                delivery_mode=2,
                 message_id=job_id,
-                confirm_timeout=CONFIRM_WITHIN,
+                **CONFIRMED,
             )
+        except PUBLISH_ERRORS as error:
+            raise SendUncertain(job_id, type(error).__name__) from None
         return job_id
 
     def wait(self, job_id: str, within: timedelta = LONGEST_JOB) -> JobEvent:
@@ -182,6 +203,10 @@ class Client:
             self._connection.drain_events(timeout=seconds)
         except TimeoutError:
             return
+        except PUBLISH_ERRORS as error:
+            raise ConfigurationError(
+                f"The broker went away ({type(error).__name__}); the jobs go on. See `sam3d jobs`."
+            ) from None
 
     def _hear(self, message: Message) -> None:
         event = read_event(message)

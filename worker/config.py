@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import ConfigurationError
+from worker.lifecycle import Step
 
 NOT_BUILT = {
     "SAM3D_REQUESTS_PER_MINUTE": "the shared request budget is not built yet; unset it",
@@ -95,7 +96,9 @@ class Settings(BaseSettings):
     )
     sam3d_submit_deadline: Positive = Field(timedelta(seconds=30), description="Whole submit, s.")
     sam3d_read_deadline: Positive = Field(timedelta(seconds=20), description="Whole status or result call, s.")
-    sam3d_download_deadline: Positive = Field(timedelta(seconds=90), description="Whole download of one output, s.")
+    sam3d_download_deadline: Positive = Field(
+        timedelta(seconds=90), description="Whole download of a job's outputs, s."
+    )
     sam3d_lease_margin: Positive = Field(
         timedelta(seconds=15), description="A lease is a step's deadlines and this, s."
     )
@@ -134,20 +137,19 @@ class Settings(BaseSettings):
         """Whether the broker is Celery's in-memory transport, within this process."""
         return self.broker_url.startswith("memory:")
 
-    @property
-    def submit_lease(self) -> timedelta:
-        """How long a worker owns a job that it submits."""
-        return self.sam3d_submit_deadline + self.sam3d_lease_margin
+    def time_for(self, step: Step) -> timedelta:
+        """Return within what a step's calls must end, counted from before its job is taken."""
+        match step:
+            case Step.SUBMIT:
+                return self.sam3d_submit_deadline
+            case Step.POLL:
+                return self.sam3d_read_deadline
+            case Step.FETCH:
+                return self.sam3d_read_deadline + self.sam3d_download_deadline
 
-    @property
-    def poll_lease(self) -> timedelta:
-        """How long a worker owns a job that it polls."""
-        return self.sam3d_read_deadline + self.sam3d_lease_margin
-
-    @property
-    def fetch_lease(self) -> timedelta:
-        """How long a worker owns a job whose outputs it downloads and stores."""
-        return self.sam3d_read_deadline + 2 * self.sam3d_download_deadline + self.sam3d_lease_margin
+    def lease_for(self, step: Step) -> timedelta:
+        """Return how long a worker owns a job whose step it does."""
+        return self.time_for(step) + self.sam3d_lease_margin
 
 
 def load_settings() -> Settings:

@@ -14,15 +14,25 @@ from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 
 from worker import intake
-from worker.database import DatabaseError, describe
+from worker.database import DatabaseError, describe, is_outage
 from worker.envelope import Unreadable, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.lifecycle import Step
 from worker.messages import is_nested_at_most
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
-from worker.tasks import is_step_ticket, send
-from worker.topology import DEAD, INBOX_KEY, RECONSTRUCT_TASK, delay_exchange, inbox_queue, ladder_step, queue_name
+from worker.tasks import is_in_memory, is_step_ticket, send
+from worker.topology import (
+    CONFIRMED,
+    DEAD,
+    INBOX_KEY,
+    PUBLISH_ERRORS,
+    RECONSTRUCT_TASK,
+    delay_exchange,
+    inbox_queue,
+    ladder_step,
+    queue_name,
+)
 
 MAX_TASK_NESTING = 100
 """Far above what a request may have, far below what breaks Celery's own reading."""
@@ -34,12 +44,24 @@ log = structlog.get_logger(__name__)
 
 def quarantine(app: Celery, message: Message, why: str) -> None:
     """Move a message to ``sam3d.dead`` as it came, then acknowledge it. Its content is not logged."""
-    _publish_again(app, message, exchange="", routing_key=DEAD, why=why)
-    log.error("message_quarantined", why=why, queue=_queue_of(message), next=f"it is in {DEAD}")
+    if _publish_again(app, message, exchange="", routing_key=DEAD, why=why):
+        log.error("message_quarantined", why=why, queue=_queue_of(message), next=f"it is in {DEAD}")
+
+
+def _publish_again(app: Celery, message: Message, *, exchange: str, routing_key: str, why: str) -> bool:
+    """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
+    try:
+        _publish(app, message, exchange, routing_key, why)
+    except PUBLISH_ERRORS as error:
+        log.warning("message_given_back", reason=type(error).__name__, next="it comes again in a second")
+        time.sleep(1)
+        message.requeue()
+        return False
     message.ack()
+    return True
 
 
-def _publish_again(app: Celery, message: Message, *, exchange: str, routing_key: str, why: str) -> None:
+def _publish(app: Celery, message: Message, exchange: str, routing_key: str, why: str) -> None:
     came_with = {name: each for name, each in _mapping(message.headers).items() if name != "compression"}
     if len(repr(came_with)) > MAX_HEADERS:  # Headers have to fit into one frame of the protocol.
         came_with = {"x-sam3d-headers": "too large to be kept"}
@@ -54,11 +76,8 @@ def _publish_again(app: Celery, message: Message, *, exchange: str, routing_key:
             headers=headers,
             content_type=message.content_type or "application/octet-stream",
             content_encoding=message.content_encoding or "binary",
-            delivery_mode=2,
-            retry=True,
-            retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 1.0},
-            confirm_timeout=15.0,
             **kept,
+            **CONFIRMED,
         )
 
 
@@ -84,7 +103,7 @@ class Consumer(CeleryConsumer):
 
     def create_task_handler(self, *args: Any, **more: Any) -> Callable[[Message], None]:
         """Check each message before Celery has it."""
-        is_embedded = self.app.conf.broker_url.startswith("memory:")
+        is_embedded = is_in_memory(self.app)
         receive: Callable[[Message], None] = super().create_task_handler(*args, **more)
 
         def receive_checked(message: Message) -> None:
@@ -178,25 +197,26 @@ class Inbox(ConsumerMixin):
         try:
             properties = _mapping(message.properties)
             envelope = open_envelope(
-                body_bytes(message.body),
-                message.content_type,
-                _mapping(message.headers),
-                properties.get("message_id"),
+                body_bytes(message.body), message.content_type, _mapping(message.headers), properties.get("message_id")
             )
             follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id)
         except Unreadable as error:
             quarantine(self._app, message, str(error))
-        except (DatabaseError, TransientError) as error:
-            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-            exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
-            _publish_again(self._app, message, exchange=exchange, routing_key=INBOX_KEY, why="database")
-            message.ack()
-        except Exception:  # The inbox goes on, whatever a message made of it.
-            log.exception("request_broke", next=f"it is in {DEAD}")
-            quarantine(self._app, message, "an error of the service")
+        except Exception as error:  # The inbox goes on, whatever a message made of it.
+            self._put_away(message, error)
         else:
             message.ack()
             send(self._app, follow_up)
+
+    def _put_away(self, message: Message, error: Exception) -> None:
+        """Let a request come again after an outage, and quarantine one that broke us."""
+        if is_outage(error) or isinstance(error, TransientError):
+            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
+            exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
+            _publish_again(self._app, message, exchange=exchange, routing_key=INBOX_KEY, why="database")
+            return
+        log.error("request_broke", reason=describe(error), exc_info=not isinstance(error, DatabaseError))
+        quarantine(self._app, message, "an error of the service")
 
     def run_on(self) -> None:
         """Read until told to stop, whatever a message does to the connection it came over."""

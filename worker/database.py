@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from worker.errors import ConfigurationError
 
@@ -48,6 +48,11 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
             "application_name": "sam3d",
         },
     )
+
+
+def is_outage(error: Exception) -> bool:
+    """Tell a database that can't work now from a value that it will never take."""
+    return isinstance(error, SQLAlchemyError) and not isinstance(error, DataError | IntegrityError)
 
 
 @contextmanager

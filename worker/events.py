@@ -7,7 +7,6 @@ import structlog
 from cloudevents.core.bindings.rabbitmq import to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
 from worker.database import DatabaseError, Engine, describe, transaction
@@ -15,10 +14,9 @@ from worker.job import Job
 from worker.lifecycle import Change, JobState, StoredFile
 from worker.repository import outbox
 from worker.repository.outbox import Event
-from worker.topology import events_exchange
+from worker.topology import CONFIRMED, PUBLISH_ERRORS, events_exchange
 
 SOURCE = "sam3d-worker"
-CONFIRM_WITHIN = 15.0
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +40,7 @@ def change_payload(job: Job, change: Change) -> dict[str, Any]:
         case JobState.SUCCEEDED:
             metrics = change.columns.get("metrics") or {}
             payload |= {
-                "outputs": [_described(file) for file in change.files],
+                "outputs": [_described(job.id, file) for file in change.files],
                 "cost": {"amount": metrics.get("cost"), "currency": "USD"},
                 "timings": {name: metrics.get(name) for name in ("queue_time", "inference_time", "total_time")}
                 | {"seconds_since_submit": round(job.age.total_seconds(), 3), "polls": job.polls},
@@ -55,14 +53,14 @@ def change_payload(job: Job, change: Change) -> dict[str, Any]:
     return payload
 
 
-def _described(file: StoredFile) -> dict[str, Any]:
+def _described(job_id: str, file: StoredFile) -> dict[str, Any]:
     """Say what a file is and how to get it."""
     return {
         "name": file.name,
         "media_type": file.media_type,
         "bytes": file.size,
         "sha256": file.sha256,
-        "get": {"cli": "sam3d output JOB_ID --name NAME", "python": "worker.client.Client.download"},
+        "get": {"cli": f"sam3d output {job_id} --name {file.name}", "python": "worker.client.Client.download"},
     }
 
 
@@ -92,7 +90,7 @@ class Outbox:
         try:
             for event in events:
                 self._announce(event)
-        except (OperationalError, OSError, DatabaseError) as error:
+        except (*PUBLISH_ERRORS, DatabaseError) as error:
             log.warning("event_delayed", event_id=event.id, reason=describe(error), next="the scheduler sends it")
             return events.index(event)
         return len(events)
@@ -108,7 +106,7 @@ class Outbox:
         """Publish with a confirm; return whether any queue was bound for it."""
         message = to_binary(as_cloud_event(event), JSONFormat())
         returned: list[object] = []
-        with self._producers.acquire(block=True, timeout=CONFIRM_WITHIN) as producer:
+        with self._producers.acquire(block=True, timeout=15) as producer:
             # The broker gives an unroutable message back before it confirms it; the in-memory one never does.
             channel: Any = producer.channel
             if hasattr(channel, "events"):
@@ -122,9 +120,6 @@ class Outbox:
                 content_encoding="utf-8",
                 message_id=event.id,
                 mandatory=True,
-                delivery_mode=2,
-                retry=True,
-                retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 1.0},
-                confirm_timeout=CONFIRM_WITHIN,
+                **CONFIRMED,
             )
         return not returned

@@ -1,12 +1,13 @@
 """One job, one step: load, run, decide, record, announce; what follows is returned as the next message."""
 
+import time
 from contextlib import ExitStack
 from uuid import uuid4
 
 import structlog
 
 from worker import lifecycle, steps
-from worker.database import Connection, DatabaseError, describe, transaction
+from worker.database import Connection, DatabaseError, describe, is_outage, transaction
 from worker.errors import Sam3dError
 from worker.events import change_payload
 from worker.job import Job
@@ -22,6 +23,7 @@ from worker.lifecycle import (
     Ticket,
     Trigger,
 )
+from worker.network import deadline
 from worker.repository import accounts, jobs, outbox, outputs
 from worker.repository.outbox import Event
 from worker.schedule import first_poll
@@ -36,6 +38,9 @@ VERDICTS = {
 }
 """What a submission's row says about its answer."""
 
+ANSWER_SECONDS = 60
+"""How long an answer that can't be committed is held on to."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -44,10 +49,12 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
 
     Safe to run twice because each write is fenced by the version that the ticket names.
     """
-    job = load(services, step, ticket)
-    if job is None:
-        return wait_out(services, step, ticket)
-    outcome = run(services, step, job)
+    # Counted from before the job is taken: a worker that was frozen since then sends nothing.
+    with deadline(services.settings.time_for(step)):
+        job = load(services, step, ticket)
+        if job is None:
+            return wait_out(services, step, ticket)
+        outcome = run(services, step, job)
     change = lifecycle.decide(job.state, job.attempts, outcome)
     version, events = record(services, job, change)
     services.outbox.announce(events)
@@ -56,17 +63,15 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
 
 def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
     """Take the job under a lease; for a submit, commit the intent to pay in the same transaction."""
-    settings = services.settings
+    lease = services.settings.lease_for(step)
     with transaction(services.engine) as connection:
         match step:
             case Step.SUBMIT:
-                token = str(uuid4())
-                lease = settings.submit_lease
-                return jobs.take_for_submit(connection, ticket, lease, token, services.worker_name)
+                return jobs.take_for_submit(connection, ticket, lease, str(uuid4()), services.worker_name)
             case Step.POLL:
-                return jobs.take(connection, ticket, JobState.PROCESSING, settings.poll_lease)
+                return jobs.take(connection, ticket, JobState.PROCESSING, lease)
             case Step.FETCH:
-                return jobs.take(connection, ticket, JobState.FETCHING, settings.fetch_lease)
+                return jobs.take(connection, ticket, JobState.FETCHING, lease)
 
 
 _WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}
@@ -95,13 +100,9 @@ def record(services: Services, job: Job, change: Change) -> tuple[int | None, li
     with ExitStack() as files, structlog.contextvars.bound_contextvars(request_id=request_id):
         for file in change.files:
             files.callback(file.content.close)
-        try:
-            version, events = _commit(services, job, change)
-        except DatabaseError as error:
-            if job.token:
-                log.error("answer_uncommitted", reason=describe(error), next="the sweep puts the job to review")
-            raise
-        log.info(_LOGGED[job.state], trigger=change.trigger, state=change.state)
+        version, events = _commit_answer(services, job, change) if job.token else _commit(services, job, change)
+        if version is not None:
+            log.info(_LOGGED[job.state], trigger=change.trigger, state=change.state)
         return version, events
 
 
@@ -112,17 +113,39 @@ _LOGGED = {
 }
 
 
+def _commit_answer(services: Services, job: Job, change: Change) -> tuple[int | None, list[Event]]:
+    """Commit the answer to a POST, which may be paid for, through a restart of the database.
+
+    Safe to run twice because the answer is written by its token, and the job's change is fenced.
+    """
+    for seconds in range(ANSWER_SECONDS):
+        try:
+            return _commit(services, job, change)
+        except DatabaseError as error:
+            if not is_outage(error):
+                break
+            log.warning("answer_delayed", reason=describe(error), seconds=seconds, next="tries again in a second")
+            time.sleep(1)
+    log.error("answer_uncommitted", next="the sweep puts the job to review")
+    return _commit(services, job, change)
+
+
 def _commit(services: Services, job: Job, change: Change) -> tuple[int | None, list[Event]]:
     request_id = change.columns.get("request_id")
     with transaction(services.engine) as connection:
         if job.token:
             detail = change.columns.get("error_message") or change.columns.get("waits_for")
-            jobs.answer(connection, job.token, VERDICTS[change.trigger], request_id, detail)
+            jobs.answer(connection, job.token, _verdict(change), request_id, detail)
         version = jobs.write(connection, job, change, services.settings.sam3d_sweep_grace)
         if version is None:
             return _fenced(connection, services, job, request_id)
         outputs.add(connection, job.id, change.files)
         return version, [*_job_events(connection, job, change), *_account_events(connection, job, change)]
+
+
+def _verdict(change: Change) -> str:
+    """Say what is known of a POST; a 5xx is sent again on the vendor's word, not on knowledge."""
+    return "unknown" if "server_errors" in change.columns else VERDICTS[change.trigger]
 
 
 def _fenced(

@@ -29,7 +29,6 @@ log = structlog.get_logger(__name__)
 class Accepted:
     """What came of a message: the events to announce, and the message to send next if the job is new."""
 
-    job_id: str
     events: Sequence[Event]
     follow_up: FollowUp | None = None
 
@@ -70,13 +69,13 @@ def _admit(connection: Connection, services: Services, request: ReconstructionRe
         "priority": request.priority,
     }
     if not repository.add_job(connection, values, services.settings.sam3d_sweep_grace):
-        return _duplicate(connection, job_id, request.idempotency_key, request.fingerprint)
+        return _duplicate(connection, job_id, request.idempotency_key, request.fingerprint, request.metadata)
     repository.add_inputs(connection, _input_rows(job_id, request))
     event = _event(connection, EventType.ACCEPTED, job_id, JobState.ACCEPTED, request.metadata)
     log.info("job_accepted", priority=request.priority)
     if repository.is_account_held(connection, "default"):
-        return Accepted(job_id, [event])
-    return Accepted(job_id, [event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
+        return Accepted([event])
+    return Accepted([event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
 
 
 def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, Any]]:
@@ -94,25 +93,30 @@ def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, A
     ]
 
 
-def _duplicate(connection: Connection, job_id: str, key: str | None, fingerprint: str) -> Accepted:
+def _duplicate(
+    connection: Connection, job_id: str, key: str | None, fingerprint: str, metadata: Mapping[str, Any]
+) -> Accepted:
     """Announce what became of the request that is already here, or that this one is another under its name."""
     existing = repository.find_existing(connection, job_id, key)
     if existing is None:  # It was deleted between the two statements: the message comes again.
         raise TransientError("The job that had this identity was deleted just now.")
     if existing.fingerprint != fingerprint:
         name = "job_id" if existing.id == job_id else "idempotency_key"
-        return _refuse(connection, job_id, existing, InvalidMessage(
-            name, f"`{name}` belongs to a request with another payload; use a new one.", "conflict"
-        ))  # fmt: skip
-    kind = CURRENT_EVENT[existing.state]
-    told = outbox.newest(connection, existing.id, kind)
-    payload = dict(told.payload) if told else job_payload(existing.id, existing.state, existing.metadata)
+        sentence = f"`{name}` belongs to a request with another payload; use a new one."
+        return _refuse(connection, job_id, existing, InvalidMessage(name, sentence, "conflict"), metadata)
     log.info("job_duplicated", existing_job_id=existing.id, state=existing.state)
-    events = [outbox.add(connection, kind, existing.id, payload)]
+    status = job_payload(existing.id, existing.state, existing.metadata)
+    events = [_again(connection, CURRENT_EVENT[existing.state], existing.id, status)]
     if existing.id != job_id:
-        alias = job_payload(job_id, existing.state, existing.metadata, duplicate_of=existing.id)
-        events.insert(0, outbox.add(connection, EventType.ACCEPTED, job_id, alias))
-    return Accepted(existing.id, events)
+        alias = {**status, "job_id": job_id, "duplicate_of": existing.id}
+        events.insert(0, _again(connection, EventType.ACCEPTED, job_id, alias))
+    return Accepted(events)
+
+
+def _again(connection: Connection, kind: EventType, job_id: str, payload: Mapping[str, Any]) -> Event:
+    """Announce what was announced before, under the same id, or for the first time."""
+    told = outbox.newest(connection, job_id, kind)
+    return outbox.announce_again(connection, told) if told else outbox.add(connection, kind, job_id, payload)
 
 
 def _reject(
@@ -131,13 +135,15 @@ def _reject(
         "error_field": error.field,
         "error_message": str(error),
     }
+    if existing is None and not repository.add_job(connection, values, services.settings.sam3d_sweep_grace):
+        existing = repository.find_existing(connection, job_id, None)
     if existing and existing.fingerprint == fingerprint:
-        return _duplicate(connection, job_id, None, fingerprint)
-    if existing or not repository.add_job(connection, values, services.settings.sam3d_sweep_grace):
-        return _refuse(connection, job_id, existing, error)
+        return _duplicate(connection, job_id, None, fingerprint, metadata)
+    if existing:
+        return _refuse(connection, job_id, existing, error, metadata)
     log.info("job_rejected", code=error.code, field=error.field)
     detail = error_payload(error.code, str(error), error.field)
-    return Accepted(job_id, [_event(connection, EventType.FAILED, job_id, JobState.FAILED, metadata, **detail)])
+    return Accepted([_event(connection, EventType.FAILED, job_id, JobState.FAILED, metadata, **detail)])
 
 
 def _raw_fingerprint(fields: Mapping[str, Any], job_id: str) -> str:
@@ -154,16 +160,21 @@ def _is_key(key: object) -> bool:
 
 
 def _refuse(
-    connection: Connection, job_id: str, existing: repository.Existing | None, error: InvalidMessage
+    connection: Connection,
+    job_id: str,
+    existing: repository.Existing,
+    error: InvalidMessage,
+    metadata: Mapping[str, Any],
 ) -> Accepted:
     """Announce that a message was refused because of a job that stays as it is."""
-    log.info("job_refused", code=error.code, field=error.field, existing_job_id=existing.id if existing else None)
+    log.info("job_refused", code=error.code, field=error.field, existing_job_id=existing.id)
     payload = {
         "job_id": job_id,
-        "existing_job_id": existing.id if existing else job_id,
+        "existing_job_id": existing.id,
+        "metadata": dict(metadata),
         **error_payload(error.code, str(error), error.field),
     }
-    return Accepted(job_id, [outbox.add(connection, EventType.REFUSED, job_id, payload)])
+    return Accepted([outbox.add(connection, EventType.REFUSED, job_id, payload)])
 
 
 def _event(

@@ -1,11 +1,20 @@
 """A job's row as a step sees it: a frozen record with one way in."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from worker.lifecycle import JobState, Ticket
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """An input as the vendor gets it: from a URL, or its content."""
+
+    name: str
+    url: str | None = field(repr=False)
+    content: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -19,18 +28,20 @@ class Job:
     parameters: Mapping[str, Any] = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
     attempts: int
+    server_errors: int
     broken_files: int
     polls: int
     request_id: str | None
     submitted_at: datetime | None
     observed_at: datetime
     token: str | None = None
+    files: Sequence[InputFile] = field(default=(), repr=False)
 
     @classmethod
-    def from_row(cls, row: Mapping[Any, Any], token: str | None = None) -> Self:
+    def from_row(cls, row: Mapping[Any, Any]) -> Self:
         """Make a job of a row that has ``observed_at``, the database's time."""
-        values = {each.name: row[each.name] for each in fields(cls) if each.name != "token"}
-        return cls(**{**values, "state": JobState(row["state"]), "token": token})
+        values = {each.name: row[each.name] for each in fields(cls) if each.default is MISSING}
+        return cls(**{**values, "state": JobState(row["state"])})
 
     @property
     def age(self) -> timedelta:

@@ -213,7 +213,7 @@ def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
             return Change(trigger, _moved(state, trigger), due_in, columns, files)
         case Snooze(due_in, reason, is_attempt, columns):
             trigger = Trigger.NOT_SENT if state is JobState.SUBMITTING else Trigger.RUNNING
-            noted = {**columns, "attempts": attempts + is_attempt, "waits_for": reason}
+            noted = {"attempts": attempts + is_attempt, "waits_for": reason, **columns}
             return Change(trigger, _moved(state, trigger), due_in, noted)
         case Fail(trigger, code, message, columns):
             noted = {**columns, "error_code": code, "error_message": message}

@@ -5,6 +5,7 @@ also ends at the deadline of the whole call, and a guarded client connects only 
 """
 
 import ipaddress
+import math
 import re
 import socket
 import ssl
@@ -36,8 +37,9 @@ _deadline: ContextVar[float] = ContextVar("deadline")
 
 @contextmanager
 def deadline(within: timedelta) -> Iterator[None]:
-    """End every network operation of the block within that time, by a clock that never jumps."""
-    token = _deadline.set(time.monotonic() + within.total_seconds())
+    """End every network operation of the block within that time, and within that of a block around it."""
+    ends_at = min(_deadline.get(math.inf), time.monotonic() + within.total_seconds())
+    token = _deadline.set(ends_at)
     try:
         yield
     finally:

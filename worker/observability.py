@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 QUIET = {
+    "celery.pool": logging.WARNING,  # At DEBUG it logs the arguments of tasks.
     "httpx": logging.WARNING,  # It logs whole URLs.
     "httpcore": logging.WARNING,
     "amqp": logging.WARNING,  # At DEBUG it logs message bodies.

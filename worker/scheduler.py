@@ -77,11 +77,14 @@ class Scheduler:
     def relay(self) -> None:
         """Send the events that the worker which wrote them did not get out."""
         grace = self._services.settings.sam3d_relay_grace
-        with transaction(self._services.engine) as connection:
-            left = outbox.unpublished(connection, grace, BATCH)
-        if left:
+        while True:
+            with transaction(self._services.engine) as connection:
+                left = outbox.unpublished(connection, grace, BATCH)
             sent = self._services.outbox.announce(left)
-            log.info("outbox_relayed", left=len(left), sent=sent)
+            if left:
+                log.info("outbox_relayed", left=len(left), sent=sent)
+            if sent < BATCH:
+                return
 
     def probe(self) -> None:
         """Let one waiting job of each held account try it."""

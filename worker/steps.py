@@ -2,11 +2,11 @@
 
 import base64
 import random
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from worker.answers import RemoteStatus, RunStatus
-from worker.database import transaction
 from worker.errors import (
     AccountHeld,
     OutputBroken,
@@ -20,7 +20,7 @@ from worker.errors import (
 )
 from worker.job import Job
 from worker.lifecycle import Advance, Fail, Hold, JobState, Outcome, Snooze, Step, StoredFile, Trigger
-from worker.repository import intake
+from worker.network import deadline
 from worker.schedule import NOW, first_poll, next_attempt, next_poll, window_opens
 from worker.services import Services
 from worker.storage import with_unique_names
@@ -35,9 +35,7 @@ def submit(services: Services, job: Job) -> Outcome:
     Safe to run twice because a job is taken for a submit only out of ``accepted``, in the transaction that
     writes the intent: the second time finds nothing to take.
     """
-    with transaction(services.engine) as connection:
-        files = intake.inputs_of(connection, job.id)
-    sent = {file.name: file.url or base64.b64encode(file.content or b"").decode() for file in files}
+    sent = {file.name: file.url or base64.b64encode(file.content or b"").decode() for file in job.files}
     submitted = services.vendor.submit({**job.parameters, **sent})
     due_in = first_poll(services.settings.sam3d_expected_run)
     return Advance(Trigger.ANSWERED, due_in, {"request_id": submitted.request_id, "remote_status": "QUEUED"})
@@ -51,19 +49,24 @@ def poll(services: Services, job: Job) -> Outcome:
         case RemoteStatus.COMPLETED:
             return Advance(Trigger.COMPLETED, columns={**seen, "metrics": dict(run.metrics)})
         case RemoteStatus.FAILED:
-            return Fail(Trigger.ENDED, RemoteJobFailed.code, _why_failed(run), {**seen, "metrics": dict(run.metrics)})
+            return Fail(
+                Trigger.ENDED, RemoteJobFailed.code, _why_failed(job, run), {**seen, "metrics": dict(run.metrics)}
+            )
         case RemoteStatus.QUEUED | RemoteStatus.PROCESSING | RemoteStatus.UNRECOGNISED:
             if job.age > services.settings.sam3d_processing_deadline:
                 return Fail(Trigger.ENDED, "remote_timeout", _NO_END, seen)
             due_in = next_poll(job.age, services.settings.sam3d_expected_run)
-            return Snooze(due_in, f"the run, {run.status.lower()}", columns=seen)
+            return Snooze(due_in, f"the run, {run.status.lower()}", columns={**seen, "attempts": 0})
 
 
 _NO_END = "The run did not end within SAM3D_PROCESSING_DEADLINE; the vendor forgets it after an hour. Send a new job."
 
 
-def _why_failed(run: RunStatus) -> str:
-    said = "".join(character for character in run.error or "" if character.isprintable())[:300]
+def _why_failed(job: Job, run: RunStatus) -> str:
+    """Quote the vendor's reason, without what it may quote itself: an address, or the prompt."""
+    prompt = re.escape(job.parameters.get("prompt", "")) or r"(?!)"
+    said = re.sub(rf"{prompt}|\S+://\S+", "…", run.error or "")
+    said = "".join(character for character in said if character.isprintable())[:300]
     return f"The run failed and was not charged. The vendor says: {said or 'nothing'}"
 
 
@@ -71,7 +74,7 @@ def fetch(services: Services, job: Job) -> Outcome:
     """Download the outputs. Safe to run twice because they become the job's only with its success."""
     result = services.vendor.result(_request_id(job))
     if result.run.status is RemoteStatus.FAILED:
-        raise RemoteJobFailed(_why_failed(result.run))
+        raise RemoteJobFailed(_why_failed(job, result.run))
     if result.run.status is not RemoteStatus.COMPLETED:
         return Snooze(next_attempt(job.attempts, random.random()), "the result", is_attempt=True)
     if not result.addresses:
@@ -83,7 +86,7 @@ def fetch(services: Services, job: Job) -> Outcome:
 
 def _download_all(services: Services, addresses: tuple[str, ...]) -> tuple[StoredFile, ...]:
     """Download every output or none."""
-    with ExitStack() as undone:
+    with ExitStack() as undone, deadline(services.settings.sam3d_download_deadline):
         files = []
         for address in addresses:
             files.append(services.downloads.fetch(address))
@@ -128,9 +131,11 @@ def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
 def _unknown(services: Services, job: Job, error: SubmitUnknown) -> Outcome:
     """Follow the setting for a 5xx, which the vendor says may be sent again; all else is for a person."""
     settings = services.settings
+    server_errors = job.server_errors + error.is_server_error
     may_repeat = error.is_server_error and settings.sam3d_submit_server_error == "retry"
-    if may_repeat and job.attempts + 1 < settings.sam3d_submit_attempts:
-        return Snooze(next_attempt(job.attempts, random.random()), str(error), is_attempt=True)
+    if may_repeat and server_errors < settings.sam3d_submit_attempts:
+        due_in = next_attempt(job.attempts, random.random())
+        return Snooze(due_in, str(error), is_attempt=True, columns={"server_errors": server_errors})
     return Fail(Trigger.UNKNOWN, error.code, str(error))
 
 

@@ -6,17 +6,19 @@ from typing import Any
 import structlog
 from celery import Celery, Task
 from celery.exceptions import Reject
-from kombu.exceptions import OperationalError
 
 from worker import executor, intake
-from worker.database import DatabaseError, describe
+from worker.database import DatabaseError, describe, is_outage
 from worker.errors import TransientError
 from worker.lifecycle import FollowUp, Step, Ticket
 from worker.messages import derived_job_id, given_job_id
 from worker.schedule import BROKEN_WINDOW, NOW
 from worker.services import Services
 from worker.topology import (
+    CONFIRMED,
     DEAD,
+    DEAD_KEY,
+    PUBLISH_ERRORS,
     RECONSTRUCT_TASK,
     REQUESTS,
     REQUESTS_KEY,
@@ -25,13 +27,6 @@ from worker.topology import (
     queue_name,
     work_exchange,
 )
-
-PUBLISH: dict[str, Any] = {
-    "retry": True,
-    "retry_policy": {"max_retries": 2, "interval_start": 0.1, "interval_max": 1.0},
-    "confirm_timeout": 15.0,
-    "ignore_result": True,
-}
 
 log = structlog.get_logger(__name__)
 
@@ -66,12 +61,18 @@ def _accept(app: Celery, services: Services, task_id: str, fields: dict[str, Any
     """Accept a request, or put it where it comes again; if that fails, the broker keeps it."""
     try:
         follow_up = intake.accept(services, fields, derived_job_id("celery", task_id))
-    except (DatabaseError, TransientError) as error:
-        log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-        _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
-    except Exception:  # Nothing that a message does to us may lose it.
-        log.exception("request_broke", next=f"it is in {DEAD}")
-        _send_request(app, task_id, fields, {"exchange": "", "routing_key": DEAD})
+    except Exception as error:  # Nothing that a message does to us may lose it.
+        if is_outage(error) or isinstance(error, TransientError):
+            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
+            _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
+        else:
+            log.error(
+                "request_broke",
+                reason=describe(error),
+                next=f"it is in {DEAD}",
+                exc_info=not isinstance(error, DatabaseError),
+            )
+            _send_request(app, task_id, fields, _route(app, DEAD, DEAD_KEY, NOW))
     else:
         send(app, follow_up)
 
@@ -80,8 +81,8 @@ def _send_request(app: Celery, task_id: str, fields: dict[str, Any], route: dict
     """Send a request on under its own identity, or give it back to the broker."""
     whose: dict[str, Any] = {"task_id": task_id, "argsrepr": "", "kwargsrepr": ""}
     try:
-        app.send_task(RECONSTRUCT_TASK, kwargs=fields, **whose, **route, **PUBLISH)
-    except (OperationalError, OSError) as error:
+        app.send_task(RECONSTRUCT_TASK, kwargs=fields, **whose, **route, ignore_result=True, **CONFIRMED)
+    except PUBLISH_ERRORS as error:
         raise Reject(type(error).__name__, requeue=True) from None
 
 
@@ -108,14 +109,25 @@ def send(app: Celery, follow_up: FollowUp | None) -> None:
     step, ticket, delay = follow_up.step, follow_up.ticket, follow_up.delay
     fields = {"job_id": ticket.job_id, "version": ticket.version}
     try:
-        app.send_task(f"sam3d.{step}", kwargs=fields, **_route(app, queue_name(step), step, delay), **PUBLISH)
-    except (OperationalError, OSError) as error:
+        app.send_task(
+            f"sam3d.{step}",
+            kwargs=fields,
+            **_route(app, queue_name(step), step, delay),
+            ignore_result=True,
+            **CONFIRMED,
+        )
+    except PUBLISH_ERRORS as error:
         log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
+
+
+def is_in_memory(app: Celery) -> bool:
+    """Tell whether the broker is within this process: it has no delays and no headers to be checked."""
+    return str(app.conf.broker_url).startswith("memory:")
 
 
 def _route(app: Celery, queue: str, routing_key: str, delay: timedelta) -> dict[str, Any]:
     """Say where a message goes and how it waits; only the in-memory broker has to leave that to the worker."""
-    if app.conf.broker_url.startswith("memory:"):
+    if is_in_memory(app):
         return {"queue": queue, "countdown": round(delay.total_seconds())}
     exchange = delay_exchange(ladder_step(delay)) if delay > NOW else work_exchange
     return {"exchange": exchange.name, "exchange_type": exchange.type, "routing_key": routing_key}

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
+from amqp.exceptions import AMQPError, MessageNacked
 from kombu import Connection, Exchange, Queue
+from kombu.exceptions import KombuError
 
 from worker.lifecycle import Step
 
@@ -15,6 +18,22 @@ RECONSTRUCT_TASK = "sam3d.reconstruct"
 RECONSTRUCT_KEY = "reconstruct"
 REQUESTS_KEY = "requests"
 INBOX_KEY = "inbox"
+
+DEAD_KEY = "dead"
+
+CONFIRMED: dict[str, Any] = {
+    "retry": True,
+    "retry_policy": {"max_retries": 2, "interval_start": 0.1, "interval_max": 1.0},
+    "confirm_timeout": 15.0,
+    "delivery_mode": 2,
+}
+"""How everything is published: persistent, confirmed, tried a few times, never for long."""
+
+PUBLISH_ERRORS = (KombuError, AMQPError, MessageNacked, OSError)
+"""What publishing raises where the broker does not take a message."""
+
+CONNECTION: dict[str, Any] = {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15, "connect_timeout": 5}
+"""Bounds every wait on the broker, and has each message confirmed."""
 
 LADDER = (1, 2, 3, 5, 8, 13, 21, 34, 60, 120, 300)
 """Seconds that a message can wait in the broker at a time; a longer wait is several of them."""
@@ -29,7 +48,7 @@ requests_queue = Queue(REQUESTS, Exchange(REQUESTS, type="direct", durable=True)
 """Declared as a plain Celery producer declares it, or that producer would be refused."""
 
 inbox_queue = Queue(INBOX, inbox_exchange, RECONSTRUCT_KEY, durable=True, queue_arguments=_QUORUM)
-dead_queue = Queue(DEAD, work_exchange, "dead", durable=True, queue_arguments=_QUORUM)
+dead_queue = Queue(DEAD, work_exchange, DEAD_KEY, durable=True, queue_arguments=_QUORUM)
 
 
 def queue_name(step: Step) -> str:
@@ -49,7 +68,14 @@ def delay_exchange(seconds: int) -> Exchange:
 
 def delay_queue(seconds: int) -> Queue:
     """Return the queue in which they wait; nobody consumes it."""
-    arguments = {**_QUORUM, "x-message-ttl": seconds * 1000, "x-dead-letter-exchange": work_exchange.name}
+    arguments = {
+        **_QUORUM,
+        "x-message-ttl": seconds * 1000,
+        "x-dead-letter-exchange": work_exchange.name,
+        # A request waits here while the database is away, and is nowhere else then.
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
     return Queue(f"sam3d.delay.{seconds}", delay_exchange(seconds), "", durable=True, queue_arguments=arguments)
 
 

@@ -2,11 +2,11 @@
 
 Revision ID: 0001
 Revises: -
-Create Date: 2026-11-22 15:33:31.426851
+Create Date: 2026-11-22 15:55:46.540312
 
 Before you commit this: workers of the last release run while it is applied, so add first and drop a release
-later; a new index on a large table is made CONCURRENTLY in a migration of its own; a new NOT NULL column needs a
-default. The lock time-out makes a migration fail rather than queue every worker behind it: run it again.
+later; a new NOT NULL column needs a default; all of it is one transaction, so keep it short. The lock
+time-out makes a migration fail rather than queue every worker behind it: run it again.
 """
 
 from collections.abc import Sequence
@@ -163,6 +163,9 @@ def upgrade() -> None:
             "attempts", sa.Integer(), server_default="0", nullable=False, comment="failed tries that were tried again"
         ),
         sa.Column(
+            "server_errors", sa.Integer(), server_default="0", nullable=False, comment="submits answered with a 5xx"
+        ),
+        sa.Column(
             "broken_files", sa.Integer(), server_default="0", nullable=False, comment="outputs that arrived broken"
         ),
         sa.Column("polls", sa.Integer(), server_default="0", nullable=False, comment="looks at the vendor's status"),
@@ -175,7 +178,7 @@ def upgrade() -> None:
             nullable=True,
             comment="the vendor's times in seconds and cost in USD",
         ),
-        sa.Column("cost", sa.Numeric(precision=12, scale=6), nullable=True, comment="what the run cost, USD"),
+        sa.Column("cost", sa.Numeric(), nullable=True, comment="what the run cost, USD"),
         sa.Column("error_code", sa.Text(), nullable=True, comment="why it failed, stable"),
         sa.Column("error_field", sa.Text(), nullable=True, comment="which field of the request was wrong"),
         sa.Column("error_message", sa.Text(), nullable=True, comment="why it failed, a sentence"),
@@ -274,7 +277,7 @@ def upgrade() -> None:
             nullable=True,
             comment="when the answer was written; null: none is known",
         ),
-        sa.Column("verdict", sa.Text(), nullable=True, comment="accepted, refused, held, not_sent or unknown"),
+        sa.Column("verdict", sa.Text(), nullable=True, comment="accepted, refused, held, not_started or unknown"),
         sa.Column("request_id", sa.Text(), nullable=True, comment="the vendor's id, as answered"),
         sa.Column("detail", sa.Text(), nullable=True, comment="what came in place of an id, in words"),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_submissions_job_id"), ondelete="CASCADE"),

@@ -29,7 +29,7 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         (["config"], {"SAM3D_STORE_URL": "s3://models"}, 3, "SAM3D_STORE_URL: outputs are kept in PostgreSQL"),
         (["config"], {"SAM3D_BROKER_URL": "redis://127.0.0.1"}, 3, "SAM3D_BROKER_URL must be a URL that begins with"),
         (["config"], {"SAM3D_DATABASE_URL": "sqlite:///x"}, 3, "SAM3D_DATABASE_URL must be a URL that begins with"),
-        (["jobs"], {"SAM3D_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, 3, "The database does not answer"),
+        (["jobs"], {"SAM3D_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, 3, "The database refuses"),
         (["submit", "worker/photos/cat.png"], {"SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}, 3, "The broker can't be"),
         (["job", "seventeen"], {}, 2, "`ID` must be a UUID"),
         (["output", "seventeen"], {}, 2, "`ID` must be a UUID"),

@@ -8,6 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from worker.config import NOT_BUILT, Settings, load_settings
 from worker.errors import ConfigurationError
+from worker.lifecycle import Step
 
 MARKER = "m4rk3r"
 DURATIONS = [name for name, field in Settings.model_fields.items() if isinstance(field.default, timedelta)]
@@ -31,7 +32,10 @@ def test_defaults_are_the_documented_ones() -> None:
     assert settings.database_url == "postgresql+psycopg://127.0.0.1/sam3d"
     assert settings.sam3d_output_hosts == (".segmind.com",)
     assert (settings.segmind_api_key, settings.sam3d_health_port, settings.sam3d_retention) == (None, None, None)
-    assert (settings.sam3d_submit_deadline, settings.submit_lease) == (timedelta(seconds=30), timedelta(seconds=45))
+    assert (settings.sam3d_submit_deadline, settings.lease_for(Step.SUBMIT)) == (
+        timedelta(seconds=30),
+        timedelta(seconds=45),
+    )
     assert not settings.is_embedded
 
 
@@ -136,6 +140,4 @@ def test_the_in_memory_broker_is_the_embedded_service() -> None:
 
 def test_a_lease_is_longer_than_what_is_done_under_it(settings: Settings) -> None:
     """Nobody takes over a job whose worker still keeps its deadlines."""
-    assert settings.submit_lease > settings.sam3d_submit_deadline
-    assert settings.poll_lease > settings.sam3d_read_deadline
-    assert settings.fetch_lease > settings.sam3d_read_deadline + settings.sam3d_download_deadline
+    assert all(settings.lease_for(step) > settings.time_for(step) for step in Step)

@@ -29,7 +29,9 @@ from worker.lifecycle import (
 from worker.repository.outbox import Event
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-JOB = Job("job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW)
+JOB = Job(
+    "job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW
+)
 METRICS = {"cost": 0.06, "queue_time": 1.0, "inference_time": 30.7, "total_time": 31.7}
 GLB = StoredFile("model.glb", "model/gltf-binary", 100, "ab" * 32, io.BytesIO())
 

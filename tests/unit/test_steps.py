@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import product
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -49,7 +49,7 @@ from worker.services import Services
 from worker.steps import BROKEN_FILES, react
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)
+JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, 0, "run", NOW, NOW)
 HELD = AccountHeld(HoldCause.KEY, "The key is wrong.")
 LIMITED = RemoteRateLimited("Too many.", NOW + timedelta(seconds=20))
 SERVER_ERROR = SubmitUnknown("It answered 500.", is_server_error=True)
@@ -77,11 +77,10 @@ def services_with(**changes: object) -> Services:
 
 
 def reaction(
-    state: JobState, error: Sam3dError, *, attempts: int = 0, broken_files: int = 0, age: float = 0, **changes: object
+    state: JobState, error: Sam3dError, counts: dict[str, int] | None = None, *, age: float = 0, **changes: object
 ) -> Outcome:
-    """Return what an error leads to, for a job of this age in seconds."""
-    submitted_at = NOW - timedelta(seconds=age)
-    job = replace(JOB, state=state, attempts=attempts, broken_files=broken_files, submitted_at=submitted_at)
+    """Return what an error leads to, for a job of this age in seconds with these counts."""
+    job = replace(JOB, state=state, submitted_at=NOW - timedelta(seconds=age), **cast("dict[str, Any]", counts or {}))
     return react(services_with(**changes), job, error)
 
 
@@ -89,7 +88,7 @@ def reaction(
 def test_each_error_is_decided_where_it_can_happen(state: JobState, error: Sam3dError) -> None:
     """The job comes into a state that the table allows, however old it is and often it failed."""
     for attempts, age in product((0, 100), (0, 4000)):
-        change = decide(state, attempts, reaction(state, error, attempts=attempts, age=age))
+        change = decide(state, attempts, reaction(state, error, {"attempts": attempts}, age=age))
         assert change.state in {state, JobState.ACCEPTED, JobState.FAILED, JobState.REVIEW}
         assert (change.state is JobState.REVIEW) <= isinstance(error, SubmitUnknown)
 
@@ -125,7 +124,7 @@ def test_a_closed_window_uses_up_no_attempt(state: JobState) -> None:
 @pytest.mark.parametrize("attempts", [0, 1, 50])
 def test_what_was_not_sent_is_sent_again(attempts: int) -> None:
     """As often as it takes: it costs nothing."""
-    outcome = reaction(JobState.SUBMITTING, NotSent("x"), attempts=attempts)
+    outcome = reaction(JobState.SUBMITTING, NotSent("x"), {"attempts": attempts})
     assert isinstance(outcome, Snooze)
     assert outcome.is_attempt
 
@@ -135,14 +134,12 @@ def test_an_unknown_submit_is_for_a_person() -> None:
     assert reaction(JobState.SUBMITTING, SubmitUnknown("x")) == Fail(Trigger.UNKNOWN, "submit_unknown", "x")
 
 
-@pytest.mark.parametrize(("attempts", "is_repeated"), [(0, True), (1, True), (2, False), (9, False)])
-def test_a_server_error_is_sent_again_in_all_three_times(attempts: int, *, is_repeated: bool) -> None:
+@pytest.mark.parametrize(("server_errors", "is_repeated"), [(0, True), (1, True), (2, False), (9, False)])
+def test_a_server_error_is_sent_again_in_all_three_times(server_errors: int, *, is_repeated: bool) -> None:
     """The vendor says that it may be repeated; after the last time a person has to look."""
-    outcome = reaction(JobState.SUBMITTING, SERVER_ERROR, attempts=attempts)
+    outcome = reaction(JobState.SUBMITTING, SERVER_ERROR, {"attempts": 9, "server_errors": server_errors})
     assert isinstance(outcome, Snooze if is_repeated else Fail)
-    assert decide(JobState.SUBMITTING, attempts, outcome).state is (
-        JobState.ACCEPTED if is_repeated else JobState.REVIEW
-    )
+    assert decide(JobState.SUBMITTING, 9, outcome).state is (JobState.ACCEPTED if is_repeated else JobState.REVIEW)
 
 
 def test_a_server_error_is_for_a_person_if_the_operator_says_so() -> None:
@@ -159,20 +156,20 @@ def test_refused_parameters_fail_the_job() -> None:
 @pytest.mark.parametrize(("age", "is_over"), [(0, False), (3299, False), (3301, True)])
 def test_a_run_that_can_not_be_read_is_given_up_at_its_deadline(age: float, *, is_over: bool) -> None:
     """Until then each failed look is tried again."""
-    outcome = reaction(JobState.PROCESSING, RemoteUnavailable("x"), attempts=30, age=age)
+    outcome = reaction(JobState.PROCESSING, RemoteUnavailable("x"), {"attempts": 30}, age=age)
     assert isinstance(outcome, Fail if is_over else Snooze)
 
 
 @pytest.mark.parametrize("broken_files", range(BROKEN_FILES))
 def test_a_broken_output_is_fetched_again_a_few_times(broken_files: int) -> None:
     """Then it is what was paid for, and the evidence is told."""
-    outcome = reaction(JobState.FETCHING, OutputBroken("x"), broken_files=broken_files)
+    outcome = reaction(JobState.FETCHING, OutputBroken("x"), {"broken_files": broken_files})
     assert isinstance(outcome, Fail if broken_files + 1 == BROKEN_FILES else Snooze)
 
 
 def test_an_output_that_does_not_arrive_is_not_given_up() -> None:
     """The file is kept for days; an outage of its host is no reason to lose what was paid for."""
-    assert isinstance(reaction(JobState.FETCHING, RemoteUnavailable("x"), attempts=1000), Snooze)
+    assert isinstance(reaction(JobState.FETCHING, RemoteUnavailable("x"), {"attempts": 1000}), Snooze)
 
 
 @pytest.mark.parametrize("error", [OutputUnusable("x"), RemoteRequestGone("x"), RemoteJobFailed("x")])
@@ -229,7 +226,14 @@ def test_what_nothing_follows(state: JobState, outcome: Outcome, version: int | 
 def test_what_the_vendor_says_is_cut_to_a_line() -> None:
     """A run's own error is told, without what could act on a terminal, and not at any length."""
     said = "no object\x1b[31m\n\0\ud800" + "x" * 1000
-    sentence = steps._why_failed(RunStatus(RemoteStatus.FAILED, {}, said))
+    sentence = steps._why_failed(JOB, RunStatus(RemoteStatus.FAILED, {}, said))
     assert sentence.startswith("The run failed and was not charged. The vendor says: no object[31mxxx")
     assert sentence.isprintable()
     assert len(sentence) < 400
+
+
+def test_what_the_vendor_quotes_is_not_told() -> None:
+    """Neither the prompt nor an address, which may be signed, gets into a row or an event."""
+    job = replace(JOB, parameters={"prompt": "a red cup"})
+    run = RunStatus(RemoteStatus.FAILED, {}, "no 'a red cup' in https://files.example/in.png?sig=1 today")
+    assert steps._why_failed(job, run).endswith("The vendor says: no '…' in … today")

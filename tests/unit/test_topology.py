@@ -65,6 +65,8 @@ def test_a_delayed_message_comes_back_with_its_routing_key(seconds: int) -> None
         "x-queue-type": "quorum",
         "x-message-ttl": seconds * 1000,
         "x-dead-letter-exchange": work_exchange.name,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
     }
     assert delay_queue(seconds).exchange.name == delay_exchange(seconds).name
     assert delay_exchange(seconds).type == "fanout"

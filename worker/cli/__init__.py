@@ -1,7 +1,7 @@
 """The command line ``sam3d``: what is asked for on stdout, progress and errors on stderr.
 
 Exit codes: 0 done · 1 the job failed, or what was asked for is not there · 2 wrong input, nothing was sent ·
-3 a setting or a service is wrong · 4 no outcome in time.
+3 a setting or a service is wrong · 4 no outcome in time · 130 interrupted; what was sent goes on.
 """
 
 import typer
@@ -50,12 +50,10 @@ def main() -> None:
     except Sam3dError as error:
         fail(str(error), next(code for kind, code in EXIT_CODES if isinstance(error, kind)))
     except DatabaseError as error:
-        fail(f"The database does not answer ({describe(error)}): check SAM3D_DATABASE_URL.", 3)
+        fail(f"The database refuses ({describe(error)}): check SAM3D_DATABASE_URL and that PostgreSQL runs.", 3)
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "worker":
             raise
         fail(f"{error.name} is not installed: run `pip install 'sam3d-worker[demo]'`.", 3)
     except OSError as error:
         fail(f"{error.filename or 'A file or an address'}: {error.strerror or error}.", 3)
-    except KeyboardInterrupt:
-        fail("Interrupted; what was sent goes on.", 130)

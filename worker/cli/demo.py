@@ -1,6 +1,5 @@
 """``sam3d demo``: a photo in, a model and a picture of it out, on nothing but this machine."""
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from rich.progress import Progress as Bar
 
 from worker import demo as service
 from worker.cli.look import describe_job, print_job
-from worker.cli.show import err, json_text, out, writable_folder
+from worker.cli.show import err, json_text, say, writable_folder
 from worker.client import prepare_request
 from worker.database import transaction
 from worker.errors import Sam3dError
@@ -63,16 +62,15 @@ def _tell(files: list[Path], folder: Path, history: Path, *, is_live: bool) -> N
     from worker.preview import render_preview  # An extra that a worker does not need.
 
     picture = folder / "preview.png"
+    say(f"\nmodel    {files[0]}")
     try:
         render_preview(files[0], picture)
+        say(f"preview  {picture}")
     except ValueError as error:  # A live model can be of any size and shape.
-        err.print(f"There is no preview: {error}", highlight=False, markup=False)
-    out.print(f"\nmodel    {files[0]}\npreview  {picture}\nhistory  {history}", highlight=False, soft_wrap=True)
+        say(f"preview  none: {error}")
+    say(f"history  {history}")
     if not is_live:
-        out.print(
+        say(
             "\nA simulator made this model: it inflates the photo's silhouette, so that everything around the vendor "
-            "can be tried for free.\nFor a real one:  SEGMIND_API_KEY=SG_… sam3d demo --live PHOTO",
-            highlight=False,
-            soft_wrap=True,
+            "can be tried for free.\nFor a real one:  SEGMIND_API_KEY=SG_… sam3d demo --live PHOTO"
         )
-    sys.stdout.flush()

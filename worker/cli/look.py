@@ -10,7 +10,7 @@ import typer
 
 from worker import intake
 from worker.app import create_app
-from worker.cli.show import AsJson, brief, out, print_json, print_table, writable_folder
+from worker.cli.show import AsJson, brief, out, print_json, print_table, say, writable_folder
 from worker.client import write_file
 from worker.config import load_settings
 from worker.database import Connection, Engine, create_database_engine, require_schema, transaction
@@ -86,7 +86,7 @@ def print_job(shown: Mapping[str, Any]) -> None:
     """Print a job for a person: what is set, then its submits, outputs and history."""
     for name, value in shown.items():
         if name not in _TABLES and value not in (None, {}, 0):
-            out.print(f"{name.replace('_', ' '):16} {brief(value)}", highlight=False, markup=False, soft_wrap=True)
+            say(f"{name.replace('_', ' '):16} {brief(value)}")
     for name, columns in _TABLES.items():
         if shown[name]:
             out.print(f"\n[bold]{name}[/bold]")
@@ -119,7 +119,7 @@ def output(
         print_json([{**each, "path": path} for each, path in zip(files, paths, strict=True)])
     else:
         for path in paths:
-            out.print(str(path), highlight=False, soft_wrap=True)
+            say(str(path))
 
 
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
@@ -135,4 +135,4 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"job_id": wanted, "state": JobState.CANCELLED})
     else:
-        out.print(f"{wanted} cancelled", highlight=False)
+        say(f"{wanted} cancelled")

@@ -9,11 +9,12 @@ import typer
 from pydantic import SecretStr
 
 from worker import database
-from worker.app import create_app
+from worker.app import App, create_app
 from worker.cli.run import readiness
-from worker.cli.show import AsJson, out, print_json, print_table
+from worker.cli.show import AsJson, print_json, print_table, say
 from worker.config import Settings, load_settings
-from worker.errors import AccountHeld, Sam3dError, TransientError
+from worker.errors import ConfigurationError, Sam3dError
+from worker.repository import reading
 
 database_commands = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
@@ -23,7 +24,7 @@ def upgrade() -> None:
     """Bring the schema up to date; safe to run twice, and by several at once."""
     settings = load_settings()
     database.upgrade(settings.database_url)
-    out.print(f"schema {database.revisions()[0]}", highlight=False)
+    say(f"schema {database.revisions()[0]}")
 
 
 @database_commands.command()
@@ -89,7 +90,11 @@ def doctor(as_json: AsJson = False) -> None:
     """Check database, schema, broker and the vendor's key, and say what to do about what is wrong."""
     settings = load_settings()
     app = create_app(settings, [])
-    checks: dict[str, Callable[[], object]] = {**readiness(app), "vendor": app.services.vendor.credits}
+    checks: dict[str, Callable[[], object]] = {
+        **readiness(app),
+        "vendor": lambda: _require_credits(app),
+        "account": lambda: _require_account(app),
+    }
     rows = [{"check": name, **_result(name, check)} for name, check in checks.items()]
     app.services.close()
     if as_json:
@@ -100,18 +105,30 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(3)
 
 
+def _require_credits(app: App) -> None:
+    if app.services.vendor.credits() <= 0:
+        raise ConfigurationError("The account has no credits.")
+
+
+def _require_account(app: App) -> None:
+    with database.transaction(app.services.engine) as connection:
+        for held in reading.held_accounts(connection):
+            raise ConfigurationError(f"Held: {held['held_message']}")
+
+
 FIXES = {
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
     "schema": "run `sam3d db upgrade`",
     "broker": "check SAM3D_BROKER_URL and that RabbitMQ runs",
-    "vendor": "check SEGMIND_API_KEY and SEGMIND_BASE_URL",
+    "vendor": "check SEGMIND_API_KEY, SEGMIND_BASE_URL and the balance",
+    "account": "do what it says; one waiting job tries once a minute, then all go on",
 }
 
 
 def _result(name: str, check: Callable[[], object]) -> dict[str, str | None]:
     try:
         check()
-    except (AccountHeld, TransientError, Sam3dError) as error:
+    except Sam3dError as error:
         return {"result": str(error), "fix": FIXES[name]}
     except Exception as error:  # Whatever is wrong is what a doctor is asked for.
         return {"result": database.describe(error), "fix": FIXES[name]}

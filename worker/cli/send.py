@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from worker.cli.show import AsJson, err, out, print_json, writable_folder
+from worker.cli.show import AsJson, err, print_json, say, writable_folder
 from worker.client import Client, JobEvent, WaitTimeout, prepare_request
 from worker.config import load_settings
 from worker.errors import InvalidMessage
@@ -57,7 +57,11 @@ def submit(
     if folder:
         writable_folder(folder)
     with Client(load_settings()) as client:
-        jobs = {client.send(request): image for request, image in zip(requests, images, strict=True)}
+        jobs = {}
+        for request, image in zip(requests, images, strict=True):
+            jobs[client.send(request)] = image
+            # Whatever happens next, the sender knows what was sent.
+            err.print(f"sent {image} as job {request['job_id']}", markup=False, highlight=False, soft_wrap=True)
         if not (wait or folder):
             _tell_sent(jobs, as_json=as_json)
             return
@@ -80,7 +84,7 @@ def _tell_sent(jobs: dict[str, str], *, as_json: bool) -> None:
         print_json([{"job_id": job_id, "image": image} for job_id, image in jobs.items()])
     else:
         for job_id in jobs:
-            out.print(job_id, highlight=False)
+            say(job_id)
 
 
 def _follow_all(client: Client, jobs: dict[str, str], within: timedelta) -> dict[str, JobEvent]:
@@ -130,14 +134,7 @@ def _tell_outcomes(
         print_json(rows)
     for row in [] if as_json else rows:
         why = row.get("error", {}).get("message", "")
-        out.print(
-            row["job_id"],
-            row["event"].rpartition(".")[2],
-            why,
-            *row["files"],
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(row["job_id"], row["event"].rpartition(".")[2], why, *row["files"])
     if len(outcomes) < sent:
         raise WaitTimeout(f"{sent - len(outcomes)} of {sent} jobs had no outcome in time; they go on.")
     if not all(event.has_succeeded for event in outcomes.values()):

@@ -22,6 +22,11 @@ out = Console()
 err = Console(stderr=True)
 
 
+def say(*words: str) -> None:
+    """Print words as they are, on one line."""
+    out.print(*words, markup=False, highlight=False, soft_wrap=True)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """End the command with one line."""
     err.print(f"sam3d: {message}", style="red", markup=False, highlight=False, soft_wrap=True)

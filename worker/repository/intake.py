@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, String, case, exists, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from worker.job import InputFile
 from worker.lifecycle import JobState
 from worker.models import accounts, inputs, jobs, now
 
@@ -50,15 +51,6 @@ def is_account_held(connection: Connection, account: str) -> bool:
     """Tell whether jobs of the account have to wait as rows."""
     held = select(exists().where(accounts.c.name == account, accounts.c.held_at.is_not(None)))
     return bool(connection.execute(held).scalar())
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """An input as the vendor gets it: from a URL, or its content."""
-
-    name: str
-    url: str | None
-    content: bytes | None
 
 
 def inputs_of(connection: Connection, job_id: str) -> list[InputFile]:

@@ -1,25 +1,29 @@
 """A job's life: take it under a lease, write what a step learnt, find what was left behind."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, insert, not_, select, update
+from sqlalchemy import Connection, and_, case, exists, insert, not_, select, update
 
 from worker.job import Job
 from worker.lifecycle import Change, JobState, Ticket
 from worker.models import accounts, jobs, now, submissions
+from worker.repository.intake import inputs_of
 
 SLACK = timedelta(milliseconds=250)
 """A message that comes this early counts as on time: another wait would be a whole second."""
 
 _SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
-    jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at, now.label("observed_at"),
+    jobs.c.server_errors, jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at,
+    now.label("observed_at"),
 )  # fmt: skip
 
-_ENTERED_AT = {JobState.FETCHING: jobs.c.completed_at} | {s: jobs.c.finished_at for s in JobState if s.is_final}
+_ENTERED_AT = {JobState.PROCESSING: jobs.c.submitted_at, JobState.FETCHING: jobs.c.completed_at} | {
+    s: jobs.c.finished_at for s in JobState if s.is_final
+}
 """The column that is stamped when a job enters a state."""
 
 _is_held = exists().where(
@@ -35,12 +39,12 @@ def take(connection: Connection, ticket: Ticket, state: JobState, lease: timedel
 
 
 def take_for_submit(connection: Connection, ticket: Ticket, lease: timedelta, token: str, worker: str) -> Job | None:
-    """Take an accepted job of an account that is not held, and write the intent to pay for it."""
+    """Take an accepted job of an account that is not held, with its files, and write the intent to pay for it."""
     job = _take(connection, ticket, JobState.ACCEPTED, lease, {"state": JobState.SUBMITTING}, not_(_is_held))
     if job is None:
         return None
     connection.execute(insert(submissions).values(token=token, job_id=job.id, worker=worker))
-    return Job.from_row(vars(job), token)
+    return replace(job, token=token, files=inputs_of(connection, job.id))
 
 
 def _take(
@@ -81,11 +85,10 @@ def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timede
 
 def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> int | None:
     """Write a change if nobody wrote since the job was taken; return the new version, else None."""
-    stamped: dict[str, Any] = {_ENTERED_AT[change.state].name: now} if change.state in _ENTERED_AT else {}
-    if job.state is JobState.SUBMITTING and change.state is JobState.PROCESSING:
-        stamped = {"submitted_at": now}
+    stamped: dict[str, Any] = {}
     if change.state is not job.state:
-        stamped = {"waits_for": None, "attempts": 0, **stamped}
+        stamped = {"waits_for": None, "attempts": 0}
+        stamped |= {column.name: now for state, column in _ENTERED_AT.items() if state is change.state}
     written = (
         update(jobs)
         .where(jobs.c.id == job.id, jobs.c.version == job.version)
@@ -203,9 +206,3 @@ def prune(connection: Connection, older_than: timedelta, limit: int) -> int:
         .limit(limit)
     )
     return connection.execute(jobs.delete().where(jobs.c.id.in_(old))).rowcount
-
-
-def count_by_state(connection: Connection) -> Mapping[str, int]:
-    """Count the jobs in each state that has any."""
-    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
-    return dict(tuple(row) for row in connection.execute(query))

@@ -43,6 +43,12 @@ def newest(connection: Connection, job_id: str, kind: EventType) -> Event | None
     return _event(row) if row else None
 
 
+def announce_again(connection: Connection, event: Event) -> Event:
+    """Put an event back into the outbox under its id."""
+    connection.execute(update(events).where(events.c.id == event.id).values(published_at=None, was_routed=None))
+    return event
+
+
 def unpublished(connection: Connection, older_than: timedelta, limit: int) -> Sequence[Event]:
     """List what the broker does not have yet, oldest first."""
     query = select(*_COLUMNS).where(events.c.published_at.is_(None), events.c.occurred_at <= now - older_than)
