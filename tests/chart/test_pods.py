@@ -127,7 +127,6 @@ def test_values_become_settings(render: Render) -> None:
         "SAM3D_HEALTH_PORT": "9090",
         "SAM3D_LOG_LEVEL": "DEBUG",
         "SAM3D_OUTPUT_HOSTS": ".cdn.example,files.example",
-        "SAM3D_REQUESTS_PER_MINUTE": "120",
         "SEGMIND_ACCOUNT_URL": "https://history.example",
         "SEGMIND_BASE_URL": "https://vendor.example",
     }
