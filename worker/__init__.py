@@ -7,8 +7,10 @@ The files, in the order a job travels:
 ``config``         one frozen settings object, from the environment
 ``messages``       message in: the schema of a request; bad input becomes ``InvalidMessage``
 ``images``         what an image in a message may be
+``prepare``        a request from files and fields, checked before it is sent
 ``client``         what a Python producer imports: submit, wait, download
-``consumer``       the worker's edge to the broker: the plain-JSON inbox and the quarantine for broken messages
+``consumer``       the worker's edge to the broker: what Celery may have, and the quarantine for the rest
+``inbox``          the plain-JSON inbox
 ``envelope``       what is around a request: plain JSON or a CloudEvent
 ``intake``         accept: a message becomes a row, a duplicate, or a refusal
 ``tasks``          the Celery tasks, in flow order

@@ -11,9 +11,9 @@ from celery import Celery, signals
 
 from worker import tasks, topology
 from worker.config import Settings
-from worker.consumer import InboxStep
 from worker.database import create_database_engine
 from worker.events import Outbox
+from worker.inbox import InboxStep
 from worker.lifecycle import Step
 from worker.services import Services
 from worker.storage import Downloads

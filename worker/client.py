@@ -3,11 +3,9 @@
 Sending and waiting need the broker alone; downloading needs the database that holds the files.
 """
 
-import base64
 import hashlib
 import json
 import os
-import re
 import socket
 import time
 from collections import deque
@@ -25,10 +23,9 @@ from kombu.message import Message
 from worker.config import Settings, load_settings
 from worker.database import Engine, create_database_engine, transaction
 from worker.envelope import Unreadable, body_bytes, read_object
-from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
-from worker.images import MAX_IMAGE_BYTES, image_of
+from worker.errors import ConfigurationError, Sam3dError
 from worker.lifecycle import EventType
-from worker.messages import parse_request
+from worker.prepare import prepare_request
 from worker.repository import outputs
 from worker.topology import (
     CONFIRMED,
@@ -228,42 +225,6 @@ class Client:
                 raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
             Path(folder).mkdir(parents=True, exist_ok=True)
             return [write_file(outputs.chunks(connection, file["id"]), file, Path(folder)) for file in files]
-
-
-def prepare_request(image: str | Path | bytes, **fields: Any) -> dict[str, Any]:
-    """Make and check the message of a request; fields that are None are left out.
-
-    Raises:
-        InvalidMessage: names the field and the fix.
-    """
-    request = {name: value for name, value in fields.items() if value is not None}
-    request["image"] = _read_image("image", image)
-    if "mask" in request:
-        request["mask"] = _read_image("mask", request["mask"])
-    request["job_id"] = str(request.get("job_id", uuid4()))
-    return {**request, "job_id": str(parse_request(request).job_id)}
-
-
-def _read_image(name: str, source: str | Path | bytes) -> str:
-    """Turn a file, its bytes or a URL into what a message carries."""
-    if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:", source, re.IGNORECASE):
-        return source
-    try:
-        content = source if isinstance(source, bytes) else _read_file(Path(source))
-        image_of(content)
-    except OSError as error:
-        raise InvalidMessage(name, f"`{name}` can't be read: {error.strerror or type(error).__name__}.") from None
-    except TypeError:
-        raise InvalidMessage(name, f"`{name}` must be a path, bytes, or a URL.") from None
-    except ValueError as error:
-        raise InvalidMessage(name, f"`{name}` {error}.") from None
-    return base64.b64encode(content).decode()
-
-
-def _read_file(path: Path) -> bytes:
-    """Read a file, but not one without an end."""
-    with path.open("rb") as file:
-        return file.read(MAX_IMAGE_BYTES + 1)
 
 
 def write_file(chunks: Iterator[bytes], file: Mapping[str, Any], folder: Path) -> Path:

@@ -1,36 +1,24 @@
-"""The worker's edge to the broker: the plain-JSON inbox, and the quarantine for messages that can't be read."""
+"""The worker's edge to the broker: what Celery may have, and the quarantine for messages that nobody can read."""
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import structlog
-from celery import Celery, bootsteps
+from celery import Celery
 from celery.worker.consumer import Consumer as CeleryConsumer
-from kombu import Connection
 from kombu.message import Message
-from kombu.mixins import ConsumerMixin
 
-from worker import intake
-from worker.database import DatabaseError, describe, is_outage
-from worker.envelope import Unreadable, body_bytes, open_envelope
-from worker.errors import TransientError
+from worker.envelope import body_bytes
 from worker.lifecycle import Step
 from worker.messages import is_nested_at_most
-from worker.schedule import BROKEN_WINDOW
-from worker.services import Services
-from worker.tasks import is_in_memory, is_step_ticket, send
+from worker.tasks import is_in_memory, is_step_ticket
 from worker.topology import (
     CONFIRMED,
     DEAD,
-    INBOX_KEY,
     PUBLISH_ERRORS,
     RECONSTRUCT_TASK,
-    delay_exchange,
-    inbox_queue,
-    ladder_step,
     queue_name,
 )
 
@@ -44,11 +32,11 @@ log = structlog.get_logger(__name__)
 
 def quarantine(app: Celery, message: Message, why: str) -> None:
     """Move a message to ``sam3d.dead`` as it came, then acknowledge it. Its content is not logged."""
-    if _publish_again(app, message, exchange="", routing_key=DEAD, why=why):
+    if publish_again(app, message, exchange="", routing_key=DEAD, why=why):
         log.error("message_quarantined", why=why, queue=_queue_of(message), next=f"it is in {DEAD}")
 
 
-def _publish_again(app: Celery, message: Message, *, exchange: str, routing_key: str, why: str) -> bool:
+def publish_again(app: Celery, message: Message, *, exchange: str, routing_key: str, why: str) -> bool:
     """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
     try:
         _publish(app, message, exchange, routing_key, why)
@@ -62,11 +50,11 @@ def _publish_again(app: Celery, message: Message, *, exchange: str, routing_key:
 
 
 def _publish(app: Celery, message: Message, exchange: str, routing_key: str, why: str) -> None:
-    came_with = {name: each for name, each in _mapping(message.headers).items() if name != "compression"}
+    came_with = {name: each for name, each in as_mapping(message.headers).items() if name != "compression"}
     if len(repr(came_with)) > MAX_HEADERS:  # Headers have to fit into one frame of the protocol.
         came_with = {"x-sam3d-headers": "too large to be kept"}
     headers = {**came_with, "x-sam3d-reason": why, "x-sam3d-queue": _queue_of(message)}
-    properties = _mapping(message.properties)
+    properties = as_mapping(message.properties)
     kept = {name: properties[name] for name in ("message_id", "correlation_id", "type") if properties.get(name)}
     with app.producer_pool.acquire(block=True, timeout=15) as producer:
         producer.publish(
@@ -82,10 +70,11 @@ def _publish(app: Celery, message: Message, exchange: str, routing_key: str, why
 
 
 def _queue_of(message: Message) -> str:
-    return str(_mapping(message.delivery_info).get("routing_key", ""))[:255]
+    return str(as_mapping(message.delivery_info).get("routing_key", ""))[:255]
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """Return what AMQP calls a table, or nothing where a message has something else."""
     return value if isinstance(value, Mapping) else {}
 
 
@@ -138,7 +127,7 @@ def _why_unreadable(message: Message) -> str | None:
     Whatever Celery would act on beside the task itself is refused: workflows, times and limits. A worker would
     hold such a message in its memory, drop it, or stop.
     """
-    headers = _mapping(message.headers)
+    headers = as_mapping(message.headers)
     has_id = isinstance(headers.get("id"), str) and bool(headers["id"])
     problems = {
         "it has no task id": not has_id,
@@ -170,88 +159,3 @@ def _why_unreadable_body(message: Message) -> str | None:
                 return "it has an argument `self`" if "self" in fields else None
             return None if is_step_ticket(arguments[0], fields) else "it does not name a version of a job"
     return "its body is not [args, kwargs, embed]"
-
-
-class Inbox(ConsumerMixin):
-    """Reads plain-JSON requests on a thread and a connection of its own."""
-
-    def __init__(self, app: Celery, services: Services, connection: Connection) -> None:
-        self.connection = connection
-        self._app = app
-        self._services = services
-
-    def get_consumers(self, consumer_class: Callable[..., Any], channel: Any) -> list[Any]:
-        """Consume the inbox, a few messages ahead."""
-        return [
-            consumer_class(
-                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=4
-            )
-        ]
-
-    def on_decode_error(self, message: Message, exc: Exception) -> None:
-        """Keep what kombu would log and forget."""
-        quarantine(self._app, message, f"the body can't be unpacked ({type(exc).__name__})")
-
-    def receive(self, message: Message) -> None:
-        """Accept a request; it is acknowledged once its row is committed."""
-        try:
-            properties = _mapping(message.properties)
-            envelope = open_envelope(
-                body_bytes(message.body), message.content_type, _mapping(message.headers), properties.get("message_id")
-            )
-            follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id)
-        except Unreadable as error:
-            quarantine(self._app, message, str(error))
-        except Exception as error:  # The inbox goes on, whatever a message made of it.
-            self._put_away(message, error)
-        else:
-            message.ack()
-            send(self._app, follow_up)
-
-    def _put_away(self, message: Message, error: Exception) -> None:
-        """Let a request come again after an outage, and quarantine one that broke us."""
-        if is_outage(error) or isinstance(error, TransientError):
-            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-            exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
-            _publish_again(self._app, message, exchange=exchange, routing_key=INBOX_KEY, why="database")
-            return
-        log.error("request_broke", reason=describe(error), exc_info=not isinstance(error, DatabaseError))
-        quarantine(self._app, message, "an error of the service")
-
-    def run_on(self) -> None:
-        """Read until told to stop, whatever a message does to the connection it came over."""
-        while not self.should_stop:
-            try:
-                self.run()
-            except Exception as error:
-                log.error("inbox_broke", reason=type(error).__name__, next="connects again in a second")
-                time.sleep(1)
-
-    def on_connection_error(self, exc: Exception, interval: float) -> None:
-        """Say it once a try; kombu tries again by itself."""
-        log.warning("inbox_disconnected", reason=type(exc).__name__, next=f"tries again in {interval} s")
-
-
-class InboxStep(bootsteps.StartStopStep):
-    """Starts the inbox with the worker and ends it with the worker."""
-
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, parent: Any, **more: Any) -> None:
-        super().__init__(parent, **more)
-        self._inbox: Inbox | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self, parent: Any) -> None:
-        """Start reading."""
-        app = parent.app
-        self._inbox = Inbox(app, app.services, app.connection_for_read())
-        self._thread = threading.Thread(target=self._inbox.run_on, name="inbox", daemon=True)
-        self._thread.start()
-
-    def stop(self, parent: Any) -> None:
-        """Let the message in hand be finished."""
-        if self._inbox and self._thread:
-            self._inbox.should_stop = True
-            self._thread.join(timeout=30)
-            self._inbox.connection.release()

@@ -12,9 +12,10 @@ from tests.acceptance.conftest import Service, deployed
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.app import create_app
-from worker.client import Client, prepare_request
+from worker.client import Client
 from worker.database import create_database_engine, transaction
 from worker.lifecycle import FollowUp, Step, Ticket
+from worker.prepare import prepare_request
 from worker.schedule import NOW
 from worker.simulator import Simulator, SimulatorSettings
 from worker.tasks import send

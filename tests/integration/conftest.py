@@ -10,13 +10,13 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from worker.app import App, create_app
-from worker.client import prepare_request
 from worker.config import Settings
 from worker.database import transaction, upgrade
 from worker.executor import execute
 from worker.intake import accept
 from worker.lifecycle import FollowUp
 from worker.messages import derived_job_id
+from worker.prepare import prepare_request
 from worker.repository import reading
 from worker.simulator import Simulator, SimulatorSettings
 

@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from worker.client import prepare_request, write_file
+from worker.client import write_file
 from worker.errors import InvalidMessage, Sam3dError
 from worker.messages import parse_request
+from worker.prepare import prepare_request
 
 MARKER = "m4rk3r"
 

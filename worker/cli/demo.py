@@ -11,10 +11,10 @@ from rich.progress import Progress as Bar
 from worker import demo as service
 from worker.cli.look import describe_job, print_job
 from worker.cli.show import err, json_text, say, writable_folder
-from worker.client import prepare_request
 from worker.database import transaction
 from worker.errors import Sam3dError
 from worker.lifecycle import JobState
+from worker.prepare import prepare_request
 
 
 def demo(

@@ -11,10 +11,11 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from worker.cli.show import AsJson, err, print_json, say, writable_folder
-from worker.client import Client, JobEvent, WaitTimeout, prepare_request
+from worker.client import Client, JobEvent, WaitTimeout
 from worker.config import load_settings
 from worker.errors import InvalidMessage
 from worker.lifecycle import EventType
+from worker.prepare import prepare_request
 
 STAGES = {
     EventType.ACCEPTED: ("accepted", 10),

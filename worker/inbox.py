@@ -1,0 +1,111 @@
+"""The plain-JSON inbox: requests from any language, read on a thread and a connection of its own."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps
+from kombu import Connection
+from kombu.message import Message
+from kombu.mixins import ConsumerMixin
+
+from worker import intake
+from worker.consumer import as_mapping, publish_again, quarantine
+from worker.database import DatabaseError, describe, is_outage
+from worker.envelope import Envelope, Unreadable, body_bytes, open_envelope
+from worker.errors import TransientError
+from worker.schedule import BROKEN_WINDOW
+from worker.services import Services
+from worker.tasks import send
+from worker.topology import INBOX_KEY, delay_exchange, inbox_queue, ladder_step
+
+log = structlog.get_logger(__name__)
+
+
+class Inbox(ConsumerMixin):
+    """Reads plain-JSON requests on a thread and a connection of its own."""
+
+    def __init__(self, app: Celery, services: Services, connection: Connection) -> None:
+        self.connection = connection
+        self._app = app
+        self._services = services
+
+    def get_consumers(self, consumer_class: Callable[..., Any], channel: Any) -> list[Any]:
+        """Consume the inbox, a few messages ahead."""
+        return [
+            consumer_class(
+                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=4
+            )
+        ]
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep what kombu would log and forget."""
+        quarantine(self._app, message, f"the body can't be unpacked ({type(exc).__name__})")
+
+    def receive(self, message: Message) -> None:
+        """Accept a request; it is acknowledged once its row is committed."""
+        try:
+            envelope = _opened(message)
+            follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id)
+        except Unreadable as error:
+            quarantine(self._app, message, str(error))
+        except Exception as error:  # The inbox goes on, whatever a message made of it.
+            self._put_away(message, error)
+        else:
+            message.ack()
+            send(self._app, follow_up)
+
+    def _put_away(self, message: Message, error: Exception) -> None:
+        """Let a request come again after an outage, and quarantine one that broke us."""
+        if is_outage(error) or isinstance(error, TransientError):
+            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
+            exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
+            publish_again(self._app, message, exchange=exchange, routing_key=INBOX_KEY, why="database")
+            return
+        log.error("request_broke", reason=describe(error), exc_info=not isinstance(error, DatabaseError))
+        quarantine(self._app, message, "an error of the service")
+
+    def run_on(self) -> None:
+        """Read until told to stop, whatever a message does to the connection it came over."""
+        while not self.should_stop:
+            try:
+                self.run()
+            except Exception as error:
+                log.error("inbox_broke", reason=type(error).__name__, next="connects again in a second")
+                time.sleep(1)
+
+    def on_connection_error(self, exc: Exception, interval: float) -> None:
+        """Say it once a try; kombu tries again by itself."""
+        log.warning("inbox_disconnected", reason=type(exc).__name__, next=f"tries again in {interval} s")
+
+
+def _opened(message: Message) -> Envelope:
+    headers, properties = as_mapping(message.headers), as_mapping(message.properties)
+    return open_envelope(body_bytes(message.body), message.content_type, headers, properties.get("message_id"))
+
+
+class InboxStep(bootsteps.StartStopStep):
+    """Starts the inbox with the worker and ends it with the worker."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **more: Any) -> None:
+        super().__init__(parent, **more)
+        self._inbox: Inbox | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, parent: Any) -> None:
+        """Start reading."""
+        app = parent.app
+        self._inbox = Inbox(app, app.services, app.connection_for_read())
+        self._thread = threading.Thread(target=self._inbox.run_on, name="inbox", daemon=True)
+        self._thread.start()
+
+    def stop(self, parent: Any) -> None:
+        """Let the message in hand be finished."""
+        if self._inbox and self._thread:
+            self._inbox.should_stop = True
+            self._thread.join(timeout=30)
+            self._inbox.connection.release()
