@@ -49,7 +49,7 @@ clean:  ## Remove everything that was installed or generated.
 	find $(SOURCES) -name __pycache__ -prune -exec rm -r {} +
 
 .venv/bin/pip:
-	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Run: apt-get install -y python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Run: apt-get install -y python3-venv"; exit 1; }
 
 # The stamps remember which lock is installed. The lock of the tests contains the demo's.
 .venv/.demo-stamp .venv/.dev-stamp: .venv/.%-stamp: requirements-%.lock pyproject.toml | .venv/bin/pip

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 def quarantine(app: Celery, message: Message, why: str) -> None:
     """Move a message to ``sam3d.dead`` as it came, then acknowledge it. Its content is not logged."""
     if publish_again(app, message, exchange="", routing_key=DEAD, why=why):
-        log.error("message_quarantined", why=why, queue=_queue_of(message), next=f"it is in {DEAD}")
+        log.error("message_quarantined", why=why, came_from=_queue_of(message), next=f"it is in {DEAD}")
 
 
 def publish_again(app: Celery, message: Message, *, exchange: str, routing_key: str, why: str) -> bool:
@@ -53,7 +53,7 @@ def _publish(app: Celery, message: Message, exchange: str, routing_key: str, why
     came_with = {name: each for name, each in as_mapping(message.headers).items() if name != "compression"}
     if len(repr(came_with)) > MAX_HEADERS:  # Headers have to fit into one frame of the protocol.
         came_with = {"x-sam3d-headers": "too large to be kept"}
-    headers = {**came_with, "x-sam3d-reason": why, "x-sam3d-queue": _queue_of(message)}
+    headers = {**came_with, "x-sam3d-reason": why, "x-sam3d-from": _queue_of(message)}
     properties = as_mapping(message.properties)
     kept = {name: properties[name] for name in ("message_id", "correlation_id", "type") if properties.get(name)}
     with app.producer_pool.acquire(block=True, timeout=15) as producer:
@@ -70,7 +70,9 @@ def _publish(app: Celery, message: Message, exchange: str, routing_key: str, why
 
 
 def _queue_of(message: Message) -> str:
-    return str(as_mapping(message.delivery_info).get("routing_key", ""))[:255]
+    """Say which way a message came: its exchange, else the queue that it was sent to."""
+    came = as_mapping(message.delivery_info)
+    return str(came.get("exchange") or came.get("routing_key") or "")[:255]
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

@@ -44,17 +44,17 @@ def register(app: Celery, services: Services) -> None:
     @app.task(name="sam3d.submit", bind=True)
     def submit(task: Task[Any, None], job_id: str, version: int) -> None:
         """Start the paid run of an accepted job."""
-        _run(task, services, Step.SUBMIT, Ticket(job_id, version))
+        _run(app, services, str(task.request.id), FollowUp(Step.SUBMIT, Ticket(job_id, version), NOW))
 
     @app.task(name="sam3d.poll", bind=True)
     def poll(task: Task[Any, None], job_id: str, version: int) -> None:
         """Look at a run once."""
-        _run(task, services, Step.POLL, Ticket(job_id, version))
+        _run(app, services, str(task.request.id), FollowUp(Step.POLL, Ticket(job_id, version), NOW))
 
     @app.task(name="sam3d.fetch", bind=True)
     def fetch(task: Task[Any, None], job_id: str, version: int) -> None:
         """Download and store what a run made."""
-        _run(task, services, Step.FETCH, Ticket(job_id, version))
+        _run(app, services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
 
 
 def _accept(app: Celery, services: Services, task_id: str, fields: dict[str, Any]) -> None:
@@ -93,13 +93,13 @@ def is_step_ticket(args: list[Any], fields: dict[str, Any]) -> bool:
     return not args and set(fields) == {"job_id", "version"} and is_uuid and type(version) is int and version < 2**31
 
 
-def _run(task: Task[Any, None], services: Services, step: Step, ticket: Ticket) -> None:
+def _run(app: Celery, services: Services, task_id: str, due: FollowUp) -> None:
     """Run a step and send what follows. Whatever breaks here, the sweep finds the row again."""
-    with structlog.contextvars.bound_contextvars(job_id=ticket.job_id, task_id=task.request.id):
+    with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
         try:
-            send(task.app, executor.execute(services, step, ticket))
+            send(app, executor.execute(services, due.step, due.ticket))
         except DatabaseError as error:
-            log.warning("step_delayed", step=step, reason=describe(error), next="the sweep finds the job")
+            log.warning("step_delayed", step=due.step, reason=describe(error), next="the sweep finds the job")
 
 
 def send(app: Celery, follow_up: FollowUp | None) -> None:

@@ -66,8 +66,13 @@ def test_what_is_not_there_is_told(database_url: str, tmp_path: Path) -> None:
 
 def test_settings_are_shown_without_secrets() -> None:
     """Only that they are set; and a name that is no setting is told."""
-    done = _run("config", "--json", SEGMIND_API_KEY="SG_0123456789abcdef", SAM3D_BROKERURL="amqp://oops")
+    url = "amqp://shop:pa55word@rabbit.example:5671/models"
+    done = _run(
+        "config", "--json", SEGMIND_API_KEY="SG_0123456789abcdef", SAM3D_BROKER_URL=url, SAM3D_BROKERURL="amqp://oops"
+    )
     rows = {row["name"]: row for row in json.loads(done.stdout)}
-    assert rows["SEGMIND_API_KEY"]["value"] == rows["SAM3D_BROKER_URL"]["value"] == "set"
+    assert rows["SEGMIND_API_KEY"]["value"] == "set"
+    assert rows["SAM3D_BROKER_URL"]["value"] == "amqp://shop:…@rabbit.example:5671/models"
     assert rows["SAM3D_BROKERURL"]["source"] == "not a setting"
     assert "0123456789abcdef" not in done.stdout + done.stderr
+    assert "pa55word" not in done.stdout + done.stderr

@@ -12,6 +12,7 @@ from worker.client import WaitTimeout
 from worker.database import DatabaseError, describe
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
 from worker.observability import configure_logging
+from worker.topology import PUBLISH_ERRORS
 
 app = typer.Typer(
     name="sam3d",
@@ -54,6 +55,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "worker":
             raise
-        fail(f"{error.name} is not installed: run `pip install 'sam3d-worker[demo]'`.", 3)
+        fail(f"{error.name} is not installed: install the extra `simulator`, or `demo`: `pip install '.[demo]'`.", 3)
     except OSError as error:
         fail(f"{error.filename or 'A file or an address'}: {error.strerror or error}.", 3)
+    except PUBLISH_ERRORS as error:
+        fail(f"The broker refuses ({type(error).__name__}): check user and virtual host in SAM3D_BROKER_URL.", 3)

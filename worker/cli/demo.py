@@ -1,5 +1,7 @@
 """``sam3d demo``: a photo in, a model and a picture of it out, on nothing but this machine."""
 
+import signal
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +28,8 @@ def demo(
     """Make a 3D model of a photo with the whole service in this process: no key, no server, no root."""
     request = prepare_request(photo, prompt=prompt)
     writable_folder(folder)
+    # What was started here is stopped here, however the demo ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     err.print("Starting PostgreSQL, a worker and " + ("the vendor's client." if is_live else "a simulated vendor."))
     with service.embedded_settings(is_live=is_live) as settings, service.running_service(settings) as app:
         with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=err) as bar:

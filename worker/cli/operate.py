@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import SecretStr
@@ -60,7 +61,7 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": field.upper(),
-                "value": shown(value),
+                "value": _without_password(value) if field.endswith("_url") else shown(value),
                 "source": "environment" if field.upper() in os.environ else "default",
                 "about": about.description,
             }
@@ -70,6 +71,14 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
     return rows + [
         {"name": name, "value": None, "source": "not a setting", "about": "check the name"} for name in unknown
     ]
+
+
+def _without_password(url: object) -> str:
+    """Show where a service is, and nothing that lets one in."""
+    parts = urlsplit(url.get_secret_value() if isinstance(url, SecretStr) else str(url))
+    place = f"{parts.hostname or ''}:{parts.port}" if parts.port else parts.hostname or ""
+    who = f"{parts.username}:…@" if parts.password else f"{parts.username}@" if parts.username else ""
+    return f"{parts.scheme}://{who}{place}{parts.path}"
 
 
 def shown(value: object) -> object:
@@ -118,8 +127,8 @@ def _require_account(app: App) -> None:
 
 FIXES = {
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
-    "schema": "run `sam3d db upgrade`",
-    "broker": "check SAM3D_BROKER_URL and that RabbitMQ runs",
+    "schema": "run `sam3d db upgrade`, once the database answers",
+    "broker": "check SAM3D_BROKER_URL (user, password, virtual host) and that RabbitMQ runs",
     "vendor": "check SEGMIND_API_KEY, SEGMIND_BASE_URL and the balance",
     "account": "do what it says; one waiting job tries once a minute, then all go on",
 }

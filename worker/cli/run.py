@@ -34,6 +34,8 @@ def worker(
         raise InvalidMessage("steps", f"`--steps` has no {', '.join(unknown)}; choose from {', '.join(STEPS)}.")
     settings = _given(load_settings(), concurrency)
     app = _start(settings, chosen)
+    if not (settings.segmind_api_key or settings.segmind_api_key_file):
+        log.warning("key_missing", next="set SEGMIND_API_KEY or SEGMIND_API_KEY_FILE; until then every job waits")
     log.info("worker_started", steps=chosen, concurrency=settings.sam3d_concurrency, pid=os.getpid())
     code = run_worker(app, chosen, settings.sam3d_concurrency)
     app.services.close()
