@@ -77,7 +77,7 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_connection_timeout": 5,
         "broker_heartbeat": 20,
         "broker_pool_limit": settings.sam3d_concurrency + 4,
-        "broker_transport_options": {} if settings.is_embedded else topology.CONNECTION,
+        "broker_transport_options": topology.IN_MEMORY if settings.is_embedded else topology.CONNECTION,
         "enable_utc": True,
     }
 

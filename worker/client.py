@@ -30,6 +30,7 @@ from worker.repository import outputs
 from worker.topology import (
     CONFIRMED,
     CONNECTION,
+    IN_MEMORY,
     PUBLISH_ERRORS,
     RECONSTRUCT_KEY,
     declare,
@@ -96,7 +97,7 @@ class Client:
         self._heard: dict[str, deque[JobEvent]] = {}
 
     def __enter__(self) -> Self:
-        options = {} if self._settings.is_embedded else CONNECTION
+        options = IN_MEMORY if self._settings.is_embedded else CONNECTION
         self._connection = Connection(
             self._settings.broker_url, connect_timeout=5, heartbeat=0, transport_options=options
         )

@@ -35,6 +35,9 @@ PUBLISH_ERRORS = (KombuError, AMQPError, MessageNacked, OSError)
 CONNECTION: dict[str, Any] = {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15, "connect_timeout": 5}
 """Bounds every wait on the broker, and has each message confirmed."""
 
+IN_MEMORY: dict[str, Any] = {"polling_interval": 0.1}
+"""The in-memory broker is asked for messages; once a second, its default, makes a demo slow."""
+
 LADDER = (1, 2, 3, 5, 8, 13, 21, 34, 60, 120, 300)
 """Seconds that a message can wait in the broker at a time; a longer wait is several of them."""
 
