@@ -20,7 +20,6 @@ def hold(connection: Connection, name: str, reason: Hold) -> bool:
             held_cause=reason.cause,
             held_message=reason.message,
             probed_at=now,
-            probe_job_id=None,
         )
         .returning(accounts.c.name)
     )
