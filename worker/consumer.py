@@ -1,83 +1,54 @@
-"""The worker's edge to the broker: what Celery may have, and the quarantine for messages that nobody can read."""
+"""The worker's edge to the broker: what Celery may have; what it would drop or stumble over is quarantined."""
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import structlog
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.message import Message
+from kombu.utils.json import loads as revive
 
+from worker import watchdog
 from worker.envelope import body_bytes
+from worker.frames import UNREADABLE
 from worker.lifecycle import Step
 from worker.messages import is_nested_at_most
+from worker.quarantine import as_mapping, publish_again, quarantine
 from worker.tasks import is_in_memory, is_step_ticket
-from worker.topology import (
-    CONFIRMED,
-    DEAD,
-    PUBLISH_ERRORS,
-    RECONSTRUCT_TASK,
-    queue_name,
-)
+from worker.topology import MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, queue_name
 
 MAX_TASK_NESTING = 100
 """Far above what a request may have, far below what breaks Celery's own reading."""
 
-MAX_HEADERS = 32_000
+DELIVERIES = "x-sam3d-deliveries"
 
 log = structlog.get_logger(__name__)
 
 
-def quarantine(app: Celery, message: Message, why: str) -> None:
-    """Move a message to ``sam3d.dead`` as it came, then acknowledge it. Its content is not logged."""
-    if publish_again(app, message, exchange="", routing_key=DEAD, why=why):
-        log.error("message_quarantined", why=why, came_from=_queue_of(message), next=f"it is in {DEAD}")
+class HeartStep(bootsteps.StartStopStep):
+    """Shows that Celery's loop turns, while it has a connection; without one it tries to get one, however long."""
 
+    requires = ("celery.worker.consumer.connection:Connection",)
 
-def publish_again(app: Celery, message: Message, *, exchange: str, routing_key: str, why: str) -> bool:
-    """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
-    try:
-        _publish(app, message, exchange, routing_key, why)
-    except PUBLISH_ERRORS as error:
-        log.warning("message_given_back", reason=type(error).__name__, next="it comes again in a second")
-        time.sleep(1)
-        message.requeue()
-        return False
-    message.ack()
-    return True
+    def __init__(self, parent: Any, **more: Any) -> None:
+        super().__init__(parent, **more)
+        self._heart = watchdog.heart("consumer")
 
+    def include_if(self, parent: Any) -> bool:
+        """Leave the in-memory broker out, which has no loop."""
+        return bool(parent.hub)
 
-def _publish(app: Celery, message: Message, exchange: str, routing_key: str, why: str) -> None:
-    came_with = {name: each for name, each in as_mapping(message.headers).items() if name != "compression"}
-    if len(repr(came_with)) > MAX_HEADERS:  # Headers have to fit into one frame of the protocol.
-        came_with = {"x-sam3d-headers": "too large to be kept"}
-    headers = {**came_with, "x-sam3d-reason": why, "x-sam3d-from": _queue_of(message)}
-    properties = as_mapping(message.properties)
-    kept = {name: properties[name] for name in ("message_id", "correlation_id", "type") if properties.get(name)}
-    with app.producer_pool.acquire(block=True, timeout=15) as producer:
-        producer.publish(
-            body_bytes(message.body),
-            exchange=exchange,
-            routing_key=routing_key,
-            headers=headers,
-            content_type=message.content_type or "application/octet-stream",
-            content_encoding=message.content_encoding or "binary",
-            **kept,
-            **CONFIRMED,
-        )
+    def start(self, parent: Any) -> None:
+        """Beat once a second. The timer is one of those that Celery drops with the connection."""
+        self._heart.beat()
+        parent.hub.timer.call_repeatedly(1.0, self._heart.beat)
 
-
-def _queue_of(message: Message) -> str:
-    """Say which way a message came: its exchange, else the queue that it was sent to."""
-    came = as_mapping(message.delivery_info)
-    return str(came.get("exchange") or came.get("routing_key") or "")[:255]
-
-
-def as_mapping(value: object) -> Mapping[str, Any]:
-    """Return what AMQP calls a table, or nothing where a message has something else."""
-    return value if isinstance(value, Mapping) else {}
+    def stop(self, parent: Any) -> None:
+        """Rest: the connection is lost, or the worker waits for the last of its work."""
+        self._heart.rest()
 
 
 class Consumer(CeleryConsumer):
@@ -89,38 +60,82 @@ class Consumer(CeleryConsumer):
         """Without Celery's own delayed delivery: messages wait in our ladder."""
 
         default_steps: ClassVar = [
-            step for step in CeleryConsumer.Blueprint.default_steps if "delayed_delivery" not in str(step)
+            *(step for step in CeleryConsumer.Blueprint.default_steps if "delayed_delivery" not in str(step)),
+            HeartStep,
         ]
 
     def create_task_handler(self, *args: Any, **more: Any) -> Callable[[Message], None]:
         """Check each message before Celery has it."""
-        is_embedded = is_in_memory(self.app)
         receive: Callable[[Message], None] = super().create_task_handler(*args, **more)
+        if is_in_memory(self.app):
+            return receive
 
         def receive_checked(message: Message) -> None:
-            why = None if is_embedded else _why_unreadable(message)
-            if why:
-                quarantine(self.app, message, why)
+            if is_back(message):
+                self._count(message)
+            elif why := _why_unreadable(message):
+                quarantine(self.app.producer_pool, message, why)
             else:
-                receive(message)
+                self._hand_over(message, receive)
 
         return receive_checked
 
+    def _hand_over(self, message: Message, receive: Callable[[Message], None]) -> None:
+        """Let Celery have a message; one that it stumbles over all the same is quarantined."""
+        try:
+            receive(message)
+        except PUBLISH_ERRORS:  # The connection is lost: Celery makes another one.
+            raise
+        except Exception as error:
+            if message.acknowledged:
+                raise
+            quarantine(self.app.producer_pool, message, f"Celery can't take it ({type(error).__name__})")
+
+    def _count(self, message: Message) -> None:
+        """Send a request that a worker did not get through with on its way again, a few times.
+
+        The queue of requests counts no deliveries, as it is what any Celery producer declares.
+        """
+        deliveries = 1 + number_of_deliveries(message)
+        if deliveries > MAX_DELIVERIES:
+            quarantine(self.app.producer_pool, message, f"no worker got through with it, {deliveries} times")
+            return
+        marks = {DELIVERIES: deliveries}
+        if publish_again(self.app.producer_pool, message, exchange="", routing_key=REQUESTS, marks=marks):
+            log.warning("request_redelivered", deliveries=deliveries, next="it is at the end of the queue")
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, for ever; a broker that is back after hours is seen at once, not half a minute later."""
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT)
+        return super().ensure_connected(conn)
+
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Keep what Celery would acknowledge and forget."""
-        quarantine(self.app, message, f"the body can't be decoded ({type(exc).__name__})")
+        quarantine(self.app.producer_pool, message, f"the body can't be decoded ({type(exc).__name__})")
 
     def on_unknown_message(self, body: object, message: Message) -> None:
         """Keep what Celery would reject."""
-        quarantine(self.app, message, "it is not a task message")
+        quarantine(self.app.producer_pool, message, "it is not a task message")
 
     def on_unknown_task(self, body: object, message: Message, exc: Exception) -> None:
         """Keep what Celery would reject."""
-        quarantine(self.app, message, "its task is unknown")
+        quarantine(self.app.producer_pool, message, "its task is unknown")
 
     def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
         """Keep what Celery would reject."""
-        quarantine(self.app, message, f"it is not a valid task message ({type(exc).__name__})")
+        quarantine(self.app.producer_pool, message, f"it is not a valid task message ({type(exc).__name__})")
+
+
+def is_back(message: Message) -> bool:
+    """Tell whether a request was given to a worker before, which did not acknowledge it."""
+    headers, came = as_mapping(message.headers), as_mapping(message.delivery_info)
+    return bool(came.get("redelivered")) and headers.get("task") == RECONSTRUCT_TASK
+
+
+def number_of_deliveries(message: Message) -> int:
+    """Return how often a request was sent on its way again."""
+    counted = as_mapping(message.headers).get(DELIVERIES)
+    return counted if type(counted) is int and counted > 0 else 0
 
 
 def _why_unreadable(message: Message) -> str | None:
@@ -130,6 +145,8 @@ def _why_unreadable(message: Message) -> str | None:
     hold such a message in its memory, drop it, or stop.
     """
     headers = as_mapping(message.headers)
+    if UNREADABLE in headers:
+        return str(headers[UNREADABLE])
     has_id = isinstance(headers.get("id"), str) and bool(headers["id"])
     problems = {
         "it has no task id": not has_id,
@@ -147,17 +164,33 @@ _TASKS = (RECONSTRUCT_TASK, *(queue_name(step) for step in Step))
 
 
 def _why_unreadable_body(message: Message) -> str | None:
+    body = body_bytes(message.body)
     try:
-        arguments = json.loads(body_bytes(message.body))
+        arguments = json.loads(body)
     except (ValueError, RecursionError):
         return "its body is not JSON"
     if not is_nested_at_most(arguments, MAX_TASK_NESTING):
         return "its body is nested too deep"
+    if b"__type__" in body and not _can_be_revived(body):
+        return "its body holds an object that Celery can't make"
+    return _why_no_arguments(message.headers["task"], arguments)
+
+
+def _why_no_arguments(task: str, arguments: object) -> str | None:
     match arguments:
-        case [list(), dict() as fields, dict() | None as embedded]:
+        case [list() as args, dict() as fields, dict() | None as embedded]:
             if any((embedded or {}).values()):
                 return "it is part of a workflow"
-            if message.headers["task"] == RECONSTRUCT_TASK:
+            if task == RECONSTRUCT_TASK:
                 return "it has an argument `self`" if "self" in fields else None
-            return None if is_step_ticket(arguments[0], fields) else "it does not name a version of a job"
+            return None if is_step_ticket(args, fields) else "it does not name a version of a job"
     return "its body is not [args, kwargs, embed]"
+
+
+def _can_be_revived(body: bytes) -> bool:
+    """Tell whether kombu can read what its encoder writes for a UUID or a date; a task whose body it can't is lost."""
+    try:
+        revive(body)
+    except Exception:  # It calls what the body names with what the body has.
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""The probe server: ``/livez`` says that the process turns, ``/readyz`` that it can work."""
+"""The probe server: ``/livez`` says that the process's loops turn, ``/readyz`` that it can work."""
 
 import json
 import threading
@@ -7,6 +7,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import structlog
+
+from worker import watchdog
 
 Check = Callable[[], None]
 
@@ -23,7 +25,7 @@ def start_health_server(port: int, checks: Mapping[str, Check]) -> ThreadingHTTP
             if self.path not in {"/livez", "/readyz"}:
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
-            results = {} if self.path == "/livez" else _run(checks)
+            results = _stalled() if self.path == "/livez" else _run(checks)
             is_well = all(result == "ok" for result in results.values())
             body = json.dumps({"status": "ok" if is_well else "unavailable", "checks": results}).encode()
             self.send_response(HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)
@@ -40,6 +42,11 @@ def start_health_server(port: int, checks: Mapping[str, Check]) -> ThreadingHTTP
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     log.info("health_server_started", port=server.server_port)
     return server
+
+
+def _stalled() -> dict[str, str]:
+    """Name the loops that stand still; what is wrong elsewhere is no reason to start a process anew."""
+    return {heart.name: "stalled" for heart in watchdog.overdue()}
 
 
 def _run(checks: Mapping[str, Check]) -> dict[str, str]:

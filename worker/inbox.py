@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import structlog
 from celery import Celery, bootsteps
@@ -11,15 +12,17 @@ from kombu import Connection
 from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 
-from worker import intake
-from worker.consumer import as_mapping, publish_again, quarantine
+from worker import intake, watchdog
 from worker.database import DatabaseError, describe, is_outage
 from worker.envelope import Envelope, Unreadable, body_bytes, open_envelope
 from worker.errors import TransientError
+from worker.failpoints import reach
+from worker.frames import UNREADABLE
+from worker.quarantine import as_mapping, publish_again, quarantine
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
 from worker.tasks import send
-from worker.topology import INBOX_KEY, delay_exchange, inbox_queue, ladder_step
+from worker.topology import INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +34,8 @@ class Inbox(ConsumerMixin):
         self.connection = connection
         self._app = app
         self._services = services
+        self._producers = app.producer_pool
+        self._heart = watchdog.heart("inbox")
 
     def get_consumers(self, consumer_class: Callable[..., Any], channel: Any) -> list[Any]:
         """Consume the inbox, a few messages ahead."""
@@ -42,39 +47,56 @@ class Inbox(ConsumerMixin):
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Keep what kombu would log and forget."""
-        quarantine(self._app, message, f"the body can't be unpacked ({type(exc).__name__})")
+        quarantine(self._producers, message, f"the body can't be unpacked ({type(exc).__name__})")
+
+    def on_iteration(self) -> None:
+        """Show that the loop turns."""
+        self._heart.beat()
 
     def receive(self, message: Message) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
+        self._heart.beat()
         try:
             envelope = _opened(message)
             follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id)
         except Unreadable as error:
-            quarantine(self._app, message, str(error))
+            quarantine(self._producers, message, str(error))
         except Exception as error:  # The inbox goes on, whatever a message made of it.
             self._put_away(message, error)
         else:
-            message.ack()
+            self._heart.beat()
             send(self._app, follow_up)
+            reach("accept.sent")
+            message.ack()
 
     def _put_away(self, message: Message, error: Exception) -> None:
         """Let a request come again after an outage, and quarantine one that broke us."""
+        self._heart.beat()
         if is_outage(error) or isinstance(error, TransientError):
             log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
             exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
-            publish_again(self._app, message, exchange=exchange, routing_key=INBOX_KEY, why="database")
+            publish_again(self._producers, message, exchange=exchange, routing_key=INBOX_KEY)
             return
         log.error("request_broke", reason=describe(error), exc_info=not isinstance(error, DatabaseError))
-        quarantine(self._app, message, "an error of the service")
+        quarantine(self._producers, message, "an error of the service")
 
     def run_on(self) -> None:
         """Read until told to stop, whatever a message does to the connection it came over."""
         while not self.should_stop:
+            self._heart.beat()
             try:
                 self.run()
             except Exception as error:
                 log.error("inbox_broke", reason=type(error).__name__, next="connects again in a second")
                 time.sleep(1)
+        self._heart.rest()
+
+    def create_connection(self) -> Connection:
+        """Return a connection that sees a broker that is back after hours within seconds; that wait is no stall."""
+        self._heart.rest()
+        connection: Any = super().create_connection()
+        connection.ensure_connection = partial(connection.ensure_connection, **RECONNECT)
+        return cast("Connection", connection)
 
     def on_connection_error(self, exc: Exception, interval: float) -> None:
         """Say it once a try; kombu tries again by itself."""
@@ -83,6 +105,8 @@ class Inbox(ConsumerMixin):
 
 def _opened(message: Message) -> Envelope:
     headers, properties = as_mapping(message.headers), as_mapping(message.properties)
+    if UNREADABLE in headers:
+        raise Unreadable(headers[UNREADABLE])
     return open_envelope(body_bytes(message.body), message.content_type, headers, properties.get("message_id"))
 
 

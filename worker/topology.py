@@ -1,13 +1,16 @@
 """The names and shapes of exchanges, queues and the delay ladder. Builds values; declares only in ``declare``."""
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from amqp.exceptions import AMQPError, MessageNacked
+from amqp.exceptions import AccessRefused, AMQPError, MessageNacked, NotAllowed, PreconditionFailed
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
+from worker.errors import ConfigurationError
+from worker.frames import tolerant_frames
 from worker.lifecycle import Step
 
 REQUESTS = "sam3d.requests"
@@ -21,25 +24,45 @@ INBOX_KEY = "inbox"
 
 DEAD_KEY = "dead"
 
-CONFIRMED: dict[str, Any] = {
-    "retry": True,
-    "retry_policy": {"max_retries": 2, "interval_start": 0.1, "interval_max": 1.0},
-    "confirm_timeout": 15.0,
-    "delivery_mode": 2,
-}
-"""How everything is published: persistent, confirmed, tried a few times, never for long."""
+_RETRY: dict[str, Any] = {"max_retries": 1, "interval_start": 0.1, "interval_max": 1.0}
+
+CONFIRMED: dict[str, Any] = {"retry": True, "retry_policy": _RETRY, "confirm_timeout": 10.0, "delivery_mode": 2}
+"""How everything is published: persistent, confirmed, tried twice, never for long."""
 
 PUBLISH_ERRORS = (KombuError, AMQPError, MessageNacked, OSError)
 """What publishing raises where the broker does not take a message."""
 
-CONNECTION: dict[str, Any] = {"confirm_publish": True, "read_timeout": 30, "write_timeout": 15, "connect_timeout": 5}
-"""Bounds every wait on the broker, and has each message confirmed."""
+REFUSALS = (AccessRefused, NotAllowed)
+"""Those that waiting does not help against: a wrong user, password, virtual host."""
+
+CONNECTION: dict[str, Any] = {
+    "confirm_publish": True,
+    "connect_timeout": 5,
+    "read_timeout": 10,
+    "write_timeout": 10,
+    # A broker whose machine is gone is noticed within 20 s, also by who only reads.
+    "socket_settings": {
+        socket.TCP_USER_TIMEOUT: 10_000,
+        socket.TCP_KEEPIDLE: 10,
+        socket.TCP_KEEPINTVL: 5,
+        socket.TCP_KEEPCNT: 2,
+    },
+    "frame_handler": tolerant_frames,
+    **_RETRY,  # Who is given a channel connects for it, and would do so for ever.
+}
+"""Bounds every wait on the broker, has each message confirmed, and lets none break the reading."""
+
+RECONNECT: dict[str, Any] = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
+"""How often a process that can do nothing without the broker tries again, seconds."""
 
 IN_MEMORY: dict[str, Any] = {"polling_interval": 0.1}
 """The in-memory broker is asked for messages; once a second, its default, makes a demo slow."""
 
 LADDER = (1, 2, 3, 5, 8, 13, 21, 34, 60, 120, 300)
 """Seconds that a message can wait in the broker at a time; a longer wait is several of them."""
+
+MAX_DELIVERIES = 5
+"""How often a message is given to a worker again before it is taken for what kills the workers."""
 
 _QUORUM = {"x-queue-type": "quorum"}
 
@@ -50,8 +73,22 @@ events_exchange = Exchange(EVENTS, type="topic", durable=True)
 requests_queue = Queue(REQUESTS, Exchange(REQUESTS, type="direct", durable=True), REQUESTS, durable=True)
 """Declared as a plain Celery producer declares it, or that producer would be refused."""
 
-inbox_queue = Queue(INBOX, inbox_exchange, RECONSTRUCT_KEY, durable=True, queue_arguments=_QUORUM)
-dead_queue = Queue(DEAD, work_exchange, DEAD_KEY, durable=True, queue_arguments=_QUORUM)
+_WORKED_ON = {
+    **_QUORUM,
+    "x-delivery-limit": MAX_DELIVERIES,
+    "x-dead-letter-exchange": work_exchange.name,
+    "x-dead-letter-routing-key": DEAD_KEY,
+    # A message that is dead-lettered is not lost where the dead letters can't take it just then.
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+"""A queue that workers read: what kills them again and again ends in the dead letters."""
+
+# Looking at the dead letters delivers them; RabbitMQ 4 would drop one that was looked at twenty times.
+_LOOKED_AT = {**_QUORUM, "x-delivery-limit": 1_000_000_000}
+
+inbox_queue = Queue(INBOX, inbox_exchange, RECONSTRUCT_KEY, durable=True, queue_arguments=_WORKED_ON)
+dead_queue = Queue(DEAD, work_exchange, DEAD_KEY, durable=True, queue_arguments=_LOOKED_AT)
 
 
 def queue_name(step: Step) -> str:
@@ -60,7 +97,7 @@ def queue_name(step: Step) -> str:
 
 
 step_queues = {
-    step: Queue(queue_name(step), work_exchange, step.value, durable=True, queue_arguments=_QUORUM) for step in Step
+    step: Queue(queue_name(step), work_exchange, step.value, durable=True, queue_arguments=_WORKED_ON) for step in Step
 }
 
 
@@ -88,13 +125,38 @@ def ladder_step(delay: timedelta) -> int:
 
 
 def declare(connection: Connection) -> None:
-    """Declare everything; safe to run twice, and when only a part of it is missing."""
+    """Declare everything; safe to run twice, and when only a part of it is missing.
+
+    Raises:
+        ConfigurationError: names what is there in another shape; all the rest is declared.
+    """
+    delays = [delay_queue(seconds) for seconds in LADDER]
+    queues = [requests_queue, inbox_queue, dead_queue, *step_queues.values(), *delays]
+    parts: list[Exchange | Queue] = [work_exchange, events_exchange, *queues]
+    refused: list[Exchange | Queue] = []
+    channel: Any = connection.channel()
+    for part in parts:
+        try:
+            part(channel).declare()
+        except PreconditionFailed:
+            refused.append(part)
+            channel = connection.channel()  # The broker has closed the other one.
+    # A request that has to wait comes back from the ladder, through the exchange of the work.
+    requests_queue(channel).bind_to(exchange=work_exchange, routing_key=REQUESTS_KEY)
+    inbox_queue(channel).bind_to(exchange=work_exchange, routing_key=INBOX_KEY)
+    channel.close()
+    if refused:
+        raise ConfigurationError(_in_another_shape(refused[0]))
+
+
+def backlog(connection: Connection) -> Mapping[str, int]:
+    """Return how many messages wait in the queue of each step, about as many as there were some seconds ago."""
+    channel: Any
     with connection.channel() as channel:
-        queues: Sequence[Queue] = (requests_queue, inbox_queue, dead_queue, *step_queues.values())
-        for exchange in (work_exchange, inbox_exchange, events_exchange):
-            exchange(channel).declare()
-        for queue in (*queues, *(delay_queue(seconds) for seconds in LADDER)):
-            queue(channel).declare()
-        # A request that has to wait comes back from the ladder, through the exchange of the work.
-        requests_queue(channel).bind_to(exchange=work_exchange, routing_key=REQUESTS_KEY)
-        inbox_queue(channel).bind_to(exchange=work_exchange, routing_key=INBOX_KEY)
+        found = {step: channel.queue_declare(queue.name, passive=True) for step, queue in step_queues.items()}
+    return {step.value: declared.message_count for step, declared in found.items()}
+
+
+def _in_another_shape(part: Exchange | Queue) -> str:
+    kind, when = ("queue", " once it is empty") if isinstance(part, Queue) else ("exchange", "")
+    return f"The {kind} {part.name} is in the broker with other arguments: delete it{when}; it is declared anew."

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from worker import watchdog
 from worker.health import start_health_server
 
 Probe = Callable[[str], tuple[int, Any]]
@@ -79,6 +80,12 @@ def test_ready_again(serve: Callable[..., Probe]) -> None:
 def test_alive_whatever_else_is_wrong(serve: Callable[..., Probe]) -> None:
     """A database that is away is no reason to restart the process."""
     assert serve(database=failing)("/livez") == (200, {"status": "ok", "checks": {}})
+
+
+def test_not_alive_where_a_loop_stands_still(serve: Callable[..., Probe], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop is named, so that whoever restarts the process knows why."""
+    monkeypatch.setattr(watchdog, "overdue", lambda: [watchdog.Heart("inbox")])
+    assert serve()("/livez") == (503, {"status": "unavailable", "checks": {"inbox": "stalled"}})
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz/", "/readyz/../livez"])

@@ -6,9 +6,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu import Queue
 
 from worker.lifecycle import EventType, Step
+from worker.publishing import ACQUIRE_SECONDS
 from worker.topology import (
+    CONFIRMED,
+    CONNECTION,
     DEAD,
     INBOX_KEY,
     LADDER,
@@ -80,10 +84,33 @@ def test_a_plain_celery_producer_is_not_refused() -> None:
     assert not requests_queue.queue_arguments
 
 
-@pytest.mark.parametrize("queue", [inbox_queue, dead_queue, *step_queues.values()], ids=lambda queue: queue.name)
-def test_our_own_queues_are_replicated(queue: object) -> None:
-    """What a node of the broker confirmed is not lost with it."""
-    assert getattr(queue, "queue_arguments", None) == {"x-queue-type": "quorum"}
+@pytest.mark.parametrize("queue", [inbox_queue, *step_queues.values()], ids=lambda queue: queue.name)
+def test_what_kills_every_worker_ends_in_the_dead_letters(queue: Queue) -> None:
+    """What a node of the broker confirmed is not lost with it; what was delivered too often is put aside."""
+    assert queue.queue_arguments == {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 5,
+        "x-dead-letter-exchange": work_exchange.name,
+        "x-dead-letter-routing-key": dead_queue.routing_key,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def test_looking_at_the_dead_letters_drops_none() -> None:
+    """RabbitMQ 4 has a limit of its own where a quorum queue names none; each look is a delivery."""
+    arguments = dead_queue.queue_arguments or {}
+    assert (arguments["x-queue-type"], arguments["x-delivery-limit"]) == ("quorum", 1_000_000_000)
+    assert "x-dead-letter-exchange" not in arguments
+
+
+def test_every_wait_on_the_broker_is_bounded() -> None:
+    """Two tries, each with its connect, its write and its confirm, end within 30 s."""
+    waits = [CONNECTION[name] for name in ("connect_timeout", "read_timeout", "write_timeout")]
+    tries = 1 + CONFIRMED["retry_policy"]["max_retries"]
+    assert max(waits) <= CONFIRMED["confirm_timeout"] == 10
+    assert tries * CONFIRMED["confirm_timeout"] + CONNECTION["connect_timeout"] <= 30 - ACQUIRE_SECONDS
+    assert CONNECTION["confirm_publish"]
 
 
 def test_each_step_has_a_queue_of_its_own() -> None:

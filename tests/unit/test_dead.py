@@ -1,0 +1,110 @@
+"""What is known of a dead letter, and what of it goes back."""
+
+import json
+from typing import Any
+
+import pytest
+from kombu.message import Message
+
+from worker import dead
+from worker.cli.dead import LONGEST_TEXT, abbreviated, readable
+from worker.dead import DeadLetter
+from worker.errors import Sam3dError
+
+BROKERS = {
+    "x-death": [
+        {"count": 1, "reason": "delivery_limit", "exchange": "sam3d", "queue": "sam3d.poll", "routing-keys": ["poll"]},
+        {"count": 1, "reason": "expired", "exchange": "sam3d.delay.1", "routing-keys": ["poll"]},
+    ],
+    "x-first-death-reason": "expired",
+    "x-delivery-count": 0,
+}
+OURS = {"x-sam3d-reason": "the body is not JSON", "x-sam3d-exchange": "sam3d.inbox", "x-sam3d-key": "reconstruct"}
+
+
+def letter(body: bytes = b"{}", headers: dict[str, Any] | None = None, **properties: Any) -> DeadLetter:
+    """Make a dead letter, as it comes from the broker."""
+    whole: Any = body
+    message = Message(body=whole, headers=headers, properties=properties, content_type="application/json")
+    return DeadLetter(message)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "came_by"),
+    [
+        (OURS, "the body is not JSON", ("sam3d.inbox", "reconstruct")),
+        (BROKERS, "delivery_limit", ("sam3d", "poll")),
+        ({**BROKERS, **OURS}, "the body is not JSON", ("sam3d.inbox", "reconstruct")),
+        ({"x-sam3d-reason": "r", "x-sam3d-exchange": "", "x-sam3d-key": "sam3d.requests"}, "r", ("", "sam3d.requests")),
+        ({}, "unknown", ("", "")),
+        ({"x-death": "nonsense"}, "unknown", ("", "")),
+        ({"x-death": [7, {"reason": "rejected", "routing-keys": 7}]}, "rejected", ("", "")),
+    ],
+)
+def test_why_it_is_there_and_where_it_came_from(headers: dict[str, Any], reason: str, came_by: tuple[str, str]) -> None:
+    """We say so, or else the broker does; the waits in the delay ladder are none of it."""
+    assert (letter(headers=headers).reason, letter(headers=headers).came_by) == (reason, came_by)
+
+
+def test_its_id_is_the_same_at_every_look() -> None:
+    """What the broker counts meanwhile is not part of it; body, identity and way are."""
+    first = letter(headers=OURS, message_id="m-1")
+    assert first.id == letter(headers={**OURS, "x-delivery-count": 3}, message_id="m-1").id
+    others = [
+        letter(b"{ }", OURS, message_id="m-1"),
+        letter(headers=OURS, message_id="m-2"),
+        letter(headers={**OURS, "id": "task"}, message_id="m-1"),
+        letter(headers={**OURS, "x-sam3d-key": "other"}, message_id="m-1"),
+    ]
+    assert len({each.id for each in [first, *others]}) == 5
+
+
+def test_its_summary_holds_nothing_of_its_content() -> None:
+    """A list of dead letters can be shown to anybody."""
+    text = json.dumps(letter(b'{"prompt": "m4rk3r"}', {**OURS, "secret": "m4rk3r"}).summary())
+    assert "m4rk3r" not in text
+    assert '"bytes": 20' in text
+
+
+@pytest.mark.parametrize(("body", "encoding"), [(b'{"a": 1}', "utf-8"), (b"\xff\xfe", "base64")])
+def test_its_contents_are_all_there(body: bytes, encoding: str) -> None:
+    """A body that is no text is base64."""
+    contents = letter(body, OURS, correlation_id="c").contents()
+    assert (contents["body_encoding"], contents["headers"], contents["properties"]) == (
+        encoding, OURS, {"correlation_id": "c"},
+    )  # fmt: skip
+
+
+def test_it_goes_back_without_what_was_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The identity stays, so that it becomes the same job; what the way to the dead letters left is gone."""
+    sent: list[Any] = []
+    acknowledged: list[bool] = []
+    monkeypatch.setattr(dead, "publish_copy", lambda *given: sent.append(given[2:]))
+    monkeypatch.setattr(Message, "ack", lambda *_: acknowledged.append(bool(sent)))
+    own = {"id": "7", "task": "sam3d.reconstruct", "ce-type": "x"}
+    producers: Any = None
+    dead._send_back(producers, letter(headers={**own, **BROKERS, **OURS, "x-sam3d-deliveries": 6}))
+    assert sent == [(own, "sam3d.inbox", "reconstruct")]
+    assert acknowledged == [True]
+
+
+def test_one_that_came_from_nowhere_stays() -> None:
+    """It is not sent to a guess."""
+    producers: Any = None
+    with pytest.raises(Sam3dError, match="sam3d dead show"):
+        dead._send_back(producers, letter())
+
+
+def test_images_are_cut_short_for_a_person() -> None:
+    """A body of megabytes is shown on a screen."""
+    assert abbreviated({"image": "A" * 1000, "seed": 1, "points": [[1, "x"]]}) == {
+        "image": "A" * LONGEST_TEXT + "… (1000 characters)",
+        "seed": 1,
+        "points": [[1, "x"]],
+    }
+
+
+@pytest.mark.parametrize("body", ["no JSON", "[" * 100_000, json.dumps(["x"] * 100_000)])
+def test_any_body_can_be_shown(body: str) -> None:
+    """Whatever it is, it fits."""
+    assert len(readable(body)) < 5000

@@ -1,0 +1,171 @@
+"""The dead letters: what is in ``sam3d.dead``, why, and how it goes back to where it came from."""
+
+import json
+from base64 import b64encode
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from amqp.exceptions import NotFound
+from kombu import Connection
+from kombu.message import Message
+from kombu.pools import ProducerPool
+
+from worker.envelope import body_bytes
+from worker.errors import Sam3dError
+from worker.quarantine import EXCHANGE, KEY, REASON, as_mapping, publish_copy
+from worker.topology import DEAD, dead_queue
+
+PATIENCE_SECONDS = 5
+
+OURS = ("x-sam3d-", "x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-opt-deaths")
+"""How the headers begin that were set on the way to the dead letters; a message goes back without them."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message in ``sam3d.dead``, which stays there until it is acknowledged."""
+
+    message: Message
+
+    @cached_property
+    def id(self) -> str:
+        """A name that is the same whenever it is looked at; copies of one message share it."""
+        identity = json.dumps([self.message_id, self.task_id, *self.came_by])
+        return sha256(identity.encode("utf-8", "replace") + body_bytes(self.message.body)).hexdigest()[:12]
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        """Its headers, ours among them."""
+        return as_mapping(self.message.headers)
+
+    @property
+    def message_id(self) -> str | None:
+        """What AMQP calls the message's id."""
+        return _text(as_mapping(self.message.properties).get("message_id"))
+
+    @property
+    def task_id(self) -> str | None:
+        """What Celery calls the task's id."""
+        return _text(self.headers.get("id"))
+
+    @property
+    def reason(self) -> str:
+        """Why it is here, in our words or in the broker's."""
+        return str(self.headers.get(REASON) or self._death.get("reason") or "unknown")
+
+    @property
+    def came_by(self) -> tuple[str, str]:
+        """The exchange and the routing key that it came by; empty where nobody said so."""
+        if KEY in self.headers:
+            return str(self.headers.get(EXCHANGE) or ""), str(self.headers[KEY])
+        keys = self._death.get("routing-keys")
+        return str(self._death.get("exchange") or ""), str(keys[0]) if isinstance(keys, list) and keys else ""
+
+    @property
+    def _death(self) -> Mapping[str, Any]:
+        """The broker's account of why it moved the message; each wait in the delay ladder is one as well."""
+        deaths = self.headers.get("x-death")
+        accounts = [as_mapping(each) for each in deaths] if isinstance(deaths, list) else []
+        return next((each for each in accounts if each.get("reason") not in {None, "expired"}), {})
+
+    def summary(self) -> dict[str, Any]:
+        """Return what tells it from others, and nothing of what it holds."""
+        exchange, routing_key = self.came_by
+        return {
+            "id": self.id,
+            "reason": self.reason,
+            "exchange": exchange,
+            "routing_key": routing_key,
+            "message_id": self.message_id,
+            "task_id": self.task_id,
+            "content_type": self.message.content_type,
+            "bytes": len(body_bytes(self.message.body)),
+        }
+
+    def contents(self) -> dict[str, Any]:
+        """Return all there is; a body that is no text is given as base64."""
+        properties = {name: each for name, each in as_mapping(self.message.properties).items() if name in _SHOWN}
+        body = body_bytes(self.message.body)
+        try:
+            text, encoding = body.decode(), "utf-8"
+        except UnicodeDecodeError:
+            text, encoding = b64encode(body).decode(), "base64"
+        shown = {"properties": properties, "headers": dict(self.headers), "body_encoding": encoding, "body": text}
+        return {**self.summary(), **shown}
+
+
+_SHOWN = ("content_encoding", "correlation_id", "type", "reply_to", "priority", "timestamp", "app_id")
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None
+
+
+def read(connection: Connection) -> Iterator[DeadLetter]:
+    """Give each dead letter once, the oldest first. What is not acknowledged goes back when the channel closes."""
+    channel: Any = connection.default_channel
+    try:
+        count = channel.queue_declare(DEAD, passive=True).message_count
+    except NotFound:
+        return
+    arrived: deque[Message] = deque()
+    # They go back in their order where one consumer had them; each `basic.get` is another one to a quorum queue.
+    connection.Consumer([dead_queue], on_message=arrived.append, auto_declare=False).consume()
+    for _ in range(count):  # What is quarantined meanwhile is for the next time.
+        try:
+            while not arrived:
+                connection.drain_events(timeout=PATIENCE_SECONDS)
+        except TimeoutError:  # Somebody else looks at the rest of them.
+            return
+        yield DeadLetter(arrived.popleft())
+
+
+def find(connection: Connection, wanted: str) -> DeadLetter:
+    """Return the dead letter of that id.
+
+    Raises:
+        Sam3dError: there is none.
+    """
+    for letter in read(connection):
+        if letter.id == wanted:
+            return letter
+    raise _unknown([wanted])
+
+
+def replay(connection: Connection, producers: ProducerPool, wanted: Collection[str] | None) -> Iterator[DeadLetter]:
+    """Send dead letters back to where they came from, all of them or those with these ids; give each that went.
+
+    A letter is acknowledged once the broker confirmed its copy: who is killed in between sends it twice, which is
+    harmless, as it keeps its identity.
+
+    Raises:
+        Sam3dError: there is no such letter, and none was sent; or where one came from is not known.
+        PUBLISH_ERRORS: the broker did not take one, which stays.
+    """
+    for letter in read(connection) if wanted is None else _chosen(connection, wanted):
+        _send_back(producers, letter)
+        yield letter
+
+
+def _chosen(connection: Connection, wanted: Collection[str]) -> list[DeadLetter]:
+    chosen = [letter for letter in read(connection) if letter.id in wanted]
+    if missing := sorted(set(wanted) - {letter.id for letter in chosen}):
+        raise _unknown(missing)
+    return chosen
+
+
+def _send_back(producers: ProducerPool, letter: DeadLetter) -> None:
+    exchange, routing_key = letter.came_by
+    if not routing_key or (exchange, routing_key) == ("", DEAD):
+        raise Sam3dError(f"Nobody said where {letter.id} came from; see `sam3d dead show {letter.id}`.")
+    headers = {name: each for name, each in letter.headers.items() if not name.startswith(OURS)}
+    publish_copy(producers, letter.message, headers, exchange, routing_key)
+    letter.message.ack()
+
+
+def _unknown(missing: Collection[str]) -> Sam3dError:
+    return Sam3dError(f"There is no dead letter {', '.join(missing)}; see `sam3d dead list`.")

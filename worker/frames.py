@@ -1,0 +1,82 @@
+"""What comes over the wire, before a library unpacks it: a message that would break the reading is marked instead.
+
+Only our own connections read this way. Whoever gets a marked message quarantines it unread.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from amqp import spec
+from amqp.method_framing import frame_handler
+from amqp.serialization import decode_properties_basic, dumps, loads
+
+UNREADABLE = "x-sam3d-unreadable"
+"""The header that says why a message was not read."""
+
+PROPERTIES = "x-sam3d-properties"
+"""The header that has the properties of such a message, as they came."""
+
+READABLE_ENCODINGS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "binary"})
+"""Other codecs of Python unpack a body, or take hours over one."""
+
+_METHOD, _HEADER = 1, 2
+_BEFORE_PROPERTIES = 12
+_ONLY_HEADERS = b"\x20\0"
+_DELIVER = b"".join(number.to_bytes(2) for number in spec.Basic.Deliver)
+
+Frame = tuple[int, int, bytes]
+
+
+def tolerant_frames(connection: Any, callback: Callable[..., None]) -> Callable[[Frame], bool]:
+    """Make py-amqp's reader of frames, which gets no message that it or kombu would stumble over."""
+    handle: Callable[[Frame], bool] = frame_handler(connection, callback)
+
+    def on_frame(frame: Frame) -> bool:
+        kind, channel, payload = frame
+        if kind == _HEADER:
+            return handle((kind, channel, readable_header(payload)))
+        if kind == _METHOD and bytes(payload[:4]) == _DELIVER:
+            return handle((kind, channel, _readable_delivery(payload)))
+        return handle(frame)
+
+    return on_frame
+
+
+def readable_header(payload: bytes) -> bytes:
+    """Return a content header as it is, or with one that says why it can't be read in its place."""
+    why = _why_unreadable(payload)
+    if why is None:
+        return payload
+    marks = {UNREADABLE: why, PROPERTIES: bytes(payload[_BEFORE_PROPERTIES:])}
+    table: bytes = dumps("F", (marks,))
+    return bytes(payload[:_BEFORE_PROPERTIES]) + _ONLY_HEADERS + table
+
+
+def _why_unreadable(payload: bytes) -> str | None:
+    try:
+        properties, _ = decode_properties_basic(payload, _BEFORE_PROPERTIES)
+    except Exception as error:  # Whatever a sender wrote there, the next message is read.
+        return f"its properties can't be decoded ({type(error).__name__})"
+    if str(properties.get("content_encoding", "")).lower() not in READABLE_ENCODINGS:
+        return "its content encoding is not UTF-8"
+    return _why_unwanted(properties.get("application_headers") or {})
+
+
+def _why_unwanted(headers: Mapping[Any, Any]) -> str | None:
+    if not all(isinstance(name, str) for name in headers):
+        return "the name of a header is not UTF-8"
+    if UNREADABLE in headers:
+        return "it has a header that nobody else may set"
+    if headers.get("compression"):
+        return "its body is compressed"
+    return None
+
+
+def _readable_delivery(payload: bytes) -> bytes:
+    """Return a delivery without its exchange and routing key if these are not UTF-8."""
+    try:
+        loads("sLbss", payload, 4)
+    except ValueError:
+        before_names = 4 + 1 + payload[4] + 8 + 1
+        return bytes(payload[:before_names]) + b"\0\0"
+    return payload

@@ -1,0 +1,109 @@
+"""Where messages go that nobody can read: to ``sam3d.dead``, as they came, with the reason.
+
+No message is acknowledged before the broker has confirmed its copy.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from amqp.serialization import dumps
+from kombu.message import Message
+from kombu.pools import ProducerPool
+
+from worker.envelope import body_bytes
+from worker.frames import UNREADABLE
+from worker.publishing import Unroutable, publish
+from worker.topology import DEAD, PUBLISH_ERRORS
+
+REASON = "x-sam3d-reason"
+EXCHANGE = "x-sam3d-exchange"
+KEY = "x-sam3d-key"
+
+MAX_HEADERS = 100_000
+"""Bytes of headers that are sent on: with ours they have to fit into one frame of the protocol, of 128 KiB."""
+
+UNSENT = ("CC", "BCC", UNREADABLE.upper())
+"""Headers by which RabbitMQ sends a message to other queues as well, and the one by which it is not read."""
+
+KEPT = ("message_id", "correlation_id", "type", "reply_to", "priority", "timestamp", "app_id")
+"""Properties that a message keeps wherever it goes; the others would change what the broker does with it."""
+
+log = structlog.get_logger(__name__)
+
+
+def quarantine(producers: ProducerPool, message: Message, why: str) -> None:
+    """Move a message to the dead letters, then acknowledge it. Its content is not logged."""
+    exchange, routing_key = came_by(message)
+    marks = {REASON: why, EXCHANGE: exchange, KEY: routing_key}
+    if publish_again(producers, message, exchange="", routing_key=DEAD, marks=marks):
+        log.error("message_quarantined", why=why, came_from=exchange or routing_key, next="see `sam3d dead list`")
+
+
+def publish_again(
+    producers: ProducerPool,
+    message: Message,
+    *,
+    exchange: str,
+    routing_key: str,
+    marks: Mapping[str, Any] | None = None,
+) -> bool:
+    """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
+    headers = {**as_mapping(message.headers), **(marks or {})}
+    try:
+        publish_copy(producers, message, headers, exchange, routing_key)
+    except PUBLISH_ERRORS as error:
+        log.warning("message_given_back", reason=type(error).__name__, next="it comes again in a second")
+        time.sleep(1)
+        message.requeue()
+        return False
+    message.ack()
+    return True
+
+
+def publish_copy(
+    producers: ProducerPool, message: Message, headers: Mapping[str, Any], exchange: str, routing_key: str
+) -> None:
+    """Publish what a message holds, under its own identity.
+
+    Raises:
+        PUBLISH_ERRORS: the broker did not take it, or has no queue for it.
+    """
+    properties = as_mapping(message.properties)
+    kept = {name: properties[name] for name in KEPT if properties.get(name)}
+    is_routed = publish(
+        producers,
+        body_bytes(message.body),
+        exchange=exchange,
+        routing_key=routing_key,
+        headers=_sendable(headers),
+        content_type=message.content_type or "application/octet-stream",
+        content_encoding=message.content_encoding or "binary",
+        **kept,
+    )
+    if not is_routed:
+        raise Unroutable
+
+
+def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return headers that can be sent on: they fit into a frame, and send no copy anywhere else."""
+    safe = {name: each for name, each in headers.items() if name.upper() not in UNSENT}
+    try:
+        is_small = len(dumps("F", (safe,))) <= MAX_HEADERS
+    except Exception:  # Whatever was read there, it can't be written.
+        is_small = False
+    if is_small:
+        return safe
+    return {REASON: headers.get(REASON), EXCHANGE: headers.get(EXCHANGE), KEY: headers.get(KEY)}
+
+
+def came_by(message: Message) -> tuple[str, str]:
+    """Return the exchange and the routing key that a message came by."""
+    came = as_mapping(message.delivery_info)
+    return str(came.get("exchange") or ""), str(came.get("routing_key") or "")
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """Return what AMQP calls a table, or nothing where a message has something else."""
+    return value if isinstance(value, Mapping) else {}
