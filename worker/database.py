@@ -1,15 +1,21 @@
 """The engine, the schema's version, and ``transaction()``: the only commit in the code."""
 
-from collections.abc import Callable, Iterator
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import TimeoutError as Busy
 
 from worker.errors import ConfigurationError
 
@@ -22,37 +28,83 @@ SCHEDULER_LOCK = 0x5A3D0001
 DatabaseError = SQLAlchemyError
 """What any query may raise; the edges catch it by this name."""
 
-_SESSION = "-c timezone=UTC -c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+ANSWER_SECONDS = 10
+"""How long the server's next answer is waited for; it gives a statement up before that."""
+
+CONNECT_SECONDS = 5
+POOL_SECONDS = 5
+
+_SESSION = (
+    "-c timezone=UTC -c statement_timeout=8s -c lock_timeout=6s -c idle_in_transaction_session_timeout=60s "
+    # A host that is gone gives its locks back within half a minute.
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+)
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection on which nothing waits for ever, and which is closed when an answer does not come.
+
+    The kernel of a server that is frozen goes on acknowledging packets, so neither keepalives nor
+    ``tcp_user_timeout`` notice it, and ``statement_timeout`` is the server's own.
+    """
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for the server as psycopg does, for :data:`ANSWER_SECONDS` at most."""
+        try:
+            return super().wait(gen, interval, ANSWER_SECONDS if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.close()  # What the server makes of the statement is not known, nor when it answers.
+            raise
 
 
 def create_database_engine(url: str, pool_size: int) -> Engine:
     """Make the process's engine; no connection is opened yet.
 
+    Nothing hangs for longer than 30 s: a connection of the pool is waited for, tried, replaced, and asked.
     ``hide_parameters`` keeps images and prompts out of error messages; server messages can quote values as
     well, so errors are logged by :func:`describe` alone.
     """
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=20,
+        pool_timeout=POOL_SECONDS,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": 10,
+            "connect_timeout": CONNECT_SECONDS,
             "options": _SESSION,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,
+            "tcp_user_timeout": ANSWER_SECONDS * 1000,
             "application_name": "sam3d",
         },
     )
+    event.listen(engine, "do_connect", _connect)
+    return engine
+
+
+def _connect(_: Dialect, __: object, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> BoundedConnection:
+    return BoundedConnection.connect(*arguments, **parameters)
 
 
 def is_outage(error: Exception) -> bool:
     """Tell a database that can't work now from a value that it will never take."""
-    return isinstance(error, SQLAlchemyError) and not isinstance(error, DataError | IntegrityError)
+    if isinstance(error, DBAPIError):
+        return not isinstance(error, DataError | IntegrityError) and not sqlstate(error).startswith(_TOO_MUCH)
+    # A statement that never reached the driver holds something that can't be sent.
+    return isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError)
+
+
+_TOO_MUCH = "54"
+"""PostgreSQL's class of errors for what is too large or too complex (its manual, appendix A)."""
+
+
+def sqlstate(error: BaseException) -> str:
+    """Return PostgreSQL's five-character code of an error, or nothing where it gave none."""
+    return getattr(error.orig, "sqlstate", None) or "" if isinstance(error, DBAPIError) else ""
 
 
 @contextmanager
@@ -64,8 +116,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 def describe(error: BaseException) -> str:
     """Tell a database error by its class and SQLSTATE, never by its text, which may quote values."""
-    sqlstate = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-    return f"{type(error).__name__} {sqlstate or ''}".strip()
+    return f"{type(error).__name__} {sqlstate(error)}".strip()
 
 
 def _alembic(url: str) -> Config:
@@ -115,6 +166,72 @@ def ping(engine: Engine) -> None:
     """Ask the database for nothing; raises where it does not answer."""
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
+
+
+class Session:
+    """An advisory lock that this process holds while it lives: who finds it free knows that the process has ended.
+
+    It is the connection's, so it goes with the process. After the database was away it is taken again by :meth:`key`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._key = secrets.randbits(62)
+        self._guard = threading.Lock()
+        self._connection: Connection | None = None
+
+    def key(self) -> int:
+        """Return the lock's key, having made sure that the lock is held."""
+        if not self._guard.acquire(timeout=POOL_SECONDS):
+            raise Busy("another thread is waiting for the session's connection")
+        try:
+            if self._connection and not _answers(self._connection):
+                self._connection = None
+            self._connection = self._connection or self._take()
+            return self._key
+        finally:
+            self._guard.release()
+
+    def _take(self) -> Connection:
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": self._key})
+        except SQLAlchemyError:
+            _drop(connection)
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Let the lock go."""
+        with self._guard:
+            if self._connection:
+                _drop(self._connection)
+            self._connection = None
+
+
+def _answers(connection: Connection) -> bool:
+    """Tell whether a connection is still there; one that is not is dropped."""
+    try:
+        return connection.execute(text("SELECT true")).scalar() is True
+    except SQLAlchemyError:
+        _drop(connection)
+        return False
+
+
+def _drop(connection: Connection) -> None:
+    """Close a connection for good, with the locks that it holds."""
+    connection.invalidate()
+    connection.close()
+
+
+def live_sessions(connection: Connection) -> set[int]:
+    """Return the keys of the sessions whose process lives, of all that can be seen in the database's locks."""
+    query = text(
+        "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks "
+        "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return set(connection.execute(query).scalars())
 
 
 @contextmanager
