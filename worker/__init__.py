@@ -4,17 +4,23 @@ The files, in the order a job travels:
 
 ``app``            builds everything: the Celery app, exchanges and queues, the engine, the vendor's client
 ``topology``       the names and shapes of exchanges, queues and the delay ladder
+``frames``         what comes over the wire, before a library unpacks it
+``publishing``     how everything is published: confirmed, within bounds
 ``config``         one frozen settings object, from the environment
 ``messages``       message in: the schema of a request; bad input becomes ``InvalidMessage``
 ``images``         what an image in a message may be
 ``prepare``        a request from files and fields, checked before it is sent
 ``client``         what a Python producer imports: submit, wait, download
-``consumer``       the worker's edge to the broker: what Celery may have, and the quarantine for the rest
+``consumer``       the worker's edge to the broker: what Celery may have
+``quarantine``     where messages go that nobody can read
+``dead``           what is there, and how it goes back
 ``inbox``          the plain-JSON inbox
 ``envelope``       what is around a request: plain JSON or a CloudEvent
 ``intake``         accept: a message becomes a row, a duplicate, or a refusal
 ``tasks``          the Celery tasks, in flow order
 ``executor``       one job, one step: load, run, decide, record, reschedule
+``changes``        a change of a job: its row, its event and the message that follows
+``ledger``         the ledger of money: the intent before each POST, its answer after
 ``steps``          what each step does to the outside world; returns an ``Outcome``
 ``services``       what a step works with
 ``job``            a job's row as a step sees it
@@ -22,6 +28,10 @@ The files, in the order a job travels:
 ``schedule``       pure: when to look next, when to try again
 ``vendor``         submit, poll, fetch: the calls to the vendor's API
 ``answers``        pure: what the vendor's answers mean, as typed values and errors
+``history``        pure: the vendor's request history, and what it says of a submit without an answer
+``reconcile``      look up: what became of submits without an answer
+``holding``        hold: an account is stopped and goes on again
+``review``         what a person decides about a job that nobody can tell the fate of
 ``network``        which hosts may be reached, and until when
 ``models``         the tables
 ``repository``     every query, named like a requirement; never commits
@@ -31,6 +41,8 @@ The files, in the order a job travels:
 ``scheduler``      the loop that sweeps, relays and releases
 ``errors``         the error tree
 ``observability``  structured logs
+``failpoints``     named places where a process can be made to die, for tests
+``watchdog``       ends a process whose loop has stalled
 ``health``         the probe server
 ``cli``            the command line
 ``photos``         what the demo starts from

@@ -42,6 +42,11 @@ class RemoteStatus(StrEnum):
         """Read the vendor's word; one that we do not know is a run that has not ended."""
         return next((known for known in cls if known == word), cls.UNRECOGNISED)
 
+    @classmethod
+    def of_history(cls, word: object) -> "RemoteStatus":
+        """Read the request history's word, which has one for all that is not over."""
+        return cls.PROCESSING if word == "PENDING" else cls.of(word)
+
 
 @dataclass(frozen=True)
 class Submitted:
@@ -118,7 +123,7 @@ def _not_acceptable(answer: Answer) -> Exception:
 def _unknown(answer: Answer) -> Exception:
     return SubmitUnknown(
         f"The vendor answered the submit with {answer.code}: whether a run was started is not known.",
-        is_server_error=answer.code >= 500,
+        answer.code,
     )
 
 
@@ -170,9 +175,14 @@ def read_submitted(answer: Answer) -> Submitted:
     """
     require_accepted(answer)
     request_id = (answer.parsed() or {}).get("request_id")
-    if not isinstance(request_id, str) or not _ID.fullmatch(request_id):
-        raise SubmitUnknown("The vendor accepted the submit but gave no request id that can be followed.")
-    return Submitted(request_id)
+    if not is_request_id(request_id):
+        raise SubmitUnknown("The vendor accepted the submit but gave no request id that can be followed.", answer.code)
+    return Submitted(str(request_id))
+
+
+def is_request_id(value: object) -> bool:
+    """Tell whether this can be an id of the vendor's, safe to be put into an address."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def require_accepted(answer: Answer) -> None:
@@ -209,6 +219,11 @@ def read_numbers(body: Mapping[str, Any]) -> dict[str, float]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+
+
+def read_addresses(value: object) -> tuple[str, ...]:
+    """Return the URLs in an output, each once, and not too many."""
+    return tuple(dict.fromkeys(_addresses(value)))[:MAX_ADDRESSES]
 
 
 def _addresses(value: object, depth: int = 4) -> Iterator[str]:

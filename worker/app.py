@@ -9,9 +9,9 @@ from uuid import uuid4
 import structlog
 from celery import Celery, signals
 
-from worker import tasks, topology
+from worker import failpoints, tasks, topology
 from worker.config import Settings
-from worker.database import create_database_engine
+from worker.database import Session, create_database_engine
 from worker.events import Outbox
 from worker.inbox import InboxStep
 from worker.lifecycle import Step
@@ -34,15 +34,17 @@ class App(Celery):
 
 def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
     """Build the app of a process. Nothing is connected yet."""
+    failpoints.arm(settings.sam3d_failpoints)
     app = App("sam3d", broker=settings.broker_url, set_as_current=False)
     app.conf.update(_celery_settings(settings))
-    engine = create_database_engine(settings.database_url, settings.sam3d_concurrency + 4)
+    engine = create_database_engine(settings.database_url, settings.sam3d_concurrency + 5)
     app.services = Services(
         settings=settings,
         engine=engine,
         vendor=Vendor(settings),
         downloads=Downloads(settings),
         outbox=Outbox(engine, app.producer_pool),
+        session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",
     )
     tasks.register(app, app.services)

@@ -112,14 +112,27 @@ class Settings(BaseSettings):
     sam3d_probe_interval: Positive = Field(
         timedelta(seconds=60), description="Between two probes of a held account, s."
     )
+    sam3d_history: Literal["auto", "off"] = Field(
+        "auto", description="Whether submits without an answer are looked up in the vendor's request history."
+    )
+    sam3d_reconcile_settle: Seconds = Field(
+        timedelta(seconds=60), description="How late a run may be listed in the history, s; before that none is absent."
+    )
+    sam3d_reconcile_deadline: Seconds = Field(
+        timedelta(minutes=5), description="After which a submit that can't be told from the history is for a person, s."
+    )
     sam3d_submit_server_error: Literal["retry", "review"] = Field(
-        "retry", description="What a 5xx to a submit leads to: the vendor says that it may be retried."
+        "retry", description="What a 5xx to a submit leads to where the history can't tell: the vendor allows a retry."
     )
     sam3d_submit_attempts: int = Field(3, ge=1, description="How often a submit answered by a 5xx is sent in all.")
     sam3d_retention: Seconds | None = Field(
         None, description="Age at which final jobs and their outputs are deleted, s; unset: never."
     )
     sam3d_max_output_bytes: int = Field(512 * 2**20, ge=1, description="Largest output file that is kept.")
+    sam3d_stall_limit: Positive = Field(
+        timedelta(seconds=60), description="How long a loop may stand still before its process exits, s."
+    )
+    sam3d_failpoints: str = Field("", description="Only for tests: where a process dies; see `sam3d failpoints`.")
     sam3d_concurrency: int = Field(8, ge=1, le=128, description="Threads of a worker process.")
 
     @property

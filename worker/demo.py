@@ -107,7 +107,7 @@ def running_service(settings: Settings) -> Iterator[App]:
     app = create_app(settings)
     topology.declare(app.connection_for_write())
     worker = app.WorkController(pool="threads", concurrency=settings.sam3d_concurrency, loglevel="WARNING")
-    scheduler = Scheduler(app.services, lambda follow_up: send(app, follow_up), lambda: None)
+    scheduler = Scheduler(app.services, lambda follow_up: send(app, follow_up), dict)
     threads = [threading.Thread(target=each, daemon=True) for each in (worker.start, scheduler.run)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""The error tree: two branches, because there are two reactions, and the three cases that are neither.
+"""The error tree: two branches, because there are two reactions, and the four cases that are neither.
 
 ::
 
@@ -16,7 +16,8 @@
     │   ├── RemoteRequestGone       the vendor no longer knows the request
     │   └── OutputUnusable          the run was paid, its output can't be kept
     ├── AccountHeld             nothing is wrong with the job: credits, key or limit
-    └── SubmitUnknown           a run may have been started: never repeat it blindly
+    ├── SubmitUnknown           a run may have been started: never repeat it blindly
+    └── HistoryMissing          the vendor's request history does not answer as known
 
 Every message is a sentence without a key, an image, a prompt or a URL: it is stored, logged and announced.
 """
@@ -113,6 +114,7 @@ class HoldCause(StrEnum):
     LIMIT = "limit"
     MODEL = "model"
     PROTOCOL = "protocol"
+    OPERATOR = "operator"
 
 
 class AccountHeld(Sam3dError):
@@ -124,10 +126,14 @@ class AccountHeld(Sam3dError):
 
 
 class SubmitUnknown(Sam3dError):
-    """Whether the POST started a paid run is not known. ``is_server_error`` tells a 5xx answer."""
+    """Whether the POST started a paid run is not known. ``http_status`` is what came, if anything did."""
 
     code = "submit_unknown"
 
-    def __init__(self, message: str, *, is_server_error: bool = False) -> None:
+    def __init__(self, message: str, http_status: int | None = None) -> None:
         super().__init__(message)
-        self.is_server_error = is_server_error
+        self.http_status = http_status
+
+
+class HistoryMissing(Sam3dError):
+    """The account host does not answer as known: what it can't tell is for a person."""

@@ -10,11 +10,13 @@ from cloudevents.core.v1.event import CloudEvent
 from kombu.pools import ProducerPool
 
 from worker.database import DatabaseError, Engine, describe, transaction
+from worker.failpoints import reach
 from worker.job import Job
 from worker.lifecycle import Change, JobState, StoredFile
+from worker.publishing import publish
 from worker.repository import outbox
 from worker.repository.outbox import Event
-from worker.topology import CONFIRMED, PUBLISH_ERRORS, events_exchange
+from worker.topology import PUBLISH_ERRORS, events_exchange
 
 SOURCE = "sam3d-worker"
 
@@ -97,6 +99,7 @@ class Outbox:
 
     def _announce(self, event: Event) -> None:
         was_routed = self._publish(event)
+        reach("publish.confirmed")
         with transaction(self._engine) as connection:
             outbox.mark_published(connection, event.id, was_routed=was_routed)
         level = log.info if was_routed else log.warning
@@ -105,21 +108,13 @@ class Outbox:
     def _publish(self, event: Event) -> bool:
         """Publish with a confirm; return whether any queue was bound for it."""
         message = to_binary(as_cloud_event(event), JSONFormat())
-        returned: list[object] = []
-        with self._producers.acquire(block=True, timeout=15) as producer:
-            # The broker gives an unroutable message back before it confirms it; the in-memory one never does.
-            channel: Any = producer.channel
-            if hasattr(channel, "events"):
-                channel.events["basic_return"] = {lambda *reply: returned.append(reply)}
-            producer.publish(
-                message.body,
-                exchange=events_exchange.name,
-                routing_key=event.type.value,
-                headers=message.headers,
-                content_type=message.content_type,
-                content_encoding="utf-8",
-                message_id=event.id,
-                mandatory=True,
-                **CONFIRMED,
-            )
-        return not returned
+        return publish(
+            self._producers,
+            message.body,
+            exchange=events_exchange.name,
+            routing_key=event.type.value,
+            headers=message.headers,
+            content_type=message.content_type,
+            content_encoding="utf-8",
+            message_id=event.id,
+        )

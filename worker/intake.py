@@ -12,6 +12,7 @@ import structlog
 from worker.database import Connection, transaction
 from worker.errors import InvalidMessage, TransientError
 from worker.events import error_payload, job_payload
+from worker.failpoints import reach
 from worker.lifecycle import CURRENT_EVENT, EventType, FollowUp, JobState, Step, Ticket
 from worker.messages import ReconstructionRequest, given_job_id, parse_request, readable_metadata
 from worker.repository import intake as repository
@@ -43,8 +44,11 @@ def accept(services: Services, fields: Mapping[str, Any], derived_id: UUID) -> F
     """
     job_id = str(given_job_id(fields) or derived_id)
     with structlog.contextvars.bound_contextvars(job_id=job_id):
+        reach("accept.taken")
         accepted = _commit(services, fields, job_id)
+        reach("accept.recorded")
         services.outbox.announce(accepted.events)
+        reach("accept.announced")
         return accepted.follow_up
 
 

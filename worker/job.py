@@ -1,5 +1,6 @@
 """A job's row as a step sees it: a frozen record with one way in."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
@@ -28,7 +29,6 @@ class Job:
     parameters: Mapping[str, Any] = field(repr=False)
     metadata: Mapping[str, Any] = field(repr=False)
     attempts: int
-    server_errors: int
     broken_files: int
     polls: int
     request_id: str | None
@@ -42,6 +42,17 @@ class Job:
         """Make a job of a row that has ``observed_at``, the database's time."""
         values = {each.name: row[each.name] for each in fields(cls) if each.default is MISSING}
         return cls(**{**values, "state": JobState(row["state"])})
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The body of its submit: the parameters, and each file as a URL or in base64."""
+        files = {file.name: file.url or base64.b64encode(file.content or b"").decode() for file in self.files}
+        return {**self.parameters, **files}
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether a file is sent in the body, not as a URL."""
+        return any(file.url is None for file in self.files)
 
     @property
     def age(self) -> timedelta:

@@ -13,10 +13,10 @@ class JobState(StrEnum):
     """Where a job is; each line says what it means and who moves it on."""
 
     ACCEPTED = "accepted"  # The row is committed, nothing was sent; a worker's submit moves it on.
-    SUBMITTING = "submitting"  # The intent to pay is committed; the worker that holds the lease moves it on.
+    SUBMITTING = "submitting"  # The intent to pay is committed; the answer moves it on, or what the history says.
     PROCESSING = "processing"  # The vendor has it; a poll moves it on.
     FETCHING = "fetching"  # The run completed; the fetch of its output moves it on.
-    REVIEW = "review"  # Nobody can tell whether a run was paid; a person moves it on.
+    REVIEW = "review"  # Nobody can tell whether a run was paid; a person or a late answer moves it on.
     SUCCEEDED = "succeeded"  # Final: the outputs are stored.
     FAILED = "failed"  # Final: the reason is on the row.
     CANCELLED = "cancelled"  # Final: the caller gave it up.
@@ -35,7 +35,8 @@ class Trigger(StrEnum):
     NOT_SENT = "not_sent"  # No run was started, and the job may be submitted again.
     HELD = "held"  # The account is refused, not the job.
     REFUSED = "refused"  # The vendor refused the job's parameters.
-    UNKNOWN = "unknown"  # A run may have been started.
+    UNKNOWN = "unknown"  # A run may have been started: the history is looked at.
+    UNTOLD = "untold"  # The history can't tell either.
     RUNNING = "running"  # Not over yet, or the read failed for now.
     COMPLETED = "completed"  # The run is over, its output can be read.
     ENDED = "ended"  # The run failed, is gone, or did not end in time; or its output is unusable.
@@ -52,15 +53,15 @@ def _table() -> Mapping[JobState, Mapping[Trigger, JobState | None]]:
         "rev": JobState.REVIEW, "suc": JobState.SUCCEEDED, "fai": JobState.FAILED, "can": JobState.CANCELLED, ".": None,
     }  # fmt: skip
     rows = {
-        #                    TAKEN ANSWERED NOT_SENT HELD REFUSED UNKNOWN RUNNING COMPLETED ENDED STORED KILLED CANCELLED GIVEN_UP
-        JobState.ACCEPTED:   "sub  .        .        .    .       .       .       .         .     .      rev    can       .",
-        JobState.SUBMITTING: ".    pro      acc      acc  fai     rev     .       .         .     .      rev    can       .",
-        JobState.PROCESSING: ".    .        .        pro  .       .       pro     fet       fai   .      rev    can       .",
-        JobState.FETCHING:   ".    .        .        fet  .       .       fet     .         fai   suc    rev    can       .",
-        JobState.REVIEW:     ".    pro      acc      .    .       .       .       .         .     .      .      can       fai",
-        JobState.SUCCEEDED:  ".    .        .        .    .       .       .       .         .     .      .      .         .",
-        JobState.FAILED:     ".    .        .        .    .       .       .       .         .     .      .      .         .",
-        JobState.CANCELLED:  ".    .        .        .    .       .       .       .         .     .      .      .         .",
+        #                    TAKEN ANSWERED NOT_SENT HELD REFUSED UNKNOWN UNTOLD RUNNING COMPLETED ENDED STORED KILLED CANCELLED GIVEN_UP
+        JobState.ACCEPTED:   "sub  pro      .        .    .       .       .      .       .         .     .      rev    can       .",
+        JobState.SUBMITTING: ".    pro      acc      acc  fai     sub     rev    .       .         .     .      .      can       .",
+        JobState.PROCESSING: ".    .        .        pro  .       .       .      pro     fet       fai   .      rev    can       .",
+        JobState.FETCHING:   ".    .        .        fet  .       .       .      fet     .         fai   suc    rev    can       .",
+        JobState.REVIEW:     ".    pro      acc      acc  fai     .       .      .       .         .     .      .      can       fai",
+        JobState.SUCCEEDED:  ".    .        .        .    .       .       .      .       .         .     .      .      .         .",
+        JobState.FAILED:     ".    .        .        .    .       .       .      .       .         .     .      .      .         .",
+        JobState.CANCELLED:  ".    .        .        .    .       .       .      .       .         .     .      .      .         .",
     }  # fmt: skip
     return {
         state: {trigger: names[cell] for trigger, cell in zip(Trigger, row.split(), strict=True)}
@@ -86,7 +87,7 @@ class Step(StrEnum):
 
 DRIVEN_BY: Mapping[JobState, Step | None] = {
     JobState.ACCEPTED: Step.SUBMIT,
-    JobState.SUBMITTING: None,  # Never repeated blindly.
+    JobState.SUBMITTING: None,  # Never repeated blindly: what got no answer is looked up.
     JobState.PROCESSING: Step.POLL,
     JobState.FETCHING: Step.FETCH,
     JobState.REVIEW: None,
@@ -114,6 +115,7 @@ class EventType(StrEnum):
 ANNOUNCED_ON: Mapping[tuple[JobState, JobState], EventType] = {
     (JobState.SUBMITTING, JobState.PROCESSING): EventType.SUBMITTED,
     (JobState.REVIEW, JobState.PROCESSING): EventType.SUBMITTED,
+    (JobState.ACCEPTED, JobState.PROCESSING): EventType.SUBMITTED,
     **{
         (state, final): event
         for state in JobState
@@ -188,10 +190,17 @@ class Hold:
 
     cause: HoldCause
     message: str
-    due_in: timedelta = timedelta(0)
 
 
-Outcome = Advance | Snooze | Fail | Hold
+@dataclass(frozen=True)
+class Doubt:
+    """A submit has no answer that tells whether a run was started; ``http_status`` is what came, if anything did."""
+
+    message: str
+    http_status: int | None = None
+
+
+Outcome = Advance | Snooze | Fail | Hold | Doubt
 
 
 @dataclass(frozen=True)
@@ -204,6 +213,7 @@ class Change:
     columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
     files: Sequence[StoredFile] = ()
     hold: Hold | None = None
+    doubt: Doubt | None = None
 
 
 def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
@@ -218,9 +228,12 @@ def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
         case Fail(trigger, code, message, columns):
             noted = {**columns, "error_code": code, "error_message": message}
             return Change(trigger, _moved(state, trigger), timedelta(0), noted)
-        case Hold(cause, _, due_in):
+        case Hold(cause):
             noted = {"waits_for": f"account held: {cause}"}
-            return Change(Trigger.HELD, _moved(state, Trigger.HELD), due_in, noted, hold=outcome)
+            return Change(Trigger.HELD, _moved(state, Trigger.HELD), timedelta(0), noted, hold=outcome)
+        case Doubt(message):
+            noted = {"waits_for": f"the vendor's request history: {message}"}
+            return Change(Trigger.UNKNOWN, _moved(state, Trigger.UNKNOWN), timedelta(0), noted, doubt=outcome)
 
 
 def _moved(state: JobState, trigger: Trigger) -> JobState:

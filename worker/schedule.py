@@ -10,6 +10,9 @@ SHORTEST_GAP = timedelta(seconds=1)
 LONGEST_GAP = timedelta(seconds=60)
 FIRST_RETRY = timedelta(seconds=2)
 LONGEST_RETRY = timedelta(seconds=60)
+PATIENT_RETRY = timedelta(minutes=10)  # After half an hour of failing.
+PATIENT_AFTER = 30  # Attempts.
+OUTPUT_LIFETIME = timedelta(days=7)  # The vendor's documentation, on retention.
 UNKNOWN_RESET = timedelta(seconds=60)  # The vendor counts requests by the minute.
 LONGEST_RESET = timedelta(minutes=10)
 
@@ -30,7 +33,8 @@ def next_poll(age: timedelta, expected_run: timedelta) -> timedelta:
 
 def next_attempt(attempts: int, jitter: float) -> timedelta:
     """Return the delay before a try that follows ``attempts`` failed ones; ``jitter`` is within 0 to 1."""
-    ceiling = min(LONGEST_RETRY, FIRST_RETRY * (1 << min(attempts, 10)))
+    longest = LONGEST_RETRY if attempts < PATIENT_AFTER else PATIENT_RETRY
+    ceiling = min(longest, FIRST_RETRY * (1 << min(attempts, 10)))
     return ceiling * (0.5 + jitter / 2)
 
 
@@ -38,6 +42,11 @@ def window_opens(reset_at: datetime | None, now: datetime) -> timedelta:
     """Return how long to wait after a 429; an absent reset time, or one out of reason, counts as a minute."""
     wait = (reset_at - now) if reset_at else UNKNOWN_RESET
     return max(wait, SHORTEST_GAP) if abs(wait) <= LONGEST_RESET else UNKNOWN_RESET
+
+
+def look_again(age: timedelta, interval: timedelta) -> timedelta:
+    """Return when to look for a submit in the history again: soon while it is young, then once a minute."""
+    return min(max(interval, age / 2), LONGEST_GAP)
 
 
 def sweep_again(redrives: int, grace: timedelta) -> timedelta:

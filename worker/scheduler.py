@@ -1,15 +1,18 @@
 """The loop that finds what was left behind: sweep, relay, probe, prune. Several may run, one works."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from worker import lifecycle
+from worker import changes, holding, lifecycle, watchdog
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
-from worker.events import change_payload
-from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, Fail, FollowUp, JobState, Trigger
+from worker.errors import HoldCause, Sam3dError
+from worker.failpoints import reach
+from worker.lifecycle import DRIVEN_BY, Fail, FollowUp, Trigger
+from worker.reconcile import reconcile
 from worker.repository import accounts, jobs, outbox
+from worker.repository.accounts import Held
 from worker.repository.jobs import Overdue
 from worker.repository.outbox import Event
 from worker.schedule import NOW, sweep_again
@@ -17,6 +20,8 @@ from worker.services import Services
 
 BATCH = 500
 MAX_EXPIRED_LEASES = 5
+LEAST_CREDITS = 0.05
+"""USD; the vendor says that a run costs about 0.05 to 0.07."""
 TICK_SECONDS = 1.0
 
 Send = Callable[[FollowUp], None]
@@ -27,27 +32,34 @@ log = structlog.get_logger(__name__)
 class Scheduler:
     """Drives the jobs whose messages were lost and the events that did not get out."""
 
-    def __init__(self, services: Services, send: Send, declare: Callable[[], None]) -> None:
+    def __init__(self, services: Services, send: Send, declare: Callable[[], Mapping[str, int]]) -> None:
         self._services = services
         self._send = send
         self._declare = declare
+        self._backlog: Mapping[str, int] = {}
         self._stopped = threading.Event()
+        self._heart = watchdog.heart("scheduler")
 
     def run(self) -> None:
         """Work whenever the lock is ours, until :meth:`stop`."""
         while not self._stopped.is_set():
+            self._heart.beat()
             try:
                 with leader(self._services.engine, SCHEDULER_LOCK) as is_leader:
                     self._lead(is_leader)
             except DatabaseError as error:
                 log.warning("scheduler_waits", reason=describe(error), next="tries again in a second")
-            self._stopped.wait(TICK_SECONDS)
+            self._pause(TICK_SECONDS)
 
     def _lead(self, is_leader: Callable[[], bool]) -> None:
         interval = self._services.settings.sam3d_sweep_interval.total_seconds()
         while is_leader() and not self._stopped.is_set():
             self.tick()
-            self._stopped.wait(interval)
+            self._pause(interval)
+
+    def _pause(self, seconds: float) -> None:
+        self._heart.rest()
+        self._stopped.wait(seconds)
 
     def stop(self) -> None:
         """End the loop after the work in hand."""
@@ -55,9 +67,11 @@ class Scheduler:
 
     def tick(self) -> None:
         """Do everything once. Safe to run twice because each part only does what is still to be done."""
+        self._heart.beat()
         if not self._has_broker():
             return
-        for part in (self.relay, self.probe, self.sweep, self.prune):
+        for part in (self.relay, self.probe, self.reconcile, self.sweep, self.prune):
+            self._heart.beat()
             try:
                 part()
             except DatabaseError:
@@ -68,7 +82,7 @@ class Scheduler:
     def _has_broker(self) -> bool:
         """Bring back queues that were deleted; without a broker there is nothing to drive."""
         try:
-            self._declare()
+            self._backlog = self._declare()
         except Exception as error:  # Whatever is wrong with the broker, the loop goes on.
             log.warning("broker_unreachable", reason=type(error).__name__, next="the next tick")
             return False
@@ -78,6 +92,7 @@ class Scheduler:
         """Send the events that the worker which wrote them did not get out."""
         grace = self._services.settings.sam3d_relay_grace
         while True:
+            self._heart.beat()
             with transaction(self._services.engine) as connection:
                 left = outbox.unpublished(connection, grace, BATCH)
             sent = self._services.outbox.announce(left)
@@ -87,47 +102,76 @@ class Scheduler:
                 return
 
     def probe(self) -> None:
-        """Let one waiting job of each held account try it."""
-        interval = self._services.settings.sam3d_probe_interval
+        """Try each held account: its credits for free where they can tell, then with one job that waits for it."""
         with transaction(self._services.engine) as connection:
-            names = accounts.to_probe(connection, interval)
-            tickets = [accounts.let_one_through(connection, name) for name in names]
-        for ticket in filter(None, tickets):
-            log.info("account_probed", job_id=ticket.job_id)
-            self._send(FollowUp(lifecycle.Step.SUBMIT, ticket, NOW))
+            held = accounts.to_probe(connection, self._services.settings.sam3d_probe_interval)
+        for account in held:
+            if self._is_worth_a_job(account):
+                self._try(account)
+
+    def _is_worth_a_job(self, account: Held) -> bool:
+        """Ask for the credits; where they once seemed enough and were not, only a job can tell."""
+        if account.cause not in {HoldCause.CREDITS, HoldCause.KEY} or account.refused_probes:
+            return True
+        try:
+            balance = self._services.vendor.credits()
+        except Sam3dError as error:
+            log.info("account_probed", account=account.name, result=str(error), next="again in a minute")
+            return False
+        is_enough = account.cause is HoldCause.KEY or balance >= LEAST_CREDITS
+        log.info("account_probed", account=account.name, is_enough=is_enough)
+        return is_enough
+
+    def _try(self, account: Held) -> None:
+        """Let one job through; where none waits there is nothing that the account would have to be stopped for."""
+        with transaction(self._services.engine) as connection:
+            follow_up = accounts.let_one_through(connection, account.name)
+            resumed = () if follow_up else holding.resume(connection, account.name)
+        self._services.outbox.announce(resumed)
+        if follow_up:
+            log.info("account_tried", account=account.name, job_id=follow_up.ticket.job_id)
+            self._send(follow_up)
+
+    def reconcile(self) -> None:
+        """Look submits without an answer up."""
+        self._get_out(reconcile(self._services))
+
+    def _get_out(self, what: Sequence[FollowUp | Event]) -> None:
+        """Announce the events and send the messages."""
+        self._services.outbox.announce([each for each in what if isinstance(each, Event)])
+        for each in what:
+            if isinstance(each, FollowUp):
+                self._send(each)
 
     def sweep(self) -> None:
         """Drive every row that nobody works on though it is due."""
         while True:
+            self._heart.beat()
             with transaction(self._services.engine) as connection:
                 left = jobs.overdue(connection, BATCH)
-                swept = [self._sweep(connection, each) for each in left]
-            self._services.outbox.announce([each for each in swept if isinstance(each, Event)])
-            for follow_up in swept:
-                if isinstance(follow_up, FollowUp):
-                    self._send(follow_up)
+                swept = [what for each in left for what in self._sweep(connection, each)]
+            reach("sweep.recorded")
+            self._get_out(swept)
             if left:
                 log.info("jobs_swept", count=len(left))
             if len(left) < BATCH:
                 return
 
-    def _sweep(self, connection: Connection, left: Overdue) -> FollowUp | Event | None:
+    def _sweep(self, connection: Connection, left: Overdue) -> Sequence[FollowUp | Event]:
         """Send a row's message again, or put it to review where that is not safe."""
-        step = DRIVEN_BY[left.job.state]
-        if step is None:
-            return self._give_up(connection, left, Fail(Trigger.UNKNOWN, "submit_unknown", _DIED_SUBMITTING))
         if left.expired_leases >= MAX_EXPIRED_LEASES:
             return self._give_up(connection, left, Fail(Trigger.KILLED, "worker_killed", _KILLED))
-        again_in = sweep_again(left.redrives, self._services.settings.sam3d_sweep_grace)
-        return FollowUp(step, jobs.redrive(connection, left, again_in), NOW)
+        step = DRIVEN_BY[left.job.state]
+        if step is None:
+            return ()
+        # Where nothing waits in the queue the message is lost; elsewhere it may just be late.
+        times = left.redrives if self._backlog.get(step, 1) else 0
+        again_in = sweep_again(times, self._services.settings.sam3d_sweep_grace)
+        return [FollowUp(step, jobs.redrive(connection, left, again_in), NOW)]
 
-    def _give_up(self, connection: Connection, left: Overdue, why: Fail) -> Event | None:
+    def _give_up(self, connection: Connection, left: Overdue, why: Fail) -> Sequence[Event]:
         change = lifecycle.decide(left.job.state, left.job.attempts, why)
-        if jobs.write(connection, left.job, change, NOW) is None:
-            return None
-        log.error("job_in_review", job_id=left.job.id, reason=why.message, next="see `sam3d job ID`")
-        kind = ANNOUNCED_ON[left.job.state, JobState.REVIEW]
-        return outbox.add(connection, kind, left.job.id, change_payload(left.job, change))
+        return changes.write(connection, left.job, change, NOW).events
 
     def prune(self) -> None:
         """Delete final jobs that are older than the retention."""
@@ -140,8 +184,4 @@ class Scheduler:
             log.info("jobs_pruned", count=deleted)
 
 
-_DIED_SUBMITTING = (
-    "The worker ended between the submit and its answer: whether a run was started is not known. "
-    "Look for it in the vendor's request history."
-)
 _KILLED = f"{MAX_EXPIRED_LEASES} workers in a row ended while they worked on this job."

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from worker.config import Settings
-from worker.database import Engine
+from worker.database import Engine, Session
 from worker.events import Outbox
 from worker.storage import Downloads
 from worker.vendor import Vendor
@@ -18,10 +18,12 @@ class Services:
     vendor: Vendor
     downloads: Downloads
     outbox: Outbox
+    session: Session
     worker_name: str
 
     def close(self) -> None:
         """Give connections back."""
         self.vendor.close()
         self.downloads.close()
+        self.session.close()
         self.engine.dispose()

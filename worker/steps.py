@@ -1,32 +1,38 @@
 """What each step does to the outside world; returns an ``Outcome``. Knows nothing of Celery, commits nothing."""
 
-import base64
 import random
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from worker.answers import RemoteStatus, RunStatus
+from worker.answers import RemoteStatus, RunResult, RunStatus
 from worker.errors import (
     AccountHeld,
+    HistoryMissing,
     OutputBroken,
     OutputUnusable,
     PermanentError,
     RemoteJobFailed,
     RemoteRateLimited,
+    RemoteRequestGone,
+    RemoteUnavailable,
     Sam3dError,
     SubmitUnknown,
     TransientError,
 )
+from worker.history import Listed
 from worker.job import Job
-from worker.lifecycle import Advance, Fail, Hold, JobState, Outcome, Snooze, Step, StoredFile, Trigger
+from worker.lifecycle import Advance, Doubt, Fail, Hold, JobState, Outcome, Snooze, Step, StoredFile, Trigger
 from worker.network import deadline
-from worker.schedule import NOW, first_poll, next_attempt, next_poll, window_opens
+from worker.schedule import OUTPUT_LIFETIME, first_poll, next_attempt, next_poll, window_opens
 from worker.services import Services
 from worker.storage import with_unique_names
 
 BROKEN_FILES = 6
 """An output that arrived broken so often is broken where it is kept."""
+
+EARLY_GONE = 3
+"""A request that is not known so often, though it can't have expired yet, is not known."""
 
 
 def submit(services: Services, job: Job) -> Outcome:
@@ -35,15 +41,14 @@ def submit(services: Services, job: Job) -> Outcome:
     Safe to run twice because a job is taken for a submit only out of ``accepted``, in the transaction that
     writes the intent: the second time finds nothing to take.
     """
-    sent = {file.name: file.url or base64.b64encode(file.content or b"").decode() for file in job.files}
-    submitted = services.vendor.submit({**job.parameters, **sent})
+    submitted = services.vendor.submit(job.inputs)
     due_in = first_poll(services.settings.sam3d_expected_run)
     return Advance(Trigger.ANSWERED, due_in, {"request_id": submitted.request_id, "remote_status": "QUEUED"})
 
 
 def poll(services: Services, job: Job) -> Outcome:
     """Look at the run once. Safe to run twice because looking changes nothing."""
-    run = services.vendor.status(_request_id(job))
+    run = _status(services, job)
     seen = {"remote_status": run.status, "polls": job.polls + 1}
     match run.status:
         case RemoteStatus.COMPLETED:
@@ -72,7 +77,7 @@ def _why_failed(job: Job, run: RunStatus) -> str:
 
 def fetch(services: Services, job: Job) -> Outcome:
     """Download the outputs. Safe to run twice because they become the job's only with its success."""
-    result = services.vendor.result(_request_id(job))
+    result = _result(services, job)
     if result.run.status is RemoteStatus.FAILED:
         raise RemoteJobFailed(_why_failed(job, result.run))
     if result.run.status is not RemoteStatus.COMPLETED:
@@ -82,6 +87,48 @@ def fetch(services: Services, job: Job) -> Outcome:
     metrics = dict(result.run.metrics)
     columns = {"metrics": metrics, "cost": metrics.get("cost"), "remote_status": RemoteStatus.COMPLETED}
     return Advance(Trigger.STORED, columns=columns, files=_download_all(services, result.addresses))
+
+
+def _status(services: Services, job: Job) -> RunStatus:
+    """Look at the run, in the request history once its record has expired."""
+    try:
+        return services.vendor.status(_request_id(job))
+    except RemoteRequestGone as gone:
+        return _rescue(services, job, gone).run
+
+
+def _result(services: Services, job: Job) -> RunResult:
+    """Read the result, from the request history once its record has expired: the files live longer."""
+    try:
+        return services.vendor.result(_request_id(job))
+    except RemoteRequestGone as gone:
+        return _rescue(services, job, gone)
+
+
+def _rescue(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult:
+    """Find a run whose record has expired in the request history.
+
+    Raises:
+        RemoteRequestGone: it is not listed, or there is no history.
+        RemoteUnavailable: the history does not answer now, or the record can't have expired yet.
+    """
+    listed = _listed(services, job)
+    if listed:
+        metrics = {} if listed.cost is None else {"cost": float(listed.cost)}
+        return RunResult(RunStatus(listed.status, metrics, listed.error), listed.addresses)
+    if job.age < services.settings.sam3d_processing_deadline and job.attempts < EARLY_GONE:
+        raise RemoteUnavailable("The vendor does not know the request (404), though its hour is not over.") from gone
+    raise gone
+
+
+def _listed(services: Services, job: Job) -> Listed | None:
+    """Look a run up in the request history, if there is one."""
+    if services.settings.sam3d_history == "off":
+        return None
+    try:
+        return services.vendor.listed(_request_id(job), wants_all=bool(job.parameters.get("include_artifacts")))
+    except HistoryMissing:
+        return None
 
 
 def _download_all(services: Services, addresses: tuple[str, ...]) -> tuple[StoredFile, ...]:
@@ -109,41 +156,27 @@ RUN: Mapping[Step, Callable[[Services, Job], Outcome]] = {
 """What runs for each step."""
 
 
-def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
+def react(job: Job, error: Sam3dError) -> Outcome:
     """Turn an error of a step into its outcome; what is not listed here is a bug and is not caught."""
     match error:
         case AccountHeld():
-            # A job that is not submitted yet waits without a message, for the account; a run does not wait for us.
-            due_in = NOW if job.state is JobState.SUBMITTING else services.settings.sam3d_probe_interval
-            return Hold(error.cause, str(error), due_in)
+            return Hold(error.cause, str(error))
         case SubmitUnknown():
-            return _unknown(services, job, error)
+            return Doubt(str(error), error.http_status)
         case RemoteRateLimited():
             return Snooze(window_opens(error.reset_at, job.observed_at), "the vendor's request limit")
         case TransientError():
-            return _again(services, job, error)
+            return _again(job, error)
         case PermanentError():
             trigger = Trigger.REFUSED if job.state is JobState.SUBMITTING else Trigger.ENDED
             return Fail(trigger, error.code, str(error))
     raise error
 
 
-def _unknown(services: Services, job: Job, error: SubmitUnknown) -> Outcome:
-    """Follow the setting for a 5xx, which the vendor says may be sent again; all else is for a person."""
-    settings = services.settings
-    server_errors = job.server_errors + error.is_server_error
-    may_repeat = error.is_server_error and settings.sam3d_submit_server_error == "retry"
-    if may_repeat and server_errors < settings.sam3d_submit_attempts:
-        due_in = next_attempt(job.attempts, random.random())
-        return Snooze(due_in, str(error), is_attempt=True, columns={"server_errors": server_errors})
-    return Fail(Trigger.UNKNOWN, error.code, str(error))
-
-
-def _again(services: Services, job: Job, error: TransientError) -> Outcome:
-    """Try again later, but not for ever: a run is forgotten after an hour, a broken file stays broken."""
-    is_forgotten = job.state is JobState.PROCESSING and job.age > services.settings.sam3d_processing_deadline
+def _again(job: Job, error: TransientError) -> Outcome:
+    """Try again later, but not for ever: the vendor's files live a week, a broken one stays broken."""
     broken = job.broken_files + isinstance(error, OutputBroken)
-    if is_forgotten or broken >= BROKEN_FILES:
+    if job.age > OUTPUT_LIFETIME or broken >= BROKEN_FILES:
         return Fail(Trigger.ENDED, error.code, str(error))
     columns = {"broken_files": broken}
     return Snooze(next_attempt(job.attempts, random.random()), str(error), is_attempt=True, columns=columns)

@@ -1,5 +1,6 @@
 """The Celery tasks, in flow order, and how one sends the next. A message waits in the broker, never in a worker."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +11,11 @@ from celery.exceptions import Reject
 from worker import executor, intake
 from worker.database import DatabaseError, describe, is_outage
 from worker.errors import TransientError
+from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Step, Ticket
 from worker.messages import derived_job_id, given_job_id
+from worker.publishing import Unroutable, borrowed
+from worker.quarantine import EXCHANGE, KEY, REASON
 from worker.schedule import BROKEN_WINDOW, NOW
 from worker.services import Services
 from worker.topology import (
@@ -62,28 +66,44 @@ def _accept(app: Celery, services: Services, task_id: str, fields: dict[str, Any
     try:
         follow_up = intake.accept(services, fields, derived_job_id("celery", task_id))
     except Exception as error:  # Nothing that a message does to us may lose it.
-        if is_outage(error) or isinstance(error, TransientError):
-            log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-            _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
-        else:
-            log.error(
-                "request_broke",
-                reason=describe(error),
-                next=f"it is in {DEAD}",
-                exc_info=not isinstance(error, DatabaseError),
-            )
-            _send_request(app, task_id, fields, _route(app, DEAD, DEAD_KEY, NOW))
+        _put_away(app, task_id, fields, error)
     else:
         send(app, follow_up)
+        reach("accept.sent")
+
+
+def _put_away(app: Celery, task_id: str, fields: dict[str, Any], error: Exception) -> None:
+    """Let a request come again after an outage, and quarantine one that broke us."""
+    if is_outage(error) or isinstance(error, TransientError):
+        log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
+        _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
+        return
+    has_trace = not isinstance(error, DatabaseError)
+    log.error("request_broke", reason=describe(error), next=f"it is in {DEAD}", exc_info=has_trace)
+    marks = {REASON: "an error of the service", EXCHANGE: "", KEY: REQUESTS}
+    _send_request(app, task_id, fields, {**_route(app, DEAD, DEAD_KEY, NOW), "headers": marks})
 
 
 def _send_request(app: Celery, task_id: str, fields: dict[str, Any], route: dict[str, Any]) -> None:
     """Send a request on under its own identity, or give it back to the broker."""
-    whose: dict[str, Any] = {"task_id": task_id, "argsrepr": "", "kwargsrepr": ""}
     try:
-        app.send_task(RECONSTRUCT_TASK, kwargs=fields, **whose, **route, ignore_result=True, **CONFIRMED)
+        _publish(app, RECONSTRUCT_TASK, fields, task_id=task_id, argsrepr="", kwargsrepr="", **route)
     except PUBLISH_ERRORS as error:
+        time.sleep(1)  # The broker gives it to a worker again at once.
         raise Reject(type(error).__name__, requeue=True) from None
+
+
+def _publish(app: Celery, task: str, fields: dict[str, Any], **how: Any) -> None:
+    """Send a task's message.
+
+    Raises:
+        PUBLISH_ERRORS: the broker did not take it, or has no queue for it.
+    """
+    with borrowed(app.producer_pool) as (producer, returned):
+        sent: dict[str, Any] = {"producer": producer, "mandatory": True, "ignore_result": True}
+        app.send_task(task, kwargs=fields, **how, **sent, **CONFIRMED)
+    if returned:
+        raise Unroutable
 
 
 def is_step_ticket(args: list[Any], fields: dict[str, Any]) -> bool:
@@ -94,12 +114,16 @@ def is_step_ticket(args: list[Any], fields: dict[str, Any]) -> bool:
 
 
 def _run(app: Celery, services: Services, task_id: str, due: FollowUp) -> None:
-    """Run a step and send what follows. Whatever breaks here, the sweep finds the row again."""
+    """Run a step and send what follows; through an outage of the database, the same message again."""
     with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
         try:
-            send(app, executor.execute(services, due.step, due.ticket))
+            follow_up = executor.execute(services, due.step, due.ticket)
+            send(app, follow_up)
+            if follow_up:
+                reach(f"{due.step}.sent")
         except DatabaseError as error:
-            log.warning("step_delayed", step=due.step, reason=describe(error), next="the sweep finds the job")
+            log.warning("step_delayed", step=due.step, reason=describe(error), next="it comes again in 5 s")
+            send(app, FollowUp(due.step, due.ticket, BROKEN_WINDOW))
 
 
 def send(app: Celery, follow_up: FollowUp | None) -> None:
@@ -109,13 +133,7 @@ def send(app: Celery, follow_up: FollowUp | None) -> None:
     step, ticket, delay = follow_up.step, follow_up.ticket, follow_up.delay
     fields = {"job_id": ticket.job_id, "version": ticket.version}
     try:
-        app.send_task(
-            f"sam3d.{step}",
-            kwargs=fields,
-            **_route(app, queue_name(step), step, delay),
-            ignore_result=True,
-            **CONFIRMED,
-        )
+        _publish(app, f"sam3d.{step}", fields, **_route(app, queue_name(step), step, delay))
     except PUBLISH_ERRORS as error:
         log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
 

@@ -1,9 +1,10 @@
-"""Submit, poll, fetch: the calls to the vendor's API, each within its deadline and its cap.
+"""Submit, poll, fetch, look up: the calls to the vendor's API, each within its deadline and its cap.
 
 The key never becomes part of an error. What answers mean is in ``answers``.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -22,11 +23,17 @@ from worker.answers import (
     require_accepted,
 )
 from worker.config import Settings
-from worker.errors import AccountHeld, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
+from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
+from worker.history import Listed, Look, join, read_history, read_page, read_rows
 from worker.network import create_client, deadline
 
 MODEL = "sam-3d-objects"
 MAX_ANSWER_BYTES = 2**20
+PAGE_SIZES = (100, 10, 1)
+"""A row has the inputs as sent, images included: where a page is too large, smaller ones are asked for."""
+LARGEST_PAGE_BYTES = 32 * 2**20
+MAX_PAGES = 50
+ONE_DAY = timedelta(days=1)
 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """After these no byte of a request has left. After any other error of httpx a submit's fate is unknown."""
@@ -38,6 +45,7 @@ class Vendor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._base = settings.segmind_base_url.rstrip("/")
+        self._account = settings.segmind_account_url.rstrip("/")
         self._reads = create_client(connections=settings.sam3d_concurrency)
         # A kept-alive connection that the server just closed looks like an unknown submit.
         self._submits = create_client(connections=settings.sam3d_concurrency, is_kept_alive=False)
@@ -63,7 +71,7 @@ class Vendor:
     def _post(self, path: str, parameters: Mapping[str, Any], max_bytes: int) -> Answer:
         with deadline(self._settings.sam3d_submit_deadline):
             try:
-                return self._call(self._submits, "POST", path, max_bytes, json=dict(parameters))
+                return self._call(self._submits, "POST", self._base + path, max_bytes, json=dict(parameters))
             except NOT_SENT as error:
                 raise NotSent(f"The submit was not sent ({type(error).__name__}).") from None
             except (httpx.HTTPError, _TooLarge, UnicodeError) as error:
@@ -91,14 +99,94 @@ class Vendor:
     def _read(self, path: str) -> Mapping[str, Any]:
         with deadline(self._settings.sam3d_read_deadline):
             try:
-                answer = self._call(self._reads, "GET", path, MAX_ANSWER_BYTES)
+                answer = self._call(self._reads, "GET", self._base + path, MAX_ANSWER_BYTES)
             except (httpx.HTTPError, _TooLarge, UnicodeError) as error:
                 raise RemoteUnavailable(f"A read has no usable answer ({type(error).__name__}).") from None
         return read_body(answer)
 
-    def _call(self, client: httpx.Client, method: str, path: str, max_bytes: int, **more: Any) -> Answer:
+    def listed(self, request_id: str, *, wants_all: bool) -> Listed | None:
+        """Look one request of any age up in the request history; ``wants_all`` its outputs, which have a row each.
+
+        Raises:
+            HistoryMissing, RemoteUnavailable.
+        """
+        with deadline(self._settings.sam3d_read_deadline):
+            try:
+                rows = read_page(self._row(f"/{request_id}", {}))
+            except HistoryMissing:  # Where there is a history, a 404 means that it does not list this one.
+                self.require_history()
+                return None
+            found = read_rows(rows or ()).requests.get(request_id)
+            if found is None or not wants_all or len(found.addresses) > 1:
+                return found
+            day = self.history(found.created_at, found.created_at)
+            return day.requests.get(request_id, found)
+
+    def require_history(self) -> None:
+        """Check that the account host has a request history; raises as ``history``."""
+        with deadline(self._settings.sam3d_read_deadline):
+            if read_page(self._row("", {"per_page": 1})) is None:
+                raise HistoryMissing("The request history does not answer with rows.")
+
+    def _row(self, path: str, query: Mapping[str, str | int]) -> object:
+        try:
+            return self._history(path, query, LARGEST_PAGE_BYTES)
+        except _TooLarge:
+            raise RemoteUnavailable("A row of the request history is too large to be read.") from None
+
+    def history(self, first: datetime, last: datetime) -> Look:
+        """Read all requests that the history has of a time, newest first, on as few pages as fit.
+
+        Raises:
+            HistoryMissing: the account host does not answer as known.
+            RemoteUnavailable: it does not answer now.
+        """
+        with deadline(self._settings.sam3d_read_deadline):
+            for size in PAGE_SIZES:
+                try:
+                    return self._pages(first, last, size)
+                except _TooLarge:
+                    continue
+        raise RemoteUnavailable("A page of the request history is too large to be read.")
+
+    def _pages(self, first: datetime, last: datetime, size: int) -> Look:
+        # Days are whole and their time zone is not known, so one more is asked for on either side.
+        query: dict[str, str | int] = {
+            "per_page": size,
+            "from_date": (first - ONE_DAY).date().isoformat(),
+            "to_date": (last + ONE_DAY).date().isoformat(),
+            "sort_by": "model_created",
+            "sort_order": "desc",
+        }
+        requests: dict[str, Listed] = {}
+        is_readable = True
+        for number in range(1, MAX_PAGES + 1):
+            rows = read_page(self._history("", {**query, "page": number}, LARGEST_PAGE_BYTES))
+            if rows is None:
+                raise HistoryMissing("The request history does not answer with rows.")
+            page = read_rows(rows)
+            if rows and not page.requests:
+                raise HistoryMissing("The request history has rows of another form.")
+            is_readable = is_readable and page.is_complete
+            is_repeated = all(requests.get(each.request_id) == each for each in page.requests.values())
+            requests = join(requests, page.requests)
+            # A short page may be the vendor's own limit: the end is an empty one, or one that is all too old.
+            if all(each.created_at < first for each in page.requests.values()):
+                return Look(requests, is_readable)
+            if is_repeated:  # It does not turn the page.
+                break
+        return Look(requests, is_complete=False)
+
+    def _history(self, path: str, query: Mapping[str, str | int], max_bytes: int) -> object:
+        url = f"{self._account}/inference-request/request-history{path}"
+        try:
+            return read_history(self._call(self._reads, "GET", url, max_bytes, params=dict(query)))
+        except (httpx.HTTPError, UnicodeError, RecursionError) as error:
+            raise RemoteUnavailable(f"The request history has no usable answer ({type(error).__name__}).") from None
+
+    def _call(self, client: httpx.Client, method: str, url: str, max_bytes: int, **more: Any) -> Answer:
         headers = {"x-api-key": self._key(), "content-type": "application/json"}
-        with client.stream(method, self._base + path, headers=headers, **more) as response:
+        with client.stream(method, url, headers=headers, **more) as response:
             body = b"".join(_capped(response, max_bytes))
             return Answer(response.status_code, body, read_reset(response.headers.get("x-rate-limit-reset-at-utc")))
 

@@ -29,18 +29,21 @@ class Service:
     environment: dict[str, str]
     logs: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
         """The settings that the processes read."""
         return Settings.model_validate({name.lower(): value for name, value in self.environment.items()})
 
-    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a command of ``sam3d`` in the background."""
+    def start(self, name: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a command of ``sam3d`` in the background; one of a name that was used takes its place here."""
         with (self.logs / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", "worker", *arguments]
-            self.processes[name] = subprocess.Popen(command, env=self._full(), stdout=log, stderr=log)
-        return self.processes[name]
+            started = subprocess.Popen(command, env={**self._full(), **environment}, stdout=log, stderr=log)
+        self.started.append(started)
+        self.processes[name] = started
+        return started
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of ``sam3d`` to its end."""
@@ -52,10 +55,11 @@ class Service:
         return (self.logs / f"{name}.log").read_text()
 
     def stop(self) -> None:
-        """End every process, politely first."""
-        for process in self.processes.values():
+        """End every process that was ever started, politely first, and frozen ones as well."""
+        for process in self.started:
             process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
+            process.send_signal(signal.SIGCONT)
+        for process in self.started:
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:

@@ -26,7 +26,14 @@ class Listener:
 
     def _receive(self, message: Any) -> None:
         event = from_binary(RabbitMQMessage(message.headers, message.content_type, _bytes(message.body)), JSONFormat())
-        self.events.append({"type": event.get_type(), "subject": event.get_subject(), "data": event.get_data()})
+        self.events.append(
+            {
+                "id": event.get_id(),
+                "type": event.get_type(),
+                "subject": event.get_subject(),
+                "data": event.get_data(),
+            }
+        )
 
     def wait_for(self, job_id: str, kind: EventType) -> dict[str, Any]:
         """Return the data of the event of that type of a job."""

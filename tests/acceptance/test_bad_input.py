@@ -1,4 +1,4 @@
-"""Nothing that comes in stops a worker or is lost: bad requests fail by name, unreadable messages are kept."""
+"""A bad request fails by name, whichever way it comes; what can't be read at all is among the faults."""
 
 import base64
 import json
@@ -13,8 +13,6 @@ from kombu import Connection, Producer
 
 from tests.acceptance.conftest import Service
 from tests.acceptance.listener import Listener
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
 from worker.lifecycle import EventType
 from worker.simulator import Simulator
 
@@ -33,33 +31,6 @@ BAD_REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("image", {"image": "file:///etc/passwd"}),
     ("image", {"image": "ftp://example.com/cat.png"}),
     ("reply_to", {"image": IMAGE, "reply_to": {"task": "shop.done", "queue": "shop"}}),
-]
-UNREADABLE: list[tuple[bytes, str]] = [
-    (b"", "application/json"),
-    (b"not json", "application/json"),
-    (b"[1, 2]", "application/json"),
-    (b'"text"', "application/json"),
-    (b"[" * 200_000, "application/json"),
-    (b'{"type": "other", "source": "/a", "id": "1", "data": {}}', "application/cloudevents+json"),
-]
-BROKEN_TASKS: list[tuple[bytes, dict[str, Any]]] = [
-    (b"[[], {}, {}]", {"task": "sam3d.reconstruct"}),
-    (b"[[], {}, {}]", {"task": "sam3d.unknown", "id": "1"}),
-    (b'"text"', {"task": "sam3d.reconstruct", "id": "2"}),
-    (b"null", {"task": "sam3d.reconstruct", "id": "3"}),
-    (b"17", {"task": "sam3d.reconstruct", "id": "4"}),
-    (b"{", {"task": "sam3d.reconstruct", "id": "5"}),
-    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "6", "timelimit": ["soon", {}]}),
-    (b"[[], {}, {}]", {"task": ["sam3d.reconstruct"], "id": "7"}),
-    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "8", "timelimit": [None]}),
-    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "9", "eta": {}}),
-    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "10", "eta": "2999-01-01T00:00:00+00:00"}),
-    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "id": "11", "expires": "2001-01-01T00:00:00+00:00"}),
-    (b'[[], {}, {"chain": "x"}]', {"task": "sam3d.reconstruct", "id": "12"}),
-    (b'[[], {"self": 1}, {}]', {"task": "sam3d.reconstruct", "id": "13"}),
-    (b"[[], {}, {}]", {"task": "celery.backend_cleanup", "id": "14"}),
-    (b'[[], {"job_id": "x", "version": 1}, {}]', {"task": "sam3d.poll", "id": "15"}),
-    (b"[[], {}, {}]", {"task": "sam3d.reconstruct", "x": "y" * 129_900}),
 ]
 
 
@@ -98,29 +69,6 @@ def test_a_conflict_is_refused_and_touches_nothing(service: Service, listener: L
     assert {**after, "history": None} == {**json.loads(before), "history": None}
 
 
-def test_unreadable_messages_are_kept_and_stop_nobody(
-    service: Service, rabbitmq: PrivateRabbit, listener: Listener
-) -> None:
-    """They go to the dead letters, each once; the worker's process stays and serves the next good request."""
-    worker = service.processes["worker"]
-    url = service.environment["SAM3D_BROKER_URL"]
-    with Connection(url) as connection, connection.Producer() as producer:
-        for body, content_type in UNREADABLE:
-            _publish(producer, body, "sam3d.inbox", "reconstruct", content_type)
-        _publish(producer, b"{}", "sam3d.inbox", "reconstruct", "application/json", {"compression": "nope"})
-        for body, headers in BROKEN_TASKS:
-            _publish(producer, body, "sam3d.requests", "sam3d.requests", "application/json", headers)
-        good = {"image": IMAGE, "job_id": str(uuid4())}
-        _publish_request(producer, good)
-        listener.wait_for(good["job_id"], EventType.SUCCEEDED)
-
-    vhost = url.rpartition("/")[2]
-    expected = len(UNREADABLE) + 1 + len(BROKEN_TASKS)
-    wait_until(lambda: _count(rabbitmq, vhost, "sam3d.dead") == expected, f"{expected} dead letters")
-    assert worker.poll() is None
-    assert [_count(rabbitmq, vhost, name) for name in ("sam3d.requests", "sam3d.inbox")] == [0, 0]
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -144,19 +92,5 @@ def test_the_command_line_refuses_before_it_sends(arguments: list[str], sentence
 
 
 def _publish_request(producer: Producer, fields: dict[str, Any]) -> None:
-    _publish(producer, json.dumps(fields).encode(), "sam3d.inbox", "reconstruct", "application/json")
-
-
-def _publish(
-    producer: Producer,
-    body: bytes,
-    exchange: str,
-    key: str,
-    content_type: str,
-    headers: dict[str, Any] | None = None,
-) -> None:
-    producer.publish(body, key, exchange=exchange, content_type=content_type, content_encoding="utf-8", headers=headers)
-
-
-def _count(rabbitmq: PrivateRabbit, vhost: str, name: str) -> int:
-    return next(queue.messages for queue in rabbitmq.queues(vhost) if queue.name == name)
+    body = json.dumps(fields).encode()
+    producer.publish(body, "reconstruct", exchange="sam3d.inbox", content_type="application/json")

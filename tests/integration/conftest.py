@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from worker.app import App, create_app
 from worker.config import Settings
-from worker.database import transaction, upgrade
+from worker.database import transaction
 from worker.executor import execute
 from worker.intake import accept
 from worker.lifecycle import FollowUp
@@ -31,15 +31,14 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def app(database_url: str, simulator: Simulator) -> Iterator[App]:
+def app(migrated_url: str, simulator: Simulator) -> Iterator[App]:
     """Provide an app with its services; nothing runs but what the test calls."""
-    upgrade(database_url)
     settings = Settings(
         segmind_api_key=SecretStr("SG_0123456789abcdef"),
         segmind_base_url=simulator.url,
         segmind_account_url=simulator.url,
         sam3d_broker_url=SecretStr(f"memory://{uuid4().hex}"),
-        sam3d_database_url=SecretStr(database_url),
+        sam3d_database_url=SecretStr(migrated_url),
         sam3d_output_hosts=(simulator.url,),
         sam3d_expected_run=timedelta(0),
         sam3d_submit_deadline=timedelta(seconds=5),

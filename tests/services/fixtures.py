@@ -7,6 +7,7 @@ import pytest
 
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
+from worker.database import upgrade
 
 _names = itertools.count(1)
 
@@ -23,6 +24,23 @@ def rabbitmq() -> Iterator[PrivateRabbit]:
     """Provide the run's broker."""
     with PrivateRabbit() as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def template(postgres: PrivatePostgres) -> str:
+    """Provide a database that has the schema, to be copied: that takes a tenth of the time of the migrations."""
+    upgrade(postgres.create_database("template"))
+    return "template"
+
+
+@pytest.fixture
+def migrated_url(postgres: PrivatePostgres, template: str) -> Iterator[str]:
+    """Provide a fresh database that has the schema, and a server that runs whatever the test before did to it."""
+    postgres.heal()
+    name = f"test_{next(_names)}"
+    yield postgres.create_database(name, template)
+    postgres.heal()
+    postgres.drop_database(name)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import tempfile
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import LiteralString, Self
 
 import psycopg
 from psycopg import sql
@@ -60,12 +60,22 @@ class PrivatePostgres:
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database, empty or a copy of a template nobody is connected to, and return its address."""
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template0")))
+        self.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template0")))
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
         """Drop a database if there is one, and the connections to it."""
-        self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def execute(self, statement: LiteralString | sql.Composed, *parameters: object) -> None:
+        """Execute a statement in the maintenance database, as the superuser."""
+        address = f"postgresql://postgres@{LOOPBACK}:{self.port}/postgres"
+        with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(statement, parameters or None)
+
+    def disconnect(self, name: str) -> None:
+        """End every connection to a database."""
+        self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
 
     def start(self) -> None:
         """Start the server on its port and its data, and wait until it takes connections."""
@@ -146,8 +156,3 @@ class PrivatePostgres:
         lock = self._data / "postmaster.pid"
         lines = lock.read_text().split("\n") if lock.exists() else []
         return len(lines) > 7 and lines[0] == str(self._running.pid) and lines[7].strip() == "ready"
-
-    def _execute(self, statement: sql.Composed) -> None:
-        address = f"postgresql://postgres@{LOOPBACK}:{self.port}/postgres"
-        with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
-            connection.execute(statement)

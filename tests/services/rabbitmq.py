@@ -104,6 +104,40 @@ class PrivateRabbit:
         queues = [Queue(**queue | {"exclusive": bool(queue["exclusive"])}) for queue in found]
         return sorted(queues, key=lambda queue: queue.name)
 
+    def raise_memory_alarm(self) -> None:
+        """Have the node find that it uses too much memory: it reads no more from who publishes."""
+        self._call("vm_memory_monitor:set_vm_memory_high_watermark(0.0001), true")
+
+    def raise_disk_alarm(self) -> None:
+        """Have the node find that its disk is full: it reads no more from who publishes."""
+        self._call("rabbit_disk_monitor:set_disk_free_limit(1000000000000000000), true")
+
+    def clear_alarms(self) -> None:
+        """Take both alarms back."""
+        self._call(
+            "vm_memory_monitor:set_vm_memory_high_watermark(0.4), "
+            "rabbit_disk_monitor:set_disk_free_limit(50000000), true"
+        )
+
+    @property
+    def alarms(self) -> int:
+        """How many alarms are raised."""
+        return int(self._call("length(rabbit_alarm:get_alarms())"))
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return int(self._call("length(rabbit_networking:connections())"))
+
+    def close_connections(self) -> int:
+        """Close every connection, as an operator can, and return how many there were."""
+        return int(
+            self._call(
+                "Open = rabbit_networking:connections(), "
+                '[rabbit_networking:close_connection(Each, "by a test") || Each <- Open], length(Open)'
+            )
+        )
+
     def ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` against the node and return what it prints. Takes a second."""
         return self._run([_PROGRAMS / "rabbitmqctl", "--quiet", "-n", self.name, *arguments])
@@ -205,7 +239,10 @@ class PrivateRabbit:
         self._epmd.await_ready(lambda: is_listening(self._epmd_port), _START_TIMEOUT)
 
     def _is_ready(self) -> bool:
-        return is_listening(self.port) and self._call("rabbit:is_running()") is True
+        try:
+            return is_listening(self.port) and self._call("rabbit:is_running()") is True
+        except ServiceError:  # On a busy machine a node that starts may be too slow to answer.
+            return False
 
     def _call(self, expression: str) -> Any:
         """Evaluate an Erlang expression in the node and return its value, by way of JSON."""

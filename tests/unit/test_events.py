@@ -17,6 +17,7 @@ from worker.job import Job
 from worker.lifecycle import (
     Advance,
     Change,
+    Doubt,
     EventType,
     Fail,
     Hold,
@@ -29,9 +30,7 @@ from worker.lifecycle import (
 from worker.repository.outbox import Event
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-JOB = Job(
-    "job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW
-)
+JOB = Job("job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW)
 METRICS = {"cost": 0.06, "queue_time": 1.0, "inference_time": 30.7, "total_time": 31.7}
 GLB = StoredFile("model.glb", "model/gltf-binary", 100, "ab" * 32, io.BytesIO())
 
@@ -39,9 +38,10 @@ CHANGES = [
     decide(JobState.SUBMITTING, 0, Advance(Trigger.ANSWERED, columns={"request_id": "run"})),
     decide(JobState.FETCHING, 0, Advance(Trigger.STORED, columns={"metrics": METRICS}, files=(GLB,))),
     decide(JobState.SUBMITTING, 0, Fail(Trigger.REFUSED, "remote_refused", "Why.")),
-    decide(JobState.SUBMITTING, 0, Fail(Trigger.UNKNOWN, "submit_unknown", "Why.")),
+    decide(JobState.SUBMITTING, 0, Fail(Trigger.UNTOLD, "submit_unknown", "Why.")),
     decide(JobState.SUBMITTING, 0, Snooze(timedelta(0), "x")),
     decide(JobState.SUBMITTING, 0, Hold(HoldCause.KEY, "x")),
+    decide(JobState.SUBMITTING, 0, Doubt("x")),
 ]
 
 

@@ -1,17 +1,18 @@
 """A job's row as a step sees it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from worker.job import Job
+from worker.job import InputFile, Job
 from worker.lifecycle import JobState, Ticket
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROW: dict[str, Any] = {
     "id": "job", "account": "default", "state": "processing", "version": 7, "parameters": {"prompt": "m4rk3r"},
-    "metadata": {"a": "m4rk3r"}, "attempts": 1, "server_errors": 0, "broken_files": 0, "polls": 2, "request_id": "run",
+    "metadata": {"a": "m4rk3r"}, "attempts": 1, "broken_files": 0, "polls": 2, "request_id": "run",
     "submitted_at": NOW - timedelta(seconds=40), "observed_at": NOW, "fingerprint": "not of interest",
 }  # fmt: skip
 
@@ -27,6 +28,14 @@ def test_a_job_is_made_of_a_row() -> None:
 def test_age_is_by_the_databases_clock(submitted: datetime | None, age: int) -> None:
     """It counts from the submit, and is none before."""
     assert Job.from_row({**ROW, "submitted_at": submitted}).age == timedelta(seconds=age)
+
+
+def test_the_inputs_are_what_is_sent() -> None:
+    """The parameters, a URL as it is, a content in base64: the request history is searched for just that."""
+    image, mask = InputFile("image", None, b"\x89PNG"), InputFile("mask", "https://example.com/mask.png", None)
+    job = replace(Job.from_row(ROW), files=(image, mask))
+    assert job.inputs == {"prompt": "m4rk3r", "image": "iVBORw==", "mask": "https://example.com/mask.png"}
+    assert [replace(job, files=files).is_inline for files in ((image, mask), (mask,), ())] == [True, False, False]
 
 
 def test_a_job_does_not_show_what_it_is_about() -> None:

@@ -14,6 +14,7 @@ from worker.lifecycle import (
     DRIVEN_BY,
     TRANSITIONS,
     Advance,
+    Doubt,
     EventType,
     Fail,
     Hold,
@@ -30,6 +31,7 @@ SOON = timedelta(seconds=7)
 FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 CELLS = list(product(JobState, Trigger))
 HELD = Hold(HoldCause.CREDITS, "The credits are used up.")
+IN_DOUBT = Doubt("It answered 500.", 500)
 CHANGES = {
     (state, following)
     for state, trigger in CELLS
@@ -39,7 +41,7 @@ CHANGES = {
 
 def outcomes(trigger: Trigger) -> Iterable[Outcome]:
     """Give each kind of outcome; those that name a trigger name this one."""
-    return Advance(trigger, SOON), Fail(trigger, "code", "Why."), Snooze(SOON, "the run"), HELD
+    return Advance(trigger, SOON), Fail(trigger, "code", "Why."), Snooze(SOON, "the run"), HELD, IN_DOUBT
 
 
 def reported(state: JobState, outcome: Outcome) -> Trigger:
@@ -51,6 +53,8 @@ def reported(state: JobState, outcome: Outcome) -> Trigger:
             return Trigger.NOT_SENT if state is JobState.SUBMITTING else Trigger.RUNNING
         case Hold():
             return Trigger.HELD
+        case Doubt():
+            return Trigger.UNKNOWN
 
 
 def reachable(start: JobState) -> set[JobState]:
@@ -98,14 +102,50 @@ def test_any_job_that_is_not_over_can_be_cancelled(state: JobState) -> None:
 
 def test_only_an_accepted_job_is_taken_for_a_submit() -> None:
     """There is one way into the state that costs money."""
-    ways = [(state, trigger) for state, trigger in CELLS if next_state(state, trigger) is JobState.SUBMITTING]
-    assert ways == [(JobState.ACCEPTED, Trigger.TAKEN)]
+    assert {before for before, after in CHANGES if after is JobState.SUBMITTING} == {JobState.ACCEPTED}
+    assert [trigger for trigger in Trigger if next_state(JobState.ACCEPTED, trigger) is JobState.SUBMITTING] == [
+        Trigger.TAKEN
+    ]
 
 
-def test_an_unknown_submit_waits_for_a_person() -> None:
-    """What may have been paid is never repeated by itself."""
-    assert next_state(JobState.SUBMITTING, Trigger.UNKNOWN) is JobState.REVIEW
-    assert DRIVEN_BY[JobState.REVIEW] is None
+def test_a_submit_without_an_answer_stays_where_no_step_repeats_it() -> None:
+    """It is looked up; what the history can't tell is for a person, and neither is driven by a message."""
+    assert next_state(JobState.SUBMITTING, Trigger.UNKNOWN) is JobState.SUBMITTING
+    assert next_state(JobState.SUBMITTING, Trigger.UNTOLD) is JobState.REVIEW
+    assert DRIVEN_BY[JobState.SUBMITTING] is DRIVEN_BY[JobState.REVIEW] is None
+
+
+def test_no_count_of_dead_workers_ends_a_submit() -> None:
+    """Whether it was paid is what has to be found out, however its worker ended."""
+    killed = {state for state in JobState if next_state(state, Trigger.KILLED)}
+    assert killed == {JobState.ACCEPTED, JobState.PROCESSING, JobState.FETCHING}
+
+
+def test_only_a_submit_can_be_in_doubt() -> None:
+    """Reads are free and are made again."""
+    for trigger in (Trigger.UNKNOWN, Trigger.UNTOLD):
+        assert [state for state in JobState if next_state(state, trigger)] == [JobState.SUBMITTING]
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_a_paid_run_is_gone_on_with_wherever_its_job_waits(state: JobState) -> None:
+    """The answer may come in time, late, from the history or from a person; a job that has a run gets no other."""
+    waits = state in {JobState.ACCEPTED, JobState.SUBMITTING, JobState.REVIEW}
+    assert next_state(state, Trigger.ANSWERED) is (JobState.PROCESSING if waits else None)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "becomes"),
+    [
+        (Trigger.NOT_SENT, JobState.ACCEPTED),
+        (Trigger.HELD, JobState.ACCEPTED),
+        (Trigger.REFUSED, JobState.FAILED),
+        (Trigger.UNKNOWN, None),
+    ],
+)
+def test_a_late_answer_closes_a_review(trigger: Trigger, becomes: JobState | None) -> None:
+    """If it tells; one that does not leaves it to the person."""
+    assert next_state(JobState.REVIEW, trigger) is becomes
 
 
 @pytest.mark.parametrize("state", [JobState.PROCESSING, JobState.FETCHING])
@@ -153,6 +193,14 @@ def test_a_hold_uses_up_no_attempt(state: JobState) -> None:
     change = decide(state, 4, HELD)
     assert change.hold == HELD
     assert change.columns == {"waits_for": "account held: credits"}
+
+
+def test_a_doubt_uses_up_no_attempt() -> None:
+    """The submit waits to be looked up, and its row says for what; what came is for the ledger."""
+    change = decide(JobState.SUBMITTING, 4, IN_DOUBT)
+    assert change.doubt == IN_DOUBT
+    assert change.due_in == timedelta(0)
+    assert change.columns == {"waits_for": "the vendor's request history: It answered 500."}
 
 
 def test_a_failure_leaves_its_evidence() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.schedule import first_poll, next_attempt, next_poll, sweep_again, window_opens
+from worker.schedule import PATIENT_AFTER, first_poll, look_again, next_attempt, next_poll, sweep_again, window_opens
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -66,8 +66,15 @@ def test_the_end_of_a_run_is_seen_in_time(run: timedelta) -> None:
 
 @given(attempts, jitters)
 def test_another_try_is_one_second_to_one_minute_away(tried: int, jitter: float) -> None:
-    """However often it failed."""
-    assert SECOND <= next_attempt(tried, jitter) <= MINUTE
+    """For the first half hour; then at most ten minutes: what fails for hours is not mended by asking."""
+    assert SECOND <= next_attempt(tried, jitter) <= (MINUTE if tried < PATIENT_AFTER else 10 * MINUTE)
+
+
+def test_tries_turn_patient_after_half_an_hour() -> None:
+    """Not before: most outages are over by then."""
+    waits = [next_attempt(tried, 1) for tried in range(PATIENT_AFTER + 1)]
+    assert timedelta(minutes=25) <= sum(waits[:-1], timedelta(0)) <= timedelta(minutes=30)
+    assert waits[-1] == 10 * MINUTE
 
 
 @given(attempts, jitters, jitters)
@@ -107,6 +114,22 @@ def test_a_closed_window_is_waited_out(reset: timedelta | None, seconds: float) 
 def test_a_closed_window_is_never_waited_for_in_vain(reset_at: datetime | None, now: datetime) -> None:
     """Whatever the vendor names, the wait is within a second and ten minutes."""
     assert SECOND <= window_opens(reset_at, now) <= 10 * MINUTE
+
+
+@given(ages, st.timedeltas(timedelta(0), 2 * MINUTE))
+def test_a_submit_in_doubt_is_looked_up_again_within_a_minute(age: timedelta, interval: timedelta) -> None:
+    """Not sooner than the scheduler comes by, and later the older it is."""
+    again = look_again(age, interval)
+    assert min(interval, MINUTE) <= again <= MINUTE
+    assert again <= look_again(age + SECOND, interval)
+
+
+def test_looks_at_a_submit_in_doubt_are_few() -> None:
+    """In the five minutes until a person is asked, some ten pages of the history are read."""
+    age, looks = timedelta(0), 0
+    while age < 5 * MINUTE:
+        age, looks = age + look_again(age, 15 * SECOND), looks + 1
+    assert looks <= 10
 
 
 @given(st.integers(0, 10_000), st.timedeltas(timedelta(0), timedelta(minutes=10)))

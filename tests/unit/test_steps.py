@@ -1,4 +1,4 @@
-"""What an error of a step leads to: come back later, fail, stop the account, or ask a person."""
+"""What an error of a step leads to: come back later, fail, stop the account, or look in the history."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from worker import errors, executor, steps
-from worker.answers import RemoteStatus, RunStatus
+from worker import errors, executor, ledger, steps
+from worker.answers import RemoteStatus, RunResult, RunStatus
+from worker.changes import Recorded, follow_up
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
     ConfigurationError,
+    HistoryMissing,
     HoldCause,
     InvalidMessage,
     NotSent,
@@ -30,9 +32,11 @@ from worker.errors import (
     SubmitUnknown,
     TransientError,
 )
+from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import (
     Advance,
+    Doubt,
     Fail,
     FollowUp,
     Hold,
@@ -45,14 +49,15 @@ from worker.lifecycle import (
     decide,
     next_state,
 )
+from worker.schedule import OUTPUT_LIFETIME
 from worker.services import Services
-from worker.steps import BROKEN_FILES, react
+from worker.steps import BROKEN_FILES, EARLY_GONE, react
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, 0, "run", NOW, NOW)
+JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)
 HELD = AccountHeld(HoldCause.KEY, "The key is wrong.")
 LIMITED = RemoteRateLimited("Too many.", NOW + timedelta(seconds=20))
-SERVER_ERROR = SubmitUnknown("It answered 500.", is_server_error=True)
+SERVER_ERROR = SubmitUnknown("It answered 500.", 500)
 
 RAISED = {
     JobState.SUBMITTING: [HELD, LIMITED, SERVER_ERROR, SubmitUnknown("x"), NotSent("x"), RemoteRefused("x")],
@@ -71,48 +76,53 @@ def defaults() -> Settings:
     return Settings()
 
 
-def services_with(**changes: object) -> Services:
-    """Return what ``react`` looks at: the settings."""
-    return cast("Services", SimpleNamespace(settings=defaults().model_copy(update=changes)))
+def services_with(vendor: object, **changes: object) -> Services:
+    """Return what a step of this vendor works with: the default settings but for some."""
+    settings = defaults().model_copy(update=changes)
+    return cast("Services", SimpleNamespace(settings=settings, vendor=vendor))
 
 
-def reaction(
-    state: JobState, error: Sam3dError, counts: dict[str, int] | None = None, *, age: float = 0, **changes: object
-) -> Outcome:
-    """Return what an error leads to, for a job of this age in seconds with these counts."""
-    job = replace(JOB, state=state, submitted_at=NOW - timedelta(seconds=age), **cast("dict[str, Any]", counts or {}))
-    return react(services_with(**changes), job, error)
+def aged(state: JobState, age: timedelta = timedelta(0), **counts: int) -> Job:
+    """Return a job in this state with these counts, so long after its submit if that was answered."""
+    submitted_at = None if state is JobState.SUBMITTING else NOW - age
+    return replace(JOB, state=state, submitted_at=submitted_at, **cast("dict[str, Any]", counts))
+
+
+def reaction(state: JobState, error: Sam3dError, age: timedelta = timedelta(0), **counts: int) -> Outcome:
+    """Return what an error leads to."""
+    return react(aged(state, age, **counts), error)
 
 
 @pytest.mark.parametrize(("state", "error"), [(state, error) for state, each in RAISED.items() for error in each])
 def test_each_error_is_decided_where_it_can_happen(state: JobState, error: Sam3dError) -> None:
     """The job comes into a state that the table allows, however old it is and often it failed."""
-    for attempts, age in product((0, 100), (0, 4000)):
-        change = decide(state, attempts, reaction(state, error, {"attempts": attempts}, age=age))
-        assert change.state in {state, JobState.ACCEPTED, JobState.FAILED, JobState.REVIEW}
-        assert (change.state is JobState.REVIEW) <= isinstance(error, SubmitUnknown)
+    for attempts, age in product((0, 100), (timedelta(0), timedelta(hours=2), timedelta(days=8))):
+        change = decide(state, attempts, reaction(state, error, age, attempts=attempts))
+        assert change.state in {state, JobState.ACCEPTED, JobState.FAILED}
+        assert (change.doubt is not None) == isinstance(error, SubmitUnknown)
 
 
 def test_no_error_is_forgotten() -> None:
     """The lists above have each error of the tree that a step can raise."""
     listed = {type(error) for each in RAISED.values() for error in each}
     leaves = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Sam3dError)}
-    assert leaves - listed == {Sam3dError, TransientError, PermanentError, ConfigurationError, InvalidMessage}
+    branches = {Sam3dError, TransientError, PermanentError}
+    assert leaves - listed == branches | {ConfigurationError, InvalidMessage, HistoryMissing}
 
 
-@pytest.mark.parametrize("error", [ConfigurationError("x"), InvalidMessage("image", "x"), Sam3dError("x")])
+@pytest.mark.parametrize(
+    "error", [ConfigurationError("x"), InvalidMessage("image", "x"), HistoryMissing("x"), Sam3dError("x")]
+)
 def test_what_no_step_may_raise_is_a_bug(error: Sam3dError) -> None:
     """It is not taken for an outcome."""
     with pytest.raises(type(error)):
         reaction(JobState.PROCESSING, error)
 
 
-@pytest.mark.parametrize(
-    ("state", "seconds"), [(JobState.SUBMITTING, 0), (JobState.PROCESSING, 60), (JobState.FETCHING, 60)]
-)
-def test_a_refused_account_is_held(state: JobState, seconds: int) -> None:
-    """Nothing is wrong with the job. A run does not wait for the account: it is looked at again in a minute."""
-    assert reaction(state, HELD) == Hold(HoldCause.KEY, "The key is wrong.", timedelta(seconds=seconds))
+@pytest.mark.parametrize("state", RAISED)
+def test_a_refused_account_is_held(state: JobState) -> None:
+    """Nothing is wrong with the job, however far it is."""
+    assert reaction(state, HELD) == Hold(HoldCause.KEY, "The key is wrong.")
 
 
 @pytest.mark.parametrize("state", RAISED)
@@ -124,28 +134,33 @@ def test_a_closed_window_uses_up_no_attempt(state: JobState) -> None:
 @pytest.mark.parametrize("attempts", [0, 1, 50])
 def test_what_was_not_sent_is_sent_again(attempts: int) -> None:
     """As often as it takes: it costs nothing."""
-    outcome = reaction(JobState.SUBMITTING, NotSent("x"), {"attempts": attempts})
+    outcome = reaction(JobState.SUBMITTING, NotSent("x"), attempts=attempts)
     assert isinstance(outcome, Snooze)
     assert outcome.is_attempt
 
 
-def test_an_unknown_submit_is_for_a_person() -> None:
-    """It is never sent again by itself."""
-    assert reaction(JobState.SUBMITTING, SubmitUnknown("x")) == Fail(Trigger.UNKNOWN, "submit_unknown", "x")
+@pytest.mark.parametrize("attempts", [0, 100])
+@pytest.mark.parametrize(("error", "status"), [(SERVER_ERROR, 500), (SubmitUnknown("It answered 500."), None)])
+def test_an_unknown_submit_is_in_doubt(error: SubmitUnknown, status: int | None, attempts: int) -> None:
+    """No step repeats it, a 5xx as little as a time-out: first the request history is asked."""
+    outcome = reaction(JobState.SUBMITTING, error, attempts=attempts)
+    assert outcome == Doubt("It answered 500.", status)
+    assert decide(JobState.SUBMITTING, attempts, outcome).state is JobState.SUBMITTING
 
 
-@pytest.mark.parametrize(("server_errors", "is_repeated"), [(0, True), (1, True), (2, False), (9, False)])
-def test_a_server_error_is_sent_again_in_all_three_times(server_errors: int, *, is_repeated: bool) -> None:
-    """The vendor says that it may be repeated; after the last time a person has to look."""
-    outcome = reaction(JobState.SUBMITTING, SERVER_ERROR, {"attempts": 9, "server_errors": server_errors})
-    assert isinstance(outcome, Snooze if is_repeated else Fail)
-    assert decide(JobState.SUBMITTING, 9, outcome).state is (JobState.ACCEPTED if is_repeated else JobState.REVIEW)
+@pytest.mark.parametrize(("step", "is_doubted"), [(Step.SUBMIT, True), (Step.POLL, False), (Step.FETCH, False)])
+def test_a_bug_in_a_submit_is_in_doubt_too(monkeypatch: pytest.MonkeyPatch, step: Step, *, is_doubted: bool) -> None:
+    """Whatever broke, a run may have been started; a read that breaks is a bug that is heard of."""
 
+    def broken(*_: object) -> Outcome:
+        raise RuntimeError("x")
 
-def test_a_server_error_is_for_a_person_if_the_operator_says_so() -> None:
-    """Who does not trust the vendor's word sets it to review."""
-    outcome = reaction(JobState.SUBMITTING, SERVER_ERROR, sam3d_submit_server_error="review")
-    assert outcome == Fail(Trigger.UNKNOWN, "submit_unknown", "It answered 500.")
+    monkeypatch.setattr(steps, "RUN", dict.fromkeys(Step, broken))
+    if is_doubted:
+        assert executor.run(services_with(None), step, JOB) == Doubt("an error of the service")
+    else:
+        with pytest.raises(RuntimeError):
+            executor.run(services_with(None), step, JOB)
 
 
 def test_refused_parameters_fail_the_job() -> None:
@@ -153,23 +168,26 @@ def test_refused_parameters_fail_the_job() -> None:
     assert reaction(JobState.SUBMITTING, RemoteRefused("x")) == Fail(Trigger.REFUSED, "remote_refused", "x")
 
 
-@pytest.mark.parametrize(("age", "is_over"), [(0, False), (3299, False), (3301, True)])
-def test_a_run_that_can_not_be_read_is_given_up_at_its_deadline(age: float, *, is_over: bool) -> None:
-    """Until then each failed look is tried again."""
-    outcome = reaction(JobState.PROCESSING, RemoteUnavailable("x"), {"attempts": 30}, age=age)
+@pytest.mark.parametrize("state", [JobState.PROCESSING, JobState.FETCHING])
+@pytest.mark.parametrize(("late", "is_over"), [(timedelta(0), False), (timedelta(seconds=1), True)])
+def test_a_run_that_can_not_be_read_is_given_up_with_its_files(
+    state: JobState, late: timedelta, *, is_over: bool
+) -> None:
+    """An outage of hours loses nothing that was paid for: the files are kept for a week."""
+    outcome = reaction(state, RemoteUnavailable("x"), OUTPUT_LIFETIME + late, attempts=30)
     assert isinstance(outcome, Fail if is_over else Snooze)
 
 
 @pytest.mark.parametrize("broken_files", range(BROKEN_FILES))
 def test_a_broken_output_is_fetched_again_a_few_times(broken_files: int) -> None:
     """Then it is what was paid for, and the evidence is told."""
-    outcome = reaction(JobState.FETCHING, OutputBroken("x"), {"broken_files": broken_files})
+    outcome = reaction(JobState.FETCHING, OutputBroken("x"), broken_files=broken_files)
     assert isinstance(outcome, Fail if broken_files + 1 == BROKEN_FILES else Snooze)
 
 
 def test_an_output_that_does_not_arrive_is_not_given_up() -> None:
     """The file is kept for days; an outage of its host is no reason to lose what was paid for."""
-    assert isinstance(reaction(JobState.FETCHING, RemoteUnavailable("x"), {"attempts": 1000}), Snooze)
+    assert isinstance(reaction(JobState.FETCHING, RemoteUnavailable("x"), attempts=1000), Snooze)
 
 
 @pytest.mark.parametrize("error", [OutputUnusable("x"), RemoteRequestGone("x"), RemoteJobFailed("x")])
@@ -185,10 +203,10 @@ def test_each_step_has_what_it_does() -> None:
 
 def test_each_answer_to_a_submit_has_a_verdict() -> None:
     """The ledger has a word for whatever a submit can report."""
-    by_others = {Trigger.KILLED, Trigger.CANCELLED}
+    by_others = {Trigger.UNTOLD, Trigger.CANCELLED}
     possible = {trigger for trigger in Trigger if next_state(JobState.SUBMITTING, trigger)} - by_others
-    assert set(executor.VERDICTS) == possible
-    assert len(set(executor.VERDICTS.values())) == len(possible)
+    assert set(ledger.VERDICTS) == possible
+    assert len(set(ledger.VERDICTS.values())) == len(possible)
 
 
 @pytest.mark.parametrize(
@@ -199,13 +217,11 @@ def test_each_answer_to_a_submit_has_a_verdict() -> None:
         (JobState.PROCESSING, Snooze(timedelta(seconds=25), "x"), Step.POLL),
         (JobState.PROCESSING, Advance(Trigger.COMPLETED, timedelta(seconds=25)), Step.FETCH),
         (JobState.FETCHING, Snooze(timedelta(seconds=25), "x"), Step.FETCH),
-        (JobState.PROCESSING, Hold(HoldCause.KEY, "x", timedelta(seconds=25)), Step.POLL),
-        (JobState.FETCHING, Hold(HoldCause.KEY, "x", timedelta(seconds=25)), Step.FETCH),
     ],
 )
 def test_what_follows_a_step(state: JobState, outcome: Outcome, step: Step) -> None:
     """The step that the new state waits for, when it is due, with the new version."""
-    following = executor.follow_up(JOB, decide(state, 0, outcome), 8)
+    following = follow_up(JOB, Recorded(decide(state, 0, outcome), 8, []))
     assert following == FollowUp(step, Ticket("job", 8), timedelta(seconds=25))
 
 
@@ -213,14 +229,16 @@ def test_what_follows_a_step(state: JobState, outcome: Outcome, step: Step) -> N
     ("state", "outcome", "version"),
     [
         pytest.param(JobState.FETCHING, Advance(Trigger.STORED), 8, id="it is over"),
-        pytest.param(JobState.SUBMITTING, Fail(Trigger.UNKNOWN, "x", "x"), 8, id="a person has to look"),
+        pytest.param(JobState.SUBMITTING, Doubt("x"), 8, id="it is looked up"),
         pytest.param(JobState.SUBMITTING, Hold(HoldCause.KEY, "x"), 8, id="it waits for its account"),
+        pytest.param(JobState.PROCESSING, Hold(HoldCause.KEY, "x"), 8, id="its poll waits for the account"),
+        pytest.param(JobState.FETCHING, Hold(HoldCause.KEY, "x"), 8, id="its fetch waits for the account"),
         pytest.param(JobState.PROCESSING, Snooze(timedelta(0), "x"), None, id="another worker has it"),
     ],
 )
 def test_what_nothing_follows(state: JobState, outcome: Outcome, version: int | None) -> None:
     """No message is sent for a job that waits for something else than a worker."""
-    assert executor.follow_up(JOB, decide(state, 0, outcome), version) is None
+    assert follow_up(JOB, Recorded(decide(state, 0, outcome), version, [])) is None
 
 
 def test_what_the_vendor_says_is_cut_to_a_line() -> None:
@@ -237,3 +255,136 @@ def test_what_the_vendor_quotes_is_not_told() -> None:
     job = replace(JOB, parameters={"prompt": "a red cup"})
     run = RunStatus(RemoteStatus.FAILED, {}, "no 'a red cup' in https://files.example/in.png?sig=1 today")
     assert steps._why_failed(job, run).endswith("The vendor says: no '…' in … today")
+
+
+class ForgetfulVendor:
+    """Knows no request any more; its history lists what it is given, or raises it."""
+
+    def __init__(self, listed: Listed | Sam3dError | None) -> None:
+        self._listed = listed
+        self.asked: list[bool] = []
+
+    def status(self, request_id: str) -> RunStatus:
+        """Answer 404."""
+        raise RemoteRequestGone(request_id)
+
+    def result(self, request_id: str) -> RunResult:
+        """Answer 404."""
+        raise RemoteRequestGone(request_id)
+
+    def listed(self, _: str, *, wants_all: bool) -> Listed | None:
+        """Look in the history."""
+        self.asked.append(wants_all)
+        if isinstance(self._listed, Sam3dError):
+            raise self._listed
+        return self._listed
+
+
+EARLY, EXPIRED = timedelta(minutes=5), timedelta(hours=1)
+OUTPUT = "https://files.segmind.com/model.glb"
+
+
+def listed(status: RemoteStatus, error: str | None = None, *addresses: str) -> Listed:
+    """Return a request of the history."""
+    return Listed("run", NOW, status, "digest", None, 0.06, error, addresses)
+
+
+def looked(
+    vendor: ForgetfulVendor, age: timedelta, state: JobState = JobState.PROCESSING, attempts: int = 0, **changes: object
+) -> Outcome:
+    """Return what a look at a forgotten run leads to."""
+    step = Step.POLL if state is JobState.PROCESSING else Step.FETCH
+    return executor.run(services_with(vendor, **changes), step, aged(state, age, attempts=attempts))
+
+
+@pytest.mark.parametrize("age", [EARLY, EXPIRED])
+def test_an_expired_record_is_found_in_the_history(age: timedelta) -> None:
+    """Its status is the run's; the cost is beside it."""
+    outcome = looked(ForgetfulVendor(listed(RemoteStatus.COMPLETED, None, OUTPUT)), age)
+    assert isinstance(outcome, Advance)
+    assert (outcome.trigger, outcome.columns["metrics"]) == (Trigger.COMPLETED, {"cost": 0.06})
+
+
+def test_a_run_that_failed_is_told_by_the_history_too() -> None:
+    """The hour of its record may pass while nobody polls."""
+    outcome = looked(ForgetfulVendor(listed(RemoteStatus.FAILED, "no object")), EXPIRED)
+    assert isinstance(outcome, Fail)
+    assert (outcome.trigger, outcome.code) == (Trigger.ENDED, "remote_failed")
+    assert outcome.message.endswith("The vendor says: no object")
+
+
+@pytest.mark.parametrize(("age", "kind"), [(EARLY, Snooze), (EXPIRED, Fail)])
+def test_a_run_that_is_still_pending_in_the_history(age: timedelta, kind: type[Outcome]) -> None:
+    """It goes on until the deadline of every run."""
+    outcome = looked(ForgetfulVendor(listed(RemoteStatus.PROCESSING)), age)
+    assert isinstance(outcome, kind)
+    assert getattr(outcome, "code", "remote_timeout") == "remote_timeout"
+
+
+def test_files_are_found_in_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They live longer than the record; what was asked for decides how many are looked for."""
+    found: list[str] = []
+    monkeypatch.setattr(steps, "_download_all", lambda _, addresses: found.extend(addresses))
+    vendor = ForgetfulVendor(listed(RemoteStatus.COMPLETED, None, OUTPUT))
+    outcome = looked(vendor, EXPIRED, JobState.FETCHING)
+    assert isinstance(outcome, Advance)
+    assert (outcome.trigger, outcome.columns["cost"], found, vendor.asked) == (Trigger.STORED, 0.06, [OUTPUT], [False])
+
+
+@pytest.mark.parametrize("wants_all", [True, False])
+def test_all_outputs_are_looked_for_where_they_were_asked_for(*, wants_all: bool) -> None:
+    """Each has a row of its own."""
+    vendor = ForgetfulVendor(None)
+    job = replace(aged(JobState.PROCESSING, EXPIRED), parameters={"include_artifacts": wants_all})
+    executor.run(services_with(vendor), Step.POLL, job)
+    assert vendor.asked == [wants_all]
+
+
+NOWHERE: list[tuple[Sam3dError | None, dict[str, Any]]] = [
+    (None, {}), (HistoryMissing("x"), {}), (None, {"sam3d_history": "off"})
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", [JobState.PROCESSING, JobState.FETCHING])
+@pytest.mark.parametrize(("history", "changes"), NOWHERE, ids=["not listed", "no history", "history off"])
+def test_a_run_that_is_nowhere_is_gone(history: Sam3dError | None, changes: dict[str, Any], state: JobState) -> None:
+    """One final state with its reason; the history is not asked where it is switched off."""
+    vendor = ForgetfulVendor(history)
+    outcome = looked(vendor, EXPIRED, state, **changes)
+    assert outcome == Fail(Trigger.ENDED, "remote_gone", "run")
+    assert len(vendor.asked) == (not changes)
+
+
+@pytest.mark.parametrize(("attempts", "is_gone"), [(0, False), (EARLY_GONE - 1, False), (EARLY_GONE, True)])
+def test_a_run_that_is_not_known_too_early_is_asked_for_again(attempts: int, *, is_gone: bool) -> None:
+    """A record lives for an hour: one that was just made may not be everywhere yet."""
+    outcome = looked(ForgetfulVendor(None), EARLY, attempts=attempts)
+    assert isinstance(outcome, Fail if is_gone else Snooze)
+    assert is_gone or decide(JobState.PROCESSING, attempts, outcome).columns["attempts"] == attempts + 1
+
+
+def test_a_history_that_is_down_is_asked_again() -> None:
+    """The files are still there: no outage makes a job fail as gone."""
+    outcome = looked(ForgetfulVendor(RemoteUnavailable("x")), EXPIRED, attempts=30)
+    assert isinstance(outcome, Snooze)
+    assert outcome.is_attempt
+
+
+class RunningVendor:
+    """Has a run that does not end."""
+
+    def status(self, _: str) -> RunStatus:
+        """Answer that it runs."""
+        return RunStatus(RemoteStatus.PROCESSING, {}, None)
+
+
+@pytest.mark.parametrize(("late", "is_over"), [(timedelta(0), False), (timedelta(seconds=1), True)])
+def test_a_run_that_does_not_end_is_given_up_at_its_deadline(late: timedelta, *, is_over: bool) -> None:
+    """With a reason of its own, after one last look; failed looks before that are forgotten."""
+    job = aged(JobState.PROCESSING, defaults().sam3d_processing_deadline + late, attempts=9)
+    outcome = executor.run(services_with(RunningVendor()), Step.POLL, job)
+    if is_over:
+        assert isinstance(outcome, Fail)
+        assert outcome.code == "remote_timeout"
+    else:
+        assert decide(JobState.PROCESSING, 9, outcome).columns["attempts"] == 0

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -15,6 +15,7 @@ from worker.answers import MAX_ADDRESSES, Answer, RemoteStatus, RunResult, RunSt
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
+    HistoryMissing,
     HoldCause,
     NotSent,
     RemoteRateLimited,
@@ -24,7 +25,7 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
 )
-from worker.vendor import Vendor
+from worker.vendor import MAX_PAGES, Vendor
 
 MARKER = "m4rk3r"
 OUTPUT = "https://files.segmind.com/model.glb"
@@ -109,7 +110,7 @@ def test_each_error_of_httpx_is_decided_on_submit(vendor: ScriptedVendor, error:
     found = raised(lambda: vendor.submit({}))
     assert type(found) is expected
     assert found.__suppress_context__
-    assert not getattr(found, "is_server_error", False)
+    assert getattr(found, "http_status", None) is None
 
 
 @pytest.mark.parametrize("error", HTTPX_ERRORS)
@@ -162,11 +163,11 @@ def told(vendor: ScriptedVendor, monkeypatch: pytest.MonkeyPatch) -> Callable[[i
 
 @pytest.mark.parametrize("family", range(100, 600, 100))
 def test_each_status_is_decided_on_submit(told: Callable[[int, bytes], Vendor], family: int) -> None:
-    """Only a listed 4xx means that no run was started; all else may have been paid, and a 5xx says that it is one."""
+    """Only a listed 4xx means that no run was started; all else may have been paid, and the ledger is told which."""
     for code, body in zip(range(family, family + 100), cycle(BODIES), strict=False):
         error = raised(partial(told(code, body).submit, {}))
         assert (code, meaning(error)) == (code, ON_SUBMIT.get(code, SubmitUnknown))
-        assert getattr(error, "is_server_error", False) == (code >= 500)
+        assert getattr(error, "http_status", code) == code
 
 
 @pytest.mark.parametrize("family", range(100, 600, 100))
@@ -362,3 +363,144 @@ def test_what_is_sent(vendor: ScriptedVendor) -> None:
     assert json.loads(seen[0].content) == {"image": "x", "seed": 7}
     assert {request.headers["content-type"] for request in seen} == {"application/json"}
     assert all("x-api-key" in request.headers and "authorization" not in request.headers for request in seen)
+
+
+TODAY = datetime(2026, 1, 2, 12, tzinfo=UTC)
+FOUND = [f"run-{n}" for n in range(250)]
+
+
+def listed(request_id: str, age: timedelta = timedelta(0), **fields: object) -> dict[str, object]:
+    """Return a row of the request history."""
+    row = {"request_id": request_id, "model_created": (TODAY - age).isoformat(), "request_body": {}}
+    return {**row, "model_status": "PENDING", **fields}
+
+
+def history_of(rows: list[dict[str, object]], limit: int = 100) -> Answering:
+    """Return a history that gives pages of at most ``limit`` of these rows, whatever is asked for."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        size = min(limit, int(request.url.params["per_page"]))
+        start = (int(request.url.params["page"]) - 1) * size
+        return reply(200, {"data": rows[start : start + size]})
+
+    return answer
+
+
+@pytest.mark.parametrize("limit", [100, 20])
+def test_the_history_is_read_to_its_end(vendor: ScriptedVendor, limit: int) -> None:
+    """A short page may be the vendor's own limit: the end is a page without rows."""
+    vendor.answering = history_of([listed(each) for each in FOUND], limit)
+    look = vendor.history(TODAY, TODAY)
+    assert (list(look.requests), look.is_complete) == (FOUND, True)
+
+
+def test_the_history_is_read_no_further_than_asked_for(vendor: ScriptedVendor) -> None:
+    """It is sorted by time, the newest first; the days around are asked for, as their time zone is not known."""
+    asked: list[httpx.Request] = []
+    rows = history_of([listed(each, timedelta(minutes=n)) for n, each in enumerate(FOUND)])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return rows(request)
+
+    vendor.answering = answer
+    look = vendor.history(TODAY - timedelta(minutes=10), TODAY)
+    assert look.is_complete
+    assert list(look.requests)[:11] == FOUND[:11]
+    assert [dict(request.url.params) for request in asked] == [
+        {
+            "per_page": "100", "from_date": "2026-01-01", "to_date": "2026-01-03", "sort_by": "model_created",
+            "sort_order": "desc", "page": str(number),
+        }
+        for number in (1, 2)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [listed("run") for _ in range(10_000)],
+        [listed(f"run-{n}") for n in range(100 * MAX_PAGES + 1)],
+    ],
+    ids=["the same page again and again", "more pages than anybody reads"],
+)
+def test_a_history_without_an_end_proves_nothing(vendor: ScriptedVendor, rows: list[dict[str, object]]) -> None:
+    """What it showed is still good to find a run in."""
+    vendor.answering = history_of(rows)
+    look = vendor.history(TODAY, TODAY)
+    assert not look.is_complete
+    assert look.requests
+
+
+def test_pages_that_are_too_large_are_read_in_parts(vendor: ScriptedVendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row has the inputs as sent, images included."""
+    monkeypatch.setattr(vendor_module, "LARGEST_PAGE_BYTES", 20_000)
+    vendor.answering = history_of([listed(each, request_body={"image": "x" * 1000}) for each in FOUND[:30]])
+    look = vendor.history(TODAY, TODAY)
+    assert (list(look.requests), look.is_complete) == (FOUND[:30], True)
+
+
+def test_a_row_that_is_too_large_is_no_answer(vendor: ScriptedVendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bodies that are read stay bounded."""
+    monkeypatch.setattr(vendor_module, "LARGEST_PAGE_BYTES", 500)
+    vendor.answering = history_of([listed("run", request_body={"image": "x" * 1000})])
+    assert type(raised(lambda: vendor.history(TODAY, TODAY))) is RemoteUnavailable
+    vendor.answering = lambda _: reply(200, listed("run", request_body={"image": "x" * 1000}))
+    assert type(raised(lambda: vendor.listed("run", wants_all=False))) is RemoteUnavailable
+    assert type(raised(vendor.require_history)) is RemoteUnavailable
+
+
+@pytest.mark.parametrize("family", range(100, 600, 100))
+def test_each_status_is_decided_on_the_history(told: Callable[[int, bytes], Vendor], family: int) -> None:
+    """Another host, known from the SDK alone: it is away for now, or it is not what we know."""
+    later = {401, 403, 408, 425, 429, *range(500, 600)}
+    for code, body in zip({*range(family, family + 100)} - {200}, cycle(BODIES), strict=False):
+        error = raised(partial(told(code, body).history, TODAY, TODAY))
+        assert (code, type(error)) == (code, RemoteUnavailable if code in later else HistoryMissing)
+
+
+@pytest.mark.parametrize("error", HTTPX_ERRORS)
+def test_each_error_of_httpx_is_decided_on_the_history(vendor: ScriptedVendor, error: type[Exception]) -> None:
+    """It is asked again later, whatever broke."""
+    vendor.answering = broken(error)
+    assert type(raised(lambda: vendor.history(TODAY, TODAY))) is RemoteUnavailable
+    assert type(raised(lambda: vendor.listed("run", wants_all=False))) is RemoteUnavailable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[" * 9999, None, {}, {"rows": 5}, [listed("a/b")], [{"id": "run"}]],
+    ids=["nothing", "HTML", "nested", "null", "no list", "a number", "no id", "other rows"],
+)
+def test_a_history_of_another_form_is_none(answered: Callable[..., Vendor], body: object) -> None:
+    """An empty list that is not one would prove that a run is absent."""
+    vendor = answered(200, body)
+    assert type(raised(lambda: vendor.history(TODAY, TODAY))) is HistoryMissing
+
+
+@pytest.mark.parametrize("body", [listed("run"), [listed("other"), listed("run")], {"data": listed("run")}])
+def test_one_request_is_looked_up(answered: Callable[..., Vendor], body: object) -> None:
+    """By its id, of any age."""
+    found = answered(200, body).listed("run", wants_all=False)
+    assert found
+    assert found.request_id == "run"
+
+
+@pytest.mark.parametrize("body", [[], [listed("other")], listed("other"), {}])
+def test_one_request_that_is_not_listed(answered: Callable[..., Vendor], body: object) -> None:
+    """Another one is not taken for it."""
+    assert answered(200, body).listed("run", wants_all=False) is None
+
+
+def test_all_outputs_of_a_request_are_looked_for(vendor: ScriptedVendor) -> None:
+    """Its own page has one row; the others are among those of its day."""
+    rows = [listed("run", generation_url=OUTPUT), listed("run", generation_url=ZIP), listed("other")]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return reply(200, rows[0]) if request.url.path.endswith("/run") else history_of(rows)(request)
+
+    vendor.answering = answer
+    for wants_all, addresses in ((False, (OUTPUT,)), (True, (OUTPUT, ZIP))):
+        found = vendor.listed("run", wants_all=wants_all)
+        assert found
+        assert found.addresses == addresses

@@ -6,7 +6,7 @@ Exit codes: 0 done · 1 the job failed, or what was asked for is not there · 2 
 
 import typer
 
-from worker.cli import demo, look, operate, run, send
+from worker.cli import dead, decide, demo, look, operate, run, send
 from worker.cli.show import fail
 from worker.client import WaitTimeout
 from worker.database import DatabaseError, describe
@@ -30,10 +30,15 @@ app.command()(look.jobs)
 app.command()(look.job)
 app.command()(look.output)
 app.command()(look.cancel)
+app.command("review")(decide.review_command)
+app.command()(decide.hold)
+app.command()(decide.resume)
+app.add_typer(dead.dead_commands, name="dead")
 app.add_typer(operate.database_commands, name="db")
 app.command()(run.simulator)
 app.command()(operate.doctor)
 app.command()(operate.config)
+app.command()(operate.failpoints)
 
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (InvalidMessage, 2),

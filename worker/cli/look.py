@@ -33,7 +33,8 @@ def open_database() -> Iterator[Engine]:
         engine.dispose()
 
 
-def _job_id(text: str) -> str:
+def job_uuid(text: str) -> str:
+    """Read a job's id."""
     try:
         return str(UUID(text))
     except ValueError:
@@ -56,7 +57,7 @@ def jobs(
 
 def job(job_id: JobId, as_json: AsJson = False) -> None:
     """Show all that is known of a job: its row, submits, outputs and history."""
-    wanted = _job_id(job_id)
+    wanted = job_uuid(job_id)
     with open_database() as engine, transaction(engine) as connection:
         shown = describe_job(connection, wanted)
     if as_json:
@@ -108,7 +109,7 @@ def output(
     as_json: AsJson = False,
 ) -> None:
     """Write a job's files; each is complete and checked, or is not there."""
-    wanted = _job_id(job_id)
+    wanted = job_uuid(job_id)
     writable_folder(folder)
     with open_database() as engine, transaction(engine) as connection:
         files = [each for each in outputs.of_job(connection, wanted) if name in (None, each["name"])]
@@ -124,7 +125,7 @@ def output(
 
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Give a job up: free before its submit; after it the run goes on at the vendor and is paid."""
-    wanted = _job_id(job_id)
+    wanted = job_uuid(job_id)
     app = create_app(load_settings(), [])
     require_schema(app.services.engine)
     if not intake.cancel(app.services, wanted):

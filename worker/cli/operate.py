@@ -11,10 +11,11 @@ from pydantic import SecretStr
 
 from worker import database
 from worker.app import App, create_app
-from worker.cli.run import readiness
+from worker.cli.run import declare_now, readiness
 from worker.cli.show import AsJson, print_json, print_table, say
 from worker.config import Settings, load_settings
 from worker.errors import ConfigurationError, Sam3dError
+from worker.failpoints import FAILPOINTS
 from worker.repository import reading
 
 database_commands = typer.Typer(help="The database's schema.", no_args_is_help=True)
@@ -51,6 +52,15 @@ def config(as_json: AsJson = False) -> None:
         print_json(rows)
     else:
         print_table(rows, ["name", "value", "source"])
+
+
+def failpoints(as_json: AsJson = False) -> None:
+    """List the places where SAM3D_FAILPOINTS can make a process die, freeze or stop, for tests."""
+    rows = [{"failpoint": name, "where": where} for name, where in FAILPOINTS.items()]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, ["failpoint", "where"])
 
 
 def setting_rows(settings: Settings) -> list[dict[str, Any]]:
@@ -103,6 +113,8 @@ def doctor(as_json: AsJson = False) -> None:
         **readiness(app),
         "vendor": lambda: _require_credits(app),
         "account": lambda: _require_account(app),
+        "history": lambda: _require_history(app),
+        "queues": lambda: declare_now(app),
     }
     rows = [{"check": name, **_result(name, check)} for name, check in checks.items()]
     app.services.close()
@@ -125,12 +137,19 @@ def _require_account(app: App) -> None:
             raise ConfigurationError(f"Held: {held['held_message']}")
 
 
+def _require_history(app: App) -> None:
+    if app.services.settings.sam3d_history != "off":
+        app.services.vendor.require_history()
+
+
 FIXES = {
+    "queues": "do what it says, while no worker runs; the sweep sends what was in it again",
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
     "schema": "run `sam3d db upgrade`, once the database answers",
     "broker": "check SAM3D_BROKER_URL (user, password, virtual host) and that RabbitMQ runs",
     "vendor": "check SEGMIND_API_KEY, SEGMIND_BASE_URL and the balance",
-    "account": "do what it says; one waiting job tries once a minute, then all go on",
+    "account": "do what it says; it is tried once a minute and goes on by itself, or with `sam3d resume`",
+    "history": "check SEGMIND_ACCOUNT_URL, or set SAM3D_HISTORY=off: submits that get no answer are then for a person",
 }
 
 

@@ -10,12 +10,12 @@ from typing import Annotated
 import structlog
 import typer
 
-from worker import topology
+from worker import topology, watchdog
 from worker.app import STEPS, App, create_app, run_worker
 from worker.cli.show import err
 from worker.config import Settings, load_settings
 from worker.database import DatabaseError, describe, ping, require_schema
-from worker.errors import InvalidMessage
+from worker.errors import ConfigurationError, InvalidMessage
 from worker.health import start_health_server
 from worker.observability import configure_logging
 from worker.scheduler import Scheduler
@@ -53,6 +53,7 @@ def _start(settings: Settings, steps: list[str]) -> App:
     app = create_app(settings, steps)
     if settings.sam3d_health_port:
         start_health_server(settings.sam3d_health_port, readiness(app))
+    watchdog.watch(settings.sam3d_stall_limit)
     _await_schema(app)
     declare(app)
     return app
@@ -69,16 +70,39 @@ def _await_schema(app: App) -> None:
 
 
 def declare(app: App) -> None:
-    """Declare the topology, waiting for a broker that is not up yet."""
+    """Declare the topology, waiting for a broker that is not up yet.
+
+    Raises:
+        ConfigurationError: something is there in another shape.
+        PUBLISH_ERRORS: the broker refuses us.
+    """
+    while True:
+        try:
+            declare_now(app)
+        except topology.REFUSALS:
+            raise
+        except topology.PUBLISH_ERRORS as error:
+            log.warning("broker_unreachable", reason=type(error).__name__, next="tries again in 2 s")
+            time.sleep(2)
+        else:
+            return
+
+
+def declare_now(app: App) -> Mapping[str, int]:
+    """Declare the topology within 30 s; return how many messages wait for each step.
+
+    Raises:
+        ConfigurationError: something is there in another shape.
+        PUBLISH_ERRORS: the broker is away, or refuses us.
+    """
     with app.connection_for_write() as connection:
-        connection.ensure_connection(
-            errback=lambda error, interval: log.warning(
-                "broker_unreachable", reason=type(error).__name__, next=f"tries again in {interval} s"
-            ),
-            interval_start=1,
-            interval_max=5,
-        )
-        topology.declare(connection)
+        try:
+            connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
+            topology.declare(connection)
+            return topology.backlog(connection)
+        except topology.PUBLISH_ERRORS:
+            connection.collect()  # A broker that does not answer is not asked to close.
+            raise
 
 
 def readiness(app: App) -> Mapping[str, Callable[[], None]]:
@@ -108,11 +132,17 @@ def scheduler() -> None:
     log.info("scheduler_stopped")
 
 
-def declare_once(app: App) -> None:
-    """Declare the topology, or raise OSError."""
-    with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
-        topology.declare(connection)
+def declare_once(app: App) -> Mapping[str, int]:
+    """Declare the topology within 30 s. What is there in another shape is told, and stops nothing else.
+
+    Raises:
+        PUBLISH_ERRORS: the broker is away, or refuses.
+    """
+    try:
+        return declare_now(app)
+    except ConfigurationError as error:
+        log.error("topology_refused", reason=str(error), next="all else goes on; tries again with the next sweep")
+        return {}
 
 
 def simulator(

@@ -1,17 +1,29 @@
 """Who pays: whether the account works, is held, or is being tried with one waiting job."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, literal, or_, select, update
 
-from worker.lifecycle import Hold, JobState, Ticket
+from worker.errors import HoldCause
+from worker.lifecycle import DRIVEN_BY, FollowUp, Hold, JobState, Ticket
 from worker.models import accounts, jobs, now
+from worker.schedule import NOW
 
 
-def hold(connection: Connection, name: str, reason: Hold) -> bool:
+def hold(connection: Connection, name: str, reason: Hold, *, stops_reads: bool) -> bool:
     """Stop an account, or go on stopping it after a probe; return whether it was running."""
-    connection.execute(update(accounts).where(accounts.c.name == name).values(probe_job_id=None))
+    refused = (
+        update(accounts)
+        .where(accounts.c.name == name, accounts.c.held_at.is_not(None))
+        .values(
+            stops_reads=or_(accounts.c.stops_reads, literal(stops_reads)),
+            refused_probes=accounts.c.refused_probes + case((accounts.c.probe_job_id.is_not(None), 1), else_=0),
+            probe_job_id=None,
+        )
+    )
+    connection.execute(refused)
     stopped = (
         update(accounts)
         .where(accounts.c.name == name, accounts.c.held_at.is_(None))
@@ -19,6 +31,8 @@ def hold(connection: Connection, name: str, reason: Hold) -> bool:
             held_at=now,
             held_cause=reason.cause,
             held_message=reason.message,
+            stops_reads=stops_reads,
+            refused_probes=0,
             probed_at=now,
         )
         .returning(accounts.c.name)
@@ -26,36 +40,69 @@ def hold(connection: Connection, name: str, reason: Hold) -> bool:
     return connection.execute(stopped).scalar() is not None
 
 
+def resume_after(connection: Connection, name: str, job_id: str) -> bool:
+    """Let an account work again if this is the job that tries it; return whether it is."""
+    return _resume(connection, accounts.c.name == name, accounts.c.probe_job_id == job_id)
+
+
 def resume(connection: Connection, name: str) -> bool:
     """Let an account work again; return whether it was held."""
+    return _resume(connection, accounts.c.name == name)
+
+
+def _resume(connection: Connection, *which: ColumnElement[bool]) -> bool:
     running = (
         update(accounts)
-        .where(accounts.c.name == name, accounts.c.held_at.is_not(None))
-        .values(held_at=None, held_cause=None, held_message=None, probe_job_id=None)
+        .where(accounts.c.held_at.is_not(None), *which)
+        .values(held_at=None, held_cause=None, held_message=None, stops_reads=False, probe_job_id=None)
         .returning(accounts.c.name)
     )
     return connection.execute(running).scalar() is not None
 
 
-def to_probe(connection: Connection, interval: timedelta) -> Sequence[str]:
-    """List the held accounts that were not tried within the interval."""
-    query = select(accounts.c.name).where(
-        accounts.c.held_at.is_not(None),
-        or_(accounts.c.probed_at.is_(None), accounts.c.probed_at <= now - interval),
+@dataclass(frozen=True)
+class Held:
+    """An account that is due to be tried, and why it is stopped."""
+
+    name: str
+    cause: HoldCause
+    refused_probes: int
+
+
+def to_probe(connection: Connection, interval: timedelta) -> Sequence[Held]:
+    """List the held accounts that were not tried within the interval, and count this as a try."""
+    due = (
+        update(accounts)
+        .where(
+            accounts.c.held_at.is_not(None),
+            accounts.c.held_cause != HoldCause.OPERATOR,
+            or_(accounts.c.probed_at.is_(None), accounts.c.probed_at <= now - interval),
+        )
+        .values(probed_at=now, probe_job_id=None)
+        .returning(accounts.c.name, accounts.c.held_cause, accounts.c.refused_probes)
     )
-    return connection.execute(query).scalars().all()
+    return [Held(row.name, HoldCause(row.held_cause), row.refused_probes) for row in connection.execute(due)]
 
 
-def let_one_through(connection: Connection, name: str) -> Ticket | None:
-    """Choose the waiting job whose submit tries a held account; None where no job waits."""
+def let_one_through(connection: Connection, name: str) -> FollowUp | None:
+    """Choose the waiting job whose step tries a held account, a submit if one waits; None where no job does."""
+    states = [state for state, step in DRIVEN_BY.items() if step]
     first = (
-        select(jobs.c.id, jobs.c.version)
-        .where(jobs.c.account == name, jobs.c.state == JobState.ACCEPTED)
-        .order_by(jobs.c.priority.desc(), jobs.c.accepted_at)
+        select(jobs.c.id, jobs.c.version, jobs.c.state)
+        .join(accounts, accounts.c.name == jobs.c.account)
+        .where(
+            accounts.c.name == name,
+            jobs.c.state.in_(states),
+            jobs.c.lease_until.is_(None),
+            or_(jobs.c.state == JobState.ACCEPTED, accounts.c.stops_reads),
+        )
+        .order_by(jobs.c.state != JobState.ACCEPTED, jobs.c.priority.desc(), jobs.c.accepted_at)
         .limit(1)
     )
     row = connection.execute(first).first()
-    connection.execute(
-        update(accounts).where(accounts.c.name == name).values(probed_at=now, probe_job_id=row.id if row else None)
-    )
-    return Ticket(row.id, row.version) if row else None
+    if row is None:
+        return None
+    connection.execute(update(accounts).where(accounts.c.name == name).values(probe_job_id=row.id))
+    connection.execute(update(jobs).where(jobs.c.id == row.id).values(due_at=now))
+    step = DRIVEN_BY[JobState(row.state)]
+    return FollowUp(step, Ticket(row.id, row.version), NOW) if step else None

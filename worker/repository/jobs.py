@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, insert, not_, select, update
+from sqlalchemy import Connection, case, exists, not_, or_, select, update
 
 from worker.job import Job
-from worker.lifecycle import Change, JobState, Ticket
-from worker.models import accounts, jobs, now, submissions
+from worker.lifecycle import DRIVEN_BY, Change, JobState, Ticket, next_state
+from worker.models import accounts, jobs, now
 from worker.repository.intake import inputs_of
 
 SLACK = timedelta(milliseconds=250)
 """A message that comes this early counts as on time: another wait would be a whole second."""
 
-_SEEN = (
+SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
-    jobs.c.server_errors, jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at,
+    jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at,
     now.label("observed_at"),
 )  # fmt: skip
 
@@ -26,34 +26,28 @@ _ENTERED_AT = {JobState.PROCESSING: jobs.c.submitted_at, JobState.FETCHING: jobs
 }
 """The column that is stamped when a job enters a state."""
 
-_is_held = exists().where(
+is_held = exists().where(
     accounts.c.name == jobs.c.account,
     accounts.c.held_at.is_not(None),
+    or_(jobs.c.state == JobState.ACCEPTED, accounts.c.stops_reads),
     accounts.c.probe_job_id.is_distinct_from(jobs.c.id),
 )
+"""Whether a job waits for its account: before its submit always, after it where the key is refused."""
 
 
 def take(connection: Connection, ticket: Ticket, state: JobState, lease: timedelta) -> Job | None:
-    """Take the job under a lease if it is still as the ticket says and is due, else return None."""
+    """Take the job under a lease if it is as the ticket says, due, and not held with its account; else return None."""
     return _take(connection, ticket, state, lease, {})
 
 
-def take_for_submit(connection: Connection, ticket: Ticket, lease: timedelta, token: str, worker: str) -> Job | None:
-    """Take an accepted job of an account that is not held, with its files, and write the intent to pay for it."""
-    job = _take(connection, ticket, JobState.ACCEPTED, lease, {"state": JobState.SUBMITTING}, not_(_is_held))
-    if job is None:
-        return None
-    connection.execute(insert(submissions).values(token=token, job_id=job.id, worker=worker))
-    return replace(job, token=token, files=inputs_of(connection, job.id))
+def take_for_submit(connection: Connection, ticket: Ticket, lease: timedelta, token: str) -> Job | None:
+    """Take an accepted job with its files; the intent to pay for it is written in the same transaction."""
+    job = _take(connection, ticket, JobState.ACCEPTED, lease, {"state": JobState.SUBMITTING})
+    return replace(job, token=token, files=inputs_of(connection, job.id)) if job else None
 
 
 def _take(
-    connection: Connection,
-    ticket: Ticket,
-    state: JobState,
-    lease: timedelta,
-    values: Mapping[str, Any],
-    *more: Any,
+    connection: Connection, ticket: Ticket, state: JobState, lease: timedelta, values: Mapping[str, Any]
 ) -> Job | None:
     taken = (
         update(jobs)
@@ -62,10 +56,15 @@ def _take(
             jobs.c.version == ticket.version,
             jobs.c.state == state,
             jobs.c.due_at <= now + SLACK,
-            *more,
+            not_(is_held),
         )
-        .values(version=jobs.c.version + 1, lease_until=now + lease, sweep_at=now + lease, **values)
-        .returning(*_SEEN)
+        .values(
+            version=jobs.c.version + 1,
+            lease_until=now + lease,
+            sweep_at=now + lease,
+            **values,
+        )
+        .returning(*SEEN)
     )
     row = connection.execute(taken).mappings().first()
     return Job.from_row(row) if row else None
@@ -78,65 +77,58 @@ def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timede
         jobs.c.version == ticket.version,
         jobs.c.state == state,
         jobs.c.due_at > now,
-        not_(and_(jobs.c.state == JobState.ACCEPTED, _is_held)),
+        not_(is_held),
     )
     return connection.execute(query).scalar()
 
 
 def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> int | None:
     """Write a change if nobody wrote since the job was taken; return the new version, else None."""
-    stamped: dict[str, Any] = {}
-    if change.state is not job.state:
-        stamped = {"waits_for": None, "attempts": 0}
-        stamped |= {column.name: now for state, column in _ENTERED_AT.items() if state is change.state}
     written = (
         update(jobs)
         .where(jobs.c.id == job.id, jobs.c.version == job.version)
-        .values(
-            {
-                "state": change.state,
-                "version": jobs.c.version + 1,
-                "lease_until": None,
-                "expired_leases": 0,
-                "redrives": 0,
-                "due_at": now + change.due_in,
-                "sweep_at": now + change.due_in + grace,
-                **stamped,
-                **change.columns,
-            }
-        )
+        .values(_written(job.state, change, grace))
         .returning(jobs.c.version)
     )
     return connection.execute(written).scalar()
 
 
-def answer(connection: Connection, token: str, verdict: str, request_id: str | None, detail: str | None) -> None:
-    """Write what came back to a POST, by its token, whatever became of the job meanwhile."""
-    connection.execute(
-        update(submissions)
-        .where(submissions.c.token == token)
-        .values(answered_at=now, verdict=verdict, request_id=request_id, detail=detail)
-    )
+def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any]:
+    stamped: dict[str, Any] = {}
+    if change.state is not state:
+        stamped = {"waits_for": None, "attempts": 0}
+        stamped |= {column.name: now for entered, column in _ENTERED_AT.items() if entered is change.state}
+    return {
+        "state": change.state,
+        "version": jobs.c.version + 1,
+        "lease_until": None,
+        "expired_leases": 0,
+        "redrives": 0,
+        "due_at": now + change.due_in,
+        "sweep_at": now + change.due_in + grace,
+        **stamped,
+        **change.columns,
+    }
 
 
-def adopt_late_answer(connection: Connection, job_id: str, request_id: str, due_in: timedelta) -> Job | None:
-    """Move a job in review on with an answer that came after its worker had been given up."""
-    adopted = (
+def write_late(connection: Connection, job: Job, change: Change, grace: timedelta) -> Job | None:
+    """Write an answer that came after its worker had been given up, if the job still waits for one."""
+    waiting = [state for state in JobState if next_state(state, change.trigger) is change.state]
+    states = [state for state in waiting if state in {JobState.REVIEW, JobState.ACCEPTED}]
+    cleared = {"error_code": None, "error_message": None}
+    written = (
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state == JobState.REVIEW, jobs.c.request_id.is_(None))
-        .values(
-            state=JobState.PROCESSING,
-            version=jobs.c.version + 1,
-            request_id=request_id,
-            submitted_at=now,
-            error_code=None,
-            error_message=None,
-            due_at=now + due_in,
-            sweep_at=now + due_in,
-        )
-        .returning(*_SEEN)
+        .where(jobs.c.id == job.id, jobs.c.state.in_(states), jobs.c.request_id.is_(None))
+        .values({**cleared, **_written(JobState.SUBMITTING, change, grace)})
+        .returning(*SEEN)
     )
-    row = connection.execute(adopted).mappings().first()
+    row = connection.execute(written).mappings().first()
+    return Job.from_row(row) if row else None
+
+
+def find(connection: Connection, job_id: str) -> Job | None:
+    """Lock a job's row and read it."""
+    row = connection.execute(select(*SEEN).where(jobs.c.id == job_id).with_for_update()).mappings().first()
     return Job.from_row(row) if row else None
 
 
@@ -147,7 +139,7 @@ def cancel(connection: Connection, job_id: str) -> Job | None:
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state.not_in(final))
         .values(state=JobState.CANCELLED, version=jobs.c.version + 1, lease_until=None, finished_at=now)
-        .returning(*_SEEN)
+        .returning(*SEEN)
     )
     row = connection.execute(cancelled).mappings().first()
     return Job.from_row(row) if row else None
@@ -166,11 +158,11 @@ def overdue(connection: Connection, limit: int) -> Sequence[Overdue]:
     """Lock the rows that nobody works on though they are due; those whose result expires first come first."""
     expired = jobs.c.expired_leases + case((jobs.c.lease_until.is_not(None), 1), else_=0)
     query = (
-        select(*_SEEN, expired.label("expired"), jobs.c.redrives)
+        select(*SEEN, expired.label("expired"), jobs.c.redrives)
         .where(
             jobs.c.sweep_at <= now,
-            jobs.c.state.in_([s for s in JobState if not s.is_final and s is not JobState.REVIEW]),
-            not_(and_(jobs.c.state == JobState.ACCEPTED, _is_held)),
+            jobs.c.state.in_([state for state, step in DRIVEN_BY.items() if step]),
+            not_(is_held),
         )
         .order_by(jobs.c.submitted_at.asc().nulls_last(), jobs.c.priority.desc(), jobs.c.accepted_at)
         .limit(limit)

@@ -22,6 +22,18 @@ def newest_jobs(connection: Connection, state: str | None, limit: int) -> Rows:
     return _rows(connection, query.where(jobs.c.state == state) if state else query)
 
 
+def jobs_in_review(connection: Connection) -> Rows:
+    """List the jobs that wait for a person, the oldest first."""
+    query = select(
+        jobs.c.id,
+        (now - jobs.c.accepted_at).label("age"),
+        jobs.c.error_code,
+        jobs.c.request_id,
+        jobs.c.error_message,
+    )
+    return _rows(connection, query.where(jobs.c.state == "review").order_by(jobs.c.accepted_at))
+
+
 def job_row(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
     """Read everything about a job that may be shown."""
     shown = [column for column in jobs.columns if column.name not in _HIDDEN]

@@ -1,0 +1,386 @@
+"""Submits without an answer, against a real database and the simulator's request history: looked up, not guessed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import Mock
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from tests.integration.conftest import PHOTO, row_of
+from worker import review
+from worker.app import App
+from worker.database import Connection, DatabaseError, Engine, transaction
+from worker.errors import Sam3dError
+from worker.executor import execute, load, record
+from worker.intake import accept, cancel
+from worker.job import Job
+from worker.lifecycle import Advance, Doubt, FollowUp, JobState, Snooze, Step, Trigger, decide
+from worker.messages import derived_job_id
+from worker.prepare import prepare_request
+from worker.reconcile import reconcile
+from worker.repository import reading
+from worker.simulator import Simulator
+
+UNANSWERED = decide(JobState.SUBMITTING, 0, Doubt("no answer"))
+
+
+@pytest.fixture
+def app(app: App) -> App:
+    """Provide an app whose history settles at once."""
+    return _with(app, sam3d_reconcile_settle=timedelta(0))
+
+
+def _with(app: App, **settings: object) -> App:
+    object.__setattr__(app.services, "settings", app.services.settings.model_copy(update=settings))
+    return app
+
+
+def _new(app: App, prompt: str | None = None, image: Path = PHOTO) -> FollowUp:
+    """Accept a job of the same inputs as all others with this prompt."""
+    follow_up = accept(app.services, prepare_request(image, prompt=prompt), derived_job_id("test", uuid4().hex))
+    assert follow_up
+    return follow_up
+
+
+def _submit(app: App, job: FollowUp) -> FollowUp | None:
+    return execute(app.services, job.step, job.ticket)
+
+
+def _taken(app: App, job: FollowUp) -> Job:
+    """Take a job as a worker does that dies, or is frozen, before it sends anything."""
+    taken = load(app.services, Step.SUBMIT, job.ticket)
+    assert taken
+    return taken
+
+
+def _pass(app: App, minutes: float = 2) -> None:
+    """Let time pass for leases and intents."""
+    gone = f"interval '{minutes} minutes'"
+    with transaction(app.services.engine) as connection:
+        connection.execute(text(f"UPDATE jobs SET lease_until = lease_until - {gone}, due_at = due_at - {gone}"))
+        connection.execute(
+            text(f"UPDATE submissions SET intended_at = intended_at - {gone}, answered_at = answered_at - {gone}")
+        )
+
+
+def _die(app: App) -> None:
+    """End the processes whose submits have no answer."""
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE submissions SET session = -1 WHERE answered_at IS NULL"))
+
+
+def _state(app: App, job: FollowUp) -> str:
+    return str(row_of(app, job.ticket.job_id)["state"])
+
+
+def _verdicts(app: App, job: FollowUp) -> list[str]:
+    with transaction(app.services.engine) as connection:
+        return [str(row["verdict"]) for row in reading.submissions_of(connection, job.ticket.job_id)]
+
+
+def _history(app: App, job: FollowUp) -> list[str]:
+    with transaction(app.services.engine) as connection:
+        events = reading.history(connection, job.ticket.job_id)
+    return [str(event["type"]).rpartition(".")[2] for event in events]
+
+
+def _settle(app: App) -> list[FollowUp]:
+    return [each for each in reconcile(app.services) if isinstance(each, FollowUp)]
+
+
+def _end(app: App, follow_up: FollowUp | None) -> None:
+    """Do all the steps that are left."""
+    while follow_up:
+        follow_up = execute(app.services, follow_up.step, follow_up.ticket)
+
+
+def test_a_dropped_answer_is_found_in_the_history(app: App, simulator: Simulator) -> None:
+    """The vendor started the run and the connection broke: it is adopted and goes on as any other."""
+    job = _new(app)
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    assert _submit(app, job) is None
+    assert _state(app, job) == JobState.SUBMITTING
+    (poll,) = _settle(app)
+    _end(app, poll)
+    assert (_state(app, job), _verdicts(app, job)) == (JobState.SUCCEEDED, ["adopted"])
+    assert _history(app, job) == ["accepted", "submitted", "succeeded"]
+    assert len(simulator.ledger()) == 1
+
+
+@pytest.mark.parametrize("wrapping", ["list", "data", "items"])
+def test_however_the_page_is_wrapped(app: App, simulator: Simulator, wrapping: str) -> None:
+    """A bare list and an object that holds one are read alike."""
+    simulator.update(history_wrapping=wrapping)
+    job = _new(app)
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    _submit(app, job)
+    assert [each.step for each in _settle(app)] == [Step.POLL]
+
+
+def test_what_never_arrived_is_submitted_once_more(app: App, simulator: Simulator) -> None:
+    """Its worker is gone, a later submit is listed and this one is not: no run was started."""
+    lost = _new(app, "lost")
+    _taken(app, lost)
+    _pass(app)
+    _die(app)
+    _submit(app, _new(app, "later"))
+    (again,) = _settle(app)
+    assert again.step is Step.SUBMIT
+    _end(app, again)
+    assert (_state(app, lost), _verdicts(app, lost)) == (JobState.SUCCEEDED, ["absent", "accepted"])
+    assert len(simulator.ledger()) == 2
+
+
+def test_nothing_is_absent_while_its_worker_lives(app: App, simulator: Simulator) -> None:
+    """A process that was frozen before its POST may still send it; what it reports when it wakes is heard."""
+    frozen = _new(app, "frozen")
+    job = _taken(app, frozen)
+    _pass(app)
+    _submit(app, _new(app, "later"))
+    assert _settle(app) == []
+    assert _state(app, frozen) == JobState.SUBMITTING
+    record(app.services, job, decide(job.state, 0, Snooze(timedelta(0), "it was not sent")))
+    assert _state(app, frozen) == JobState.ACCEPTED
+
+
+def test_nothing_is_absent_before_the_row_may_have_landed(app: App, simulator: Simulator) -> None:
+    """The settle delay is waited for."""
+    _with(app, sam3d_reconcile_settle=timedelta(minutes=10))
+    lost = _new(app, "lost")
+    record(app.services, _taken(app, lost), UNANSWERED)
+    _pass(app)
+    _submit(app, _new(app, "later"))
+    assert _settle(app) == []
+
+
+def test_nothing_is_absent_without_a_later_submit(app: App, simulator: Simulator) -> None:
+    """An empty history proves nothing: it may be late. In the end a person decides."""
+    lost = _new(app, "lost")
+    record(app.services, _taken(app, lost), UNANSWERED)
+    assert _settle(app) == []
+    _pass(app, minutes=10)
+    assert _settle(app) == []
+    assert (_state(app, lost), _verdicts(app, lost)) == (JobState.REVIEW, ["unresolved"])
+    assert _history(app, lost) == ["accepted", "review"]
+
+
+def test_a_job_is_absent_only_once(app: App, simulator: Simulator) -> None:
+    """Whatever makes it disappear, it does not go on for ever."""
+    lost = _new(app, "lost")
+    record(app.services, _taken(app, lost), UNANSWERED)
+    _submit(app, _new(app, "later"))
+    (again,) = _settle(app)
+    record(app.services, _taken(app, again), UNANSWERED)
+    _submit(app, _new(app, "later still"))
+    _pass(app, minutes=10)
+    assert _settle(app) == []
+    assert _state(app, lost) == JobState.REVIEW
+
+
+def test_equal_inputs_share_what_is_listed(app: App, simulator: Simulator) -> None:
+    """Of four jobs with the same inputs two lost their answers: each has a run in the end, and none has two."""
+    simulator.add_fault(call="submit", kind="drop_answer", skip=1, count=2)
+    sent = [_new(app, "same") for _ in range(4)]
+    following = [_submit(app, job) for job in sent]
+    for follow_up in [*following, *_settle(app)]:
+        _end(app, follow_up)
+    assert {_state(app, job) for job in sent} == {JobState.SUCCEEDED}
+    ids = {row_of(app, job.ticket.job_id)["request_id"] for job in sent}
+    assert len(ids) == len(simulator.ledger()) == 4
+
+
+def test_who_loses_the_race_for_a_run_looks_again(app: App, simulator: Simulator) -> None:
+    """A run that was adopted by a job of equal inputs is no answer for the one that started it: there is another."""
+    first, second = _new(app, "same"), _new(app, "same")
+    slow = _taken(app, first)
+    submitted = app.services.vendor.submit(slow.inputs)
+    record(app.services, _taken(app, second), UNANSWERED)
+    (poll,) = _settle(app)
+    assert poll.ticket.job_id == second.ticket.job_id
+    answer = decide(slow.state, 0, Advance(Trigger.ANSWERED, columns={"request_id": submitted.request_id}))
+    assert record(app.services, slow, answer).change.trigger is Trigger.UNKNOWN
+    assert _state(app, first) == JobState.SUBMITTING
+    _submit(app, _new(app, "later"))
+    (again,) = _settle(app)
+    _end(app, again)
+    _end(app, poll)
+    assert {_state(app, first), _state(app, second)} == {JobState.SUCCEEDED}
+    assert len(simulator.ledger()) == 3
+
+
+def test_others_of_the_team_keep_their_runs(app: App, simulator: Simulator) -> None:
+    """A colleague's run of the same inputs is not ours, once the history has shown who we are."""
+    known, lost = _new(app, "known"), _new(app, "same")
+    job = _taken(app, lost)
+    foreign = {"request_id": str(uuid4()), "request_body": job.inputs}
+    httpx.post(f"{simulator.url}/_simulator/history", json=foreign).raise_for_status()
+    record(app.services, job, UNANSWERED)
+    _submit(app, known)
+    (again,) = _settle(app)
+    assert again.step is Step.SUBMIT
+
+
+def test_without_a_history_a_person_decides(app: App, simulator: Simulator) -> None:
+    """The account host does not answer as known: nothing is sent again, an event and an error line say so."""
+    simulator.update(history_available=False)
+    job = _new(app)
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    _submit(app, job)
+    assert _settle(app) == []
+    row = row_of(app, job.ticket.job_id)
+    assert (row["state"], row["error_code"]) == (JobState.REVIEW, "submit_unknown")
+    assert _history(app, job) == ["accepted", "review"]
+    assert len(simulator.ledger()) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "state", "posts"), [("retry", JobState.SUCCEEDED, 2), ("review", JobState.REVIEW, 1)]
+)
+def test_without_a_history_a_5xx_follows_the_setting(
+    app: App, simulator: Simulator, setting: str, state: JobState, posts: int
+) -> None:
+    """The vendor's documentation says that a submit answered with a 5xx may be sent again."""
+    _with(app, sam3d_submit_server_error=setting)
+    simulator.update(history_available=False)
+    simulator.add_fault(call="submit", kind="status", http_status=502, count=1)
+    job = _new(app)
+    _submit(app, job)
+    for follow_up in _settle(app):
+        _pass(app)
+        _end(app, follow_up)
+    assert _state(app, job) == state
+    assert sum(simulator.requests()["calls"]["submit"].values()) == posts
+
+
+def test_a_history_that_is_down_is_waited_for(app: App, simulator: Simulator) -> None:
+    """A 502 of the account host is no reason to ask a person yet."""
+    simulator.add_fault(call="history", kind="status", http_status=502, count=1)
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    job = _new(app)
+    _submit(app, job)
+    assert _settle(app) == []
+    assert _state(app, job) == JobState.SUBMITTING
+    _pass(app)
+    assert [each.step for each in _settle(app)] == [Step.POLL]
+
+
+ANSWER = Advance(Trigger.ANSWERED, columns={"request_id": "late-1"})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (ANSWER, JobState.PROCESSING),
+        (Snooze(timedelta(0), "it was not sent"), JobState.ACCEPTED),
+    ],
+)
+def test_a_late_answer_moves_a_job_on_from_review(
+    app: App, simulator: Simulator, outcome: Advance | Snooze, state: JobState
+) -> None:
+    """A worker that wakes up after its job was given up knows what nobody else does."""
+    simulator.update(history_available=False)
+    job = _new(app)
+    taken = _taken(app, job)
+    _pass(app, minutes=10)
+    _settle(app)
+    assert _state(app, job) == JobState.REVIEW
+    recorded = record(app.services, taken, decide(taken.state, 0, outcome))
+    assert (recorded.version, _state(app, job)) == (None, state)
+
+
+def test_a_late_answer_spares_the_second_submit(app: App, simulator: Simulator) -> None:
+    """A job that waits to be submitted again goes on with the run that it turns out to have."""
+    job = _new(app)
+    taken = _taken(app, job)
+    _pass(app)
+    _die(app)
+    _submit(app, _new(app, "later"))
+    (again,) = _settle(app)
+    record(app.services, taken, decide(taken.state, 0, ANSWER))
+    assert _state(app, job) == JobState.PROCESSING
+    assert _submit(app, again) is None
+
+
+def test_an_answer_to_a_cancelled_job_is_kept(app: App, simulator: Simulator) -> None:
+    """The run goes on and is paid: the ledger says which it is."""
+    job = _new(app)
+    taken = _taken(app, job)
+    assert cancel(app.services, job.ticket.job_id)
+    record(app.services, taken, decide(taken.state, 0, ANSWER))
+    with transaction(app.services.engine) as connection:
+        (submission,) = reading.submissions_of(connection, job.ticket.job_id)
+    assert (submission["verdict"], submission["request_id"]) == ("accepted", "late-1")
+    assert _state(app, job) == JobState.CANCELLED
+
+
+@contextmanager
+def _commit_unseen(engine: Engine) -> Iterator[Connection]:
+    """Let a commit reach the database, and its confirmation not the worker."""
+    with transaction(engine) as connection:
+        yield connection
+    raise DatabaseError("the connection broke")
+
+
+def test_an_intent_that_can_not_be_seen_is_withdrawn(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reply to COMMIT is lost: nothing is sent, and the job is as if nobody had taken it."""
+    job = _new(app)
+    engine = app.services.engine
+    begin = Mock(side_effect=[_commit_unseen(engine), transaction(engine), transaction(engine)])
+    monkeypatch.setattr("worker.ledger.transaction", begin)
+    with pytest.raises(DatabaseError):
+        load(app.services, Step.SUBMIT, job.ticket)
+    assert (_state(app, job), _verdicts(app, job)) == (JobState.ACCEPTED, ["not_started"])
+
+
+def _in_review(app: App, simulator: Simulator) -> FollowUp:
+    simulator.update(history_available=False)
+    job = _new(app)
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    _submit(app, job)
+    _settle(app)
+    return job
+
+
+Decide = Callable[[App, str, str, Callable[[FollowUp], None]], JobState]
+
+
+@pytest.mark.parametrize(
+    ("decide_it", "verdict", "runs"),
+    [
+        (lambda app, job_id, run, send: review.adopt(app.services, job_id, run, send), "adopted", 1),
+        (lambda app, job_id, _, send: review.resubmit(app.services, job_id, send), "absent", 2),
+    ],
+)
+def test_a_person_decides(app: App, simulator: Simulator, decide_it: Decide, verdict: str, runs: int) -> None:
+    """What was decided goes on at once, and the ledger says that a person did."""
+    job = _in_review(app, simulator)
+    sent: list[FollowUp] = []
+    decide_it(app, job.ticket.job_id, simulator.ledger()[0]["request_id"], sent.append)
+    _end(app, sent[0])
+    assert (_state(app, job), _verdicts(app, job)[0]) == (JobState.SUCCEEDED, verdict)
+    assert len(simulator.ledger()) == runs
+
+
+def test_a_person_gives_a_job_up(app: App, simulator: Simulator) -> None:
+    """It fails, is announced, and can't be decided a second time."""
+    job = _in_review(app, simulator)
+    review.give_up(app.services, job.ticket.job_id, lambda _: None)
+    assert (_state(app, job), _history(app, job)) == (JobState.FAILED, ["accepted", "review", "failed"])
+    with pytest.raises(Sam3dError, match="only a job in review"):
+        review.give_up(app.services, job.ticket.job_id, lambda _: None)
+
+
+def test_nobody_adopts_the_run_of_another_job(app: App, simulator: Simulator) -> None:
+    """A run is one job's."""
+    job = _in_review(app, simulator)
+    simulator.update(history_available=True)
+    other = _new(app, "other")
+    _submit(app, other)
+    run = str(row_of(app, other.ticket.job_id)["request_id"])
+    with pytest.raises(Sam3dError, match="Another job has the run"):
+        review.adopt(app.services, job.ticket.job_id, run, lambda _: None)

@@ -1,0 +1,256 @@
+"""What becomes of a submit without an answer: adopted, sent again once, looked up again, or for a person."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import product
+
+import pytest
+
+from worker.answers import RemoteStatus
+from worker.config import Settings
+from worker.history import Doubted, Evidence, Finding, Listed, Look, Proof, Sent
+from worker.job import Job
+from worker.lifecycle import Advance, Fail, JobState, Outcome, Trigger, decide
+from worker.reconcile import NO_ANSWER, NO_HISTORY, _Bench, _doubted, conclude
+from worker.repository.submissions import Answered, Submission, Unanswered
+from worker.schedule import first_poll
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+JOB = Job("job", "default", JobState.SUBMITTING, 2, {}, {}, 0, 0, 0, None, None, NOW)
+SESSION = 7
+RUN = Listed("run", NOW - 10 * SECOND, RemoteStatus.PROCESSING, "digest", "me", None, None, ())
+FOUND = Proof(Finding.FOUND, "it is listed", RUN)
+ABSENT = Proof(Finding.ABSENT, "it is not listed")
+OPEN = Proof(Finding.OPEN, "its row may still land")
+
+
+@cache
+def defaults() -> Settings:
+    """Return the settings that nobody changed."""
+    return Settings()
+
+
+DEADLINE = timedelta(minutes=5)
+FRESH, YOUNG, OLD = timedelta(seconds=59), DEADLINE - SECOND, DEADLINE
+"""How long ago the submit was over: before the history settles, before it is for a person, and just then."""
+
+
+def made(http_status: int | None = None, verdict: str | None = "unknown", age: timedelta = YOUNG) -> Submission:
+    """Return a submit that was over so long ago."""
+    at = NOW - age
+    return Submission("token", SESSION, "digest", False, at, at if verdict else None, http_status, verdict)
+
+
+def concluded(
+    proof: Proof, *submits: Submission, alive: frozenset[int] = frozenset(), **changes: object
+) -> tuple[Answered | None, Outcome | None]:
+    """Return what a proof leads to."""
+    settings = defaults().model_copy(update={"sam3d_reconcile_deadline": DEADLINE, **changes})
+    what = Unanswered(JOB, submits or (made(),))
+    return conclude(what, _doubted(what, set(alive), settings), proof, settings)
+
+
+ADOPTED, ABSENT_ONCE, AGAIN, RETRIED, REVIEW = "adopted", "absent", "look again", "retried", "review"
+
+
+def told(what: tuple[Answered | None, Outcome | None]) -> str:
+    """Return which of the five ends this is, having checked that its two halves agree."""
+    match what:
+        case (None, None):
+            return AGAIN
+        case (None, Advance(Trigger.NOT_SENT)):
+            return RETRIED
+        case (Answered("absent", None), Advance(Trigger.NOT_SENT)):
+            return ABSENT_ONCE
+        case (Answered("adopted", str()), Advance(Trigger.ANSWERED)):
+            return ADOPTED
+        case (Answered("unresolved", None), Fail(Trigger.UNTOLD, "submit_unknown")):
+            return REVIEW
+    raise AssertionError(what)
+
+
+UNDECIDED = [
+    # The proof, the answers to its submits, how old the last is, the setting: what becomes of it.
+    (OPEN, [None], YOUNG, "retry", AGAIN),
+    (OPEN, [None], OLD, "retry", REVIEW),
+    (OPEN, [500], YOUNG, "retry", AGAIN),
+    (OPEN, [500], OLD, "retry", RETRIED),
+    (OPEN, [500], OLD, "review", REVIEW),
+    (OPEN, [202], OLD, "retry", REVIEW),
+    (OPEN, [302], OLD, "retry", REVIEW),
+    (NO_ANSWER, [None], YOUNG, "retry", AGAIN),
+    (NO_ANSWER, [None], OLD, "retry", REVIEW),
+    (NO_ANSWER, [504], YOUNG, "retry", AGAIN),
+    (NO_ANSWER, [504], OLD, "retry", RETRIED),
+    (NO_ANSWER, [504], OLD, "review", REVIEW),
+    (NO_HISTORY, [None], FRESH, "retry", AGAIN),
+    (NO_HISTORY, [500], FRESH, "retry", AGAIN),
+    (NO_HISTORY, [None], YOUNG, "retry", REVIEW),
+    (NO_HISTORY, [None], OLD, "retry", REVIEW),
+    (NO_HISTORY, [500], YOUNG, "retry", RETRIED),
+    (NO_HISTORY, [599], YOUNG, "retry", RETRIED),
+    (NO_HISTORY, [499], YOUNG, "retry", REVIEW),
+    (NO_HISTORY, [500], YOUNG, "review", REVIEW),
+    (NO_HISTORY, [500, 502], YOUNG, "retry", RETRIED),
+    (NO_HISTORY, [500, 502, 504], YOUNG, "retry", REVIEW),
+    (NO_HISTORY, [500, None], YOUNG, "retry", REVIEW),
+    (NO_HISTORY, [None, 500], YOUNG, "retry", RETRIED),
+]
+
+
+@pytest.mark.parametrize(("proof", "answers", "age", "setting", "end"), UNDECIDED)
+def test_what_the_history_can_not_tell(
+    proof: Proof, answers: Sequence[int | None], age: timedelta, setting: str, end: str
+) -> None:
+    """It is looked up again till the deadline; then a 5xx follows the setting, and all else is for a person.
+
+    A history that is missing is waited for until it is clear that it is not just away.
+    """
+    submits = [made(answer, age=age) for answer in answers]
+    assert told(concluded(proof, *submits, sam3d_submit_server_error=setting)) == end
+
+
+@pytest.mark.parametrize(("proof", "end"), [(FOUND, ADOPTED), (ABSENT, ABSENT_ONCE)])
+@pytest.mark.parametrize("setting", ["retry", "review"])
+def test_what_the_history_tells_is_believed(proof: Proof, end: str, setting: str) -> None:
+    """Whatever came, however often and how long ago: no setting is asked."""
+    answered: list[list[int | None]] = [[None], [500], [500] * 9]
+    for answers, age in product(answered, (timedelta(0), YOUNG, OLD, timedelta(days=1))):
+        submits = [made(answer, age=age) for answer in answers]
+        assert told(concluded(proof, *submits, sam3d_submit_server_error=setting)) == end
+
+
+@pytest.mark.parametrize(("attempts", "end"), [(1, REVIEW), (2, RETRIED)])
+def test_attempts_are_a_setting(attempts: int, end: str) -> None:
+    """The first submit is one of them."""
+    assert told(concluded(NO_HISTORY, made(500), sam3d_submit_attempts=attempts)) == end
+
+
+def test_a_submit_is_sent_again_later_each_time() -> None:
+    """A vendor with server errors is not hammered."""
+    waits = []
+    for tried in (1, 2):
+        _, outcome = concluded(NO_HISTORY, *[made(500)] * tried)
+        assert isinstance(outcome, Advance)
+        waits.append(outcome.due_in)
+    assert SECOND < waits[0] < waits[1] <= timedelta(minutes=1)
+
+
+def test_nobody_is_asked_while_the_process_may_still_report() -> None:
+    """Its answer would settle it; a person is asked at the deadline all the same."""
+    sent = made(verdict=None, age=FRESH + SECOND + defaults().sam3d_submit_deadline)
+    assert told(concluded(NO_HISTORY, sent, alive=frozenset({SESSION}))) == AGAIN
+    assert told(concluded(NO_HISTORY, sent)) == REVIEW
+    long_ago = made(verdict=None, age=DEADLINE + defaults().sam3d_submit_deadline)
+    assert told(concluded(NO_HISTORY, long_ago, alive=frozenset({SESSION}))) == REVIEW
+
+
+@pytest.mark.parametrize(("status", "end"), [(None, REVIEW), (500, RETRIED)])
+def test_a_history_that_is_switched_off_is_not_waited_for(status: int | None, end: str) -> None:
+    """The operator has said that there is none."""
+    assert told(concluded(NO_HISTORY, made(status, age=timedelta(0)), sam3d_history="off")) == end
+
+
+def test_what_a_person_is_told() -> None:
+    """Why nobody knows, and which command decides."""
+    _, outcome = concluded(OPEN, made(age=OLD))
+    assert isinstance(outcome, Fail)
+    assert outcome.message == (
+        "Whether a run was started is not known: its row may still land. Decide with `sam3d review job`."
+    )
+
+
+@pytest.mark.parametrize("proof", [FOUND, ABSENT, OPEN, NO_HISTORY, NO_ANSWER], ids=lambda proof: proof.why)
+@pytest.mark.parametrize("age", [YOUNG, OLD])
+def test_each_end_is_one_that_the_table_of_states_allows(proof: Proof, age: timedelta) -> None:
+    """And none leads back into a submit without an answer."""
+    for status in (None, 202, 500):
+        _, outcome = concluded(proof, made(status, age=age))
+        change = decide(JobState.SUBMITTING, 0, outcome) if outcome else None
+        assert change is None or change.state in {JobState.PROCESSING, JobState.ACCEPTED, JobState.REVIEW}
+
+
+@pytest.mark.parametrize(
+    ("ago", "submitted", "due_in"),
+    [
+        (10 * SECOND, NOW - 10 * SECOND, first_poll(timedelta(seconds=31.7)) - 10 * SECOND),
+        (timedelta(hours=1), NOW - timedelta(hours=1), timedelta(0)),
+        (-30 * SECOND, NOW, first_poll(timedelta(seconds=31.7))),
+    ],
+    ids=["young", "old", "the vendor's clock is ahead"],
+)
+def test_an_adopted_run_is_as_old_as_it_is(ago: timedelta, submitted: datetime, due_in: timedelta) -> None:
+    """The vendor's hour counts from when it accepted the run, not from when it was found."""
+    answered, outcome = concluded(replace(FOUND, request=replace(RUN, created_at=NOW - ago)))
+    assert answered
+    assert answered.request_id == "run"
+    assert isinstance(outcome, Advance)
+    assert outcome.due_in == due_in
+    assert outcome.columns == {"request_id": "run", "remote_status": "PROCESSING", "submitted_at": submitted}
+
+
+# What is known of a doubted submit.
+
+
+def doubted(*submits: Submission, alive: frozenset[int] = frozenset()) -> Doubted:
+    """Return what is known of a job's submits."""
+    return _doubted(Unanswered(JOB, submits), set(alive), defaults())
+
+
+@pytest.mark.parametrize(("verdict", "alive", "is_over"), [
+    (None, {SESSION}, False), (None, {8}, True), (None, set(), True), ("unknown", {SESSION}, True),
+])  # fmt: skip
+def test_a_submit_is_over_when_its_process_says_so_or_has_ended(
+    verdict: str | None, alive: set[int], *, is_over: bool
+) -> None:
+    """A frozen one may still send it, or hold the answer."""
+    assert doubted(made(500, verdict), alive=frozenset(alive)).is_over == is_over
+
+
+def test_a_submit_without_an_answer_is_over_after_its_deadline() -> None:
+    """Until then its run may be started; one that was answered was over then."""
+    silent, answered = made(verdict=None), made(500)
+    assert doubted(silent).over_at == silent.intended_at + defaults().sam3d_submit_deadline
+    assert doubted(answered).over_at == answered.answered_at
+
+
+@pytest.mark.parametrize(
+    ("before", "counts"),
+    [("unknown", True), ("absent", True), ("unresolved", True), (None, True), ("not_started", False), ("held", False)],
+)
+def test_a_run_may_be_of_an_earlier_submit(before: str | None, *, counts: bool) -> None:
+    """Of one that was taken for absent too; not of one that is known to have started none."""
+    first, last = made(verdict=before, age=timedelta(hours=1)), made()
+    assert doubted(first, last).first_intended_at == (first if counts else last).intended_at
+
+
+@pytest.mark.parametrize(("verdicts", "was_absent"), [(["unknown"], False), (["absent", "unknown"], True)])
+def test_a_submit_is_absent_once(verdicts: Sequence[str], *, was_absent: bool) -> None:
+    """The second time a person is asked: there may be something that nobody thought of."""
+    assert doubted(*(made(verdict=verdict) for verdict in verdicts)).was_absent == was_absent
+
+
+def test_a_submit_of_an_older_version_is_equal_to_nothing() -> None:
+    """It did not write what it sent: no run is taken for its own."""
+    before = replace(made(), inputs_sha256=None, is_inline=None, session=None)
+    assert doubted(before).inputs_sha256 not in {"", None, "digest"}
+
+
+# One run is one job's.
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_each_run_is_given_to_one_job(count: int) -> None:
+    """Jobs of equal inputs get one each, the oldest first; the one for which none is left is told so."""
+    runs = {f"run-{n}": replace(RUN, request_id=f"run-{n}", created_at=NOW + n * SECOND) for n in range(count)}
+    later = Sent("later", "other", is_inline=False, intended_at=NOW + 3 * SECOND)
+    shown = {**runs, "later": replace(RUN, request_id="later", inputs_sha256="other")}
+    evidence = Evidence(Look(shown, is_complete=True), [later], frozenset(), NOW + timedelta(hours=1), timedelta(0))
+    bench = _Bench(evidence)
+    each = Doubted("digest", False, NOW, NOW + 3 * SECOND, is_over=True, was_absent=False)
+    proofs = [bench.judge(each) for _ in range(3)]
+    assert [proof.request.request_id for proof in proofs if proof.request] == list(runs)[:3]
+    assert [proof.finding for proof in proofs] == [Finding.FOUND] * count + [Finding.ABSENT] * (3 - count)

@@ -1,0 +1,91 @@
+"""A change of a job: its row, its files and its event in one transaction, and the message that follows."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+
+from worker import holding
+from worker.database import Connection, DatabaseError, describe, is_outage
+from worker.errors import HoldCause
+from worker.events import change_payload
+from worker.job import Job
+from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, Change, EventType, FollowUp, JobState, Ticket
+from worker.repository import jobs, outbox, outputs
+from worker.repository.outbox import Event
+
+PATIENCE = timedelta(seconds=60)
+"""How long is held on to what can't be committed: it was paid for, or cost a request."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was written: the change, the job's new version or None where another worker had it, and the events."""
+
+    change: Change
+    version: int | None
+    events: Sequence[Event]
+
+
+def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> Recorded:
+    """Write a change and what it announces, if nobody wrote since the job was read."""
+    version = jobs.write(connection, job, change, grace)
+    if version is None:
+        return Recorded(change, None, ())
+    outputs.add(connection, job.id, change.files)
+    events = [*announcement(connection, job, change), *_account_events(connection, job, change)]
+    return Recorded(change, version, events)
+
+
+def persist(work: Callable[[], T], what: str) -> T:
+    """Commit what was learnt, again and again while the database is away; it has to be safe to do twice.
+
+    Raises:
+        DatabaseError: it could not be committed within :data:`PATIENCE`, or never can be.
+    """
+    ends_at = time.monotonic() + PATIENCE.total_seconds()
+    while time.monotonic() < ends_at:
+        try:
+            return work()
+        except DatabaseError as error:
+            if not is_outage(error):
+                break
+            log.warning("commit_delayed", what=what, reason=describe(error), next="tries again in a second")
+            time.sleep(1)
+    log.error("commit_failed", what=what, next="tries a last time; then the sweep finds the job")
+    return work()
+
+
+def announcement(connection: Connection, job: Job, change: Change) -> Sequence[Event]:
+    """Write the event of a change, if it is anybody's business."""
+    kind = ANNOUNCED_ON.get((job.state, change.state))
+    if kind is None:
+        return ()
+    if kind is EventType.REVIEW:
+        log.error("job_in_review", job_id=job.id, reason=change.columns["error_message"], next="see `sam3d review`")
+    return [outbox.add(connection, kind, job.id, change_payload(job, change))]
+
+
+def _account_events(connection: Connection, job: Job, change: Change) -> Sequence[Event]:
+    """Stop the account that was refused; let it go on when the job that tries it got through."""
+    if change.hold:
+        stops_reads = change.hold.cause is HoldCause.KEY or job.state is not JobState.SUBMITTING
+        return holding.hold(connection, job.account, change.hold, stops_reads=stops_reads)
+    has_got_through = "remote_status" in change.columns
+    return holding.resume_after(connection, job.account, job.id) if has_got_through else ()
+
+
+def follow_up(job: Job, recorded: Recorded) -> FollowUp | None:
+    """Return the message that moves the job on, if one does and the job is still ours."""
+    change, version = recorded.change, recorded.version
+    step = DRIVEN_BY[change.state]
+    if step is None or version is None or change.hold:  # What waits for its account waits as a row.
+        return None
+    return FollowUp(step, Ticket(job.id, version), change.due_in)

@@ -1,0 +1,96 @@
+"""The ledger of money: an intent is committed before each POST and its answer after it, whatever happens in between."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import structlog
+
+from worker import changes, lifecycle
+from worker.changes import Recorded, persist
+from worker.database import Connection, DatabaseError, transaction
+from worker.history import digest_inputs
+from worker.job import Job
+from worker.lifecycle import Change, Doubt, JobState, Snooze, Step, Ticket, Trigger
+from worker.repository import jobs, submissions
+from worker.repository.outbox import Event
+from worker.repository.submissions import Answered
+from worker.schedule import NOW
+from worker.services import Services
+
+VERDICTS = {
+    Trigger.ANSWERED: "accepted",
+    Trigger.NOT_SENT: "not_started",
+    Trigger.HELD: "held",
+    Trigger.REFUSED: "refused",
+    Trigger.UNKNOWN: "unknown",
+}
+"""What a submission's row says about its answer."""
+
+log = structlog.get_logger(__name__)
+
+
+def intend(services: Services, ticket: Ticket) -> Job | None:
+    """Take a job and commit the intent to pay for it.
+
+    One whose commit can't be seen is withdrawn: nothing will be sent for it.
+
+    Raises:
+        DatabaseError: the job is not taken.
+    """
+    token, session = str(uuid4()), services.session.key()
+    try:
+        with transaction(services.engine) as connection:
+            job = jobs.take_for_submit(connection, ticket, services.settings.lease_for(Step.SUBMIT), token)
+            if job:
+                digest = digest_inputs(job.inputs)
+                submissions.intend(connection, token, job, services.worker_name, session, digest)
+            return job
+    except DatabaseError:
+        persist(lambda: _withdraw(services, ticket, token), "intent")
+        raise
+
+
+def _withdraw(services: Services, ticket: Ticket, token: str) -> None:
+    with transaction(services.engine) as connection:
+        job = submissions.job_of(connection, token)
+    if job:
+        taken = replace(job, state=JobState.SUBMITTING, version=ticket.version + 1, token=token)
+        commit_answer(services, taken, lifecycle.decide(taken.state, taken.attempts, Snooze(NOW, "its turn")))
+
+
+def commit_answer(services: Services, job: Job, change: Change) -> Recorded:
+    """Commit what came back to a POST, whatever became of its job. Safe to run twice because it is written by token."""
+    grace = services.settings.sam3d_sweep_grace
+    with transaction(services.engine) as connection:
+        change = _answered(connection, job, change)
+        recorded = changes.write(connection, job, change, grace)
+        if recorded.version is None:
+            return replace(recorded, events=_late(connection, job, change, grace))
+        return recorded
+
+
+def _answered(connection: Connection, job: Job, change: Change) -> Change:
+    """Write a POST's answer to the ledger; a run that another job of equal inputs adopted is no answer for this one."""
+    request_id = change.columns.get("request_id")
+    status = change.doubt.http_status if change.doubt else None
+    detail = change.columns.get("error_message") or change.columns.get("waits_for")
+    submissions.answer(connection, job.token, Answered(VERDICTS[change.trigger], request_id, status, detail))
+    if request_id and submissions.is_claimed(connection, request_id, job.id):
+        return lifecycle.decide(job.state, job.attempts, Doubt("another job of equal inputs adopted its run"))
+    return change
+
+
+def _late(connection: Connection, job: Job, change: Change, grace: timedelta) -> Sequence[Event]:
+    """Someone else moved the job on; a late answer still matters to one that waits for it."""
+    log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
+    request_id = change.columns.get("request_id")
+    is_settled = request_id or not submissions.has_open(connection, job.id, but=job.token)
+    moved = jobs.write_late(connection, job, change, grace) if is_settled else None
+    if moved:
+        return changes.announcement(connection, replace(moved, state=JobState.REVIEW), change)
+    found = jobs.find(connection, job.id)
+    if request_id and (found is None or found.request_id != request_id):
+        log.error("answer_unused", request_id=request_id, next="the paid run is on the job's submission")
+    return ()
