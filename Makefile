@@ -1,7 +1,7 @@
 # `make help` lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs lock services clean
+.PHONY: help demo test soak mutants lint check format docs lock services clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -17,7 +17,13 @@ demo: .venv/.demo-stamp  ## Turn a photo into a 3D model, on this machine alone:
 	@$(BIN)/sam3d demo
 
 test: .venv/.dev-stamp services  ## Run all tests, against a RabbitMQ and a PostgreSQL of their own.
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
+
+soak: .venv/.dev-stamp services  ## Break everything at random under load: `make soak MINUTES=20 SEED=7`, both optional.
+	$(BIN)/python -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+mutants: .venv/.dev-stamp services  ## Show that the tests can fail: put three faults into a copy of the code.
+	$(BIN)/python -m tests.faults.mutants
 
 check: lint test  ## Everything that continuous integration checks: lint, then test.
 

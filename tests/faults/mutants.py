@@ -1,0 +1,129 @@
+"""Shows that the suite can fail: three faults are put into a copy of the code, and the tests must find each.
+
+``make mutants`` runs it; it fails if a mutant is not found, or if the copy without one is.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("worker", "tests", "migrations", "pyproject.toml", "README.md")
+CRASHES = "tests/faults/test_crash_points.py"
+SUBMITS = "tests/faults/test_vendor_faults.py::test_a_broken_submit_is_looked_up"
+TESTS_FAILED = 1  # pytest's exit code; any other says that the tests could not be run.
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text that is in a file exactly once, and what takes its place."""
+
+    file: str
+    text: str
+    replacement: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault, how it is put into the code, and the tests that have to find it."""
+
+    name: str
+    edits: Sequence[Edit]
+    tests: Sequence[str]
+
+
+MUTANTS = (
+    Mutant(
+        "a submit is repeated on a time-out",
+        [
+            Edit(
+                "worker/vendor.py",
+                "NOT_SENT = (httpx.ConnectError,",
+                "NOT_SENT = (httpx.ReadTimeout, httpx.ConnectError,",
+            )
+        ],
+        [f"{SUBMITS}[hang with a run]", f"{SUBMITS}[hang]"],
+    ),
+    Mutant(
+        "a request is acknowledged before its row is committed",
+        [
+            Edit("worker/app.py", '"task_acks_late": True', '"task_acks_late": False'),
+            Edit(
+                "worker/inbox.py",
+                "            envelope = _opened(",
+                "            message.ack()\n            envelope = _opened(",
+            ),
+            Edit(
+                "worker/inbox.py",
+                '            reach("accept.sent")\n            message.ack()',
+                '            reach("accept.sent")',
+            ),
+        ],
+        [f"{CRASHES}::test_killed_anywhere_without_history"],
+    ),
+    Mutant(
+        "there is no sweep",
+        [Edit("worker/scheduler.py", "self.reconcile, self.sweep,", "self.reconcile,")],
+        [f"{CRASHES}::test_killed_anywhere"],
+    ),
+)
+
+
+def main() -> None:
+    """Run the tests on a copy as it is, then with each mutant."""
+    tests = sorted({test for mutant in MUTANTS for test in mutant.tests})
+    is_green = _said("no mutant", is_good=_run(None, tests) == 0)
+    found = [_said(mutant.name, is_good=_run(mutant, mutant.tests) == TESTS_FAILED) for mutant in MUTANTS]
+    sys.exit(0 if is_green and all(found) else 1)
+
+
+def _said(name: str, *, is_good: bool) -> bool:
+    print(f"{'as it should be' if is_good else 'WRONG':16} {name}", flush=True)
+    return is_good
+
+
+def _run(mutant: Mutant | None, tests: Sequence[str]) -> int:
+    """Run tests on a copy of the code with a mutant, and return pytest's exit code."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="sam3d-mutant-") as folder:
+        copy = Path(folder)
+        _copy_to(copy)
+        for edit in mutant.edits if mutant else ():
+            apply(edit, copy)
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    for line in done.stdout.strip().splitlines()[-4:]:
+        print(f"  {line}")
+    print(f"  within {time.monotonic() - began:.0f} s", flush=True)
+    return done.returncode
+
+
+def _copy_to(copy: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / name)
+
+
+def apply(edit: Edit, copy: Path) -> None:
+    """Put an edit into a copy of the code.
+
+    Raises:
+        ValueError: the text is not there exactly once, so the mutant would prove nothing.
+    """
+    path = copy / edit.file
+    found = path.read_text()
+    if found.count(edit.text) != 1:
+        raise ValueError(f"{edit.file} has this text {found.count(edit.text)} times, not once: {edit.text!r}")
+    path.write_text(found.replace(edit.text, edit.replacement))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The whole service in this process, on a clock that the test turns: an hour of waiting takes no time.
+
+Messages are kept in a list and are due by that clock; the database and the simulated vendor read the same.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from tests.integration.conftest import PHOTO
+from worker.app import App
+from worker.database import transaction
+from worker.executor import execute
+from worker.intake import accept
+from worker.lifecycle import FollowUp
+from worker.messages import derived_job_id
+from worker.prepare import prepare_request
+from worker.scheduler import Scheduler
+from worker.simulator import Simulator
+
+MINUTE = timedelta(minutes=1)
+
+
+class Shop:
+    """Jobs, their messages, a worker that does one step after the other, and a scheduler."""
+
+    def __init__(self, app: App, simulator: Simulator) -> None:
+        self.services = app.services
+        self.simulator = simulator
+        self._ahead = timedelta(0)
+        self._messages: list[tuple[datetime, FollowUp]] = []
+        self._scheduler = Scheduler(app.services, self._send, dict)
+        self._tick_at = self.now
+
+    @property
+    def now(self) -> datetime:
+        """The time by everybody's clock."""
+        return datetime.now(UTC) + self._ahead
+
+    def set(self, **settings: Any) -> None:
+        """Change settings of the service that is running."""
+        changed = self.services.settings.model_copy(update=settings)
+        for owner in (self.services, self.services.vendor, self.services.downloads):
+            name = "settings" if owner is self.services else "_settings"
+            object.__setattr__(owner, name, changed)
+
+    def accept(self, prompt: str, **fields: Any) -> str:
+        """Accept a job, which the vendor's bill knows by its prompt; return its id."""
+        request = prepare_request(PHOTO, prompt=prompt, **fields)
+        follow_up = accept(self.services, request, derived_job_id("test", uuid4().hex))
+        assert follow_up
+        self._send(follow_up)
+        return follow_up.ticket.job_id
+
+    def _send(self, follow_up: FollowUp) -> None:
+        self._messages.append((self.now + follow_up.delay, follow_up))
+
+    def live(self, duration: timedelta) -> None:
+        """Let that time pass, with everything that is due in it."""
+        ends_at = self.now + duration
+        while (upcoming := min([self._tick_at, *(due for due, _ in self._messages)])) <= ends_at:
+            self.skip(upcoming - self.now)
+            if upcoming == self._tick_at:
+                self._scheduler.tick()
+                self._tick_at = self.now + self.services.settings.sam3d_sweep_interval
+            else:
+                self._work(min(self._messages, key=lambda each: each[0]))
+        self.skip(ends_at - self.now)
+
+    def _work(self, message: tuple[datetime, FollowUp]) -> None:
+        self._messages.remove(message)
+        following = execute(self.services, message[1].step, message[1].ticket)
+        if following:
+            self._send(following)
+
+    def skip(self, duration: timedelta) -> None:
+        """Let time pass in which nobody does anything."""
+        if duration <= timedelta(0):
+            return
+        self._ahead += duration
+        self.simulator.advance(duration)
+        shifted = f"SELECT clock_timestamp() + interval '{self._ahead.total_seconds()} seconds'"
+        define = f"CREATE OR REPLACE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE AS $${shifted}$$"
+        with transaction(self.services.engine) as connection:
+            connection.execute(text(define))
+
+    # What is to be seen.
+
+    def rows(self, query: str, **values: Any) -> Sequence[dict[str, Any]]:
+        """Ask the database."""
+        with transaction(self.services.engine) as connection:
+            return [dict(row) for row in connection.execute(text(query), values).mappings()]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return a job's row."""
+        return self.rows("SELECT * FROM jobs WHERE id = CAST(:id AS uuid)", id=job_id)[0]
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many jobs are in each state."""
+        return Counter(row["state"] for row in self.rows("SELECT state FROM jobs"))
+
+    def events(self, job_id: str | None = None) -> list[str]:
+        """Return what was announced of a job, or of the account."""
+        query = "SELECT type FROM events WHERE job_id IS NOT DISTINCT FROM CAST(:id AS uuid) ORDER BY position"
+        return [row["type"].rpartition(".")[2] for row in self.rows(query, id=job_id)]
+
+    def verdicts(self, job_id: str) -> list[str | None]:
+        """Return what the ledger says of a job's submits, oldest first."""
+        query = "SELECT verdict FROM submissions WHERE job_id = CAST(:id AS uuid) ORDER BY intended_at"
+        return [row["verdict"] for row in self.rows(query, id=job_id)]
+
+    def paid(self, prompt: str) -> int:
+        """Return how many runs the vendor's bill has for a prompt."""
+        return sum(run["prompt"] == prompt for run in self.simulator.ledger())
+
+    def calls(self, name: str) -> int:
+        """Return how often the vendor was called."""
+        return sum(self.simulator.requests()["calls"].get(name, {}).values())
+
+    def check_bill(self) -> None:
+        """Check that each job has a run of its own or none, and that no run is without a job."""
+        has = {row["request_id"] for row in self.rows("SELECT request_id FROM jobs WHERE request_id IS NOT NULL")}
+        assert has == {run["request_id"] for run in self.simulator.ledger()}
+
+    def close(self) -> None:
+        """Turn the vendor's clock back."""
+        self.simulator.advance(-self._ahead)

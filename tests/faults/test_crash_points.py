@@ -1,0 +1,191 @@
+"""A process killed or frozen between any two side effects costs time, and nothing else."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import Service
+from tests.faults.fleet import SCHEDULERS, WORKERS, Fleet, armed_scheduler, armed_worker
+from tests.faults.judge import Judge
+from tests.faults.zygote import Forked, Zygote
+from tests.services.rabbitmq import PrivateRabbit
+from tests.waiting import wait_until
+from worker.database import SCHEDULER_LOCK
+from worker.failpoints import FAILPOINTS
+from worker.simulator import Simulator
+
+IN_DOUBT = {"submit.taken", "submit.answered"}
+JOBS = 50
+MIDDLE_OF_A_POST = 777_777
+SHORT = {"SAM3D_DOWNLOAD_DEADLINE": "4"}
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    """Provide a parent of workers that start at once."""
+    with Zygote() as parent:
+        yield parent
+
+
+@pytest.fixture
+def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
+    """Provide the processes of a deployment; none runs yet."""
+    deployment.environment.update(SHORT)
+    with Fleet(deployment, zygote) as processes:
+        yield processes
+
+
+def test_every_place_has_its_process() -> None:
+    """None is left out, and none is made up."""
+    assert {*WORKERS, *SCHEDULERS} == set(FAILPOINTS)
+
+
+def test_killed_anywhere(fleet: Fleet, judge: Judge, simulator: Simulator) -> None:
+    """What a killed process was at is done by another; a submit in doubt is found in the history, or is absent."""
+    posting = kill_in_the_middle_of_a_post(fleet, judge, simulator)
+    ids = posting + strike_workers(fleet, judge, "kill")
+    await_left_behind(judge)
+    ids += strike_schedulers(fleet, judge, simulator, "kill", assert_killed)
+    for place in WORKERS:
+        assert_killed(fleet.processes[armed_worker(place)])
+
+    fleet.start("scheduler", "scheduler")
+    await_out_of_doubt(judge, ids)
+    judge.check(ids, within=60)
+
+
+def test_killed_anywhere_without_history(fleet: Fleet, judge: Judge, simulator: Simulator) -> None:
+    """Only the jobs whose process died between intent and answer stop in review."""
+    simulator.update(history_available=False)
+    ids = strike_workers(fleet, judge, "kill")
+    fleet.start("scheduler", "scheduler")
+
+    doubted = {job_of(fleet, armed_worker(place)) for place in IN_DOUBT}
+    judge.check(ids, review=doubted, within=60)
+    assert judge.states(doubted) == {"review": len(IN_DOUBT)}
+
+
+def test_frozen_anywhere(fleet: Fleet, judge: Judge, rabbitmq: PrivateRabbit, simulator: Simulator) -> None:
+    """What a frozen process was at is done by another; once awake, it changes nothing."""
+    ids = strike_workers(fleet, judge, "freeze")
+    await_left_behind(judge)
+    ids += strike_schedulers(fleet, judge, simulator, "freeze", lambda _: take_the_lead_away(judge))
+
+    rabbitmq.close_connections()  # A broker notices within a minute that a process is frozen; this is that minute.
+    fleet.start("scheduler", "scheduler")
+    doubted = {job_of(fleet, armed_worker(place)) for place in IN_DOUBT}
+    judge.await_states(set(ids) - doubted, "succeeded")
+    ended = snapshot(judge)
+
+    late = [*map(armed_worker, WORKERS), *map(armed_scheduler, SCHEDULERS)]
+    assert set(fleet.end(*late)) == {0}
+    await_out_of_doubt(judge, ids)
+    judge.check(ids, within=60)
+    assert {job: row for job, row in snapshot(judge).items() if job in ended} == ended
+    assert posts(simulator) == judge.rows("SELECT count(*) FROM jobs")[0]["count"]
+
+
+def strike_workers(fleet: Fleet, judge: Judge, action: str) -> list[str]:
+    """Submit jobs to armed workers beside a healthy one, and wait until each was struck at its place."""
+    armed = fleet.arm_workers(action)
+    fleet.workers("worker")
+    fleet.await_logged("worker_ready", *armed)
+    ids = judge.submit(JOBS)
+    fleet.await_struck(armed)
+    return ids
+
+
+def strike_schedulers(
+    fleet: Fleet, judge: Judge, simulator: Simulator, action: str, then: Callable[[Forked], object]
+) -> list[str]:
+    """Start armed schedulers one after the other, for only one works at a time, and have each struck.
+
+    Each finds a submit whose answer was lost: it is looked up, and what comes of that is announced.
+    """
+    ids = []
+    for place in SCHEDULERS:
+        ids += leave_in_doubt(judge, simulator)
+        name = fleet.arm_scheduler(place, action)
+        fleet.await_struck([name])
+        then(fleet.processes[name])
+    return ids
+
+
+def leave_in_doubt(judge: Judge, simulator: Simulator) -> list[str]:
+    """Submit a job whose answer the vendor does not get through."""
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    ids = judge.submit(1)
+    judge.await_states(ids, "submitting")
+    return ids
+
+
+def assert_killed(process: Forked) -> None:
+    """Check that a process died of SIGKILL."""
+    assert process.poll() == -9
+
+
+def take_the_lead_away(judge: Judge) -> None:
+    """End the database session under whose lock the frozen scheduler works, as a host that is gone would."""
+    judge.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", SCHEDULER_LOCK
+    )
+
+
+def posts(simulator: Simulator) -> int:
+    """Count the submits that the vendor was sent."""
+    counts: dict[str, int] = simulator.requests()["calls"]["submit"]
+    return sum(counts.values())
+
+
+def job_of(fleet: Fleet, name: str) -> str:
+    """Return the job at which a process was struck."""
+    job_id: str = fleet.logged(name, "failpoint_struck")[0]["job_id"]
+    return job_id
+
+
+def await_left_behind(judge: Judge) -> None:
+    """Wait until there are rows to be swept and submits to be looked up."""
+    query = "SELECT state FROM jobs WHERE sweep_at < now() AND state IN ('accepted', 'processing', 'fetching')"
+    wait_until(lambda: judge.rows(query), "a row was left behind")
+
+
+def await_out_of_doubt(judge: Judge, ids: Collection[str]) -> None:
+    """Go on submitting until no submit is in doubt: only a later one that is listed proves another absent."""
+
+    def is_known() -> bool:
+        if not judge.states(ids)["submitting"]:
+            return True
+        more = judge.submit(1)
+        judge.await_states(more, "succeeded")
+        return False
+
+    wait_until(is_known, "no submit is in doubt")
+
+
+def snapshot(judge: Judge) -> dict[str, Any]:
+    """Return the jobs that have ended, as they are."""
+    query = "SELECT * FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled')"
+    return {str(row["id"]): row for row in judge.rows(query)}
+
+
+def kill_in_the_middle_of_a_post(fleet: Fleet, judge: Judge, simulator: Simulator) -> list[str]:
+    """Kill workers that wait for the vendor's answer, with and without a run having been started."""
+    ids: list[str] = []
+    for number, starts_run in enumerate((True, False)):
+        seed = MIDDLE_OF_A_POST + number
+        rule = simulator.add_fault(call="submit", kind="hang", seed=seed, count=1, starts_run=starts_run)
+        name = f"posting-{number}"
+        fleet.workers(name)
+        ids += judge.submit(1, seed=seed)
+        wait_until(lambda rule=rule: fired(simulator, rule), "the vendor holds the answer back")  # type: ignore[misc]
+        fleet.processes[name].kill()
+    return ids
+
+
+def fired(simulator: Simulator, rule: int) -> bool:
+    """Tell whether a fault rule has struck."""
+    with urllib.request.urlopen(f"{simulator.url}/_simulator/faults") as answer:
+        return any(each["id"] == rule and each["fired"] for each in json.load(answer)["faults"])

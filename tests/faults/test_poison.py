@@ -1,0 +1,97 @@
+"""What kills its worker every time is put aside after a limit, where a person sees it; the rest goes on."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import Service
+from tests.faults.fleet import Fleet
+from tests.faults.judge import Judge, prompt_of, tiny_image
+from tests.faults.test_messages import Broken, count, dead_letters, publish, publisher, task
+from tests.faults.zygote import Zygote
+from tests.services.rabbitmq import PrivateRabbit
+from tests.waiting import wait_until
+from worker.messages import derived_job_id
+from worker.simulator import Simulator
+from worker.topology import MAX_DELIVERIES
+
+MOST_KILLS = 20
+
+
+@pytest.fixture
+def fleet(deployment: Service) -> Iterator[Fleet]:
+    """Provide what starts workers quickly, as many of them will die."""
+    with Zygote() as zygote, Fleet(deployment, zygote) as processes:
+        yield processes
+
+
+def run_poisoned(fleet: Fleet, failpoint: str, is_over: Callable[[], bool]) -> int:
+    """Start workers that die at a place, one after the other, until the condition holds; return how many died."""
+    for kills in range(MOST_KILLS):
+        worker = fleet.start(f"poisoned-{kills}", "worker", "--concurrency", "4", SAM3D_FAILPOINTS=f"{failpoint}=kill")
+        wait_until(lambda worker=worker: worker.poll() is not None or is_over(), f"worker {kills} has died")  # type: ignore[misc]
+        if worker.poll() is None:
+            worker.kill()
+            return kills
+    raise AssertionError(f"{MOST_KILLS} workers died at {failpoint}")
+
+
+def test_a_request_that_kills_every_worker_ends_in_the_dead_letters(
+    deployment: Service, judge: Judge, fleet: Fleet, simulator: Simulator, rabbitmq: PrivateRabbit
+) -> None:
+    """Whichever way it came; replayed to a worker that lives, it is the job that it would have been."""
+    fields = {"image": tiny_image(), "prompt": prompt_of("")}
+    message_id, task_message = str(uuid.uuid4()), task("", [[], fields, {}])
+    task_id = task_message.properties["headers"]["id"]
+    with publisher(deployment) as producer:
+        publish(producer, "", "sam3d.requests", task_message)
+        body = json.dumps({**fields, "seed": 1}).encode()
+        publish(producer, "sam3d.inbox", "reconstruct", Broken("", body, {"message_id": message_id}))
+
+    kills = run_poisoned(fleet, "accept.taken", lambda: count(rabbitmq, deployment, "sam3d.dead") == 2)
+    assert kills >= MAX_DELIVERIES + 1
+
+    found = {(each["reason"], each["exchange"], each["routing_key"]) for each in dead_letters(deployment)}
+    assert found == {
+        (f"no worker got through with it, {MAX_DELIVERIES + 1} times", "", "sam3d.requests"),
+        ("delivery_limit", "sam3d.inbox", "reconstruct"),
+    }
+    fleet.start("scheduler", "scheduler")
+    fleet.workers("worker")
+    replayed: list[dict[str, Any]] = json.loads(deployment.run("dead", "replay", "--all", "--json").stdout)
+    assert {each["task_id"] for each in replayed} == {task_id, None}
+    ids = {str(derived_job_id("celery", task_id)), str(derived_job_id("amqp", message_id))}
+    judge.await_states(ids, "succeeded")
+    assert len(simulator.ledger()) == 2
+    assert dead_letters(deployment) == []
+    judge.check_logs()
+
+
+def test_a_poll_that_kills_every_worker_ends_in_review(
+    deployment: Service, judge: Judge, fleet: Fleet, simulator: Simulator
+) -> None:
+    """The job says so itself, a person decides; its run was paid once."""
+    deployment.environment |= {"SAM3D_READ_DEADLINE": "0.5", "SAM3D_LEASE_MARGIN": "0.5", "SAM3D_SWEEP_GRACE": "0.5"}
+    fleet.start("scheduler", "scheduler")
+    ids = judge.submit(1)
+    run_poisoned(fleet, "poll.taken", lambda: judge.states(ids)["review"] == 1)
+    assert judge.rows("SELECT error_code FROM jobs") == [{"error_code": "worker_killed"}]
+    fleet.workers("worker")
+    judge.check([*ids, *judge.submit(1)], review=ids)
+    assert len(simulator.ledger()) == 2
+
+
+def test_a_submit_that_kills_every_worker_is_paid_at_most_once(
+    deployment: Service, judge: Judge, fleet: Fleet, simulator: Simulator
+) -> None:
+    """The vendor's history tells that nothing was sent; after a few tries the job waits for a person."""
+    deployment.environment |= {"SAM3D_SUBMIT_DEADLINE": "0.5", "SAM3D_LEASE_MARGIN": "0.5"}
+    fleet.start("scheduler", "scheduler")
+    ids = judge.submit(1)
+    run_poisoned(fleet, "submit.taken", lambda: judge.states(ids)["review"] == 1)
+    assert simulator.ledger() == []
+    fleet.workers("worker")
+    judge.check([*ids, *judge.submit(1)], review=ids)

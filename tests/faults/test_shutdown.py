@@ -1,0 +1,74 @@
+"""A worker that is told to stop finishes what it has in hand, and ends; nothing is left for anybody to decide."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.conftest import Service
+from tests.faults.fleet import SCHEDULERS, Fleet, armed_scheduler
+from tests.faults.judge import Judge
+from tests.faults.test_crash_points import await_out_of_doubt, strike_schedulers
+from tests.faults.zygote import Zygote
+from worker.simulator import Simulator
+
+GRACE_SECONDS = 120
+"""What a pod is given; these workers need a few seconds."""
+
+JOBS = 50
+
+
+@pytest.fixture
+def fleet(deployment: Service) -> Iterator[Fleet]:
+    """Provide the processes of a deployment; none runs yet."""
+    with Zygote() as zygote, Fleet(deployment, zygote) as processes:
+        yield processes
+
+
+def test_stopped_in_each_step(fleet: Fleet, judge: Judge) -> None:
+    """SIGTERM at any place in the code ends the process with 0, and every job ends once."""
+    told = fleet.arm_workers("stop")
+    fleet.workers("worker")
+    fleet.await_logged("worker_ready", *told)
+    ids = judge.submit(JOBS)
+
+    codes = {name: fleet.processes[name].wait(GRACE_SECONDS) for name in told}
+    assert set(codes.values()) == {0}
+    fleet.await_struck(told)
+    fleet.start("scheduler", "scheduler")
+    judge.check(ids)
+    assert never_reviewed(judge)
+
+
+def test_schedulers_are_stopped_in_their_work(fleet: Fleet, judge: Judge, simulator: Simulator) -> None:
+    """One ends after the part in hand, the next goes on; a submit without an answer is looked up."""
+    fleet.workers("worker")
+    ids = strike_schedulers(fleet, judge, simulator, "stop", lambda process: process.wait(GRACE_SECONDS))
+    assert {fleet.processes[armed_scheduler(place)].returncode for place in SCHEDULERS} == {0}
+
+    fleet.start("scheduler", "scheduler")
+    await_out_of_doubt(judge, ids)
+    judge.check(ids)
+    assert never_reviewed(judge)
+
+
+def test_rolling_deploy(fleet: Fleet, judge: Judge, simulator: Simulator) -> None:
+    """Workers and schedulers are replaced one by one while jobs come in; each old one ends within the grace."""
+    simulator.update(run_time=3)
+    fleet.workers("worker-0")
+    fleet.start("scheduler-0", "scheduler")
+    ids = judge.submit(JOBS)
+    for number in range(3):
+        fleet.start(f"scheduler-{number + 1}", "scheduler")
+        fleet.workers(f"worker-{number + 1}")
+        began = time.monotonic()
+        assert fleet.end(f"worker-{number}", f"scheduler-{number}", within=GRACE_SECONDS) == [0, 0]
+        print(f"round {number}: ended within {time.monotonic() - began:.1f} s")
+        ids += judge.submit(JOBS)
+    judge.check(ids)
+    assert never_reviewed(judge)
+
+
+def never_reviewed(judge: Judge) -> bool:
+    """Tell whether no job was ever put to review."""
+    return not judge.rows("SELECT job_id FROM events WHERE type LIKE %s", "%review")
