@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ CONNECT_SECONDS = 5
 POOL_SECONDS = 5
 
 _SESSION = (
-    "-c timezone=UTC -c statement_timeout=8s -c lock_timeout=6s -c idle_in_transaction_session_timeout=60s "
-    # A host that is gone gives its locks back within half a minute.
+    "-c timezone=UTC -c statement_timeout=8s -c lock_timeout=6s -c idle_in_transaction_session_timeout=10s "
+    # A host that is gone gives its locks back within half a minute; a process that is frozen in a transaction, sooner.
     "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 )
 
@@ -235,12 +236,14 @@ def live_sessions(connection: Connection) -> set[int]:
 
 
 @contextmanager
-def leader(engine: Engine, key: int) -> Iterator[Callable[[], bool]]:
+def leader(engine: Engine, key: int, silence: timedelta) -> Iterator[Callable[[], bool]]:
     """Try for an advisory lock; give a function that tells whether it is ours still.
 
-    The lock is the session's: it goes with the connection, so a process that died does not keep it.
+    The lock is the session's: it goes with the connection, so a process that died does not keep it, nor one that
+    is frozen and does not ask for as long as ``silence``.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"SET idle_session_timeout = {round(silence.total_seconds() * 1000)}"))
         held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
 
         def is_leader() -> bool:

@@ -17,6 +17,9 @@ from worker.errors import HistoryMissing, RemoteUnavailable
 CLOCKS_DIFFER = timedelta(minutes=2)
 """How far the vendor's clock may be from the database's."""
 
+NO_LATER_SUBMIT = "no later submit is listed with its inputs as sent"
+"""All that is missing where nothing else was submitted since."""
+
 _DEFAULTS: Mapping[str, object] = {
     "image": None,
     "mask": None,
@@ -43,6 +46,7 @@ class Listed:
     cost: float | None
     error: str | None = field(repr=False)
     addresses: tuple[str, ...] = field(repr=False)
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ def _read_row(row: Mapping[str, Any]) -> Listed | None:
         created_at=created_at,
         status=RemoteStatus.of_history(row.get("model_status")),
         inputs_sha256=_digest(sent) if isinstance(sent, dict) else "",
+        model=str(row["model_name"]) if row.get("model_name") is not None else None,
         user=str(user) if user is not None else None,
         cost=cost if isinstance(cost, int | float) else None,
         error=error if isinstance(error, str) else None,
@@ -208,13 +213,12 @@ class Evidence:
             return Proof(Finding.FOUND, "the history lists a run of these inputs", found)
         gaps = {
             "not all of the history could be read": not self.look.is_complete,
-            "it lists a run whose inputs can't be read": any(not each.inputs_sha256 for each in self._free(doubted)),
+            "what was sent is not known": not doubted.inputs_sha256,
             "the process that sent it lives and has not reported": not doubted.is_over,
             "its row may still land": self.now < doubted.over_at + self.settle,
-            "no later submit is listed with its inputs as sent": not any(
-                self._proves(each, doubted) for each in self.sent
-            ),
+            "the history lists a run of that time that no submit of ours is known for": self._has_stray(doubted),
             "it was absent once before and was submitted again": doubted.was_absent,
+            NO_LATER_SUBMIT: not any(self._proves(each, doubted) for each in self.sent),
         }
         gap = next((why for why, is_so in gaps.items() if is_so), None)
         if gap:
@@ -223,7 +227,8 @@ class Evidence:
 
     def _unclaimed(self, doubted: Doubted) -> Listed | None:
         """Return the oldest run of these inputs that the submit can have started: equal ones are as good."""
-        fitting = [each for each in self._free(doubted) if each.inputs_sha256 == doubted.inputs_sha256]
+        free = self._free(doubted) if doubted.inputs_sha256 else ()
+        fitting = [each for each in free if each.inputs_sha256 == doubted.inputs_sha256]
         return min(fitting, key=lambda each: each.created_at, default=None)
 
     def _free(self, doubted: Doubted) -> Sequence[Listed]:
@@ -238,12 +243,20 @@ class Evidence:
             and (not own or each.user is None or each.user in own)
         ]
 
+    def _has_stray(self, doubted: Doubted) -> bool:
+        """Tell whether a run is listed that may be this one in another writing: nobody else is known to have it."""
+        ours = {each.request_id for each in self.sent}
+        models = {self.look.requests[each].model for each in ours if each in self.look.requests}
+        free = [each for each in self._free(doubted) if each.request_id not in ours]
+        return any(not models or each.model in models for each in free)
+
     def _proves(self, sent: Sent, doubted: Doubted) -> bool:
-        """Tell whether a later submit is listed as it was sent, so that this one would be listed as well."""
+        """Tell whether a later submit is listed as and when it was sent, so that this one would be listed as well."""
         listed = self.look.requests.get(sent.request_id)
         return (
             listed is not None
             and sent.intended_at >= doubted.over_at
             and sent.is_inline == doubted.is_inline
             and listed.inputs_sha256 == sent.inputs_sha256
+            and abs(listed.created_at - sent.intended_at) <= CLOCKS_DIFFER
         )

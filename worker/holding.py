@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from worker.database import Connection
+from worker.errors import HoldCause
 from worker.lifecycle import EventType, Hold
 from worker.repository import accounts, outbox
 from worker.repository.outbox import Event
@@ -16,14 +17,15 @@ def hold(connection: Connection, account: str, why: Hold, *, stops_reads: bool) 
     """Stop an account; nothing is announced where it is stopped already."""
     if not accounts.hold(connection, account, why, stops_reads=stops_reads):
         return ()
-    log.error("account_held", account=account, cause=why.cause, reason=why.message, next="one probe a minute")
+    next_step = "`sam3d resume`" if why.cause is HoldCause.OPERATOR else "it is tried once a minute"
+    log.error("account_held", account=account, cause=why.cause, reason=why.message, next=next_step)
     payload = {"account": account, "cause": why.cause, "message": why.message}
     return [outbox.add(connection, EventType.ACCOUNT_HELD, None, payload)]
 
 
-def resume(connection: Connection, account: str) -> Sequence[Event]:
-    """Let an account go on; nothing is announced where it is not stopped."""
-    return _resumed(connection, account) if accounts.resume(connection, account) else ()
+def resume(connection: Connection, account: str, *, but: HoldCause | None = None) -> Sequence[Event]:
+    """Let an account go on, unless it is held for one cause; nothing is announced where it is not stopped."""
+    return _resumed(connection, account) if accounts.resume(connection, account, but=but) else ()
 
 
 def resume_after(connection: Connection, account: str, job_id: str) -> Sequence[Event]:

@@ -54,6 +54,7 @@ def intend(services: Services, ticket: Ticket) -> Job | None:
 
 def _withdraw(services: Services, ticket: Ticket, token: str) -> None:
     with transaction(services.engine) as connection:
+        jobs.find(connection, ticket.job_id)  # A commit that is still under way holds the row: its end is waited for.
         job = submissions.job_of(connection, token)
     if job:
         taken = replace(job, state=JobState.SUBMITTING, version=ticket.version + 1, token=token)
@@ -75,11 +76,14 @@ def _answered(connection: Connection, job: Job, change: Change) -> Change:
     """Write a POST's answer to the ledger; a run that another job of equal inputs adopted is no answer for this one."""
     request_id = change.columns.get("request_id")
     status = change.doubt.http_status if change.doubt else None
+    if request_id and submissions.is_claimed(connection, request_id, job.id):
+        change, request_id = lifecycle.decide(job.state, job.attempts, Doubt(_ADOPTED_BY_ANOTHER)), None
     detail = change.columns.get("error_message") or change.columns.get("waits_for")
     submissions.answer(connection, job.token, Answered(VERDICTS[change.trigger], request_id, status, detail))
-    if request_id and submissions.is_claimed(connection, request_id, job.id):
-        return lifecycle.decide(job.state, job.attempts, Doubt("another job of equal inputs adopted its run"))
     return change
+
+
+_ADOPTED_BY_ANOTHER = "another job of equal inputs adopted its run"
 
 
 def _late(connection: Connection, job: Job, change: Change, grace: timedelta) -> Sequence[Event]:

@@ -110,13 +110,6 @@ jobs = Table(
         server_default="0",
         comment="workers that died on it in a row",
     ),
-    Column(
-        "redrives",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="messages the sweep sent since the last step",
-    ),
     Column("attempts", Integer, nullable=False, server_default="0", comment="failed tries that were tried again"),
     Column("broken_files", Integer, nullable=False, server_default="0", comment="outputs that arrived broken"),
     Column("polls", Integer, nullable=False, server_default="0", comment="looks at the vendor's status"),

@@ -35,10 +35,15 @@ _TUNNELS = [ipaddress.IPv6Network(each) for each in ("64:ff9b:1::/48", "2001::/3
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
+def _now() -> float:
+    """Return seconds that count on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 @contextmanager
 def deadline(within: timedelta) -> Iterator[None]:
     """End every network operation of the block within that time, and within that of a block around it."""
-    ends_at = min(_deadline.get(math.inf), time.monotonic() + within.total_seconds())
+    ends_at = min(_deadline.get(math.inf), _now() + within.total_seconds())
     token = _deadline.set(ends_at)
     try:
         yield
@@ -47,7 +52,7 @@ def deadline(within: timedelta) -> Iterator[None]:
 
 
 def _remaining(timeout: float | None, expired: type[Exception]) -> float:
-    left = _deadline.get() - time.monotonic()
+    left = _deadline.get() - _now()
     if left <= 0:
         raise expired("the deadline of the whole call passed")
     return left if timeout is None else min(timeout, left)

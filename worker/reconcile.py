@@ -12,10 +12,10 @@ import structlog
 from worker import changes, lifecycle
 from worker.changes import Recorded
 from worker.config import Settings
-from worker.database import DatabaseError, describe, live_sessions, transaction
+from worker.database import DatabaseError, describe, is_outage, live_sessions, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
-from worker.history import CLOCKS_DIFFER, Doubted, Evidence, Finding, Listed, Look, Proof
+from worker.history import CLOCKS_DIFFER, NO_LATER_SUBMIT, Doubted, Evidence, Finding, Listed, Look, Proof
 from worker.job import Job
 from worker.lifecycle import Advance, Fail, FollowUp, Outcome, Trigger
 from worker.repository import submissions
@@ -54,11 +54,11 @@ def _doubted(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
     last = what.submissions[-1]
     doubtful = [each for each in what.submissions if each.verdict not in {"refused", "held", "not_started"}]
     return Doubted(
-        inputs_sha256=last.inputs_sha256 or "unknown",
+        inputs_sha256=last.inputs_sha256 or "",
         is_inline=bool(last.is_inline),
         first_intended_at=(doubtful or [last])[0].intended_at,
         over_at=last.answered_at or last.intended_at + settings.sam3d_submit_deadline,
-        is_over=last.answered_at is not None or last.session not in alive,
+        is_over=last.answered_at is not None or (last.session is not None and last.session not in alive),
         was_absent=any(each.verdict == "absent" for each in what.submissions),
     )
 
@@ -113,6 +113,8 @@ def _settle(services: Services, what: Unanswered, doubted: Doubted, proof: Proof
         try:
             return _commit(services, what, doubted, proof)
         except DatabaseError as error:
+            if is_outage(error):
+                raise
             log.warning("submit_undecided", reason=describe(error), next="the next tick")
             return ()
 
@@ -156,7 +158,9 @@ def conclude(
     if job.observed_at < doubted.over_at + _patience(doubted, proof, settings):
         return None, None
     server_errors = sum(1 for each in what.submissions if (each.http_status or 0) >= 500)
-    is_allowed = settings.sam3d_submit_server_error == "retry" and (last.http_status or 0) >= 500
+    # The vendor's word decides where there is nothing to the contrary.
+    is_silent = proof in {NO_HISTORY, NO_ANSWER} or proof.why == NO_LATER_SUBMIT
+    is_allowed = settings.sam3d_submit_server_error == "retry" and (last.http_status or 0) >= 500 and is_silent
     if is_allowed and server_errors < settings.sam3d_submit_attempts:
         return None, Advance(Trigger.NOT_SENT, next_attempt(2 * server_errors, jitter=1))
     message = f"Whether a run was started is not known: {proof.why}. Decide with `sam3d review {job.id}`."

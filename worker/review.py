@@ -15,7 +15,7 @@ from worker.repository import jobs, submissions
 from worker.repository.submissions import Answered
 from worker.services import Services
 
-Send = Callable[[FollowUp], None]
+Send = Callable[[FollowUp], object]
 
 log = structlog.get_logger(__name__)
 

@@ -15,6 +15,7 @@ PATIENT_AFTER = 30  # Attempts.
 OUTPUT_LIFETIME = timedelta(days=7)  # The vendor's documentation, on retention.
 UNKNOWN_RESET = timedelta(seconds=60)  # The vendor counts requests by the minute.
 LONGEST_RESET = timedelta(minutes=10)
+JUST_OPENED = timedelta(seconds=-5)  # A reset longer ago is another clock's.
 
 
 def first_poll(expected_run: timedelta) -> timedelta:
@@ -41,14 +42,9 @@ def next_attempt(attempts: int, jitter: float) -> timedelta:
 def window_opens(reset_at: datetime | None, now: datetime) -> timedelta:
     """Return how long to wait after a 429; an absent reset time, or one out of reason, counts as a minute."""
     wait = (reset_at - now) if reset_at else UNKNOWN_RESET
-    return max(wait, SHORTEST_GAP) if abs(wait) <= LONGEST_RESET else UNKNOWN_RESET
+    return max(wait, SHORTEST_GAP) if JUST_OPENED <= wait <= LONGEST_RESET else UNKNOWN_RESET
 
 
 def look_again(age: timedelta, interval: timedelta) -> timedelta:
     """Return when to look for a submit in the history again: soon while it is young, then once a minute."""
     return min(max(interval, age / 2), LONGEST_GAP)
-
-
-def sweep_again(redrives: int, grace: timedelta) -> timedelta:
-    """Return when to look at a swept row again: later each time, so that a backlog never multiplies."""
-    return max(grace, SHORTEST_GAP) * (1 << min(redrives, 6))

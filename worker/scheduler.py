@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from worker import changes, holding, lifecycle, watchdog
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
-from worker.errors import HoldCause, Sam3dError
+from worker.errors import AccountHeld, HoldCause, Sam3dError, TransientError
 from worker.failpoints import reach
 from worker.lifecycle import DRIVEN_BY, Fail, FollowUp, Trigger
 from worker.reconcile import reconcile
@@ -15,16 +17,19 @@ from worker.repository import accounts, jobs, outbox
 from worker.repository.accounts import Held
 from worker.repository.jobs import Overdue
 from worker.repository.outbox import Event
-from worker.schedule import NOW, sweep_again
+from worker.schedule import NOW, SHORTEST_GAP
 from worker.services import Services
 
 BATCH = 500
+PRUNED = 20  # Jobs at a time: their files go with them.
 MAX_EXPIRED_LEASES = 5
 LEAST_CREDITS = 0.05
 """USD; the vendor says that a run costs about 0.05 to 0.07."""
 TICK_SECONDS = 1.0
+LONGEST_PART = timedelta(seconds=30)
+"""After which a scheduler that does not say that it works has lost its place to another one."""
 
-Send = Callable[[FollowUp], None]
+Send = Callable[[FollowUp], bool]
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +50,8 @@ class Scheduler:
         while not self._stopped.is_set():
             self._heart.beat()
             try:
-                with leader(self._services.engine, SCHEDULER_LOCK) as is_leader:
+                silence = self._services.settings.sam3d_sweep_interval + LONGEST_PART
+                with leader(self._services.engine, SCHEDULER_LOCK, silence) as is_leader:
                     self._lead(is_leader)
             except DatabaseError as error:
                 log.warning("scheduler_waits", reason=describe(error), next="tries again in a second")
@@ -54,7 +60,7 @@ class Scheduler:
     def _lead(self, is_leader: Callable[[], bool]) -> None:
         interval = self._services.settings.sam3d_sweep_interval.total_seconds()
         while is_leader() and not self._stopped.is_set():
-            self.tick()
+            self.tick(is_leader)
             self._pause(interval)
 
     def _pause(self, seconds: float) -> None:
@@ -65,17 +71,19 @@ class Scheduler:
         """End the loop after the work in hand."""
         self._stopped.set()
 
-    def tick(self) -> None:
+    def tick(self, is_leader: Callable[[], bool] = lambda: True) -> None:
         """Do everything once. Safe to run twice because each part only does what is still to be done."""
         self._heart.beat()
         if not self._has_broker():
             return
         for part in (self.relay, self.probe, self.reconcile, self.sweep, self.prune):
             self._heart.beat()
+            if not is_leader():
+                return
             try:
                 part()
-            except DatabaseError:
-                raise
+            except DatabaseError as error:  # Where it is the database that is away, the next question tells.
+                log.warning("scheduler_part_failed", part=part.__name__, reason=describe(error), next="the next tick")
             except Exception:  # One part that breaks must not stop the others.
                 log.exception("scheduler_part_failed", part=part.__name__, next="the next tick")
 
@@ -111,14 +119,15 @@ class Scheduler:
 
     def _is_worth_a_job(self, account: Held) -> bool:
         """Ask for the credits; where they once seemed enough and were not, only a job can tell."""
-        if account.cause not in {HoldCause.CREDITS, HoldCause.KEY} or account.refused_probes:
+        if account.cause not in {HoldCause.CREDITS, HoldCause.KEY} or account.is_asked_in_vain:
             return True
         try:
             balance = self._services.vendor.credits()
         except Sam3dError as error:
-            log.info("account_probed", account=account.name, result=str(error), next="again in a minute")
-            return False
-        is_enough = account.cause is HoldCause.KEY or balance >= LEAST_CREDITS
+            log.info("account_probed", account=account.name, result=str(error))
+            is_refused = isinstance(error, AccountHeld) and error.cause is HoldCause.KEY
+            return not (is_refused or isinstance(error, TransientError))
+        is_enough = account.cause is HoldCause.KEY or balance is None or balance >= LEAST_CREDITS
         log.info("account_probed", account=account.name, is_enough=is_enough)
         return is_enough
 
@@ -126,7 +135,7 @@ class Scheduler:
         """Let one job through; where none waits there is nothing that the account would have to be stopped for."""
         with transaction(self._services.engine) as connection:
             follow_up = accounts.let_one_through(connection, account.name)
-            resumed = () if follow_up else holding.resume(connection, account.name)
+            resumed = () if follow_up else holding.resume(connection, account.name, but=HoldCause.OPERATOR)
         self._services.outbox.announce(resumed)
         if follow_up:
             log.info("account_tried", account=account.name, job_id=follow_up.ticket.job_id)
@@ -137,37 +146,46 @@ class Scheduler:
         self._get_out(reconcile(self._services))
 
     def _get_out(self, what: Sequence[FollowUp | Event]) -> None:
-        """Announce the events and send the messages."""
+        """Announce the events and send the messages, until the broker takes one no more: the next sweep sends it."""
         self._services.outbox.announce([each for each in what if isinstance(each, Event)])
         for each in what:
-            if isinstance(each, FollowUp):
-                self._send(each)
+            self._heart.beat()
+            if isinstance(each, FollowUp) and not self._send(each):
+                return
 
     def sweep(self) -> None:
-        """Drive every row that nobody works on though it is due."""
-        while True:
+        """Drive every row that nobody works on though it is due, and never more of them than messages can be lost.
+
+        What waits in a step's queue counts as the messages of its overdue rows: so a backlog never multiplies.
+        """
+        self._drive(jobs.abandoned, BATCH)
+        with transaction(self._services.engine) as connection:
+            overdue = jobs.count_overdue(connection)
+        for state, count in overdue.items():
+            lost = count - self._backlog.get(DRIVEN_BY[state] or "", 0)
+            self._drive(partial(jobs.untaken, state=state), lost)
+
+    def _drive(self, find: Callable[[Connection, int], Sequence[Overdue]], most: int) -> None:
+        """Send the messages of some overdue rows again."""
+        while most > 0:
             self._heart.beat()
             with transaction(self._services.engine) as connection:
-                left = jobs.overdue(connection, BATCH)
+                left = find(connection, min(most, BATCH))
                 swept = [what for each in left for what in self._sweep(connection, each)]
             reach("sweep.recorded")
             self._get_out(swept)
-            if left:
-                log.info("jobs_swept", count=len(left))
-            if len(left) < BATCH:
+            if not left:
                 return
+            log.info("jobs_swept", count=len(left))
+            most -= len(left)
 
     def _sweep(self, connection: Connection, left: Overdue) -> Sequence[FollowUp | Event]:
         """Send a row's message again, or put it to review where that is not safe."""
         if left.expired_leases >= MAX_EXPIRED_LEASES:
             return self._give_up(connection, left, Fail(Trigger.KILLED, "worker_killed", _KILLED))
         step = DRIVEN_BY[left.job.state]
-        if step is None:
-            return ()
-        # Where nothing waits in the queue the message is lost; elsewhere it may just be late.
-        times = left.redrives if self._backlog.get(step, 1) else 0
-        again_in = sweep_again(times, self._services.settings.sam3d_sweep_grace)
-        return [FollowUp(step, jobs.redrive(connection, left, again_in), NOW)]
+        again_in = max(self._services.settings.sam3d_sweep_grace, SHORTEST_GAP)
+        return [FollowUp(step, jobs.redrive(connection, left, again_in), NOW)] if step else ()
 
     def _give_up(self, connection: Connection, left: Overdue, why: Fail) -> Sequence[Event]:
         change = lifecycle.decide(left.job.state, left.job.attempts, why)
@@ -178,10 +196,13 @@ class Scheduler:
         retention = self._services.settings.sam3d_retention
         if retention is None:
             return
-        with transaction(self._services.engine) as connection:
-            deleted = jobs.prune(connection, retention, BATCH)
-        if deleted:
-            log.info("jobs_pruned", count=deleted)
+        deleted = PRUNED
+        while deleted == PRUNED:
+            self._heart.beat()
+            with transaction(self._services.engine) as connection:
+                deleted = jobs.prune(connection, retention, PRUNED)
+            if deleted:
+                log.info("jobs_pruned", count=deleted)
 
 
 _KILLED = f"{MAX_EXPIRED_LEASES} workers in a row ended while they worked on this job."

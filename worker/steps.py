@@ -68,9 +68,9 @@ _NO_END = "The run did not end within SAM3D_PROCESSING_DEADLINE; the vendor forg
 
 
 def _why_failed(job: Job, run: RunStatus) -> str:
-    """Quote the vendor's reason, without what it may quote itself: an address, or the prompt."""
+    """Quote the vendor's reason, without what it may quote itself: an address, an image, or the prompt."""
     prompt = re.escape(job.parameters.get("prompt", "")) or r"(?!)"
-    said = re.sub(rf"{prompt}|\S+://\S+", "…", run.error or "")
+    said = re.sub(rf"{prompt}|\S+://\S+|[A-Za-z0-9+/=_-]{{40,}}", "…", run.error or "")
     said = "".join(character for character in said if character.isprintable())[:300]
     return f"The run failed and was not charged. The vendor says: {said or 'nothing'}"
 
@@ -81,7 +81,7 @@ def fetch(services: Services, job: Job) -> Outcome:
     if result.run.status is RemoteStatus.FAILED:
         raise RemoteJobFailed(_why_failed(job, result.run))
     if result.run.status is not RemoteStatus.COMPLETED:
-        return Snooze(next_attempt(job.attempts, random.random()), "the result", is_attempt=True)
+        raise RemoteUnavailable("The run is over, but its result is not there yet.")
     if not result.addresses:
         raise OutputUnusable("The run completed, but its result names no output.")
     metrics = dict(result.run.metrics)

@@ -126,16 +126,18 @@ def _run(app: Celery, services: Services, task_id: str, due: FollowUp) -> None:
             send(app, FollowUp(due.step, due.ticket, BROKEN_WINDOW))
 
 
-def send(app: Celery, follow_up: FollowUp | None) -> None:
-    """Send the message of the next step, into the delay ladder where it has to wait."""
+def send(app: Celery, follow_up: FollowUp | None) -> bool:
+    """Send the message of the next step, into the ladder where it has to wait; return whether the broker has it."""
     if follow_up is None:
-        return
+        return True
     step, ticket, delay = follow_up.step, follow_up.ticket, follow_up.delay
     fields = {"job_id": ticket.job_id, "version": ticket.version}
     try:
         _publish(app, f"sam3d.{step}", fields, **_route(app, queue_name(step), step, delay))
     except PUBLISH_ERRORS as error:
         log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
+        return False
+    return True
 
 
 def is_in_memory(app: Celery) -> bool:

@@ -61,7 +61,7 @@ IN_MEMORY: dict[str, Any] = {"polling_interval": 0.1}
 LADDER = (1, 2, 3, 5, 8, 13, 21, 34, 60, 120, 300)
 """Seconds that a message can wait in the broker at a time; a longer wait is several of them."""
 
-MAX_DELIVERIES = 5
+MAX_DELIVERIES = 10
 """How often a message is given to a worker again before it is taken for what kills the workers."""
 
 _QUORUM = {"x-queue-type": "quorum"}

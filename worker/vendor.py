@@ -91,10 +91,11 @@ class Vendor:
         """Read the final body of a run; raises as ``status``."""
         return read_result(self._read(f"/v2/requests/{request_id}"))
 
-    def credits(self) -> float:
-        """Read the balance, USD; free of charge. Raises as ``status``."""
+    def credits(self) -> float | None:
+        """Read the balance, USD, or None where the answer has none; free of charge. Raises as ``status``."""
         numbers = read_numbers(self._read("/v1/get-user-credits"))
-        return numbers.get("credits", 0.0) + numbers.get("free-credits", 0.0)
+        found = [numbers[name] for name in ("credits", "free-credits") if name in numbers]
+        return sum(found) if found else None
 
     def _read(self, path: str) -> Mapping[str, Any]:
         with deadline(self._settings.sam3d_read_deadline):

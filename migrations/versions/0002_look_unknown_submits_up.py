@@ -72,7 +72,9 @@ def upgrade() -> None:
     # What makes a request id one job's is on the job; an answer is written whatever became of it meanwhile.
     op.drop_constraint(op.f("uq_submissions_request_id"), "submissions", type_="unique")
     op.create_index(op.f("ix_submissions_request_id"), "submissions", ["request_id"])
+    # Nothing that reads these was ever released.
     op.drop_column("jobs", "server_errors")
+    op.drop_column("jobs", "redrives")
     op.create_index("ix_jobs_submitting", "jobs", ["due_at"], postgresql_where=sa.text("state = 'submitting'"))
 
 
@@ -81,6 +83,16 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
     op.drop_index("ix_jobs_submitting", table_name="jobs", postgresql_where=sa.text("state = 'submitting'"))
+    op.add_column(
+        "jobs",
+        sa.Column(
+            "redrives",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="messages the sweep sent since the last step",
+        ),
+    )
     op.add_column(
         "jobs",
         sa.Column(

@@ -56,8 +56,9 @@ class Shop:
         self._send(follow_up)
         return follow_up.ticket.job_id
 
-    def _send(self, follow_up: FollowUp) -> None:
+    def _send(self, follow_up: FollowUp) -> bool:
         self._messages.append((self.now + follow_up.delay, follow_up))
+        return True
 
     def live(self, duration: timedelta) -> None:
         """Let that time pass, with everything that is due in it."""

@@ -57,14 +57,14 @@ def test_rolling_deploy(fleet: Fleet, judge: Judge, simulator: Simulator) -> Non
     simulator.update(run_time=3)
     fleet.workers("worker-0")
     fleet.start("scheduler-0", "scheduler")
-    ids = judge.submit(JOBS)
+    ids = judge.submit(JOBS // 2)
     for number in range(3):
         fleet.start(f"scheduler-{number + 1}", "scheduler")
         fleet.workers(f"worker-{number + 1}")
         began = time.monotonic()
         assert fleet.end(f"worker-{number}", f"scheduler-{number}", within=GRACE_SECONDS) == [0, 0]
         print(f"round {number}: ended within {time.monotonic() - began:.1f} s")
-        ids += judge.submit(JOBS)
+        ids += judge.submit(JOBS // 2)
     judge.check(ids)
     assert never_reviewed(judge)
 

@@ -21,7 +21,11 @@ def _history(app: App, job_id: str) -> list[str]:
 
 
 def _scheduler(app: App, sent: list[FollowUp]) -> Scheduler:
-    return Scheduler(app.services, sent.append, dict)
+    def send(follow_up: FollowUp) -> bool:
+        sent.append(follow_up)
+        return True
+
+    return Scheduler(app.services, send, dict)
 
 
 def _make_overdue(app: App) -> None:

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from tests.services.ports import LOOPBACK, free_ports
-from tests.services.processes import ProcessTree, ServiceError, only_in_this_process
+from tests.services.processes import ProcessTree, ServiceError, directory_for, only_in_this_process
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 20.0
@@ -35,7 +34,7 @@ class PrivatePostgres:
 
     def __init__(self) -> None:
         self.port = free_ports(1)[0]
-        self._directory = Path(tempfile.mkdtemp(prefix="sam3d-postgres-"))
+        self._directory = directory_for("sam3d-postgres-")
         self._server: ProcessTree | None = None
         self._close_at_exit = only_in_this_process(self.close)
         atexit.register(self._close_at_exit)

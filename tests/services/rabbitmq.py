@@ -11,14 +11,13 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from tests.services.ports import LOOPBACK, free_ports, is_listening
-from tests.services.processes import ProcessTree, ServiceError, only_in_this_process
+from tests.services.processes import ProcessTree, ServiceError, directory_for, only_in_this_process
 
 # The scripts in /usr/sbin change the user; these are the ones they call.
 _PROGRAMS: Final = Path("/usr/lib/rabbitmq/bin")
@@ -53,7 +52,7 @@ class PrivateRabbit:
         self.name = f"sam3d-test-{os.getpid()}-{next(_nodes)}@localhost"
         self.port, self._distribution_port, self._epmd_port = free_ports(3)
         self._cookie = secrets.token_hex(16)
-        self._directory = Path(tempfile.mkdtemp(prefix="sam3d-rabbitmq-"))
+        self._directory = directory_for("sam3d-rabbitmq-")
         self._epmd: ProcessTree | None = None
         self._node: ProcessTree | None = None
         self._close_at_exit = only_in_this_process(self.close)

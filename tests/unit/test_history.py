@@ -95,7 +95,7 @@ def test_what_is_no_page_is_not_taken_for_an_empty_one(body: object) -> None:
 def test_a_row_as_the_sdk_describes_it() -> None:
     """Everything that is needed to adopt or to rescue a run."""
     assert only([row()]) == Listed(
-        "run-1", NOW, RemoteStatus.COMPLETED, digest_inputs(INPUTS), "me", 0.06, None, (MODEL,)
+        "run-1", NOW, RemoteStatus.COMPLETED, digest_inputs(INPUTS), "me", 0.06, None, (MODEL,), "sam-3d-objects"
     )
 
 
@@ -419,3 +419,15 @@ def test_nothing_is_absent_unless_all_is_proven(
 def test_a_run_whose_inputs_can_not_be_read_may_be_the_one() -> None:
     """A row of the submit's time that nobody can compare keeps it from being absent."""
     assert evidence(listed("run", inputs="")).judge(DOUBTED).finding is Finding.OPEN
+
+
+def test_a_run_that_nobody_is_known_for_may_be_the_one() -> None:
+    """A row of our model with other inputs, as the vendor may write ours otherwise, keeps it from being absent."""
+    assert evidence(listed("stray", inputs=OTHER)).judge(DOUBTED).finding is Finding.OPEN
+    assert evidence(replace(listed("stray", inputs=OTHER), model="another")).judge(DOUBTED).finding is Finding.ABSENT
+
+
+def test_clocks_that_can_not_be_compared_prove_nothing() -> None:
+    """A later submit that is listed at a time that is not its own tells nothing of the times of others."""
+    off = listed("later", OVER + timedelta(hours=5), OTHER)
+    assert evidence(off).judge(DOUBTED).finding is Finding.OPEN

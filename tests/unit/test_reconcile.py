@@ -10,7 +10,7 @@ import pytest
 
 from worker.answers import RemoteStatus
 from worker.config import Settings
-from worker.history import Doubted, Evidence, Finding, Listed, Look, Proof, Sent
+from worker.history import NO_LATER_SUBMIT, Doubted, Evidence, Finding, Listed, Look, Proof, Sent
 from worker.job import Job
 from worker.lifecycle import Advance, Fail, JobState, Outcome, Trigger, decide
 from worker.reconcile import NO_ANSWER, NO_HISTORY, _Bench, _doubted, conclude
@@ -25,6 +25,7 @@ RUN = Listed("run", NOW - 10 * SECOND, RemoteStatus.PROCESSING, "digest", "me", 
 FOUND = Proof(Finding.FOUND, "it is listed", RUN)
 ABSENT = Proof(Finding.ABSENT, "it is not listed")
 OPEN = Proof(Finding.OPEN, "its row may still land")
+ALONE = Proof(Finding.OPEN, NO_LATER_SUBMIT)
 
 
 @cache
@@ -77,7 +78,10 @@ UNDECIDED = [
     (OPEN, [None], YOUNG, "retry", AGAIN),
     (OPEN, [None], OLD, "retry", REVIEW),
     (OPEN, [500], YOUNG, "retry", AGAIN),
-    (OPEN, [500], OLD, "retry", RETRIED),
+    (OPEN, [500], OLD, "retry", REVIEW),
+    (ALONE, [500], OLD, "retry", RETRIED),
+    (ALONE, [500], OLD, "review", REVIEW),
+    (ALONE, [None], OLD, "retry", REVIEW),
     (OPEN, [500], OLD, "review", REVIEW),
     (OPEN, [202], OLD, "retry", REVIEW),
     (OPEN, [302], OLD, "retry", REVIEW),
@@ -234,9 +238,9 @@ def test_a_submit_is_absent_once(verdicts: Sequence[str], *, was_absent: bool) -
 
 
 def test_a_submit_of_an_older_version_is_equal_to_nothing() -> None:
-    """It did not write what it sent: no run is taken for its own."""
+    """It did not write what it sent, nor who it is: no run is taken for its own, and none is proven absent."""
     before = replace(made(), inputs_sha256=None, is_inline=None, session=None)
-    assert doubted(before).inputs_sha256 not in {"", None, "digest"}
+    assert (doubted(before).inputs_sha256, doubted(replace(before, answered_at=None)).is_over) == ("", False)
 
 
 # One run is one job's.

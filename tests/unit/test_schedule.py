@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.schedule import PATIENT_AFTER, first_poll, look_again, next_attempt, next_poll, sweep_again, window_opens
+from worker.schedule import PATIENT_AFTER, first_poll, look_again, next_attempt, next_poll, window_opens
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -130,16 +130,3 @@ def test_looks_at_a_submit_in_doubt_are_few() -> None:
     while age < 5 * MINUTE:
         age, looks = age + look_again(age, 15 * SECOND), looks + 1
     assert looks <= 10
-
-
-@given(st.integers(0, 10_000), st.timedeltas(timedelta(0), timedelta(minutes=10)))
-def test_a_swept_row_is_looked_at_later_each_time(redrives: int, grace: timedelta) -> None:
-    """So a backlog never multiplies; but it is looked at again in time, however often it was."""
-    again = sweep_again(redrives, grace)
-    assert max(grace, SECOND) <= again <= sweep_again(redrives + 1, grace) <= 64 * max(grace, SECOND)
-
-
-def test_sweeps_double() -> None:
-    """After the first, the grace doubles up to 64 times."""
-    seconds = [sweep_again(redrives, 30 * SECOND).total_seconds() for redrives in range(8)]
-    assert seconds == [30, 60, 120, 240, 480, 960, 1920, 1920]

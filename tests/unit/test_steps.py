@@ -241,11 +241,17 @@ def test_what_nothing_follows(state: JobState, outcome: Outcome, version: int | 
     assert follow_up(JOB, Recorded(decide(state, 0, outcome), version, [])) is None
 
 
+def test_an_image_that_the_vendor_quotes_is_left_out() -> None:
+    """Whatever is long and has no blanks is no sentence."""
+    sentence = steps._why_failed(JOB, RunStatus(RemoteStatus.FAILED, {}, f"bad image {'iVBORw0KGgo' * 9}="))
+    assert sentence.endswith("says: bad image …")
+
+
 def test_what_the_vendor_says_is_cut_to_a_line() -> None:
     """A run's own error is told, without what could act on a terminal, and not at any length."""
-    said = "no object\x1b[31m\n\0\ud800" + "x" * 1000
+    said = "no object\x1b[31m\n\0\ud800" + "x " * 500
     sentence = steps._why_failed(JOB, RunStatus(RemoteStatus.FAILED, {}, said))
-    assert sentence.startswith("The run failed and was not charged. The vendor says: no object[31mxxx")
+    assert sentence.startswith("The run failed and was not charged. The vendor says: no object[31mx x x")
     assert sentence.isprintable()
     assert len(sentence) < 400
 

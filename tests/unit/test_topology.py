@@ -89,7 +89,7 @@ def test_what_kills_every_worker_ends_in_the_dead_letters(queue: Queue) -> None:
     """What a node of the broker confirmed is not lost with it; what was delivered too often is put aside."""
     assert queue.queue_arguments == {
         "x-queue-type": "quorum",
-        "x-delivery-limit": 5,
+        "x-delivery-limit": 10,
         "x-dead-letter-exchange": work_exchange.name,
         "x-dead-letter-routing-key": dead_queue.routing_key,
         "x-dead-letter-strategy": "at-least-once",

@@ -127,7 +127,8 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _require_credits(app: App) -> None:
-    if app.services.vendor.credits() <= 0:
+    balance = app.services.vendor.credits()
+    if balance is not None and balance <= 0:
         raise ConfigurationError("The account has no credits.")
 
 
@@ -143,12 +144,12 @@ def _require_history(app: App) -> None:
 
 
 FIXES = {
-    "queues": "do what it says, while no worker runs; the sweep sends what was in it again",
+    "queues": "do what it says; a queue of requests only once it is empty: nothing else has them",
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
     "schema": "run `sam3d db upgrade`, once the database answers",
     "broker": "check SAM3D_BROKER_URL (user, password, virtual host) and that RabbitMQ runs",
     "vendor": "check SEGMIND_API_KEY, SEGMIND_BASE_URL and the balance",
-    "account": "do what it says; it is tried once a minute and goes on by itself, or with `sam3d resume`",
+    "account": "do what it says; it is tried once a minute and goes on by itself, a hold of yours with `sam3d resume`",
     "history": "check SEGMIND_ACCOUNT_URL, or set SAM3D_HISTORY=off: submits that get no answer are then for a person",
 }
 

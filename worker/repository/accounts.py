@@ -13,31 +13,31 @@ from worker.schedule import NOW
 
 
 def hold(connection: Connection, name: str, reason: Hold, *, stops_reads: bool) -> bool:
-    """Stop an account, or go on stopping it after a probe; return whether it was running."""
-    refused = (
-        update(accounts)
-        .where(accounts.c.name == name, accounts.c.held_at.is_not(None))
-        .values(
-            stops_reads=or_(accounts.c.stops_reads, literal(stops_reads)),
-            refused_probes=accounts.c.refused_probes + case((accounts.c.probe_job_id.is_not(None), 1), else_=0),
-            probe_job_id=None,
-        )
-    )
-    connection.execute(refused)
+    """Stop an account, or go on stopping it after a probe; return whether it was running.
+
+    What a person stops stays stopped for that reason, whatever it was stopped for before.
+    """
+    why = {"held_cause": reason.cause, "held_message": reason.message}
     stopped = (
         update(accounts)
         .where(accounts.c.name == name, accounts.c.held_at.is_(None))
-        .values(
-            held_at=now,
-            held_cause=reason.cause,
-            held_message=reason.message,
-            stops_reads=stops_reads,
-            refused_probes=0,
-            probed_at=now,
-        )
+        .values(**why, held_at=now, stops_reads=stops_reads, refused_probes=0, probed_at=now)
         .returning(accounts.c.name)
     )
-    return connection.execute(stopped).scalar() is not None
+    if connection.execute(stopped).scalar():
+        return True
+    refused = accounts.c.refused_probes + case((accounts.c.probe_job_id.is_not(None), 1), else_=0)
+    connection.execute(
+        update(accounts)
+        .where(accounts.c.name == name)
+        .values(
+            **(why if reason.cause is HoldCause.OPERATOR else {}),
+            stops_reads=or_(accounts.c.stops_reads, literal(stops_reads)),
+            refused_probes=refused,
+            probe_job_id=None,
+        )
+    )
+    return False
 
 
 def resume_after(connection: Connection, name: str, job_id: str) -> bool:
@@ -45,9 +45,9 @@ def resume_after(connection: Connection, name: str, job_id: str) -> bool:
     return _resume(connection, accounts.c.name == name, accounts.c.probe_job_id == job_id)
 
 
-def resume(connection: Connection, name: str) -> bool:
-    """Let an account work again; return whether it was held."""
-    return _resume(connection, accounts.c.name == name)
+def resume(connection: Connection, name: str, *, but: HoldCause | None = None) -> bool:
+    """Let an account work again, unless it is held for one cause; return whether it was held."""
+    return _resume(connection, accounts.c.name == name, accounts.c.held_cause.is_distinct_from(but))
 
 
 def _resume(connection: Connection, *which: ColumnElement[bool]) -> bool:
@@ -66,7 +66,7 @@ class Held:
 
     name: str
     cause: HoldCause
-    refused_probes: int
+    is_asked_in_vain: bool
 
 
 def to_probe(connection: Connection, interval: timedelta) -> Sequence[Held]:
@@ -79,9 +79,14 @@ def to_probe(connection: Connection, interval: timedelta) -> Sequence[Held]:
             or_(accounts.c.probed_at.is_(None), accounts.c.probed_at <= now - interval),
         )
         .values(probed_at=now, probe_job_id=None)
-        .returning(accounts.c.name, accounts.c.held_cause, accounts.c.refused_probes)
+        .returning(accounts.c.name, accounts.c.held_cause, _is_asked_in_vain)
     )
-    return [Held(row.name, HoldCause(row.held_cause), row.refused_probes) for row in connection.execute(due)]
+    return [Held(name, HoldCause(cause), in_vain) for name, cause, in_vain in connection.execute(due)]
+
+
+ASKED_FOR = timedelta(hours=1)
+_is_asked_in_vain = or_(accounts.c.refused_probes > 0, accounts.c.held_at < now - ASKED_FOR)
+"""Whether the credits seemed enough and were not, or have seemed too few for so long that a job may know better."""
 
 
 def let_one_through(connection: Connection, name: str) -> FollowUp | None:
@@ -92,11 +97,12 @@ def let_one_through(connection: Connection, name: str) -> FollowUp | None:
         .join(accounts, accounts.c.name == jobs.c.account)
         .where(
             accounts.c.name == name,
+            accounts.c.held_cause != HoldCause.OPERATOR,
             jobs.c.state.in_(states),
             jobs.c.lease_until.is_(None),
             or_(jobs.c.state == JobState.ACCEPTED, accounts.c.stops_reads),
         )
-        .order_by(jobs.c.state != JobState.ACCEPTED, jobs.c.priority.desc(), jobs.c.accepted_at)
+        .order_by(jobs.c.state != JobState.ACCEPTED, jobs.c.attempts, jobs.c.priority.desc(), jobs.c.accepted_at)
         .limit(1)
     )
     row = connection.execute(first).first()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, update
 
 from worker.job import Job
 from worker.lifecycle import DRIVEN_BY, Change, JobState, Ticket, next_state
@@ -96,14 +96,13 @@ def write(connection: Connection, job: Job, change: Change, grace: timedelta) ->
 def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any]:
     stamped: dict[str, Any] = {}
     if change.state is not state:
-        stamped = {"waits_for": None, "attempts": 0}
+        stamped = {"waits_for": None, "attempts": 0, "error_code": None, "error_message": None}
         stamped |= {column.name: now for entered, column in _ENTERED_AT.items() if entered is change.state}
     return {
         "state": change.state,
         "version": jobs.c.version + 1,
         "lease_until": None,
         "expired_leases": 0,
-        "redrives": 0,
         "due_at": now + change.due_in,
         "sweep_at": now + change.due_in + grace,
         **stamped,
@@ -115,11 +114,10 @@ def write_late(connection: Connection, job: Job, change: Change, grace: timedelt
     """Write an answer that came after its worker had been given up, if the job still waits for one."""
     waiting = [state for state in JobState if next_state(state, change.trigger) is change.state]
     states = [state for state in waiting if state in {JobState.REVIEW, JobState.ACCEPTED}]
-    cleared = {"error_code": None, "error_message": None}
     written = (
         update(jobs)
         .where(jobs.c.id == job.id, jobs.c.state.in_(states), jobs.c.request_id.is_(None))
-        .values({**cleared, **_written(JobState.SUBMITTING, change, grace)})
+        .values(_written(JobState.SUBMITTING, change, grace))
         .returning(*SEEN)
     )
     row = connection.execute(written).mappings().first()
@@ -151,41 +149,49 @@ class Overdue:
 
     job: Job
     expired_leases: int
-    redrives: int
 
 
-def overdue(connection: Connection, limit: int) -> Sequence[Overdue]:
-    """Lock the rows that nobody works on though they are due; those whose result expires first come first."""
+_DRIVEN = [state for state, step in DRIVEN_BY.items() if step]
+_is_overdue = and_(jobs.c.sweep_at <= now, jobs.c.state.in_(_DRIVEN), not_(is_held))
+
+
+def count_overdue(connection: Connection) -> dict[JobState, int]:
+    """Count the rows that are overdue and that nobody has taken: each of them should have a message somewhere."""
+    query = select(jobs.c.state, func.count()).where(_is_overdue, jobs.c.lease_until.is_(None)).group_by(jobs.c.state)
+    return {JobState(state): count for state, count in connection.execute(query)}
+
+
+def abandoned(connection: Connection, limit: int) -> Sequence[Overdue]:
+    """Lock the rows whose worker has died: what message there is names a version that is gone."""
+    return _overdue(connection, jobs.c.lease_until.is_not(None), limit)
+
+
+def untaken(connection: Connection, limit: int, state: JobState) -> Sequence[Overdue]:
+    """Lock overdue rows of a state that nobody has taken; those whose result expires first come first."""
+    return _overdue(connection, and_(jobs.c.lease_until.is_(None), jobs.c.state == state), limit)
+
+
+def _overdue(connection: Connection, which: ColumnElement[bool], limit: int) -> Sequence[Overdue]:
     expired = jobs.c.expired_leases + case((jobs.c.lease_until.is_not(None), 1), else_=0)
     query = (
-        select(*SEEN, expired.label("expired"), jobs.c.redrives)
-        .where(
-            jobs.c.sweep_at <= now,
-            jobs.c.state.in_([state for state, step in DRIVEN_BY.items() if step]),
-            not_(is_held),
-        )
+        select(*SEEN, expired.label("expired"))
+        .where(_is_overdue, which)
         .order_by(jobs.c.submitted_at.asc().nulls_last(), jobs.c.priority.desc(), jobs.c.accepted_at)
         .limit(limit)
         .with_for_update(skip_locked=True, of=jobs)
     )
-    rows = connection.execute(query).mappings().all()
-    return [Overdue(Job.from_row(row), row["expired"], row["redrives"]) for row in rows]
+    return [Overdue(Job.from_row(row), row["expired"]) for row in connection.execute(query).mappings()]
 
 
 def redrive(connection: Connection, left: Overdue, again_in: timedelta) -> Ticket:
-    """Give a row back to whoever gets its next message, and look again later each time.
+    """Give a row back to whoever gets its next message, and look again later.
 
     The version stays: a message that is still under way counts as much as the new one, and one of them wins.
     """
     connection.execute(
         update(jobs)
         .where(jobs.c.id == left.job.id)
-        .values(
-            lease_until=None,
-            expired_leases=left.expired_leases,
-            redrives=left.redrives + 1,
-            sweep_at=now + again_in,
-        )
+        .values(lease_until=None, expired_leases=left.expired_leases, sweep_at=now + again_in)
     )
     return left.job.ticket
 

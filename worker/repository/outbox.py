@@ -50,9 +50,12 @@ def announce_again(connection: Connection, event: Event) -> Event:
 
 
 def unpublished(connection: Connection, older_than: timedelta, limit: int) -> Sequence[Event]:
-    """List what the broker does not have yet, oldest first."""
+    """List what the broker does not have yet, oldest first, without what somebody is marking just now."""
     query = select(*_COLUMNS).where(events.c.published_at.is_(None), events.c.occurred_at <= now - older_than)
-    return [_event(row) for row in connection.execute(query.order_by(events.c.position).limit(limit))]
+    return [
+        _event(row)
+        for row in connection.execute(query.order_by(events.c.position).limit(limit).with_for_update(skip_locked=True))
+    ]
 
 
 def mark_published(connection: Connection, event_id: str, *, was_routed: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, not_, or_, select, update
+from sqlalchemy import Connection, exists, insert, literal, not_, or_, select, update
 
 from worker.history import Sent
 from worker.job import Job
@@ -42,10 +42,13 @@ class Answered:
 
 
 def answer(connection: Connection, token: str | None, what: Answered) -> None:
-    """Write what came back to a POST, by its token, whatever became of the job meanwhile."""
+    """Write what came back to a POST, by its token, whatever became of the job meanwhile.
+
+    That nobody knows does not take the place of what was found out.
+    """
     connection.execute(
         update(submissions)
-        .where(submissions.c.token == token)
+        .where(submissions.c.token == token, or_(_is_open(), literal(what.verdict not in OPEN)))
         .values(
             answered_at=now,
             verdict=what.verdict,

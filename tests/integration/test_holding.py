@@ -1,0 +1,80 @@
+"""An account that a person holds, or that cannot tell what it lacks, against a real database and the simulator."""
+
+from sqlalchemy import text
+
+from worker import holding
+from worker.app import App
+from worker.database import transaction
+from worker.errors import HoldCause
+from worker.executor import execute
+from worker.lifecycle import FollowUp, Hold
+from worker.repository import reading
+from worker.scheduler import Scheduler
+from worker.simulator import Simulator
+
+BY_A_PERSON = Hold(HoldCause.OPERATOR, "Held by a person.")
+
+
+def _probes(app: App) -> list[FollowUp]:
+    """Let a minute pass and return the jobs that are let through."""
+    sent: list[FollowUp] = []
+
+    def send(follow_up: FollowUp) -> bool:
+        sent.append(follow_up)
+        return True
+
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE accounts SET probed_at = probed_at - interval '2 minutes'"))
+    Scheduler(app.services, send, dict).probe()
+    return sent
+
+
+def _causes(app: App) -> list[str]:
+    with transaction(app.services.engine) as connection:
+        return [str(account["held_cause"]) for account in reading.held_accounts(connection)]
+
+
+def _hold(app: App) -> None:
+    with transaction(app.services.engine) as connection:
+        holding.hold(connection, "default", BY_A_PERSON, stops_reads=False)
+
+
+def test_only_a_person_ends_a_persons_hold(app: App, simulator: Simulator, accepted_job: FollowUp) -> None:
+    """Even where the account was held before, and would go on by itself: nothing is tried."""
+    simulator.update(credits=0)
+    execute(app.services, accepted_job.step, accepted_job.ticket)
+    _hold(app)
+    simulator.update(credits=10)
+    assert _probes(app) == []
+    assert _causes(app) == ["operator"]
+    with transaction(app.services.engine) as connection:
+        assert len(holding.resume(connection, "default")) == 1
+    assert _causes(app) == []
+
+
+def test_a_persons_hold_stops_submits_only(app: App, submitted_job: FollowUp) -> None:
+    """Runs that were started go on."""
+    _hold(app)
+    assert execute(app.services, submitted_job.step, submitted_job.ticket)
+
+
+def test_credits_that_nobody_can_tell_are_tried_with_a_job(
+    app: App, simulator: Simulator, accepted_job: FollowUp
+) -> None:
+    """An answer of another form is no reason to stop for ever."""
+    simulator.update(credits=0)
+    execute(app.services, accepted_job.step, accepted_job.ticket)
+    simulator.add_fault(call="credits", kind="status", http_status=404)
+    assert [probe.ticket for probe in _probes(app)]
+
+
+def test_an_account_without_credits_for_an_hour_is_tried_with_a_job(
+    app: App, simulator: Simulator, accepted_job: FollowUp
+) -> None:
+    """A run may have become cheaper than the balance that seems too small."""
+    simulator.update(credits=0.01)
+    execute(app.services, accepted_job.step, accepted_job.ticket)
+    assert _probes(app) == []
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE accounts SET held_at = held_at - interval '2 hours'"))
+    assert [probe.ticket for probe in _probes(app)]

@@ -1,0 +1,19 @@
+"""The table of faults names each row, and only tests that there are."""
+
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+TABLE = (TESTS / "faults" / "README.md").read_text()
+
+
+def test_every_row_is_there() -> None:
+    """From the first fault to the soak."""
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", TABLE, re.MULTILINE)] == list(range(1, 25))
+
+
+def test_every_named_test_exists() -> None:
+    """Files and functions, in this folder or another."""
+    code = "\n".join(path.read_text() for path in TESTS.rglob("test_*.py"))
+    there = {path.stem for path in TESTS.rglob("test_*.py")} | set(re.findall(r"def (test_\w+)", code))
+    assert set(re.findall(r"test_\w+", TABLE)) - there == set()
