@@ -38,7 +38,7 @@ The files, in the order a job travels:
 ``database``       the engine and ``transaction()``, the only commit
 ``storage``        where output bytes go
 ``events``         event out: payloads and the relay of the outbox
-``scheduler``      the loop that sweeps, relays and releases
+``scheduler``      the loop that sweeps, relays, probes, reconciles and prunes
 ``errors``         the error tree
 ``observability``  structured logs
 ``failpoints``     named places where a process can be made to die, for tests

@@ -59,7 +59,7 @@ def persist(work: Callable[[], T], what: str) -> T:
                 break
             log.warning("commit_delayed", what=what, reason=describe(error), next="tries again in a second")
             time.sleep(1)
-    log.error("commit_failed", what=what, next="tries a last time; then the sweep finds the job")
+    log.error("commit_failed", what=what, next="tries a last time; then the scheduler finds the job")
     return work()
 
 

@@ -1,4 +1,4 @@
-"""The error tree: two branches, because there are two reactions, and the four cases that are neither.
+"""The error tree: two branches, because there are two reactions, and the five cases that are neither.
 
 ::
 

@@ -68,7 +68,7 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
         except Exception:
             if step is not Step.SUBMIT:
                 raise
-            log.exception("submit_broke", next="it is looked up in the request history")
+            log.exception("submit_broke", next="the scheduler finds out whether a run was started")
             return Doubt("an error of the service")
 
 

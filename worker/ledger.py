@@ -12,7 +12,7 @@ from worker.changes import Recorded, persist
 from worker.database import Connection, DatabaseError, transaction
 from worker.history import digest_inputs
 from worker.job import Job
-from worker.lifecycle import Change, Doubt, JobState, Snooze, Step, Ticket, Trigger
+from worker.lifecycle import Change, Doubt, JobState, Snooze, Step, Ticket, Trigger, Verdict
 from worker.repository import jobs, submissions
 from worker.repository.outbox import Event
 from worker.repository.submissions import Answered
@@ -20,11 +20,11 @@ from worker.schedule import NOW
 from worker.services import Services
 
 VERDICTS = {
-    Trigger.ANSWERED: "accepted",
-    Trigger.NOT_SENT: "not_started",
-    Trigger.HELD: "held",
-    Trigger.REFUSED: "refused",
-    Trigger.UNKNOWN: "unknown",
+    Trigger.ANSWERED: Verdict.ACCEPTED,
+    Trigger.NOT_SENT: Verdict.NOT_STARTED,
+    Trigger.HELD: Verdict.HELD,
+    Trigger.REFUSED: Verdict.REFUSED,
+    Trigger.UNKNOWN: Verdict.UNKNOWN,
 }
 """What a submission's row says about its answer."""
 

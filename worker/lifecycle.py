@@ -77,6 +77,29 @@ def next_state(state: JobState, trigger: Trigger) -> JobState | None:
     return TRANSITIONS[state][trigger]
 
 
+class Verdict(StrEnum):
+    """What is known of a POST: as it was answered, or as it was found out later."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    HELD = "held"
+    NOT_STARTED = "not_started"
+    UNKNOWN = "unknown"
+    ADOPTED = "adopted"  # The history, or a person, told which run it started.
+    ABSENT = "absent"  # It is proven, or a person said, that it started none.
+    UNRESOLVED = "unresolved"  # Nobody could tell: its job was put to review.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still turn out to have started a run."""
+        return self in {Verdict.UNKNOWN, Verdict.UNRESOLVED}
+
+    @property
+    def has_no_run(self) -> bool:
+        """Whether the vendor itself said that no run was started."""
+        return self in {Verdict.REFUSED, Verdict.HELD, Verdict.NOT_STARTED}
+
+
 class Step(StrEnum):
     """What a worker does to a job; the same word in the task, the queue, the log and the test."""
 

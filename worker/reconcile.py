@@ -17,7 +17,7 @@ from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
 from worker.history import CLOCKS_DIFFER, NO_LATER_SUBMIT, Doubted, Evidence, Finding, Listed, Look, Proof
 from worker.job import Job
-from worker.lifecycle import Advance, Fail, FollowUp, Outcome, Trigger
+from worker.lifecycle import Advance, Fail, FollowUp, Outcome, Trigger, Verdict
 from worker.repository import submissions
 from worker.repository.outbox import Event
 from worker.repository.submissions import Answered, Unanswered
@@ -52,14 +52,14 @@ def reconcile(services: Services) -> Settled:
 
 def _doubted(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
     last = what.submissions[-1]
-    doubtful = [each for each in what.submissions if each.verdict not in {"refused", "held", "not_started"}]
+    doubtful = [each for each in what.submissions if not (each.verdict and each.verdict.has_no_run)]
     return Doubted(
         inputs_sha256=last.inputs_sha256 or "",
         is_inline=bool(last.is_inline),
         first_intended_at=(doubtful or [last])[0].intended_at,
         over_at=last.answered_at or last.intended_at + settings.sam3d_submit_deadline,
         is_over=last.answered_at is not None or (last.session is not None and last.session not in alive),
-        was_absent=any(each.verdict == "absent" for each in what.submissions),
+        was_absent=any(each.verdict is Verdict.ABSENT for each in what.submissions),
     )
 
 
@@ -152,9 +152,11 @@ def conclude(
     """Turn a proof into what is written to the ledger and what becomes of the job; neither: it is looked at again."""
     job, last = what.job, what.submissions[-1]
     if proof.finding is Finding.FOUND and proof.request:
-        return Answered("adopted", proof.request.request_id, detail=proof.why), _adopted(job, proof.request, settings)
+        return Answered(Verdict.ADOPTED, proof.request.request_id, detail=proof.why), _adopted(
+            job, proof.request, settings
+        )
     if proof.finding is Finding.ABSENT:
-        return Answered("absent", detail=proof.why), Advance(Trigger.NOT_SENT)
+        return Answered(Verdict.ABSENT, detail=proof.why), Advance(Trigger.NOT_SENT)
     if job.observed_at < doubted.over_at + _patience(doubted, proof, settings):
         return None, None
     server_errors = sum(1 for each in what.submissions if (each.http_status or 0) >= 500)
@@ -164,7 +166,7 @@ def conclude(
     if is_allowed and server_errors < settings.sam3d_submit_attempts:
         return None, Advance(Trigger.NOT_SENT, next_attempt(2 * server_errors, jitter=1))
     message = f"Whether a run was started is not known: {proof.why}. Decide with `sam3d review {job.id}`."
-    return Answered("unresolved", detail=proof.why), Fail(Trigger.UNTOLD, "submit_unknown", message)
+    return Answered(Verdict.UNRESOLVED, detail=proof.why), Fail(Trigger.UNTOLD, "submit_unknown", message)
 
 
 def _patience(doubted: Doubted, proof: Proof, settings: Settings) -> timedelta:

@@ -10,7 +10,7 @@ from worker.changes import Recorded
 from worker.database import Connection, transaction
 from worker.errors import InvalidMessage, Sam3dError
 from worker.job import Job
-from worker.lifecycle import Advance, Fail, FollowUp, JobState, Outcome, Trigger
+from worker.lifecycle import Advance, Fail, FollowUp, JobState, Outcome, Trigger, Verdict
 from worker.repository import jobs, submissions
 from worker.repository.submissions import Answered
 from worker.services import Services
@@ -33,7 +33,7 @@ def adopt(services: Services, job_id: str, request_id: str, send: Send) -> JobSt
     def decide(connection: Connection, job: Job) -> tuple[Answered | None, Outcome]:
         if submissions.is_claimed(connection, request_id, job.id):
             raise Sam3dError(f"Another job has the run {request_id}; see `sam3d jobs`.")
-        return Answered("adopted", request_id, detail=_BY_A_PERSON), Advance(
+        return Answered(Verdict.ADOPTED, request_id, detail=_BY_A_PERSON), Advance(
             Trigger.ANSWERED, columns={"request_id": request_id, "remote_status": None}
         )
 
@@ -52,7 +52,7 @@ def resubmit(services: Services, job_id: str, send: Send) -> JobState:
             raise Sam3dError(
                 f"Job {job.id} has the paid run {job.request_id}: `--adopt {job.request_id}` goes on with it."
             )
-        return Answered("absent", detail=_BY_A_PERSON), Advance(Trigger.NOT_SENT)
+        return Answered(Verdict.ABSENT, detail=_BY_A_PERSON), Advance(Trigger.NOT_SENT)
 
     return _apply(services, job_id, send, decide)
 

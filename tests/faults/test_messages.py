@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import uuid
 import zlib
 from collections import Counter
@@ -228,8 +229,10 @@ def test_a_queue_in_another_shape_is_named(deployment: Service, judge: Judge) ->
     wait_until(lambda: "scheduler_started" in deployment.log_of("scheduler"), "the scheduler runs")
     with Connection(deployment.environment["SAM3D_BROKER_URL"]) as connection:
         channel: Any = connection.default_channel
+        deployment.processes["scheduler"].send_signal(signal.SIGSTOP)  # It would declare the queue in between.
         channel.queue_delete("sam3d.poll")
         channel.queue_declare("sam3d.poll", durable=True, auto_delete=False)
+        deployment.processes["scheduler"].send_signal(signal.SIGCONT)
         wait_until(lambda: "topology_refused" in deployment.log_of("scheduler"), "the scheduler names it")
         judge.rows("INSERT INTO events (id, type, payload) VALUES (gen_random_uuid(), 'sam3d.account.held', '{}')")
         wait_until(lambda: "outbox_relayed" in deployment.log_of("scheduler"), "the scheduler goes on")

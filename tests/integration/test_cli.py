@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.database import upgrade
+from worker.database import revisions, upgrade
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
@@ -61,7 +61,10 @@ def test_what_is_not_there_is_told(database_url: str, tmp_path: Path) -> None:
         done = _run(*command, **settings)
         assert (done.returncode, done.stderr.startswith("sam3d: ")) == (1, True)
     assert json.loads(_run("jobs", "--json", **settings).stdout) == []
-    assert json.loads(_run("db", "current", "--json", **settings).stdout) == {"database": "0001", "needed": "0001"}
+    assert json.loads(_run("db", "current", "--json", **settings).stdout) == {
+        "database": revisions()[0],
+        "needed": revisions()[0],
+    }
 
 
 def test_settings_are_shown_without_secrets() -> None:

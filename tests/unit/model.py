@@ -29,6 +29,7 @@ from worker.lifecycle import (
     Snooze,
     Step,
     Trigger,
+    Verdict,
     decide,
     next_state,
 )
@@ -431,7 +432,16 @@ def _submission(token: int, entry: Entry) -> Submission:
     over = _over(token)
     intended = over - _settings("review").sam3d_submit_deadline
     answered = over if entry.verdict else None
-    return Submission(str(token), SESSION, "digest", False, intended, answered, entry.http_status, entry.verdict)
+    return Submission(
+        str(token),
+        SESSION,
+        "digest",
+        False,
+        intended,
+        answered,
+        entry.http_status,
+        Verdict(entry.verdict) if entry.verdict else None,
+    )
 
 
 def _listed(request_id: str, inputs: str, at: datetime) -> Listed:

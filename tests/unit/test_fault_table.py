@@ -1,7 +1,11 @@
-"""The table of faults names each row, and only tests that there are."""
+"""The table of faults names each row, and only tests that there are; the mutants fit the code."""
 
 import re
 from pathlib import Path
+
+import pytest
+
+from tests.faults.mutants import MUTANTS, ROOT, Mutant
 
 TESTS = Path(__file__).parents[1]
 TABLE = (TESTS / "faults" / "README.md").read_text()
@@ -17,3 +21,9 @@ def test_every_named_test_exists() -> None:
     code = "\n".join(path.read_text() for path in TESTS.rglob("test_*.py"))
     there = {path.stem for path in TESTS.rglob("test_*.py")} | set(re.findall(r"def (test_\w+)", code))
     assert set(re.findall(r"test_\w+", TABLE)) - there == set()
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_mutant_still_fits(mutant: Mutant) -> None:
+    """The text that it changes is there, once."""
+    assert [(ROOT / edit.file).read_text().count(edit.text) for edit in mutant.edits] == [1] * len(mutant.edits)

@@ -12,7 +12,7 @@ from worker.answers import RemoteStatus
 from worker.config import Settings
 from worker.history import NO_LATER_SUBMIT, Doubted, Evidence, Finding, Listed, Look, Proof, Sent
 from worker.job import Job
-from worker.lifecycle import Advance, Fail, JobState, Outcome, Trigger, decide
+from worker.lifecycle import Advance, Fail, JobState, Outcome, Trigger, Verdict, decide
 from worker.reconcile import NO_ANSWER, NO_HISTORY, _Bench, _doubted, conclude
 from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import first_poll
@@ -42,7 +42,16 @@ FRESH, YOUNG, OLD = timedelta(seconds=59), DEADLINE - SECOND, DEADLINE
 def made(http_status: int | None = None, verdict: str | None = "unknown", age: timedelta = YOUNG) -> Submission:
     """Return a submit that was over so long ago."""
     at = NOW - age
-    return Submission("token", SESSION, "digest", False, at, at if verdict else None, http_status, verdict)
+    return Submission(
+        "token",
+        SESSION,
+        "digest",
+        False,
+        at,
+        at if verdict else None,
+        http_status,
+        Verdict(verdict) if verdict else None,
+    )
 
 
 def concluded(

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, exists, insert, literal, not_, or_, select, u
 
 from worker.history import Sent
 from worker.job import Job
-from worker.lifecycle import JobState
+from worker.lifecycle import JobState, Verdict
 from worker.models import jobs, now, submissions
 from worker.repository.jobs import SEEN, is_held
 
-OPEN = ("unknown", "unresolved")
+OPEN = [verdict for verdict in Verdict if verdict.is_open]
 """The verdicts that leave open whether a run was started, beside none at all."""
 
 
@@ -35,7 +35,7 @@ def intend(connection: Connection, token: str, job: Job, worker: str, session: i
 class Answered:
     """What came back to a POST, or what was found out about it."""
 
-    verdict: str
+    verdict: Verdict
     request_id: str | None = None
     http_status: int | None = None
     detail: str | None = None
@@ -102,7 +102,7 @@ class Submission:
     intended_at: datetime
     answered_at: datetime | None
     http_status: int | None
-    verdict: str | None
+    verdict: Verdict | None
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,9 @@ def _of_jobs(connection: Connection, job_ids: Iterable[str]) -> Mapping[str, lis
     query = select(submissions.c.job_id, *shown).where(submissions.c.job_id.in_(list(job_ids)))
     made: dict[str, list[Submission]] = {}
     for row in connection.execute(query.order_by(submissions.c.intended_at)).mappings():
-        made.setdefault(row["job_id"], []).append(Submission(**{name: row[name] for name in row if name != "job_id"}))
+        known = {name: row[name] for name in Submission.__dataclass_fields__}
+        verdict = Verdict(row["verdict"]) if row["verdict"] else None
+        made.setdefault(row["job_id"], []).append(Submission(**{**known, "verdict": verdict}))
     return made
 
 
@@ -161,7 +163,7 @@ def accepted(connection: Connection, request_ids: Iterable[str]) -> list[Sent]:
         submissions.c.request_id, submissions.c.inputs_sha256, submissions.c.is_inline, submissions.c.intended_at
     ).where(
         submissions.c.request_id.in_(list(request_ids)),
-        submissions.c.verdict == "accepted",
+        submissions.c.verdict == Verdict.ACCEPTED,
         submissions.c.inputs_sha256.is_not(None),
     )
     return [Sent(*row) for row in connection.execute(query)]
