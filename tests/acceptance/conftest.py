@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 from kombu import Connection
 
 from tests.acceptance.listener import Listener
+from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker.config import Settings
-from worker.database import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 
 KEY = "SG_0123456789abcdef"
@@ -28,6 +29,7 @@ class Service:
 
     environment: dict[str, str]
     logs: Path
+    zygote: Zygote | None = None
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -37,10 +39,17 @@ class Service:
         return Settings.model_validate({name.lower(): value for name, value in self.environment.items()})
 
     def start(self, name: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a command of ``sam3d`` in the background; one of a name that was used takes its place here."""
-        with (self.logs / f"{name}.log").open("ab") as log:
-            command = [sys.executable, "-m", "worker", *arguments]
-            started = subprocess.Popen(command, env={**self._full(), **environment}, stdout=log, stderr=log)
+        """Start a command of ``sam3d`` in the background; one of a name that was used takes its place here.
+
+        An environment with a path of its own needs an interpreter of its own, anything else is forked.
+        """
+        log, full = self.logs / f"{name}.log", {**self._full(), **environment}
+        if self.zygote and "PYTHONPATH" not in full:
+            started = cast("subprocess.Popen[bytes]", self.zygote.start(arguments, full, log))
+        else:
+            with log.open("ab") as output:
+                command = [sys.executable, "-m", "worker", *arguments]
+                started = subprocess.Popen(command, env=full, stdout=output, stderr=output)
         self.started.append(started)
         self.processes[name] = started
         return started
@@ -73,10 +82,14 @@ class Service:
 
 @contextmanager
 def deployed(
-    broker_url: str, database_url: str, simulator: Simulator, logs: Path, **settings: str
+    broker_url: str,
+    database_url: str,
+    simulator: Simulator,
+    logs: Path,
+    zygote: Zygote | None = None,
+    **settings: str,
 ) -> Iterator[Service]:
-    """Give a service whose schema is there, and stop what was started in it."""
-    upgrade(database_url)
+    """Give a service on a database that has the schema, and stop what was started in it."""
     environment = {
         "SEGMIND_API_KEY": KEY,
         "SEGMIND_BASE_URL": simulator.url,
@@ -89,7 +102,7 @@ def deployed(
         "SAM3D_SWEEP_GRACE": "10",
         **settings,
     }
-    service = Service(environment, logs)
+    service = Service(environment, logs, zygote)
     try:
         yield service
     finally:
@@ -104,9 +117,11 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def service(vhost_url: str, database_url: str, simulator: Simulator, tmp_path: Path) -> Iterator[Service]:
+def service(
+    vhost_url: str, migrated_url: str, simulator: Simulator, zygote: Zygote, tmp_path: Path
+) -> Iterator[Service]:
     """Provide a deployment with a worker and a scheduler that are ready."""
-    with deployed(vhost_url, database_url, simulator, tmp_path) as started:
+    with deployed(vhost_url, migrated_url, simulator, tmp_path, zygote) as started:
         started.start("worker", "worker", "--concurrency", "4")
         started.start("scheduler", "scheduler")
         wait_until(lambda: "worker_ready" in started.log_of("worker"), "the worker consumes")

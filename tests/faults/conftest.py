@@ -10,6 +10,7 @@ from tests.acceptance.conftest import Service, deployed, listener, service, simu
 from tests.faults.judge import Judge
 from tests.faults.witness import Witness
 from tests.services.rabbitmq import PrivateRabbit
+from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker.simulator import Simulator
 
@@ -35,9 +36,11 @@ IMPATIENT = {"PYTHONPATH": f"{SHIM}:{SHIM.parents[2]}", "SHIM_PATIENCE_SECONDS":
 
 
 @pytest.fixture
-def deployment(vhost_url: str, database_url: str, simulator: Simulator, tmp_path: Path) -> Iterator[Service]:
+def deployment(
+    vhost_url: str, migrated_url: str, simulator: Simulator, zygote: Zygote, tmp_path: Path
+) -> Iterator[Service]:
     """Provide a deployment with a schema, in which nothing runs but what the test starts."""
-    with deployed(vhost_url, database_url, simulator, tmp_path, **INTERVALS) as prepared:
+    with deployed(vhost_url, migrated_url, simulator, tmp_path, zygote, **INTERVALS) as prepared:
         yield prepared
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from tests.acceptance.conftest import Service
-from tests.faults.zygote import Forked, Zygote
+from tests.services.zygote import Forked, Zygote
 from tests.waiting import wait_until
 from worker.failpoints import FAILPOINTS
 from worker.lifecycle import Step

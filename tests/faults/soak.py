@@ -32,9 +32,10 @@ from tests.faults.supervisor import EXPECTED, Supervisor
 from tests.faults.traffic import Traffic
 from tests.faults.verdict import Database, Verdict, judge
 from tests.faults.witness import Witness
-from tests.faults.zygote import Zygote
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
+from tests.services.zygote import Zygote
+from worker.database import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 
 VHOST = "soak"
@@ -74,9 +75,7 @@ def prepared(seed: int, logs: Path) -> Iterator[Soak]:
         PrivatePostgres() as postgres,
         PrivateRabbit() as rabbitmq,
         Simulator(vendor) as simulator,
-        deployed(
-            rabbitmq.create_vhost(VHOST), postgres.create_database("soak"), simulator, logs, **SETTINGS
-        ) as service,
+        deployed(rabbitmq.create_vhost(VHOST), _database(postgres), simulator, logs, None, **SETTINGS) as service,
         Zygote() as zygote,
         Fleet(service, zygote) as fleet,
     ):
@@ -91,6 +90,12 @@ def prepared(seed: int, logs: Path) -> Iterator[Soak]:
             traffic=Traffic(broker_url, database.accepted, random.Random(f"traffic {seed}"), JOBS_PER_SECOND),
             nemesis=Nemesis(fleet, rabbitmq, postgres, simulator, VHOST, random.Random(f"nemesis {seed}")),
         )
+
+
+def _database(postgres: PrivatePostgres) -> str:
+    url = postgres.create_database("soak")
+    upgrade(url)
+    return url
 
 
 def run(soak: Soak, seconds: float) -> dict[str, Any]:

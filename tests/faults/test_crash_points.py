@@ -10,8 +10,8 @@ import pytest
 from tests.acceptance.conftest import Service
 from tests.faults.fleet import SCHEDULERS, WORKERS, Fleet, armed_scheduler, armed_worker
 from tests.faults.judge import Judge
-from tests.faults.zygote import Forked, Zygote
 from tests.services.rabbitmq import PrivateRabbit
+from tests.services.zygote import Forked, Zygote
 from tests.waiting import wait_until
 from worker.database import SCHEDULER_LOCK
 from worker.failpoints import FAILPOINTS
@@ -20,20 +20,11 @@ from worker.simulator import Simulator
 IN_DOUBT = {"submit.taken", "submit.answered"}
 JOBS = 50
 MIDDLE_OF_A_POST = 777_777
-SHORT = {"SAM3D_DOWNLOAD_DEADLINE": "4"}
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    """Provide a parent of workers that start at once."""
-    with Zygote() as parent:
-        yield parent
 
 
 @pytest.fixture
 def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
     """Provide the processes of a deployment; none runs yet."""
-    deployment.environment.update(SHORT)
     with Fleet(deployment, zygote) as processes:
         yield processes
 

@@ -11,8 +11,8 @@ from tests.acceptance.conftest import Service
 from tests.faults.fleet import Fleet
 from tests.faults.judge import Judge, prompt_of, tiny_image
 from tests.faults.test_messages import Broken, count, dead_letters, publish, publisher, task
-from tests.faults.zygote import Zygote
 from tests.services.rabbitmq import PrivateRabbit
+from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker.messages import derived_job_id
 from worker.simulator import Simulator
@@ -22,9 +22,9 @@ MOST_KILLS = 20
 
 
 @pytest.fixture
-def fleet(deployment: Service) -> Iterator[Fleet]:
+def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
     """Provide what starts workers quickly, as many of them will die."""
-    with Zygote() as zygote, Fleet(deployment, zygote) as processes:
+    with Fleet(deployment, zygote) as processes:
         yield processes
 
 

@@ -9,7 +9,7 @@ from tests.acceptance.conftest import Service
 from tests.faults.fleet import SCHEDULERS, Fleet, armed_scheduler
 from tests.faults.judge import Judge
 from tests.faults.test_crash_points import await_out_of_doubt, strike_schedulers
-from tests.faults.zygote import Zygote
+from tests.services.zygote import Zygote
 from worker.simulator import Simulator
 
 GRACE_SECONDS = 120
@@ -19,9 +19,9 @@ JOBS = 50
 
 
 @pytest.fixture
-def fleet(deployment: Service) -> Iterator[Fleet]:
+def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
     """Provide the processes of a deployment; none runs yet."""
-    with Zygote() as zygote, Fleet(deployment, zygote) as processes:
+    with Fleet(deployment, zygote) as processes:
         yield processes
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
+from tests.services.zygote import Zygote
 from worker.database import upgrade
 
 _names = itertools.count(1)
@@ -24,6 +25,13 @@ def rabbitmq() -> Iterator[PrivateRabbit]:
     """Provide the run's broker."""
     with PrivateRabbit() as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Provide the run's parent of workers and schedulers."""
+    with Zygote() as parent:
+        yield parent
 
 
 @pytest.fixture(scope="session")

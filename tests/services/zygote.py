@@ -1,6 +1,6 @@
 """Starts commands of ``sam3d`` cheaply: a process that has imported everything once and forks for each.
 
-``python -m tests.faults.zygote`` is that process; :class:`Zygote` is how a test talks to it.
+``python -m tests.services.zygote`` is that process; :class:`Zygote` is how a test talks to it.
 """
 
 import faulthandler
@@ -92,7 +92,7 @@ class Zygote:
         self._guard = threading.Lock()
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "tests.faults.zygote"]
+        command = [sys.executable, "-m", "tests.services.zygote"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
