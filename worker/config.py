@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     )
     sam3d_max_output_bytes: int = Field(512 * 2**20, ge=1, description="Largest output file that is kept.")
     sam3d_stall_limit: Positive = Field(
-        timedelta(seconds=60), description="How long a loop may stand still before its process exits, s."
+        timedelta(seconds=120), description="How long a loop may stand still before its process exits, s."
     )
     sam3d_failpoints: str = Field("", description="Only for tests: where a process dies; see `sam3d failpoints`.")
     sam3d_concurrency: int = Field(8, ge=1, le=128, description="Threads of a worker process.")

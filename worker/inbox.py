@@ -55,7 +55,7 @@ class Inbox(ConsumerMixin):
 
     def receive(self, message: Message) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
-        self._heart.rest()  # Each wait on the way ends by itself, all of them may last for longer than a stall.
+        self._heart.beat()
         try:
             envelope = _opened(message)
             follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id)
@@ -64,13 +64,14 @@ class Inbox(ConsumerMixin):
         except Exception as error:  # The inbox goes on, whatever a message made of it.
             self._put_away(message, error)
         else:
+            self._heart.beat()
             send(self._app, follow_up)
             reach("accept.sent")
             message.ack()
-        self._heart.beat()
 
     def _put_away(self, message: Message, error: Exception) -> None:
         """Let a request come again after an outage, and quarantine one that broke us."""
+        self._heart.beat()
         if is_outage(error) or isinstance(error, TransientError):
             log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
             exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name

@@ -18,7 +18,7 @@ from worker.messages import derived_job_id
 from worker.simulator import Simulator
 from worker.topology import MAX_DELIVERIES
 
-MOST_KILLS = 20
+MOST_KILLS = 40
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,10 +247,18 @@ class PrivateRabbit:
     def _call(self, expression: str) -> Any:
         """Evaluate an Erlang expression in the node and return its value, by way of JSON."""
         code = f"io:put_chars(rabbit_json:encode(begin {expression} end)).\n"
-        answer = self._run([*_EVALUATE, "-sname", self.name, "-c", self._cookie], code)
+        answer = self._ask([*_EVALUATE, "-sname", self.name, "-c", self._cookie], code)
         if not answer:
             raise ServiceError(f"the broker failed to evaluate: {expression}")
         return json.loads(answer)
+
+    def _ask(self, command: Sequence[str | Path], code: str) -> str:
+        """Run a call that changes nothing if it does not get through, once more where a busy node refused it."""
+        try:
+            return self._run(command, code)
+        except ServiceError:
+            time.sleep(1)
+            return self._run(command, code)
 
     def _run(self, command: Sequence[str | Path], code: str = "") -> str:
         done = subprocess.run(
