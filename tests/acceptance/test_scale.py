@@ -21,8 +21,8 @@ from worker.simulator import Simulator, SimulatorSettings
 from worker.tasks import send
 
 PHOTO = Path("worker/photos/cat.png")
-MEMORY_MARGIN = 8 * 2**20
-WAITING = 3_000
+MEMORY_MARGIN = 6 * 2**20
+WAITING = 2_000
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from tests.faults.judge import Judge
 from tests.waiting import wait_until
 from worker.simulator import Simulator
 
-JOBS = 100
-WAITING = int(os.environ.get("TEST_WAITING", "150"))
+JOBS = 60
+WAITING = int(os.environ.get("TEST_WAITING", "100"))
 PROBE_SECONDS = int(os.environ.get("TEST_PROBE_SECONDS", "2"))
 PROBES = 3
 """The suite scales these down: 500 jobs, and a minute between probes, take a quarter of an hour."""
