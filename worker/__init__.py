@@ -26,11 +26,16 @@ The files, in the order a job travels:
 ``job``            a job's row as a step sees it
 ``lifecycle``      pure: states, the transition table, outcomes
 ``schedule``       pure: when to look next, when to try again
+``survival``       pure: how long runs take, learnt from the last ones
+``budget``         pure: how far apart requests are, what one is worth, how many jobs they carry
+``outlook``        what a process goes by for some seconds: the plan of polls and the budget
 ``vendor``         submit, poll, fetch: the calls to the vendor's API
 ``answers``        pure: what the vendor's answers mean, as typed values and errors
 ``history``        pure: the vendor's request history, and what it says of a submit without an answer
+``bulk``           look at many runs at once, in the request history
 ``reconcile``      look up: what became of submits without an answer
 ``holding``        hold: an account is stopped and goes on again
+``limiting``       the vendor's request limit is used up for a while, and what that teaches
 ``review``         what a person decides about a job that nobody can tell the fate of
 ``network``        which hosts may be reached, and until when
 ``models``         the tables
@@ -38,9 +43,10 @@ The files, in the order a job travels:
 ``database``       the engine and ``transaction()``, the only commit
 ``storage``        where output bytes go
 ``events``         event out: payloads and the relay of the outbox
-``scheduler``      the loop that sweeps, relays, probes, reconciles and prunes
+``scheduler``      the loop that releases, relays, probes, reconciles, sweeps and prunes
 ``errors``         the error tree
 ``observability``  structured logs
+``usage``          what the request budget is used for: for people and as metrics
 ``failpoints``     named places where a process can be made to die, for tests
 ``watchdog``       ends a process whose loop has stalled
 ``health``         the probe server

@@ -15,6 +15,7 @@ from worker.database import Session, create_database_engine
 from worker.events import Outbox
 from worker.inbox import InboxStep
 from worker.lifecycle import Step
+from worker.outlook import Outlook
 from worker.services import Services
 from worker.storage import Downloads
 from worker.vendor import Vendor
@@ -44,6 +45,7 @@ def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
         vendor=Vendor(settings),
         downloads=Downloads(settings),
         outbox=Outbox(engine, app.producer_pool),
+        outlook=Outlook(settings, engine),
         session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",
     )

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from worker import holding
+from worker import holding, limiting
 from worker.database import Connection, DatabaseError, describe, is_outage
 from worker.errors import HoldCause
 from worker.events import change_payload
@@ -74,12 +74,18 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
 
 
 def _account_events(connection: Connection, job: Job, change: Change) -> Sequence[Event]:
-    """Stop the account that was refused; let it go on when the job that tries it got through."""
+    """Stop the account that was refused or limited; let it go on when the job that tries it got through."""
+    is_read = job.state is not JobState.SUBMITTING
     if change.hold:
-        stops_reads = change.hold.cause is HoldCause.KEY or job.state is not JobState.SUBMITTING
+        stops_reads = change.hold.cause is HoldCause.KEY or is_read
         return holding.hold(connection, job.account, change.hold, stops_reads=stops_reads)
-    has_got_through = "remote_status" in change.columns
-    return holding.resume_after(connection, job.account, job.id) if has_got_through else ()
+    if change.limited:
+        limiting.close(connection, job, change.limited)
+    if "remote_status" not in change.columns:
+        return ()
+    if is_read:
+        limiting.note_read(connection, job)
+    return holding.resume_after(connection, job.account, job.id)
 
 
 def follow_up(job: Job, recorded: Recorded) -> FollowUp | None:

@@ -16,7 +16,6 @@ from worker.errors import ConfigurationError
 from worker.lifecycle import Step
 
 NOT_BUILT = {
-    "SAM3D_REQUESTS_PER_MINUTE": "the shared request budget is not built yet; unset it",
     "SAM3D_STORE_URL": "outputs are kept in PostgreSQL; object storage is not built yet; unset it",
 }
 
@@ -91,8 +90,20 @@ class Settings(BaseSettings):
         "INFO", description="Least level that is logged."
     )
 
+    sam3d_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="The vendor's limit for the key; all workers share it. Unset: none of ours.",
+    )
+    sam3d_reads_count: Literal["auto", "yes", "no"] = Field(
+        "auto", description="Whether polls and results count against that limit; `auto` assumes so until it is seen."
+    )
+    sam3d_bulk_look: Literal["on", "off"] = Field(
+        "off", description="Whether one page of the request history takes the place of many polls that are due."
+    )
     sam3d_expected_run: Seconds = Field(
-        timedelta(seconds=31.7), description="Typical run, s; the vendor publishes 31.7."
+        timedelta(seconds=31.7), description="Typical run until some were seen, s; the vendor publishes 31.7."
     )
     sam3d_submit_deadline: Positive = Field(timedelta(seconds=30), description="Whole submit, s.")
     sam3d_read_deadline: Positive = Field(timedelta(seconds=20), description="Whole status or result call, s.")

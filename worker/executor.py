@@ -13,7 +13,7 @@ from worker.failpoints import reach
 from worker.job import Job
 from worker.lifecycle import DRIVEN_BY, Change, Doubt, FollowUp, JobState, Outcome, Step, Ticket
 from worker.network import deadline
-from worker.repository import jobs
+from worker.repository import budget, jobs
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
@@ -40,11 +40,23 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
 
 
 def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
-    """Take the job under a lease; for a submit, commit the intent to pay in the same transaction."""
+    """Take the job under a lease, if the request budget allows; a submit's intent to pay is committed with it."""
+    needs_slot = draw(services, step, ticket)
     if step is Step.SUBMIT:
-        return ledger.intend(services, ticket)
+        return ledger.intend(services, ticket, needs_slot=needs_slot)
     with transaction(services.engine) as connection:
-        return jobs.take(connection, ticket, _WAITS_IN[step], services.settings.lease_for(step))
+        lease = services.settings.lease_for(step)
+        return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot)
+
+
+def draw(services: Services, step: Step, ticket: Ticket) -> bool:
+    """Draw a slot for the step's request, if it needs one; return whether it does."""
+    terms = services.outlook.terms()
+    if not terms.draws_for(step):
+        return False
+    with transaction(services.engine) as connection:
+        budget.draw(connection, ticket, step, _WAITS_IN[step], terms, services.settings.sam3d_sweep_grace)
+    return True
 
 
 _WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}
@@ -64,7 +76,7 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
         try:
             return steps.RUN[step](services, job)
         except Sam3dError as error:
-            return steps.react(job, error)
+            return steps.react(job, error, services.outlook.terms().limit)
         except Exception:
             if step is not Step.SUBMIT:
                 raise

@@ -1,4 +1,4 @@
-"""The probe server: ``/livez`` says that the process's loops turn, ``/readyz`` that it can work."""
+"""The probe server: ``/livez`` says that the process's loops turn, ``/readyz`` that it can work; and ``/metrics``."""
 
 import json
 import threading
@@ -11,25 +11,32 @@ import structlog
 from worker import watchdog
 
 Check = Callable[[], None]
+Metrics = Callable[[], bytes]
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 log = structlog.get_logger(__name__)
 
 
-def start_health_server(port: int, checks: Mapping[str, Check]) -> ThreadingHTTPServer:
+def start_health_server(port: int, checks: Mapping[str, Check], metrics: Metrics | None = None) -> ThreadingHTTPServer:
     """Answer probes on a thread of its own, on every address of the pod; ``checks`` raise where something is wrong."""
 
     class Probe(BaseHTTPRequestHandler):
         timeout = 10
 
         def do_GET(self) -> None:
-            if self.path not in {"/livez", "/readyz"}:
-                self.send_error(HTTPStatus.NOT_FOUND)
-                return
-            results = _stalled() if self.path == "/livez" else _run(checks)
-            is_well = all(result == "ok" for result in results.values())
-            body = json.dumps({"status": "ok" if is_well else "unavailable", "checks": results}).encode()
-            self.send_response(HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE)
-            self.send_header("content-type", "application/json")
+            match self.path:
+                case "/livez":
+                    self._tell(*_summed_up(_stalled()))
+                case "/readyz":
+                    self._tell(*_summed_up(_run(checks)))
+                case "/metrics" if metrics:
+                    self._tell(*_measured(metrics))
+                case _:
+                    self.send_error(HTTPStatus.NOT_FOUND)
+
+        def _tell(self, status: HTTPStatus, media_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", media_type)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -42,6 +49,23 @@ def start_health_server(port: int, checks: Mapping[str, Check]) -> ThreadingHTTP
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     log.info("health_server_started", port=server.server_port)
     return server
+
+
+Told = tuple[HTTPStatus, str, bytes]
+
+
+def _summed_up(results: Mapping[str, str]) -> Told:
+    is_well = all(result == "ok" for result in results.values())
+    body = json.dumps({"status": "ok" if is_well else "unavailable", "checks": results}).encode()
+    return HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE, "application/json", body
+
+
+def _measured(metrics: Metrics) -> Told:
+    """Read the metrics; without the database there are none, which is no reason to start a process anew."""
+    try:
+        return HTTPStatus.OK, METRICS_TYPE, metrics()
+    except Exception as error:
+        return HTTPStatus.SERVICE_UNAVAILABLE, METRICS_TYPE, f"# {type(error).__name__}\n".encode()
 
 
 def _stalled() -> dict[str, str]:

@@ -15,8 +15,9 @@ from worker.events import error_payload, job_payload
 from worker.failpoints import reach
 from worker.lifecycle import CURRENT_EVENT, EventType, FollowUp, JobState, Step, Ticket
 from worker.messages import ReconstructionRequest, given_job_id, parse_request, readable_metadata
+from worker.outlook import ACCOUNT
+from worker.repository import budget, jobs, outbox
 from worker.repository import intake as repository
-from worker.repository import jobs, outbox
 from worker.repository.outbox import Event
 from worker.schedule import NOW
 from worker.services import Services
@@ -72,12 +73,13 @@ def _admit(connection: Connection, services: Services, request: ReconstructionRe
         "metadata": request.metadata,
         "priority": request.priority,
     }
-    if not repository.add_job(connection, values, services.settings.sam3d_sweep_grace):
+    must_wait = bool(services.settings.sam3d_requests_per_minute) and budget.has_waiting(connection, ACCOUNT)
+    if not repository.add_job(connection, values, NOW if must_wait else services.settings.sam3d_sweep_grace):
         return _duplicate(connection, job_id, request.idempotency_key, request.fingerprint, request.metadata)
     repository.add_inputs(connection, _input_rows(job_id, request))
     event = _event(connection, EventType.ACCEPTED, job_id, JobState.ACCEPTED, request.metadata)
     log.info("job_accepted", priority=request.priority)
-    if repository.is_account_held(connection, "default"):
+    if repository.is_account_held(connection, ACCOUNT) or must_wait:
         return Accepted([event])
     return Accepted([event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
 

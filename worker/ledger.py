@@ -31,7 +31,7 @@ VERDICTS = {
 log = structlog.get_logger(__name__)
 
 
-def intend(services: Services, ticket: Ticket) -> Job | None:
+def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | None:
     """Take a job and commit the intent to pay for it.
 
     One whose commit can't be seen is withdrawn: nothing will be sent for it.
@@ -42,7 +42,8 @@ def intend(services: Services, ticket: Ticket) -> Job | None:
     token, session = str(uuid4()), services.session.key()
     try:
         with transaction(services.engine) as connection:
-            job = jobs.take_for_submit(connection, ticket, services.settings.lease_for(Step.SUBMIT), token)
+            lease = services.settings.lease_for(Step.SUBMIT)
+            job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
             if job:
                 digest = digest_inputs(job.inputs)
                 submissions.intend(connection, token, job, services.worker_name, session, digest)

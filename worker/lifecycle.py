@@ -216,6 +216,18 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Limited:
+    """The vendor's request limit is used up until then; the job waits and no attempt is used up.
+
+    ``learnt_limit`` is what that teaches of the limit that is set, requests a minute.
+    """
+
+    opens_in: timedelta
+    is_told: bool
+    learnt_limit: float | None = None
+
+
+@dataclass(frozen=True)
 class Doubt:
     """A submit has no answer that tells whether a run was started; ``http_status`` is what came, if anything did."""
 
@@ -223,7 +235,7 @@ class Doubt:
     http_status: int | None = None
 
 
-Outcome = Advance | Snooze | Fail | Hold | Doubt
+Outcome = Advance | Snooze | Fail | Hold | Limited | Doubt
 
 
 @dataclass(frozen=True)
@@ -236,6 +248,7 @@ class Change:
     columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
     files: Sequence[StoredFile] = ()
     hold: Hold | None = None
+    limited: Limited | None = None
     doubt: Doubt | None = None
 
 
@@ -245,9 +258,13 @@ def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
         case Advance(trigger, due_in, columns, files):
             return Change(trigger, _moved(state, trigger), due_in, columns, files)
         case Snooze(due_in, reason, is_attempt, columns):
-            trigger = Trigger.NOT_SENT if state is JobState.SUBMITTING else Trigger.RUNNING
+            trigger = _not_further(state)
             noted = {"attempts": attempts + is_attempt, "waits_for": reason, **columns}
             return Change(trigger, _moved(state, trigger), due_in, noted)
+        case Limited(opens_in):
+            trigger = _not_further(state)
+            noted = {"waits_for": "the vendor's request limit"}
+            return Change(trigger, _moved(state, trigger), opens_in, noted, limited=outcome)
         case Fail(trigger, code, message, columns):
             noted = {**columns, "error_code": code, "error_message": message}
             return Change(trigger, _moved(state, trigger), timedelta(0), noted)
@@ -257,6 +274,10 @@ def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
         case Doubt(message):
             noted = {"waits_for": f"the vendor's request history: {message}"}
             return Change(Trigger.UNKNOWN, _moved(state, Trigger.UNKNOWN), timedelta(0), noted, doubt=outcome)
+
+
+def _not_further(state: JobState) -> Trigger:
+    return Trigger.NOT_SENT if state is JobState.SUBMITTING else Trigger.RUNNING
 
 
 def _moved(state: JobState, trigger: Trigger) -> JobState:

@@ -66,6 +66,19 @@ accounts = Table(
         server_default="0",
         comment="jobs that were let through since it is held, and refused",
     ),
+    Column("next_slot_at", _TIME, comment="when the request budget allows the next request; null: none was drawn yet"),
+    Column("closed_until", _TIME, comment="until when the vendor's request limit is used up"),
+    Column("closed_at", _TIME, comment="since when it is, where the vendor named the end"),
+    Column(
+        "closes_reads",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="whether it is used up for polls and results as well",
+    ),
+    Column("reads_count", Boolean, comment="whether reads were found to count against the limit; null: not known"),
+    Column("learnt_limit", Numeric, comment="requests a minute that the vendor was found to allow; null: as set"),
+    Column("learnt_at", _TIME, comment="when it was lowered; it rises from then on"),
     comment="one row for each account at the vendor",
 )
 
@@ -113,6 +126,8 @@ jobs = Table(
     Column("attempts", Integer, nullable=False, server_default="0", comment="failed tries that were tried again"),
     Column("broken_files", Integer, nullable=False, server_default="0", comment="outputs that arrived broken"),
     Column("polls", Integer, nullable=False, server_default="0", comment="looks at the vendor's status"),
+    Column("requests", Integer, nullable=False, server_default="0", comment="requests to the vendor, polls included"),
+    Column("slot_at", _TIME, comment="the slot of the request budget that its next request has drawn"),
     Column("waits_for", Text, comment="why the job is not further, in words"),
     Column("request_id", Text, unique=True, comment="the vendor's id of the paid run"),
     Column("remote_status", Text, comment="the vendor's status when last seen"),
@@ -123,6 +138,7 @@ jobs = Table(
     Column("error_message", Text, comment="why it failed, a sentence"),
     Column("accepted_at", _TIME, nullable=False, server_default=_NOW, comment="when the row was committed"),
     Column("submitted_at", _TIME, comment="when the vendor had it"),
+    Column("running_at", _TIME, comment="when the run was last seen not to be over"),
     Column("completed_at", _TIME, comment="when the run was seen to be over"),
     Column("finished_at", _TIME, comment="when the job became final"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
@@ -138,6 +154,7 @@ jobs = Table(
     ),
     Index("ix_jobs_submitting", "due_at", postgresql_where=text("state = 'submitting'")),
     Index("ix_jobs_recent", text("accepted_at DESC")),
+    Index("ix_jobs_submitted", "account", text("submitted_at DESC"), postgresql_where=text("submitted_at IS NOT NULL")),
     comment="one row for each request",
 )
 
@@ -161,6 +178,16 @@ submissions = Table(
     Column("request_id", Text, index=True, comment="the vendor's id, as answered or as found in its history"),
     Column("detail", Text, comment="what came in place of an id, in words"),
     comment="one row for each POST that may cost money, written before it: the ledger",
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("account", Text, ForeignKey("accounts.name"), primary_key=True),
+    Column("minute", _TIME, primary_key=True, comment="its beginning"),
+    Column("kind", Text, primary_key=True, comment="submit, poll, fetch, probe; or limited: answered with 429"),
+    Column("count", Integer, nullable=False, server_default="1"),
+    comment="what the request budget was used for",
 )
 
 inputs = Table(

@@ -21,7 +21,7 @@ from worker.lifecycle import Advance, Fail, FollowUp, Outcome, Trigger, Verdict
 from worker.repository import submissions
 from worker.repository.outbox import Event
 from worker.repository.submissions import Answered, Unanswered
-from worker.schedule import NOW, first_poll, look_again, next_attempt
+from worker.schedule import NOW, Plan, look_again, next_attempt
 from worker.services import Services
 
 BATCH = 100
@@ -121,7 +121,7 @@ def _settle(services: Services, what: Unanswered, doubted: Doubted, proof: Proof
 
 def _commit(services: Services, what: Unanswered, doubted: Doubted, proof: Proof) -> Settled:
     job, settings = what.job, services.settings
-    answer, outcome = conclude(what, doubted, proof, settings)
+    answer, outcome = conclude(what, doubted, proof, settings, services.outlook.terms().plan)
     if outcome is None:
         with transaction(services.engine) as connection:
             age = job.observed_at - doubted.over_at
@@ -147,14 +147,13 @@ def _tell(recorded: Recorded, proof: Proof) -> None:
 
 
 def conclude(
-    what: Unanswered, doubted: Doubted, proof: Proof, settings: Settings
+    what: Unanswered, doubted: Doubted, proof: Proof, settings: Settings, plan: Plan
 ) -> tuple[Answered | None, Outcome | None]:
     """Turn a proof into what is written to the ledger and what becomes of the job; neither: it is looked at again."""
     job, last = what.job, what.submissions[-1]
     if proof.finding is Finding.FOUND and proof.request:
-        return Answered(Verdict.ADOPTED, proof.request.request_id, detail=proof.why), _adopted(
-            job, proof.request, settings
-        )
+        adopted = Answered(Verdict.ADOPTED, proof.request.request_id, detail=proof.why)
+        return adopted, _adopted(job, proof.request, plan)
     if proof.finding is Finding.ABSENT:
         return Answered(Verdict.ABSENT, detail=proof.why), Advance(Trigger.NOT_SENT)
     if job.observed_at < doubted.over_at + _patience(doubted, proof, settings):
@@ -177,9 +176,8 @@ def _patience(doubted: Doubted, proof: Proof, settings: Settings) -> timedelta:
     return settings.sam3d_reconcile_settle if is_missing else settings.sam3d_reconcile_deadline
 
 
-def _adopted(job: Job, listed: Listed, settings: Settings) -> Advance:
+def _adopted(job: Job, listed: Listed, plan: Plan) -> Advance:
     """Go on with a run that was found; the vendor's hour counts from when it accepted it."""
     submitted_at = min(listed.created_at, job.observed_at)
-    age = job.observed_at - submitted_at
     columns = {"request_id": listed.request_id, "remote_status": listed.status, "submitted_at": submitted_at}
-    return Advance(Trigger.ANSWERED, max(NOW, first_poll(settings.sam3d_expected_run) - age), columns)
+    return Advance(Trigger.ANSWERED, max(NOW, plan.first - (job.observed_at - submitted_at)), columns)

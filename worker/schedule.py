@@ -1,13 +1,19 @@
 """Pure: when to look next, when to try again. No clock and no randomness of its own."""
 
+from bisect import bisect_right
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from worker.survival import AGES, Curve
 
 NOW = timedelta(0)
 BROKEN_WINDOW = timedelta(seconds=5)  # Before a message that could not be committed comes again.
-FIRST_LOOK = 0.8  # Of the expected run: nine in ten runs are not over by then.
-LATE_LOOK = 0.25  # Of the run's age: a run that is late is likely to be later still.
 SHORTEST_GAP = timedelta(seconds=1)
-LONGEST_GAP = timedelta(seconds=60)
+LONGEST_GAP = timedelta(seconds=120)
+LONGEST_LOOK_UP = timedelta(seconds=60)
+PROMPT = timedelta(seconds=0.5)
+"""What a request is worth where nobody waits for it: 0.5 s of a result's delay makes four polls and two seconds."""
+
 FIRST_RETRY = timedelta(seconds=2)
 LONGEST_RETRY = timedelta(seconds=60)
 PATIENT_RETRY = timedelta(minutes=10)  # After half an hour of failing.
@@ -18,18 +24,63 @@ LONGEST_RESET = timedelta(minutes=10)
 JUST_OPENED = timedelta(seconds=-5)  # A reset longer ago is another clock's.
 
 
-def first_poll(expected_run: timedelta) -> timedelta:
-    """Return how long after the submit the first poll is made."""
-    return max(SHORTEST_GAP, expected_run * FIRST_LOOK)
+@dataclass(frozen=True)
+class Plan:
+    """When to look at a run: for each of :data:`AGES` the next age to look at, s, and the looks still to come."""
+
+    looks: tuple[int, ...]
+    polls: float
+    typical: timedelta
+    processing: timedelta
+
+    @property
+    def first(self) -> timedelta:
+        """How long after the submit the first poll is made."""
+        return self.next(NOW)
+
+    def next(self, age: timedelta, *, is_queued: bool = False) -> timedelta:
+        """Return the delay until the next poll of a run of this age that has not ended.
+
+        One that is still in the vendor's queue can't end before it was processed.
+        """
+        alive_until = age + (self.processing if is_queued else NOW)
+        index = bisect_right(AGES, max(alive_until, NOW).total_seconds()) - 1
+        if index == len(AGES) - 1:
+            return LONGEST_GAP  # The vendor has forgotten it by now.
+        look = timedelta(seconds=self.looks[index])
+        return min(max(_whole_seconds(look - age), SHORTEST_GAP), LONGEST_GAP)
 
 
-def next_poll(age: timedelta, expected_run: timedelta) -> timedelta:
-    """Return the delay until the next poll of a run of this ``age`` that has not ended.
+def _whole_seconds(delay: timedelta) -> timedelta:
+    """Round as the broker's delays are: a fraction of a second would be another hop and a whole second."""
+    return timedelta(seconds=round(delay.total_seconds()))
 
-    A fifth of the expected run while the run is due about now, a quarter of its age once it is late.
+
+def make_plan(curve: Curve, price: timedelta) -> Plan:
+    """Choose the looks that cost the least: each its ``price``, each second that an end goes unseen a second.
+
+    Dynamic programming from the horizon back. The best next look never comes earlier for an older run (the costs
+    obey the quadrangle inequality: Yao 1980), so that of the next age is the last one that has to be tried.
     """
-    gap = max(expected_run * (1 - FIRST_LOOK), age * LATE_LOOK if age > expected_run else timedelta(0))
-    return min(max(gap, SHORTEST_GAP), LONGEST_GAP)
+    ended, last = curve.ended, len(AGES) - 1
+    cost, polls, following = [0.0] * len(AGES), [0.0] * len(AGES), [last] * len(AGES)
+    for age in range(last - 1, -1, -1):
+        alive = ended[last] - ended[age]
+
+        def costs(look: int, age: int = age) -> float:
+            # When the ends are seen; when they were is the same whatever the looks.
+            return AGES[look] * (ended[look] - ended[age]) + cost[look]
+
+        within = bisect_right(AGES, AGES[age] + LONGEST_GAP.total_seconds()) - 1
+        look = min(range(age + 1, max(age + 2, min(following[age + 1], within) + 1)), key=costs)
+        following[age], cost[age] = look, price.total_seconds() * alive + costs(look)
+        polls[age] = alive + polls[look]
+    return Plan(
+        looks=tuple(AGES[look] for look in following),
+        polls=polls[0] / ended[last],
+        typical=timedelta(seconds=curve.median),
+        processing=timedelta(seconds=curve.processing),
+    )
 
 
 def next_attempt(attempts: int, jitter: float) -> timedelta:
@@ -39,12 +90,17 @@ def next_attempt(attempts: int, jitter: float) -> timedelta:
     return ceiling * (0.5 + jitter / 2)
 
 
+def named_reset(reset_at: datetime | None, now: datetime) -> timedelta | None:
+    """Return how long until the time that a 429 names, or None where it names none within reason."""
+    wait = reset_at - now if reset_at else None
+    return max(wait, SHORTEST_GAP) if wait is not None and JUST_OPENED <= wait <= LONGEST_RESET else None
+
+
 def window_opens(reset_at: datetime | None, now: datetime) -> timedelta:
     """Return how long to wait after a 429; an absent reset time, or one out of reason, counts as a minute."""
-    wait = (reset_at - now) if reset_at else UNKNOWN_RESET
-    return max(wait, SHORTEST_GAP) if JUST_OPENED <= wait <= LONGEST_RESET else UNKNOWN_RESET
+    return named_reset(reset_at, now) or UNKNOWN_RESET
 
 
 def look_again(age: timedelta, interval: timedelta) -> timedelta:
     """Return when to look for a submit in the history again: soon while it is young, then once a minute."""
-    return min(max(interval, age / 2), LONGEST_GAP)
+    return min(max(interval, age / 2), LONGEST_LOOK_UP)

@@ -1,19 +1,25 @@
-"""The loop that finds what was left behind: sweep, relay, probe, prune. Several may run, one works."""
+"""The loop that finds what was left behind: release, look, relay, probe, reconcile, sweep, prune.
+
+Several may run, one works.
+"""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
 import structlog
 
-from worker import changes, holding, lifecycle, watchdog
+from worker import bulk, changes, holding, lifecycle, watchdog
+from worker.budget import MINUTE, Kind
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
-from worker.errors import AccountHeld, HoldCause, Sam3dError, TransientError
+from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable, Sam3dError, TransientError
 from worker.failpoints import reach
-from worker.lifecycle import DRIVEN_BY, Fail, FollowUp, Trigger
+from worker.lifecycle import DRIVEN_BY, Fail, FollowUp, JobState, Step, Trigger
+from worker.outlook import ACCOUNT
 from worker.reconcile import reconcile
-from worker.repository import accounts, jobs, outbox
+from worker.repository import accounts, budget, jobs, outbox
 from worker.repository.accounts import Held
 from worker.repository.jobs import Overdue
 from worker.repository.outbox import Event
@@ -26,6 +32,7 @@ MAX_EXPIRED_LEASES = 5
 LEAST_CREDITS = 0.05
 """USD; the vendor says that a run costs about 0.05 to 0.07."""
 TICK_SECONDS = 1.0
+ONE_DAY = timedelta(days=1)
 LONGEST_PART = timedelta(seconds=30)
 """After which a scheduler that does not say that it works has lost its place to another one."""
 
@@ -42,6 +49,7 @@ class Scheduler:
         self._send = send
         self._declare = declare
         self._backlog: Mapping[str, int] = {}
+        self._looks_at = time.monotonic()
         self._stopped = threading.Event()
         self._heart = watchdog.heart("scheduler")
 
@@ -60,8 +68,13 @@ class Scheduler:
     def _lead(self, is_leader: Callable[[], bool]) -> None:
         interval = self._services.settings.sam3d_sweep_interval.total_seconds()
         while is_leader() and not self._stopped.is_set():
-            self.tick(is_leader)
-            self._pause(interval)
+            ends_at = time.monotonic() + interval
+            has_broker = self.tick(is_leader)
+            while (left := ends_at - time.monotonic()) > 0 and not self._stopped.is_set():
+                self._pause(min(left, TICK_SECONDS))
+                if has_broker and is_leader():
+                    self._do(self.release)
+                    self._do(self.look)
 
     def _pause(self, seconds: float) -> None:
         self._heart.rest()
@@ -71,21 +84,29 @@ class Scheduler:
         """End the loop after the work in hand."""
         self._stopped.set()
 
-    def tick(self, is_leader: Callable[[], bool] = lambda: True) -> None:
-        """Do everything once. Safe to run twice because each part only does what is still to be done."""
+    def tick(self, is_leader: Callable[[], bool] = lambda: True) -> bool:
+        """Do everything once, and return whether there is a broker to do it with.
+
+        Safe to run twice because each part only does what is still to be done.
+        """
         self._heart.beat()
         if not self._has_broker():
-            return
-        for part in (self.relay, self.probe, self.reconcile, self.sweep, self.prune):
-            self._heart.beat()
+            return False
+        for part in (self.release, self.relay, self.probe, self.reconcile, self.sweep, self.prune):
             if not is_leader():
-                return
-            try:
-                part()
-            except DatabaseError as error:  # Where it is the database that is away, the next question tells.
-                log.warning("scheduler_part_failed", part=part.__name__, reason=describe(error), next="the next tick")
-            except Exception:  # One part that breaks must not stop the others.
-                log.exception("scheduler_part_failed", part=part.__name__, next="the next tick")
+                break
+            self._do(part)
+        return True
+
+    def _do(self, part: Callable[[], None]) -> None:
+        """Run a part; one that breaks must not stop the others."""
+        self._heart.beat()
+        try:
+            part()
+        except DatabaseError as error:  # Where it is the database that is away, the next question tells.
+            log.warning("scheduler_part_failed", part=part.__name__, reason=describe(error), next="the next tick")
+        except Exception:
+            log.exception("scheduler_part_failed", part=part.__name__, next="the next tick")
 
     def _has_broker(self) -> bool:
         """Bring back queues that were deleted; without a broker there is nothing to drive."""
@@ -95,6 +116,24 @@ class Scheduler:
             log.warning("broker_unreachable", reason=type(error).__name__, next="the next tick")
             return False
         return True
+
+    def release(self) -> None:
+        """Send the submits that the request budget can carry, where jobs wait for it."""
+        grace = max(self._services.settings.sam3d_sweep_grace, SHORTEST_GAP)
+        terms = self._services.outlook.terms()
+        with transaction(self._services.engine) as connection:
+            released = budget.release(connection, ACCOUNT, terms, grace)
+        self._get_out([FollowUp(Step.SUBMIT, ticket, NOW) for ticket in released])
+
+    def look(self) -> None:
+        """Look at the runs whose polls are due soon all at once, where that is asked for."""
+        if self._services.settings.sam3d_bulk_look == "off" or time.monotonic() < self._looks_at:
+            return
+        try:
+            self._get_out(bulk.look(self._services))
+        except (AccountHeld, HistoryMissing, RemoteUnavailable) as error:
+            self._looks_at = time.monotonic() + MINUTE.total_seconds()
+            log.warning("bulk_look_failed", reason=str(error), next="runs are polled; tries again in a minute")
 
     def relay(self) -> None:
         """Send the events that the worker which wrote them did not get out."""
@@ -121,6 +160,8 @@ class Scheduler:
         """Ask for the credits; where they once seemed enough and were not, only a job can tell."""
         if account.cause not in {HoldCause.CREDITS, HoldCause.KEY} or account.is_asked_in_vain:
             return True
+        with transaction(self._services.engine) as connection:
+            budget.charge(connection, account.name, Kind.PROBE, self._services.outlook.terms().slot)
         try:
             balance = self._services.vendor.credits()
         except Sam3dError as error:
@@ -162,6 +203,8 @@ class Scheduler:
         with transaction(self._services.engine) as connection:
             overdue = jobs.count_overdue(connection)
         for state, count in overdue.items():
+            if state is JobState.ACCEPTED and self._services.settings.sam3d_requests_per_minute:
+                continue  # Those are released.
             lost = count - self._backlog.get(DRIVEN_BY[state] or "", 0)
             self._drive(partial(jobs.untaken, state=state), lost)
 
@@ -192,7 +235,9 @@ class Scheduler:
         return changes.write(connection, left.job, change, NOW).events
 
     def prune(self) -> None:
-        """Delete final jobs that are older than the retention."""
+        """Delete final jobs that are older than the retention, and what the budget was used for a day ago."""
+        with transaction(self._services.engine) as connection:
+            budget.forget(connection, ONE_DAY)
         retention = self._services.settings.sam3d_retention
         if retention is None:
             return

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from worker.config import Settings
 from worker.database import Engine, Session
 from worker.events import Outbox
+from worker.outlook import Outlook
 from worker.storage import Downloads
 from worker.vendor import Vendor
 
@@ -18,6 +19,7 @@ class Services:
     vendor: Vendor
     downloads: Downloads
     outbox: Outbox
+    outlook: Outlook
     session: Session
     worker_name: str
 

@@ -4,8 +4,10 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import Any
 
 from worker.answers import RemoteStatus, RunResult, RunStatus
+from worker.budget import lowered
 from worker.errors import (
     AccountHeld,
     HistoryMissing,
@@ -22,9 +24,9 @@ from worker.errors import (
 )
 from worker.history import Listed
 from worker.job import Job
-from worker.lifecycle import Advance, Doubt, Fail, Hold, JobState, Outcome, Snooze, Step, StoredFile, Trigger
+from worker.lifecycle import Advance, Doubt, Fail, Hold, JobState, Limited, Outcome, Snooze, Step, StoredFile, Trigger
 from worker.network import deadline
-from worker.schedule import OUTPUT_LIFETIME, first_poll, next_attempt, next_poll, window_opens
+from worker.schedule import OUTPUT_LIFETIME, named_reset, next_attempt, window_opens
 from worker.services import Services
 from worker.storage import with_unique_names
 
@@ -42,26 +44,30 @@ def submit(services: Services, job: Job) -> Outcome:
     writes the intent: the second time finds nothing to take.
     """
     submitted = services.vendor.submit(job.inputs)
-    due_in = first_poll(services.settings.sam3d_expected_run)
+    due_in = services.outlook.terms().plan.first
     return Advance(Trigger.ANSWERED, due_in, {"request_id": submitted.request_id, "remote_status": "QUEUED"})
 
 
 def poll(services: Services, job: Job) -> Outcome:
     """Look at the run once. Safe to run twice because looking changes nothing."""
-    run = _status(services, job)
-    seen = {"remote_status": run.status, "polls": job.polls + 1}
+    return seen(services, job, _status(services, job), polls=1)
+
+
+def seen(services: Services, job: Job, run: RunStatus, polls: int = 0) -> Outcome:
+    """Return what a look at a run leads to; ``polls`` is how many it took."""
+    columns: dict[str, Any] = {"remote_status": run.status, "polls": job.polls + polls}
+    over = {**columns, "metrics": dict(run.metrics)}
     match run.status:
         case RemoteStatus.COMPLETED:
-            return Advance(Trigger.COMPLETED, columns={**seen, "metrics": dict(run.metrics)})
+            return Advance(Trigger.COMPLETED, columns=over)
         case RemoteStatus.FAILED:
-            return Fail(
-                Trigger.ENDED, RemoteJobFailed.code, _why_failed(job, run), {**seen, "metrics": dict(run.metrics)}
-            )
+            return Fail(Trigger.ENDED, RemoteJobFailed.code, _why_failed(job, run), over)
         case RemoteStatus.QUEUED | RemoteStatus.PROCESSING | RemoteStatus.UNRECOGNISED:
             if job.age > services.settings.sam3d_processing_deadline:
-                return Fail(Trigger.ENDED, "remote_timeout", _NO_END, seen)
-            due_in = next_poll(job.age, services.settings.sam3d_expected_run)
-            return Snooze(due_in, f"the run, {run.status.lower()}", columns={**seen, "attempts": 0})
+                return Fail(Trigger.ENDED, "remote_timeout", _NO_END, columns)
+            due_in = services.outlook.terms().plan.next(job.age, is_queued=run.status is RemoteStatus.QUEUED)
+            columns |= {"attempts": 0, "running_at": job.observed_at}
+            return Snooze(due_in, f"the run, {run.status.lower()}", columns=columns)
 
 
 _NO_END = "The run did not end within SAM3D_PROCESSING_DEADLINE; the vendor forgets it after an hour. Send a new job."
@@ -156,21 +162,31 @@ RUN: Mapping[Step, Callable[[Services, Job], Outcome]] = {
 """What runs for each step."""
 
 
-def react(job: Job, error: Sam3dError) -> Outcome:
-    """Turn an error of a step into its outcome; what is not listed here is a bug and is not caught."""
+def react(job: Job, error: Sam3dError, limit: float | None = None) -> Outcome:
+    """Turn an error of a step into its outcome; what is not listed here is a bug and is not caught.
+
+    ``limit`` is how many requests a minute we go by.
+    """
     match error:
         case AccountHeld():
             return Hold(error.cause, str(error))
         case SubmitUnknown():
             return Doubt(str(error), error.http_status)
         case RemoteRateLimited():
-            return Snooze(window_opens(error.reset_at, job.observed_at), "the vendor's request limit")
+            return _limited(job, error, limit)
         case TransientError():
             return _again(job, error)
         case PermanentError():
             trigger = Trigger.REFUSED if job.state is JobState.SUBMITTING else Trigger.ENDED
             return Fail(trigger, error.code, str(error))
     raise error
+
+
+def _limited(job: Job, error: RemoteRateLimited, limit: float | None) -> Limited:
+    """Wait for the vendor's next window, and learn from when this one was used up."""
+    opens_in = window_opens(error.reset_at, job.observed_at)
+    is_told = named_reset(error.reset_at, job.observed_at) is not None
+    return Limited(opens_in, is_told, lowered(limit, opens_in, is_told=is_told) if limit else None)
 
 
 def _again(job: Job, error: TransientError) -> Outcome:

@@ -133,7 +133,7 @@ class Vendor:
         try:
             return self._history(path, query, LARGEST_PAGE_BYTES)
         except _TooLarge:
-            raise RemoteUnavailable("A row of the request history is too large to be read.") from None
+            raise RemoteUnavailable("What the request history answers is too large to be read.") from None
 
     def history(self, first: datetime, last: datetime) -> Look:
         """Read all requests that the history has of a time, newest first, on as few pages as fit.
@@ -150,15 +150,17 @@ class Vendor:
                     continue
         raise RemoteUnavailable("A page of the request history is too large to be read.")
 
+    def newest(self, now: datetime) -> Mapping[str, Listed]:
+        """Read the newest requests of the history, one page of them; raises as ``history``."""
+        query = _newest_first(now - ONE_DAY, now, PAGE_SIZES[0])
+        with deadline(self._settings.sam3d_read_deadline):
+            rows = read_page(self._row("", query))
+            if rows is None:
+                raise HistoryMissing("The request history does not answer with rows.")
+            return read_rows(rows).requests
+
     def _pages(self, first: datetime, last: datetime, size: int) -> Look:
-        # Days are whole and their time zone is not known, so one more is asked for on either side.
-        query: dict[str, str | int] = {
-            "per_page": size,
-            "from_date": (first - ONE_DAY).date().isoformat(),
-            "to_date": (last + ONE_DAY).date().isoformat(),
-            "sort_by": "model_created",
-            "sort_order": "desc",
-        }
+        query = _newest_first(first, last, size)
         requests: dict[str, Listed] = {}
         is_readable = True
         for number in range(1, MAX_PAGES + 1):
@@ -212,6 +214,17 @@ class Vendor:
         """Close the connections."""
         self._reads.close()
         self._submits.close()
+
+
+def _newest_first(first: datetime, last: datetime, size: int) -> dict[str, str | int]:
+    # Days are whole and their time zone is not known, so one more is asked for on either side.
+    return {
+        "per_page": size,
+        "from_date": (first - ONE_DAY).date().isoformat(),
+        "to_date": (last + ONE_DAY).date().isoformat(),
+        "sort_by": "model_created",
+        "sort_order": "desc",
+    }
 
 
 class _TooLarge(Exception):  # Never leaves this module.

@@ -125,6 +125,7 @@ def test_values_become_settings(render: Render) -> None:
 
     assert given["data"] == {
         "SAM3D_HEALTH_PORT": "9090",
+        "SAM3D_REQUESTS_PER_MINUTE": "120",
         "SAM3D_LOG_LEVEL": "DEBUG",
         "SAM3D_OUTPUT_HOSTS": ".cdn.example,files.example",
         "SEGMIND_ACCOUNT_URL": "https://history.example",

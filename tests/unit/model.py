@@ -35,8 +35,12 @@ from worker.lifecycle import (
 )
 from worker.reconcile import NO_HISTORY, _doubted, conclude
 from worker.repository.submissions import OPEN, Answered, Submission, Unanswered
+from worker.schedule import PROMPT, make_plan
+from worker.survival import learn
 
 T = TypeVar("T")
+
+PLAN = make_plan(learn((), 31.7), PROMPT)
 
 NOBODY = -1
 NONE, HELD, EXPIRED = range(3)
@@ -274,7 +278,7 @@ class Model:
         if self._rules.has_history:
             is_proven = is_later_listed or not self._rules.waits_for_proof
             proof = _evidence(listed, doubted.over_at, is_proven, now, settings).judge(doubted)
-        answer, outcome = conclude(what, doubted, proof, settings)
+        answer, outcome = conclude(what, doubted, proof, settings, PLAN)
         return _end(answer, outcome)
 
     def _settle(self, state: State, end: str, run: int, version: int) -> State:

@@ -106,7 +106,7 @@ def test_a_duration_is_a_number_of_seconds(value: str) -> None:
         assert MARKER not in sentence
 
 
-@pytest.mark.parametrize("name", ["SAM3D_REQUESTS_PER_MINUTE", "SAM3D_STORE_URL"])
+@pytest.mark.parametrize("name", ["SAM3D_STORE_URL"])
 def test_what_is_not_built_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A setting that would be ignored is an error."""
     assert name in NOT_BUILT

@@ -19,6 +19,7 @@ from worker.lifecycle import (
     Fail,
     Hold,
     JobState,
+    Limited,
     Outcome,
     Snooze,
     Step,
@@ -31,6 +32,7 @@ SOON = timedelta(seconds=7)
 FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 CELLS = list(product(JobState, Trigger))
 HELD = Hold(HoldCause.CREDITS, "The credits are used up.")
+LIMITED = Limited(SOON, is_told=True)
 IN_DOUBT = Doubt("It answered 500.", 500)
 CHANGES = {
     (state, following)
@@ -41,7 +43,7 @@ CHANGES = {
 
 def outcomes(trigger: Trigger) -> Iterable[Outcome]:
     """Give each kind of outcome; those that name a trigger name this one."""
-    return Advance(trigger, SOON), Fail(trigger, "code", "Why."), Snooze(SOON, "the run"), HELD, IN_DOUBT
+    return Advance(trigger, SOON), Fail(trigger, "code", "Why."), Snooze(SOON, "the run"), LIMITED, HELD, IN_DOUBT
 
 
 def reported(state: JobState, outcome: Outcome) -> Trigger:
@@ -49,7 +51,7 @@ def reported(state: JobState, outcome: Outcome) -> Trigger:
     match outcome:
         case Advance(trigger) | Fail(trigger):
             return trigger
-        case Snooze():
+        case Snooze() | Limited():
             return Trigger.NOT_SENT if state is JobState.SUBMITTING else Trigger.RUNNING
         case Hold():
             return Trigger.HELD

@@ -15,7 +15,8 @@ from worker.job import Job
 from worker.lifecycle import Advance, Fail, JobState, Outcome, Trigger, Verdict, decide
 from worker.reconcile import NO_ANSWER, NO_HISTORY, _Bench, _doubted, conclude
 from worker.repository.submissions import Answered, Submission, Unanswered
-from worker.schedule import first_poll
+from worker.schedule import PROMPT, make_plan
+from worker.survival import learn
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -25,6 +26,7 @@ RUN = Listed("run", NOW - 10 * SECOND, RemoteStatus.PROCESSING, "digest", "me", 
 FOUND = Proof(Finding.FOUND, "it is listed", RUN)
 ABSENT = Proof(Finding.ABSENT, "it is not listed")
 OPEN = Proof(Finding.OPEN, "its row may still land")
+PLAN = make_plan(learn((), 31.7), PROMPT)
 ALONE = Proof(Finding.OPEN, NO_LATER_SUBMIT)
 
 
@@ -60,7 +62,7 @@ def concluded(
     """Return what a proof leads to."""
     settings = defaults().model_copy(update={"sam3d_reconcile_deadline": DEADLINE, **changes})
     what = Unanswered(JOB, submits or (made(),))
-    return conclude(what, _doubted(what, set(alive), settings), proof, settings)
+    return conclude(what, _doubted(what, set(alive), settings), proof, settings, PLAN)
 
 
 ADOPTED, ABSENT_ONCE, AGAIN, RETRIED, REVIEW = "adopted", "absent", "look again", "retried", "review"
@@ -189,9 +191,9 @@ def test_each_end_is_one_that_the_table_of_states_allows(proof: Proof, age: time
 @pytest.mark.parametrize(
     ("ago", "submitted", "due_in"),
     [
-        (10 * SECOND, NOW - 10 * SECOND, first_poll(timedelta(seconds=31.7)) - 10 * SECOND),
+        (10 * SECOND, NOW - 10 * SECOND, PLAN.first - 10 * SECOND),
         (timedelta(hours=1), NOW - timedelta(hours=1), timedelta(0)),
-        (-30 * SECOND, NOW, first_poll(timedelta(seconds=31.7))),
+        (-30 * SECOND, NOW, PLAN.first),
     ],
     ids=["young", "old", "the vendor's clock is ahead"],
 )

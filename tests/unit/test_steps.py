@@ -11,6 +11,7 @@ import pytest
 
 from worker import errors, executor, ledger, steps
 from worker.answers import RemoteStatus, RunResult, RunStatus
+from worker.budget import Terms
 from worker.changes import Recorded, follow_up
 from worker.config import Settings
 from worker.errors import (
@@ -41,6 +42,7 @@ from worker.lifecycle import (
     FollowUp,
     Hold,
     JobState,
+    Limited,
     Outcome,
     Snooze,
     Step,
@@ -49,14 +51,16 @@ from worker.lifecycle import (
     decide,
     next_state,
 )
-from worker.schedule import OUTPUT_LIFETIME
+from worker.schedule import OUTPUT_LIFETIME, PROMPT, make_plan
 from worker.services import Services
 from worker.steps import BROKEN_FILES, EARLY_GONE, react
+from worker.survival import learn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)
 HELD = AccountHeld(HoldCause.KEY, "The key is wrong.")
 LIMITED = RemoteRateLimited("Too many.", NOW + timedelta(seconds=20))
+PLAN = make_plan(learn((), 31.7), PROMPT)
 SERVER_ERROR = SubmitUnknown("It answered 500.", 500)
 
 RAISED = {
@@ -79,7 +83,8 @@ def defaults() -> Settings:
 def services_with(vendor: object, **changes: object) -> Services:
     """Return what a step of this vendor works with: the default settings but for some."""
     settings = defaults().model_copy(update=changes)
-    return cast("Services", SimpleNamespace(settings=settings, vendor=vendor))
+    outlook = SimpleNamespace(terms=lambda: Terms(PLAN))
+    return cast("Services", SimpleNamespace(settings=settings, vendor=vendor, outlook=outlook))
 
 
 def aged(state: JobState, age: timedelta = timedelta(0), **counts: int) -> Job:
@@ -128,7 +133,11 @@ def test_a_refused_account_is_held(state: JobState) -> None:
 @pytest.mark.parametrize("state", RAISED)
 def test_a_closed_window_uses_up_no_attempt(state: JobState) -> None:
     """The job waits for the time that the vendor named."""
-    assert reaction(state, LIMITED) == Snooze(timedelta(seconds=20), "the vendor's request limit")
+    limited = reaction(state, LIMITED)
+    assert limited == Limited(timedelta(seconds=20), is_told=True)
+    change = decide(state, 7, limited)
+    assert (change.due_in, change.limited) == (timedelta(seconds=20), limited)
+    assert "attempts" not in change.columns
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 50])

@@ -6,7 +6,7 @@ Exit codes: 0 done · 1 the job failed, or what was asked for is not there · 2 
 
 import typer
 
-from worker.cli import dead, decide, demo, look, operate, run, send
+from worker.cli import budget, dead, decide, demo, look, operate, run, send
 from worker.cli.show import fail
 from worker.client import WaitTimeout
 from worker.database import DatabaseError, describe
@@ -36,6 +36,7 @@ app.command()(decide.resume)
 app.add_typer(dead.dead_commands, name="dead")
 app.add_typer(operate.database_commands, name="db")
 app.command()(run.simulator)
+app.command()(budget.budget)
 app.command()(operate.doctor)
 app.command()(operate.config)
 app.command()(operate.failpoints)

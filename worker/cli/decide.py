@@ -12,10 +12,9 @@ from worker.config import load_settings
 from worker.database import require_schema, transaction
 from worker.errors import HoldCause, InvalidMessage
 from worker.lifecycle import Hold, JobState
+from worker.outlook import ACCOUNT
 from worker.repository import reading
 from worker.tasks import send
-
-ACCOUNT = "default"
 
 
 def review_command(

@@ -20,6 +20,7 @@ from worker.health import start_health_server
 from worker.observability import configure_logging
 from worker.scheduler import Scheduler
 from worker.tasks import send
+from worker.usage import exposition, usage
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +48,13 @@ def _given(settings: Settings, concurrency: int | None) -> Settings:
     return settings.model_copy(update={"sam3d_concurrency": concurrency}) if concurrency else settings
 
 
-def _start(settings: Settings, steps: list[str]) -> App:
+def _start(settings: Settings, steps: list[str], *, has_metrics: bool = False) -> App:
     """Set logs, schema check, topology and probes up, in the order in which they can fail."""
     configure_logging(settings.sam3d_log_level)
     app = create_app(settings, steps)
     if settings.sam3d_health_port:
-        start_health_server(settings.sam3d_health_port, readiness(app))
+        metrics = (lambda: exposition(usage(app.services))) if has_metrics else None
+        start_health_server(settings.sam3d_health_port, readiness(app), metrics)
     watchdog.watch(settings.sam3d_stall_limit)
     _await_schema(app)
     declare(app)
@@ -120,9 +122,9 @@ def readiness(app: App) -> Mapping[str, Callable[[], None]]:
 
 
 def scheduler() -> None:
-    """Sweep, relay, probe and prune until SIGTERM; several may run, one works."""
+    """Release, relay, probe, reconcile, sweep and prune until SIGTERM; several may run, one works."""
     settings = load_settings()
-    app = _start(settings, [])
+    app = _start(settings, [], has_metrics=True)
     loop = Scheduler(app.services, lambda follow_up: send(app, follow_up), lambda: declare_once(app))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
 
 from worker.job import Job
 from worker.lifecycle import DRIVEN_BY, Change, JobState, Ticket, next_state
@@ -14,6 +14,9 @@ from worker.repository.intake import inputs_of
 
 SLACK = timedelta(milliseconds=250)
 """A message that comes this early counts as on time: another wait would be a whole second."""
+
+PAGE = 100
+"""Rows of the vendor's request history that one request gives at the most."""
 
 SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
@@ -35,31 +38,56 @@ is_held = exists().where(
 """Whether a job waits for its account: before its submit always, after it where the key is refused."""
 
 
-def take(connection: Connection, ticket: Ticket, state: JobState, lease: timedelta) -> Job | None:
-    """Take the job under a lease if it is as the ticket says, due, and not held with its account; else return None."""
-    return _take(connection, ticket, state, lease, {})
+opens_at = (
+    select(accounts.c.closed_until)
+    .where(
+        accounts.c.name == jobs.c.account,
+        accounts.c.closed_until > now,
+        or_(jobs.c.state == JobState.ACCEPTED, accounts.c.closes_reads),
+    )
+    .scalar_subquery()
+)
+"""When the account's request limit lets the job's next request through; null: it does now."""
+
+is_closed = opens_at.is_not(None)
 
 
-def take_for_submit(connection: Connection, ticket: Ticket, lease: timedelta, token: str) -> Job | None:
+def is_due(ticket: Ticket, state: JobState) -> Sequence[ColumnElement[bool]]:
+    """Tell whether a job is as the ticket says, due, and neither held nor limited with its account."""
+    is_this = (jobs.c.id == ticket.job_id, jobs.c.version == ticket.version, jobs.c.state == state)
+    return (*is_this, jobs.c.due_at <= now + SLACK, not_(is_held), not_(is_closed))
+
+
+def take(connection: Connection, ticket: Ticket, state: JobState, lease: timedelta, *, needs_slot: bool) -> Job | None:
+    """Take the job under a lease if it is due, with the slot of the request budget that it needs; else return None."""
+    return _take(connection, ticket, state, lease, {}, needs_slot=needs_slot)
+
+
+def take_for_submit(
+    connection: Connection, ticket: Ticket, lease: timedelta, token: str, *, needs_slot: bool
+) -> Job | None:
     """Take an accepted job with its files; the intent to pay for it is written in the same transaction."""
-    job = _take(connection, ticket, JobState.ACCEPTED, lease, {"state": JobState.SUBMITTING})
+    submitting = {"state": JobState.SUBMITTING}
+    job = _take(connection, ticket, JobState.ACCEPTED, lease, submitting, needs_slot=needs_slot)
     return replace(job, token=token, files=inputs_of(connection, job.id)) if job else None
 
 
 def _take(
-    connection: Connection, ticket: Ticket, state: JobState, lease: timedelta, values: Mapping[str, Any]
+    connection: Connection,
+    ticket: Ticket,
+    state: JobState,
+    lease: timedelta,
+    values: Mapping[str, Any],
+    *,
+    needs_slot: bool,
 ) -> Job | None:
     taken = (
         update(jobs)
-        .where(
-            jobs.c.id == ticket.job_id,
-            jobs.c.version == ticket.version,
-            jobs.c.state == state,
-            jobs.c.due_at <= now + SLACK,
-            not_(is_held),
-        )
+        .where(*is_due(ticket, state), jobs.c.slot_at.is_not(None) if needs_slot else true())
         .values(
             version=jobs.c.version + 1,
+            slot_at=None,
+            requests=jobs.c.requests + 1,
             lease_until=now + lease,
             sweep_at=now + lease,
             **values,
@@ -70,13 +98,31 @@ def _take(
     return Job.from_row(row) if row else None
 
 
+def polled_soon(connection: Connection, account: str, within: timedelta) -> Sequence[Job]:
+    """List the runs that are to be polled within some time, those first that are due first; at most a page of them."""
+    query = (
+        select(*SEEN)
+        .where(
+            jobs.c.account == account,
+            jobs.c.state == JobState.PROCESSING,
+            jobs.c.due_at <= now + within,
+            jobs.c.lease_until.is_(None),
+            not_(is_held),
+        )
+        .order_by(jobs.c.due_at)
+        .limit(PAGE)
+    )
+    return [Job.from_row(row) for row in connection.execute(query).mappings()]
+
+
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:
-    """Return how much too early a ticket is, or None where it is stale or its account is held."""
-    query = select(jobs.c.due_at - now).where(
+    """Return how much too early a ticket is, or None where it is stale or waits as a row."""
+    comes_at = func.greatest(jobs.c.due_at, opens_at)
+    query = select(comes_at - now).where(
         jobs.c.id == ticket.job_id,
         jobs.c.version == ticket.version,
         jobs.c.state == state,
-        jobs.c.due_at > now,
+        comes_at > now,
         not_(is_held),
     )
     return connection.execute(query).scalar()
@@ -152,7 +198,7 @@ class Overdue:
 
 
 _DRIVEN = [state for state, step in DRIVEN_BY.items() if step]
-_is_overdue = and_(jobs.c.sweep_at <= now, jobs.c.state.in_(_DRIVEN), not_(is_held))
+_is_overdue = and_(jobs.c.sweep_at <= now, jobs.c.state.in_(_DRIVEN), not_(is_held), not_(is_closed))
 
 
 def count_overdue(connection: Connection) -> dict[JobState, int]:

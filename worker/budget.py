@@ -1,0 +1,104 @@
+"""Pure: the arithmetic of the request budget: how far apart requests are, what one is worth, what a 429 teaches.
+
+The vendor counts requests by the minute, by which clock is not known: so they are spread evenly over each minute.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from worker.lifecycle import Step
+from worker.schedule import NOW, PROMPT, Plan
+
+MINUTE = timedelta(minutes=1)
+
+LATE = timedelta(seconds=1)
+"""How late a request may be: a message waits whole seconds."""
+
+PATIENCE = 0.25
+"""Of a run: so late a job that is under way may be for the sake of those that wait for the budget."""
+
+OVERBOOKED = 1.5
+"""Submits are let through as if the budget were so much larger: the queue of requests holds back what is too much, and
+a slot that nothing was there for is lost."""
+
+LOWERED, HALVED = 0.9, 0.5
+RISE = 0.01
+"""Of the limit that is set, by which the learnt one rises a minute."""
+
+
+class Kind(StrEnum):
+    """What a request was for; the first three are the steps' own words."""
+
+    SUBMIT = "submit"
+    POLL = "poll"
+    FETCH = "fetch"
+    PROBE = "probe"
+    LIMITED = "limited"  # Whatever it was for, it was answered with 429.
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a process goes by, for some seconds: when runs are looked at, and what the account's budget allows.
+
+    ``limit`` is in requests a minute; None: none is set, so nothing is drawn.
+    """
+
+    plan: Plan
+    limit: float | None = None
+    reads_count: bool = True
+
+    @property
+    def slot(self) -> timedelta | None:
+        """The time from one request to the next."""
+        return slot_of(self.limit) if self.limit else None
+
+    def draws_for(self, step: Step) -> bool:
+        """Whether a step's request needs a slot."""
+        return self.limit is not None and (step is Step.SUBMIT or self.reads_count)
+
+    @property
+    def queue(self) -> timedelta:
+        """How long the requests that have slots may take where a submit gets one as well."""
+        return PATIENCE * self.plan.typical
+
+    @property
+    def requests(self) -> float:
+        """How many slots a job takes: its submit, its polls and its result."""
+        return 2 + self.plan.polls if self.reads_count else 1
+
+    @property
+    def together(self) -> timedelta:
+        """Within which submits are counted together: their polls will fall on the same time."""
+        return self.plan.typical / 2
+
+    @property
+    def most_together(self) -> int:
+        """How many jobs may be submitted within that time, so that their polls can be afforded; one at least."""
+        if self.slot is None:
+            raise ValueError("Without a limit nothing is counted.")
+        return max(1, int(OVERBOOKED * self.together / (self.slot * self.requests)))
+
+
+def slot_of(limit: float) -> timedelta:
+    """Return the time between requests that keeps them within the limit in any minute, jittered as they are."""
+    return (MINUTE + LATE) / limit
+
+
+def price(waiting: int, slot: timedelta | None, typical: timedelta) -> timedelta:
+    """Return what a request is worth: it delays every job that waits for the budget by a slot.
+
+    At most a share of a run: a job that is under way wants its result as well.
+    """
+    return max(PROMPT, min(waiting * (slot or NOW), PATIENCE * typical))
+
+
+def limit_now(limit: int, learnt: float | None, age: timedelta) -> float:
+    """Return the limit to go by: what was learnt some time ago has risen since, up to what is set."""
+    return limit if learnt is None else min(limit, learnt + limit * RISE * (age / MINUTE))
+
+
+def lowered(limit: float, opens_in: timedelta, *, is_told: bool) -> float:
+    """Return the limit that a 429 teaches: where the end of its minute is known, what went through before."""
+    share = (MINUTE - opens_in) / MINUTE if is_told and opens_in < MINUTE else LOWERED
+    return max(1.0, limit * min(max(share, HALVED), LOWERED))

@@ -1,0 +1,55 @@
+"""How the request budget stands: ``budget``."""
+
+from typing import Any
+
+from worker.app import create_app
+from worker.cli.show import AsJson, out, print_json, print_table, say
+from worker.config import load_settings
+from worker.database import require_schema
+from worker.usage import Usage, seconds, usage
+
+
+def budget(as_json: AsJson = False) -> None:
+    """Show the request limit, what was used of it by what, what a job takes, and how long a new one waits."""
+    app = create_app(load_settings(), [])
+    require_schema(app.services.engine)
+    found = usage(app.services)
+    asked = app.services.settings.sam3d_requests_per_minute
+    app.services.close()
+    shown = described(found, asked)
+    if as_json:
+        print_json(shown)
+        return
+    for name, value in shown.items():
+        if name != "used":
+            say(f"{name.replace('_', ' '):22} {'-' if value is None else value}")
+    out.print("\n[bold]used[/bold]" if asked else "\nNothing is counted while SAM3D_REQUESTS_PER_MINUTE is unset.")
+    if asked:
+        print_table(shown["used"], ["kind", "last_minute", "last_hour"])
+
+
+def described(found: Usage, asked: int | None) -> dict[str, Any]:
+    """Return what is shown; times in seconds, limits in requests a minute."""
+    terms, carried = found.terms, found.carried
+    return {
+        "account": found.account,
+        "limit_set": asked,
+        "limit_now": _rounded(terms.limit),
+        "reads_count": terms.reads_count,
+        "closed_seconds": seconds(carried.closed_for),
+        "jobs_waiting": carried.waiting,
+        "jobs_in_flight": carried.in_flight,
+        "expected_wait_seconds": seconds(found.expected_wait),
+        "typical_run_seconds": seconds(terms.plan.typical),
+        "first_poll_seconds": seconds(terms.plan.first),
+        "finished_jobs": carried.finished,
+        "requests_per_job": _rounded(carried.requests_per_job),
+        "polls_per_job": _rounded(carried.polls_per_job),
+        "used": [
+            {"kind": each.kind, "last_minute": each.last_minute, "last_hour": each.last_hour} for each in found.used
+        ],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

@@ -1,0 +1,63 @@
+"""What a process goes by for some seconds: the plan of polls, learnt from the last runs, and the request budget.
+
+Every process learns from the same rows, so nothing is shared but the database.
+"""
+
+import threading
+import time
+from datetime import timedelta
+
+import structlog
+
+from worker.budget import Terms, limit_now, price, slot_of
+from worker.config import Settings
+from worker.database import DatabaseError, Engine, describe, transaction
+from worker.repository import outlook as repository
+from worker.schedule import PROMPT, make_plan
+from worker.survival import learn
+
+ACCOUNT = "default"
+"""The one account that there is so far."""
+
+FRESH = timedelta(seconds=3)
+
+log = structlog.get_logger(__name__)
+
+
+class Outlook:
+    """Learns anew every few seconds, where it is asked; without the database it goes on with what it knew."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._guard = threading.Lock()
+        self._terms = self._from_nothing()
+        self._stale_at = time.monotonic()
+
+    def terms(self) -> Terms:
+        """Return what to go by now. One thread learns, the others do not wait for it."""
+        if time.monotonic() >= self._stale_at and self._guard.acquire(blocking=False):
+            try:
+                self._terms = self._learn()
+            except DatabaseError as error:
+                log.warning("outlook_stale", reason=describe(error), next="what was known last counts")
+            finally:
+                self._stale_at = time.monotonic() + FRESH.total_seconds()
+                self._guard.release()
+        return self._terms
+
+    def _learn(self) -> Terms:
+        settings = self._settings
+        with transaction(self._engine) as connection:
+            runs = repository.recent_runs(connection, ACCOUNT)
+            known = repository.known(connection, ACCOUNT)
+        curve = learn(runs, settings.sam3d_expected_run.total_seconds())
+        asked = settings.sam3d_requests_per_minute
+        limit = limit_now(asked, known.learnt_limit, known.learnt_ago) if asked else None
+        worth = price(known.waiting, slot_of(limit) if limit else None, timedelta(seconds=curve.median))
+        is_counted = {"yes": True, "no": False, "auto": known.reads_count is not False}
+        return Terms(make_plan(curve, worth), limit, is_counted[settings.sam3d_reads_count])
+
+    def _from_nothing(self) -> Terms:
+        curve = learn((), self._settings.sam3d_expected_run.total_seconds())
+        return Terms(make_plan(curve, PROMPT), self._settings.sam3d_requests_per_minute)

@@ -1,0 +1,67 @@
+"""What a process learns from the rows: how long the last runs took, and what is known of the request limit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection, and_, case, func, or_, select
+
+from worker.errors import RemoteJobFailed
+from worker.lifecycle import JobState
+from worker.models import accounts, jobs, now
+from worker.repository.budget import is_waiting
+from worker.schedule import NOW
+from worker.survival import Run
+
+RUNS = 400
+"""How many runs are learnt from: the vendor's pace is that of the last hours."""
+
+MANY = 1000
+"""Waiting jobs from which on more of them make no difference to what a request is worth."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an account's row says of its limit, and how many jobs wait for it."""
+
+    learnt_limit: float | None
+    learnt_ago: timedelta
+    reads_count: bool | None
+    waiting: int
+
+
+def known(connection: Connection, account: str) -> Known:
+    """Read what was learnt of an account; more than :data:`MANY` waiting jobs are not counted."""
+    waiting = select(func.count()).select_from(select(jobs.c.id).where(*is_waiting(account)).limit(MANY).subquery())
+    query = select(
+        accounts.c.learnt_limit, now - accounts.c.learnt_at, accounts.c.reads_count, waiting.scalar_subquery()
+    ).where(accounts.c.name == account)
+    learnt, ago, reads_count, count_of = connection.execute(query).one()
+    return Known(float(learnt) if learnt is not None else None, ago or NOW, reads_count, count_of)
+
+
+def recent_runs(connection: Connection, account: str) -> Sequence[Run]:
+    """Read what was seen of the account's last runs, the newest submit first."""
+    is_failed = and_(jobs.c.state == JobState.FAILED, jobs.c.error_code == RemoteJobFailed.code)
+    over_at = func.coalesce(jobs.c.completed_at, case((is_failed, jobs.c.finished_at)))
+    ages = (
+        (moment - jobs.c.submitted_at).label(name)
+        for name, moment in (("running_at", jobs.c.running_at), ("over_by", over_at))
+    )
+    times = (jobs.c.metrics[name].as_float().label(name) for name in ("total_time", "queue_time"))
+    query = (
+        select(*ages, *times)
+        .where(
+            jobs.c.account == account,
+            jobs.c.submitted_at.is_not(None),
+            or_(over_at.is_not(None), jobs.c.running_at > jobs.c.submitted_at),
+        )
+        .order_by(jobs.c.submitted_at.desc())
+        .limit(RUNS)
+    )
+    return [_run(*row) for row in connection.execute(query)]
+
+
+def _run(running_at: timedelta | None, over_by: timedelta | None, told: float | None, queued: float | None) -> Run:
+    seen = max(running_at or NOW, NOW)
+    return Run(seen.total_seconds(), max(over_by, seen).total_seconds() if over_by is not None else None, told, queued)

@@ -1,0 +1,70 @@
+"""What the request budget is used for, and what it carries: for ``sam3d budget`` and the metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from worker.budget import Terms
+from worker.database import transaction
+from worker.outlook import ACCOUNT
+from worker.repository import usage as repository
+from worker.repository.usage import Carried, Used
+from worker.services import Services
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How an account's budget stands."""
+
+    account: str
+    terms: Terms
+    used: Sequence[Used]
+    carried: Carried
+
+    @property
+    def expected_wait(self) -> timedelta:
+        """How long a job that comes now waits for its submit: each one before it takes its requests' slots."""
+        slot = self.terms.slot
+        waits = self.carried.waiting * self.terms.requests * slot if slot else timedelta(0)
+        return max(waits, self.carried.closed_for)
+
+
+def usage(services: Services) -> Usage:
+    """Read how the budget stands now.
+
+    Raises:
+        DatabaseError: nobody knows.
+    """
+    terms = services.outlook.terms()
+    with transaction(services.engine) as connection:
+        used, carried = repository.used(connection, ACCOUNT), repository.carried(connection, ACCOUNT)
+    return Usage(ACCOUNT, terms, used, carried)
+
+
+def exposition(usage: Usage) -> bytes:
+    """Write it in the text format that Prometheus reads."""
+    registry = CollectorRegistry()
+
+    def gauge(name: str, meaning: str, value: float | None) -> None:
+        if value is not None:
+            Gauge(f"sam3d_{name}", meaning, ["account"], registry=registry).labels(usage.account).set(value)
+
+    carried = usage.carried
+    gauge("request_limit", "Requests a minute that are gone by.", usage.terms.limit)
+    gauge("request_limit_closed_seconds", "Until the vendor's request limit opens again.", seconds(carried.closed_for))
+    gauge("requests_per_job", "Requests that the last finished jobs took.", carried.requests_per_job)
+    gauge("polls_per_job", "Polls that the last finished jobs took.", carried.polls_per_job)
+    gauge("jobs_waiting", "Jobs that are accepted and not submitted.", carried.waiting)
+    gauge("jobs_in_flight", "Jobs that the vendor has, or whose output is fetched.", carried.in_flight)
+    gauge("expected_wait_seconds", "How long a new job waits for its submit.", seconds(usage.expected_wait))
+    made = Gauge("sam3d_requests_last_minute", "Requests drawn, by kind.", ["account", "kind"], registry=registry)
+    for each in usage.used:
+        made.labels(usage.account, each.kind).set(each.last_minute)
+    return generate_latest(registry)
+
+
+def seconds(time: timedelta) -> float:
+    """Write a duration for a program."""
+    return round(time.total_seconds(), 1)
