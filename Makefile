@@ -1,7 +1,7 @@
 # `make help` lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak mutants lint check format docs lock services clean
+.PHONY: help demo test soak mutants bench-polling lint check format docs lock services clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ EXPORT = $(UV) export -q --frozen --no-header --no-emit-project --format require
 SOURCES := worker tests migrations
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.demo-stamp  ## Turn a photo into a 3D model, on this machine alone: no key, no server.
 	@$(BIN)/sam3d demo
@@ -24,6 +24,11 @@ soak: .venv/.dev-stamp services  ## Break everything at random under load: `make
 
 mutants: .venv/.dev-stamp services  ## Show that the tests can fail: put three faults into a copy of the code.
 	$(BIN)/python -m tests.faults.mutants
+
+bench-polling: .venv/.dev-stamp services  ## Measure what requests jobs take, and draw the figure (15 minutes).
+	$(BIN)/python -m tests.benchmarks.polling --figure docs/polling.svg
+	$(BIN)/python -m tests.benchmarks.budget
+	$(BIN)/python -m tests.benchmarks.waiting
 
 check: lint test  ## Everything that continuous integration checks: lint, then test.
 

@@ -12,15 +12,15 @@ from worker.schedule import NOW, PROMPT, Plan
 
 MINUTE = timedelta(minutes=1)
 
-LATE = timedelta(seconds=1)
-"""How late a request may be: a message waits whole seconds."""
+EARLY, LATE = timedelta(seconds=0.25), timedelta(seconds=1)
+"""How far a request may be from its slot: a message waits whole seconds, and one that comes a little early counts."""
 
 PATIENCE = 0.25
 """Of a run: so late a job that is under way may be for the sake of those that wait for the budget."""
 
-OVERBOOKED = 1.5
-"""Submits are let through as if the budget were so much larger: the queue of requests holds back what is too much, and
-a slot that nothing was there for is lost."""
+OVERBOOKED = 2.25
+"""Submits are let through as if the budget were so much larger: a slot that nothing was there for is lost, and what is
+too much waits in the queue, which then lets no submit through. More makes jobs come in waves (simulated)."""
 
 LOWERED, HALVED = 0.9, 0.5
 RISE = 0.01
@@ -70,7 +70,7 @@ class Terms:
     @property
     def together(self) -> timedelta:
         """Within which submits are counted together: their polls will fall on the same time."""
-        return self.plan.typical / 2
+        return self.plan.typical / 3
 
     @property
     def most_together(self) -> int:
@@ -82,7 +82,7 @@ class Terms:
 
 def slot_of(limit: float) -> timedelta:
     """Return the time between requests that keeps them within the limit in any minute, jittered as they are."""
-    return (MINUTE + LATE) / limit
+    return (MINUTE + EARLY + LATE) / limit
 
 
 def price(waiting: int, slot: timedelta | None, typical: timedelta) -> timedelta:
@@ -95,7 +95,7 @@ def price(waiting: int, slot: timedelta | None, typical: timedelta) -> timedelta
 
 def limit_now(limit: int, learnt: float | None, age: timedelta) -> float:
     """Return the limit to go by: what was learnt some time ago has risen since, up to what is set."""
-    return limit if learnt is None else min(limit, learnt + limit * RISE * (age / MINUTE))
+    return limit if learnt is None else min(limit, learnt + limit * RISE * (max(age, NOW) / MINUTE))
 
 
 def lowered(limit: float, opens_in: timedelta, *, is_told: bool) -> float:

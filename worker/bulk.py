@@ -7,13 +7,13 @@ import structlog
 
 from worker import changes, lifecycle
 from worker.answers import RemoteStatus, RunStatus
+from worker.changes import Recorded
 from worker.database import Connection, transaction
 from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import FollowUp
 from worker.outlook import ACCOUNT
 from worker.repository import jobs
-from worker.repository.outbox import Event
 from worker.services import Services
 from worker.steps import seen
 
@@ -23,10 +23,13 @@ LEAST = 10
 SOON = timedelta(seconds=5)
 """How long before its poll a run is looked at with others."""
 
+LEFT_TO_POLLS = {RemoteStatus.FAILED, RemoteStatus.UNRECOGNISED}
+"""Why a run failed, and what a word means that nobody knows, is for a poll to say."""
+
 log = structlog.get_logger(__name__)
 
 
-def look(services: Services) -> Sequence[Event | FollowUp]:
+def look(services: Services) -> Sequence[FollowUp]:
     """Settle the polls that are due soon with one page, where there are many; what it does not list is polled.
 
     Safe to run twice because each write is fenced by the version that was read.
@@ -40,21 +43,19 @@ def look(services: Services) -> Sequence[Event | FollowUp]:
         return ()
     listed = services.vendor.newest(due[0].observed_at)
     with transaction(services.engine) as connection:
-        settled = [each for job in due for each in _settle(services, connection, job, listed)]
-    log.info("runs_looked_at", due=len(due), settled=sum(isinstance(each, FollowUp) for each in settled))
-    return settled
+        settled = [_settle(services, connection, job, listed) for job in due]
+    following = [each for each in settled if each]
+    log.info("runs_looked_at", due=len(due), settled=len(following))
+    return following
 
 
-def _settle(
-    services: Services, connection: Connection, job: Job, listed: Mapping[str, Listed]
-) -> Sequence[Event | FollowUp]:
-    """Write what the page says of a run; how a run failed, and that one does not end, is for its poll to say."""
+def _settle(services: Services, connection: Connection, job: Job, listed: Mapping[str, Listed]) -> FollowUp | None:
+    """Write what the page says of a run; it comes from another host, so it says nothing of the account."""
     found = listed.get(job.request_id or "")
     is_old = job.age > services.settings.sam3d_processing_deadline
-    if found is None or found.status is RemoteStatus.FAILED or is_old:
-        return ()
+    if found is None or found.status in LEFT_TO_POLLS or is_old:
+        return None
     outcome = seen(services, job, RunStatus(found.status, {}, None))
     change = lifecycle.decide(job.state, job.attempts, outcome)
-    recorded = changes.write(connection, job, change, services.settings.sam3d_sweep_grace)
-    following = changes.follow_up(job, recorded)
-    return [*recorded.events, *([following] if following else [])]
+    version = jobs.write(connection, job, change, services.settings.sam3d_sweep_grace)
+    return changes.follow_up(job, Recorded(change, version, ()))

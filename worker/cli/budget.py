@@ -23,7 +23,7 @@ def budget(as_json: AsJson = False) -> None:
     for name, value in shown.items():
         if name != "used":
             say(f"{name.replace('_', ' '):22} {'-' if value is None else value}")
-    out.print("\n[bold]used[/bold]" if asked else "\nNothing is counted while SAM3D_REQUESTS_PER_MINUTE is unset.")
+    out.print("\n[bold]used[/bold]" if asked else "\nNothing is drawn while SAM3D_REQUESTS_PER_MINUTE is unset.")
     if asked:
         print_table(shown["used"], ["kind", "last_minute", "last_hour"])
 

@@ -108,7 +108,7 @@ def let_one_through(connection: Connection, name: str) -> FollowUp | None:
     row = connection.execute(first).first()
     if row is None:
         return None
-    connection.execute(update(accounts).where(accounts.c.name == name).values(probe_job_id=row.id))
     connection.execute(update(jobs).where(jobs.c.id == row.id).values(due_at=now))
+    connection.execute(update(accounts).where(accounts.c.name == name).values(probe_job_id=row.id))
     step = DRIVEN_BY[JobState(row.state)]
     return FollowUp(step, Ticket(row.id, row.version), NOW) if step else None

@@ -40,7 +40,8 @@ def draw(connection: Connection, ticket: Ticket, step: Step, state: JobState, te
         return
     slot_at = _last_slot(connection, account, step, terms)
     if slot_at is None:
-        waits = {"slot_at": None, "sweep_at": now, "waits_for": WAITS}
+        due_at = func.least(jobs.c.due_at, now)
+        waits = {"slot_at": None, "due_at": due_at, "sweep_at": now, "waits_for": WAITS}
     else:
         count(connection, account, Kind(step.value))
         waits = _at(_first_slot(connection, account, state, slot_at, grace), grace)
@@ -50,6 +51,8 @@ def draw(connection: Connection, ticket: Ticket, step: Step, state: JobState, te
 def _last_slot(connection: Connection, account: str, step: Step, terms: Terms) -> datetime | None:
     """Draw the slot after all that were drawn, or none for a submit that can't be afforded: one atomic UPDATE."""
     slot = terms.slot or NOW
+    if step is Step.SUBMIT:  # What others draw meanwhile is counted only by a statement that begins after it.
+        connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
     drawn = (
         update(accounts)
         .where(accounts.c.name == account, _is_afforded(terms, slot) if step is Step.SUBMIT else true())
@@ -82,11 +85,7 @@ def _first_slot(connection: Connection, account: str, state: JobState, slot_at: 
 
 def _due(connection: Connection, ticket: Ticket, state: JobState) -> str | None:
     """Lock a job that is due and has no slot; return its account."""
-    query = (
-        select(jobs.c.account)
-        .where(*is_due(ticket, state), or_(jobs.c.slot_at.is_(None), jobs.c.slot_at < now - UNUSED))
-        .with_for_update()
-    )
+    query = select(jobs.c.account).where(*is_due(ticket, state), _has_none).with_for_update()
     return connection.execute(query).scalar()
 
 
@@ -99,7 +98,12 @@ def _is_afforded(terms: Terms, slot: timedelta) -> ColumnElement[bool]:
 def _together(terms: Terms) -> ColumnElement[int]:
     """Count the jobs whose polls fall on the same time; derived from the rows, so whoever dies leaks nothing."""
     submitted = _count(jobs.c.submitted_at > now - terms.together)
-    return submitted + _count(jobs.c.state == JobState.SUBMITTING)
+    return submitted + _count(jobs.c.state == JobState.SUBMITTING) + _count(*_has_message, _has_slot)
+
+
+_has_message = (jobs.c.state == JobState.ACCEPTED, jobs.c.sweep_at > now)
+_has_slot = jobs.c.slot_at >= now - UNUSED
+_has_none = or_(jobs.c.slot_at.is_(None), ~_has_slot)
 
 
 def _count(*which: ColumnElement[bool]) -> ColumnElement[int]:
@@ -162,7 +166,7 @@ def _first(connection: Connection, account: str, limit: int) -> Sequence[Ticket]
 
 def _free(connection: Connection, account: str, terms: Terms, slot: timedelta) -> int:
     """Return how many submits can be afforded now, less those that have a message already."""
-    under_way = _count(jobs.c.state == JobState.ACCEPTED, jobs.c.sweep_at > now)
+    under_way = _count(*_has_message, _has_none, jobs.c.due_at <= now + terms.queue + slot)
     ahead = func.greatest(accounts.c.next_slot_at - now, NOW)
     query = select(ahead, _together(terms), under_way).where(accounts.c.name == account)
     queue, together, sent = connection.execute(query).one()
@@ -203,7 +207,7 @@ def note_read(connection: Connection, account: str, asked_at: datetime) -> bool:
             accounts.c.name == account,
             accounts.c.reads_count.is_(None),
             accounts.c.closed_at < asked_at,
-            accounts.c.closed_until > now,
+            accounts.c.closed_until > now + UNUSED,
             ~accounts.c.closes_reads,
         )
         .values(reads_count=False)

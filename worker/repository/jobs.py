@@ -148,6 +148,7 @@ def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any
         "state": change.state,
         "version": jobs.c.version + 1,
         "lease_until": None,
+        "slot_at": None,
         "expired_leases": 0,
         "due_at": now + change.due_in,
         "sweep_at": now + change.due_in + grace,
