@@ -24,7 +24,8 @@ The files, in the order a job travels:
 ``steps``          what each step does to the outside world; returns an ``Outcome``
 ``services``       what a step works with
 ``job``            a job's row as a step sees it
-``lifecycle``      pure: states, the transition table, outcomes
+``lifecycle``      pure: states and the transition table
+``outcome``        pure: what a step reports, and what that makes of a job
 ``schedule``       pure: when to look next, when to try again
 ``survival``       pure: how long runs take, learnt from the last ones
 ``budget``         pure: how far apart requests are, what one is worth, how many jobs they carry

@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import structlog
 
-from worker import changes, lifecycle
+from worker import changes
 from worker.answers import RemoteStatus, RunStatus
 from worker.changes import Recorded
 from worker.database import Connection, transaction
 from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import FollowUp
+from worker.outcome import decide
 from worker.outlook import ACCOUNT
 from worker.repository import jobs
 from worker.services import Services
@@ -56,6 +57,6 @@ def _settle(services: Services, connection: Connection, job: Job, listed: Mappin
     if found is None or found.status in LEFT_TO_POLLS or is_old:
         return None
     outcome = seen(services, job, RunStatus(found.status, {}, None))
-    change = lifecycle.decide(job.state, job.attempts, outcome)
+    change = decide(job.state, job.attempts, outcome)
     version = jobs.write(connection, job, change, services.settings.sam3d_sweep_grace)
     return changes.follow_up(job, Recorded(change, version, ()))

@@ -13,7 +13,8 @@ from worker.database import Connection, DatabaseError, describe, is_outage
 from worker.errors import HoldCause
 from worker.events import change_payload
 from worker.job import Job
-from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, Change, EventType, FollowUp, JobState, Ticket
+from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, EventType, FollowUp, JobState, Ticket
+from worker.outcome import Change
 from worker.repository import jobs, outbox, outputs
 from worker.repository.outbox import Event
 

@@ -12,7 +12,8 @@ from kombu.pools import ProducerPool
 from worker.database import DatabaseError, Engine, describe, transaction
 from worker.failpoints import reach
 from worker.job import Job
-from worker.lifecycle import Change, JobState, StoredFile
+from worker.lifecycle import JobState
+from worker.outcome import Change, StoredFile
 from worker.publishing import publish
 from worker.repository import outbox
 from worker.repository.outbox import Event

@@ -5,14 +5,15 @@ from functools import partial
 
 import structlog
 
-from worker import changes, ledger, lifecycle, steps
+from worker import changes, ledger, steps
 from worker.changes import Recorded
 from worker.database import transaction
 from worker.errors import Sam3dError
 from worker.failpoints import reach
 from worker.job import Job
-from worker.lifecycle import DRIVEN_BY, Change, Doubt, FollowUp, JobState, Outcome, Step, Ticket
+from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
 from worker.network import deadline
+from worker.outcome import Change, Doubt, Outcome, decide
 from worker.repository import budget, jobs
 from worker.services import Services
 
@@ -32,7 +33,7 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
         reach(f"{step}.taken")
         outcome = run(services, step, job)
     reach(f"{step}.answered")
-    recorded = record(services, job, lifecycle.decide(job.state, job.attempts, outcome))
+    recorded = record(services, job, decide(job.state, job.attempts, outcome))
     reach(f"{step}.recorded")
     services.outbox.announce(recorded.events)
     reach(f"{step}.announced")

@@ -6,7 +6,8 @@ import structlog
 
 from worker.database import Connection
 from worker.errors import HoldCause
-from worker.lifecycle import EventType, Hold
+from worker.lifecycle import EventType
+from worker.outcome import Hold
 from worker.repository import accounts, outbox
 from worker.repository.outbox import Event
 

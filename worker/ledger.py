@@ -7,12 +7,13 @@ from uuid import uuid4
 
 import structlog
 
-from worker import changes, lifecycle
+from worker import changes
 from worker.changes import Recorded, persist
 from worker.database import Connection, DatabaseError, transaction
 from worker.history import digest_inputs
 from worker.job import Job
-from worker.lifecycle import Change, Doubt, JobState, Snooze, Step, Ticket, Trigger, Verdict
+from worker.lifecycle import JobState, Step, Ticket, Trigger, Verdict
+from worker.outcome import Change, Doubt, Snooze, decide
 from worker.repository import jobs, submissions
 from worker.repository.outbox import Event
 from worker.repository.submissions import Answered
@@ -59,7 +60,7 @@ def _withdraw(services: Services, ticket: Ticket, token: str) -> None:
         job = submissions.job_of(connection, token)
     if job:
         taken = replace(job, state=JobState.SUBMITTING, version=ticket.version + 1, token=token)
-        commit_answer(services, taken, lifecycle.decide(taken.state, taken.attempts, Snooze(NOW, "its turn")))
+        commit_answer(services, taken, decide(taken.state, taken.attempts, Snooze(NOW, "its turn")))
 
 
 def commit_answer(services: Services, job: Job, change: Change) -> Recorded:
@@ -78,7 +79,7 @@ def _answered(connection: Connection, job: Job, change: Change) -> Change:
     request_id = change.columns.get("request_id")
     status = change.doubt.http_status if change.doubt else None
     if request_id and submissions.is_claimed(connection, request_id, job.id):
-        change, request_id = lifecycle.decide(job.state, job.attempts, Doubt(_ADOPTED_BY_ANOTHER)), None
+        change, request_id = decide(job.state, job.attempts, Doubt(_ADOPTED_BY_ANOTHER)), None
     detail = change.columns.get("error_message") or change.columns.get("waits_for")
     submissions.answer(connection, job.token, Answered(VERDICTS[change.trigger], request_id, status, detail))
     return change

@@ -4,7 +4,8 @@ import structlog
 
 from worker.database import Connection
 from worker.job import Job
-from worker.lifecycle import DRIVEN_BY, JobState, Limited, Step
+from worker.lifecycle import DRIVEN_BY, JobState, Step
+from worker.outcome import Limited
 from worker.repository import budget
 
 log = structlog.get_logger(__name__)

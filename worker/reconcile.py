@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from worker import changes, lifecycle
+from worker import changes
 from worker.changes import Recorded
 from worker.config import Settings
 from worker.database import DatabaseError, describe, is_outage, live_sessions, transaction
@@ -17,7 +17,8 @@ from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
 from worker.history import CLOCKS_DIFFER, NO_LATER_SUBMIT, Doubted, Evidence, Finding, Listed, Look, Proof
 from worker.job import Job
-from worker.lifecycle import Advance, Fail, FollowUp, Outcome, Trigger, Verdict
+from worker.lifecycle import FollowUp, Trigger, Verdict
+from worker.outcome import Advance, Fail, Outcome, decide
 from worker.repository import submissions
 from worker.repository.outbox import Event
 from worker.repository.submissions import Answered, Unanswered
@@ -127,7 +128,7 @@ def _commit(services: Services, what: Unanswered, doubted: Doubted, proof: Proof
             age = job.observed_at - doubted.over_at
             submissions.postpone(connection, job, look_again(age, settings.sam3d_sweep_interval), proof.why)
         return ()
-    change = lifecycle.decide(job.state, job.attempts, outcome)
+    change = decide(job.state, job.attempts, outcome)
     with transaction(services.engine) as connection:
         recorded = changes.write(connection, job, change, settings.sam3d_sweep_grace)
         if recorded.version is not None and answer:

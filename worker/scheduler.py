@@ -11,12 +11,13 @@ from functools import partial
 
 import structlog
 
-from worker import bulk, changes, holding, lifecycle, watchdog
+from worker import bulk, changes, holding, watchdog
 from worker.budget import MINUTE, Kind
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable, Sam3dError, TransientError
 from worker.failpoints import reach
-from worker.lifecycle import DRIVEN_BY, Fail, FollowUp, JobState, Step, Trigger
+from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
+from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT
 from worker.reconcile import reconcile
 from worker.repository import accounts, budget, jobs, outbox
@@ -231,7 +232,7 @@ class Scheduler:
         return [FollowUp(step, jobs.redrive(connection, left, again_in), NOW)] if step else ()
 
     def _give_up(self, connection: Connection, left: Overdue, why: Fail) -> Sequence[Event]:
-        change = lifecycle.decide(left.job.state, left.job.attempts, why)
+        change = decide(left.job.state, left.job.attempts, why)
         return changes.write(connection, left.job, change, NOW).events
 
     def prune(self) -> None:

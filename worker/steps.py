@@ -24,8 +24,9 @@ from worker.errors import (
 )
 from worker.history import Listed
 from worker.job import Job
-from worker.lifecycle import Advance, Doubt, Fail, Hold, JobState, Limited, Outcome, Snooze, Step, StoredFile, Trigger
+from worker.lifecycle import JobState, Step, Trigger
 from worker.network import deadline
+from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, StoredFile
 from worker.schedule import OUTPUT_LIFETIME, named_reset, next_attempt, window_opens
 from worker.services import Services
 from worker.storage import with_unique_names

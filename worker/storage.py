@@ -10,8 +10,8 @@ import httpx
 
 from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
-from worker.lifecycle import StoredFile
 from worker.network import AllowedHosts, create_client, deadline
+from worker.outcome import StoredFile
 
 GLB_HEADER_BYTES = 12
 MAX_REDIRECTS = 3

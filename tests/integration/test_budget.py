@@ -26,9 +26,10 @@ from worker.errors import HoldCause
 from worker.executor import draw, execute, load, record, run
 from worker.intake import accept
 from worker.job import Job
-from worker.lifecycle import DRIVEN_BY, FollowUp, Hold, JobState, Limited, Step, Ticket, decide
+from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
 from worker.messages import derived_job_id
 from worker.models import accounts, jobs, now, requests
+from worker.outcome import Hold, Limited, decide
 from worker.prepare import prepare_request
 from worker.repository import budget
 from worker.repository.budget import UNUSED, WAITS
@@ -1103,7 +1104,7 @@ def test_a_settled_job_does_not_keep_the_slot_of_its_poll(limited: App, clock: C
     (ticket,) = _submitted(limited, simulator)
     assert execute(limited.services, Step.POLL, ticket)
     _runs(limited, simulator, bulk.LEAST - 1)
-    settled = {each.ticket.job_id: each for each in bulk.look(limited.services) if isinstance(each, FollowUp)}
+    settled = {each.ticket.job_id: each for each in bulk.look(limited.services)}
     fetch = settled[ticket.job_id]
     assert fetch.step is Step.FETCH
     assert load(limited.services, Step.FETCH, fetch.ticket) is None

@@ -9,7 +9,8 @@ from tests.integration.conftest import advance, row_of, wait_until_due
 from worker.app import App
 from worker.database import transaction
 from worker.executor import execute, load, record
-from worker.lifecycle import Advance, FollowUp, JobState, Step, Trigger, decide
+from worker.lifecycle import FollowUp, JobState, Step, Trigger
+from worker.outcome import Advance, decide
 from worker.repository import jobs, reading
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator

@@ -7,7 +7,8 @@ from worker.app import App
 from worker.database import transaction
 from worker.errors import HoldCause
 from worker.executor import execute
-from worker.lifecycle import FollowUp, Hold
+from worker.lifecycle import FollowUp
+from worker.outcome import Hold
 from worker.repository import reading
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator

@@ -19,8 +19,9 @@ from worker.errors import Sam3dError
 from worker.executor import execute, load, record
 from worker.intake import accept, cancel
 from worker.job import Job
-from worker.lifecycle import Advance, Doubt, FollowUp, JobState, Snooze, Step, Trigger, decide
+from worker.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.messages import derived_job_id
+from worker.outcome import Advance, Doubt, Snooze, decide
 from worker.prepare import prepare_request
 from worker.reconcile import reconcile
 from worker.repository import reading

@@ -18,21 +18,8 @@ from worker.config import Settings
 from worker.history import Evidence, Listed, Look, Sent
 from worker.job import Job
 from worker.ledger import VERDICTS
-from worker.lifecycle import (
-    DRIVEN_BY,
-    Advance,
-    Change,
-    Doubt,
-    Fail,
-    JobState,
-    Outcome,
-    Snooze,
-    Step,
-    Trigger,
-    Verdict,
-    decide,
-    next_state,
-)
+from worker.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
+from worker.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
 from worker.reconcile import NO_HISTORY, _doubted, conclude
 from worker.repository.submissions import OPEN, Answered, Submission, Unanswered
 from worker.schedule import PROMPT, make_plan

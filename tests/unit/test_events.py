@@ -14,19 +14,8 @@ from worker.client import OUTCOMES, JobEvent, read_event
 from worker.errors import HoldCause
 from worker.events import as_cloud_event, change_payload, error_payload, job_payload
 from worker.job import Job
-from worker.lifecycle import (
-    Advance,
-    Change,
-    Doubt,
-    EventType,
-    Fail,
-    Hold,
-    JobState,
-    Snooze,
-    StoredFile,
-    Trigger,
-    decide,
-)
+from worker.lifecycle import EventType, JobState, Trigger
+from worker.outcome import Advance, Change, Doubt, Fail, Hold, Snooze, StoredFile, decide
 from worker.repository.outbox import Event
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

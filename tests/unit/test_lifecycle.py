@@ -13,20 +13,13 @@ from worker.lifecycle import (
     CURRENT_EVENT,
     DRIVEN_BY,
     TRANSITIONS,
-    Advance,
-    Doubt,
     EventType,
-    Fail,
-    Hold,
     JobState,
-    Limited,
-    Outcome,
-    Snooze,
     Step,
     Trigger,
-    decide,
     next_state,
 )
+from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
 
 SOON = timedelta(seconds=7)
 FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}

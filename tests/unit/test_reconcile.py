@@ -12,7 +12,8 @@ from worker.answers import RemoteStatus
 from worker.config import Settings
 from worker.history import NO_LATER_SUBMIT, Doubted, Evidence, Finding, Listed, Look, Proof, Sent
 from worker.job import Job
-from worker.lifecycle import Advance, Fail, JobState, Outcome, Trigger, Verdict, decide
+from worker.lifecycle import JobState, Trigger, Verdict
+from worker.outcome import Advance, Fail, Outcome, decide
 from worker.reconcile import NO_ANSWER, NO_HISTORY, _Bench, _doubted, conclude
 from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import PROMPT, make_plan

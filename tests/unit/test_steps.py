@@ -35,22 +35,8 @@ from worker.errors import (
 )
 from worker.history import Listed
 from worker.job import Job
-from worker.lifecycle import (
-    Advance,
-    Doubt,
-    Fail,
-    FollowUp,
-    Hold,
-    JobState,
-    Limited,
-    Outcome,
-    Snooze,
-    Step,
-    Ticket,
-    Trigger,
-    decide,
-    next_state,
-)
+from worker.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, next_state
+from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
 from worker.schedule import OUTPUT_LIFETIME, PROMPT, make_plan
 from worker.services import Services
 from worker.steps import BROKEN_FILES, EARLY_GONE, react

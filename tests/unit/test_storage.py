@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from worker.errors import OutputBroken
-from worker.lifecycle import StoredFile
+from worker.outcome import StoredFile
 from worker.storage import _identify, with_unique_names
 
 

@@ -11,7 +11,8 @@ from worker.cli.show import AsJson, print_json, print_table, say
 from worker.config import load_settings
 from worker.database import require_schema, transaction
 from worker.errors import HoldCause, InvalidMessage
-from worker.lifecycle import Hold, JobState
+from worker.lifecycle import JobState
+from worker.outcome import Hold
 from worker.outlook import ACCOUNT
 from worker.repository import reading
 from worker.tasks import send

@@ -7,8 +7,9 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Connection, case, literal, or_, select, update
 
 from worker.errors import HoldCause
-from worker.lifecycle import DRIVEN_BY, FollowUp, Hold, JobState, Ticket
+from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Ticket
 from worker.models import accounts, jobs, now
+from worker.outcome import Hold
 from worker.schedule import NOW
 
 

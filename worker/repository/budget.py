@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, o
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.budget import Kind, Terms
-from worker.lifecycle import JobState, Limited, Step, Ticket
+from worker.lifecycle import JobState, Step, Ticket
 from worker.models import accounts, jobs, now, requests
+from worker.outcome import Limited
 from worker.repository.jobs import is_closed, is_due, is_held
 from worker.schedule import NOW
 

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
 
 from worker.job import Job
-from worker.lifecycle import DRIVEN_BY, Change, JobState, Ticket, next_state
+from worker.lifecycle import DRIVEN_BY, JobState, Ticket, next_state
 from worker.models import accounts, jobs, now
+from worker.outcome import Change
 from worker.repository.intake import inputs_of
 
 SLACK = timedelta(milliseconds=250)

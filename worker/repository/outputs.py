@@ -5,8 +5,8 @@ from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, insert, select
 
-from worker.lifecycle import StoredFile
 from worker.models import output_chunks, outputs
+from worker.outcome import StoredFile
 
 CHUNK_BYTES = 256 * 1024
 

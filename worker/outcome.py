@@ -1,0 +1,130 @@
+"""Pure: what a step can report, and what that makes of its job's row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+from worker.errors import HoldCause
+from worker.lifecycle import JobState, Trigger, next_state
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A downloaded output, on this worker's disk until it is committed."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    content: BinaryIO = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Advance:
+    """The step got somewhere: ``columns`` are the facts it learnt, to be written to the row."""
+
+    trigger: Trigger
+    due_in: timedelta = timedelta(0)
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    files: Sequence[StoredFile] = ()
+
+
+@dataclass(frozen=True)
+class Snooze:
+    """Come back later; nothing is wrong. ``is_attempt`` counts a failed try that is tried again."""
+
+    due_in: timedelta
+    reason: str
+    is_attempt: bool = False
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The job can't go on: a stable code and a sentence for its sender."""
+
+    trigger: Trigger
+    code: str
+    message: str
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The account is stopped; the job waits and no attempt is used up."""
+
+    cause: HoldCause
+    message: str
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The vendor's request limit is used up until then; the job waits and no attempt is used up.
+
+    ``learnt_limit`` is what that teaches of the limit that is set, requests a minute.
+    """
+
+    opens_in: timedelta
+    is_told: bool
+    learnt_limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A submit has no answer that tells whether a run was started; ``http_status`` is what came, if anything did."""
+
+    message: str
+    http_status: int | None = None
+
+
+Outcome = Advance | Snooze | Fail | Hold | Limited | Doubt
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is written to a job's row: its next state, when its next step is due, and the columns learnt."""
+
+    trigger: Trigger
+    state: JobState
+    due_in: timedelta
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    files: Sequence[StoredFile] = ()
+    hold: Hold | None = None
+    limited: Limited | None = None
+    doubt: Doubt | None = None
+
+
+def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
+    """Turn what a step reports into what is written; total over outcomes."""
+    match outcome:
+        case Advance(trigger, due_in, columns, files):
+            return Change(trigger, _moved(state, trigger), due_in, columns, files)
+        case Snooze(due_in, reason, is_attempt, columns):
+            trigger = _not_further(state)
+            noted = {"attempts": attempts + is_attempt, "waits_for": reason, **columns}
+            return Change(trigger, _moved(state, trigger), due_in, noted)
+        case Limited(opens_in):
+            trigger = _not_further(state)
+            noted = {"waits_for": "the vendor's request limit"}
+            return Change(trigger, _moved(state, trigger), opens_in, noted, limited=outcome)
+        case Fail(trigger, code, message, columns):
+            noted = {**columns, "error_code": code, "error_message": message}
+            return Change(trigger, _moved(state, trigger), timedelta(0), noted)
+        case Hold(cause):
+            noted = {"waits_for": f"account held: {cause}"}
+            return Change(Trigger.HELD, _moved(state, Trigger.HELD), timedelta(0), noted, hold=outcome)
+        case Doubt(message):
+            noted = {"waits_for": f"the vendor's request history: {message}"}
+            return Change(Trigger.UNKNOWN, _moved(state, Trigger.UNKNOWN), timedelta(0), noted, doubt=outcome)
+
+
+def _not_further(state: JobState) -> Trigger:
+    return Trigger.NOT_SENT if state is JobState.SUBMITTING else Trigger.RUNNING
+
+
+def _moved(state: JobState, trigger: Trigger) -> JobState:
+    following = next_state(state, trigger)
+    if following is None:
+        raise AssertionError(f"{trigger} reported in {state}: a step reports only what its state allows")
+    return following
