@@ -41,12 +41,13 @@ class Kind(StrEnum):
 class Terms:
     """What a process goes by, for some seconds: when runs are looked at, and what the account's budget allows.
 
-    ``limit`` is in requests a minute; None: none is set, so nothing is drawn.
+    ``limit`` is in requests a minute; None: none is set, so nothing is drawn. ``reads_count`` None: it is not known,
+    so it is assumed.
     """
 
     plan: Plan
     limit: float | None = None
-    reads_count: bool = True
+    reads_count: bool | None = None
 
     @property
     def slot(self) -> timedelta | None:
@@ -55,7 +56,7 @@ class Terms:
 
     def draws_for(self, step: Step) -> bool:
         """Whether a step's request needs a slot."""
-        return self.limit is not None and (step is Step.SUBMIT or self.reads_count)
+        return self.limit is not None and (step is Step.SUBMIT or self.reads_count is not False)
 
     @property
     def queue(self) -> timedelta:
@@ -65,7 +66,7 @@ class Terms:
     @property
     def requests(self) -> float:
         """How many slots a job takes: its submit, its polls and its result."""
-        return 2 + self.plan.polls if self.reads_count else 1
+        return 1 if self.reads_count is False else 2 + self.plan.polls
 
     @property
     def together(self) -> timedelta:

@@ -12,14 +12,15 @@ from worker.database import Connection, transaction
 from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import FollowUp
-from worker.outcome import decide
+from worker.outcome import Change, decide
 from worker.outlook import ACCOUNT
 from worker.repository import jobs
 from worker.services import Services
 from worker.steps import seen
+from worker.vendor import PAGE_SIZES
 
 LEAST = 10
-"""Polls that are due from which on a page is worth it: it is larger than all of them."""
+"""Polls that are due from which on a page is worth it: it is more bytes than fewer answers."""
 
 SOON = timedelta(seconds=5)
 """How long before its poll a run is looked at with others."""
@@ -39,24 +40,27 @@ def look(services: Services) -> Sequence[FollowUp]:
         AccountHeld, HistoryMissing, RemoteUnavailable: the history can't be read; the runs are polled.
     """
     with transaction(services.engine) as connection:
-        due = jobs.polled_soon(connection, ACCOUNT, SOON)
+        due = jobs.polled_soon(connection, ACCOUNT, SOON, PAGE_SIZES[0])
     if len(due) < LEAST:
         return ()
     listed = services.vendor.newest(due[0].observed_at)
+    changed = [(job, change) for job in due if (change := _change(services, job, listed))]
     with transaction(services.engine) as connection:
-        settled = [_settle(services, connection, job, listed) for job in due]
-    following = [each for each in settled if each]
-    log.info("runs_looked_at", due=len(due), settled=len(following))
-    return following
+        following = [_write(connection, job, change, services) for job, change in changed]
+    log.info("bulk_looked", due=len(due), settled=len(changed))
+    return [each for each in following if each]
 
 
-def _settle(services: Services, connection: Connection, job: Job, listed: Mapping[str, Listed]) -> FollowUp | None:
-    """Write what the page says of a run; it comes from another host, so it says nothing of the account."""
+def _change(services: Services, job: Job, listed: Mapping[str, Listed]) -> Change | None:
+    """Return what the page says of a run, or None where that is for its poll to say."""
     found = listed.get(job.request_id or "")
     is_old = job.age > services.settings.sam3d_processing_deadline
     if found is None or found.status in LEFT_TO_POLLS or is_old:
         return None
-    outcome = seen(services, job, RunStatus(found.status, {}, None))
-    change = decide(job.state, job.attempts, outcome)
+    return decide(job.state, job.attempts, seen(services, job, RunStatus(found.status, {}, None)))
+
+
+def _write(connection: Connection, job: Job, change: Change, services: Services) -> FollowUp | None:
+    """Write it if nobody wrote meanwhile; it comes from another host, so it says nothing of the account."""
     version = jobs.write(connection, job, change, services.settings.sam3d_sweep_grace)
     return changes.follow_up(job, Recorded(change, version, ()))

@@ -81,7 +81,7 @@ def _account_events(connection: Connection, job: Job, change: Change) -> Sequenc
         stops_reads = change.hold.cause is HoldCause.KEY or is_read
         return holding.hold(connection, job.account, change.hold, stops_reads=stops_reads)
     if change.limited:
-        limiting.close(connection, job, change.limited)
+        limiting.close(connection, job, change.limited, is_read=is_read)
     if "remote_status" not in change.columns:
         return ()
     if is_read:

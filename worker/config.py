@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         "or `http://127.0.0.1:9100` for just that plain or private address.",
     )
     sam3d_health_port: int | None = Field(
-        None, ge=1, le=65535, description="Port of `/livez` and `/readyz`; unset: off."
+        None, ge=1, le=65535, description="Port of `/livez`, `/readyz` and the scheduler's `/metrics`; unset: off."
     )
     sam3d_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least level that is logged."

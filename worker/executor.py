@@ -77,7 +77,7 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
         try:
             return steps.RUN[step](services, job)
         except Sam3dError as error:
-            return steps.react(job, error, services.outlook.terms().limit)
+            return steps.react(services, job, error)
         except Exception:
             if step is not Step.SUBMIT:
                 raise

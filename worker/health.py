@@ -65,6 +65,7 @@ def _measured(metrics: Metrics) -> Told:
     try:
         return HTTPStatus.OK, METRICS_TYPE, metrics()
     except Exception as error:
+        log.warning("metrics_failed", reason=type(error).__name__, next="the next scrape")
         return HTTPStatus.SERVICE_UNAVAILABLE, METRICS_TYPE, f"# {type(error).__name__}\n".encode()
 
 

@@ -74,6 +74,7 @@ def _admit(connection: Connection, services: Services, request: ReconstructionRe
         "priority": request.priority,
     }
     must_wait = bool(services.settings.sam3d_requests_per_minute) and budget.has_waiting(connection, ACCOUNT)
+    values |= {"waits_for": budget.WAITS} if must_wait else {}
     if not repository.add_job(connection, values, NOW if must_wait else services.settings.sam3d_sweep_grace):
         return _duplicate(connection, job_id, request.idempotency_key, request.fingerprint, request.metadata)
     repository.add_inputs(connection, _input_rows(job_id, request))

@@ -4,17 +4,15 @@ import structlog
 
 from worker.database import Connection
 from worker.job import Job
-from worker.lifecycle import DRIVEN_BY, JobState, Step
 from worker.outcome import Limited
 from worker.repository import budget
 
 log = structlog.get_logger(__name__)
 
 
-def close(connection: Connection, job: Job, why: Limited) -> None:
+def close(connection: Connection, job: Job, why: Limited, *, is_read: bool) -> None:
     """Let the account's requests wait until the limit's next window; told once for each."""
-    step = Step.SUBMIT if job.state is JobState.SUBMITTING else DRIVEN_BY[job.state]
-    if step and budget.close(connection, job.account, step, why):
+    if budget.close(connection, job.account, why, is_read=is_read):
         log.warning(
             "requests_limited",
             account=job.account,

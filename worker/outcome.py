@@ -60,13 +60,15 @@ class Hold:
 
 @dataclass(frozen=True)
 class Limited:
-    """The vendor's request limit is used up until then; the job waits and no attempt is used up.
+    """The vendor's request limit is used up; the job waits and no attempt is used up.
 
-    ``learnt_limit`` is what that teaches of the limit that is set, requests a minute.
+    Its next window opens in ``opens_in``, which the vendor named (``is_told``) or which is a guess. ``learnt_limit`` is
+    what that teaches of the limit that is set, requests a minute.
     """
 
     opens_in: timedelta
     is_told: bool
+    closes_reads: bool
     learnt_limit: float | None = None
 
 

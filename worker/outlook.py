@@ -19,6 +19,9 @@ from worker.survival import learn
 ACCOUNT = "default"
 """The one account that there is so far."""
 
+READS_COUNT = {"yes": True, "no": False}
+"""What is set, where it is; with `auto` it is learnt."""
+
 FRESH = timedelta(seconds=3)
 
 log = structlog.get_logger(__name__)
@@ -54,10 +57,12 @@ class Outlook:
         curve = learn(runs, settings.sam3d_expected_run.total_seconds())
         asked = settings.sam3d_requests_per_minute
         limit = limit_now(asked, known.learnt_limit, known.learnt_ago) if asked else None
-        worth = price(known.waiting, slot_of(limit) if limit else None, timedelta(seconds=curve.median))
-        is_counted = {"yes": True, "no": False, "auto": known.reads_count is not False}
-        return Terms(make_plan(curve, worth), limit, is_counted[settings.sam3d_reads_count])
+        reads_count = READS_COUNT.get(settings.sam3d_reads_count, known.reads_count)
+        slot = slot_of(limit) if limit and reads_count is not False else None  # A poll that is free delays nobody.
+        worth = price(known.waiting, slot, timedelta(seconds=curve.median))
+        return Terms(make_plan(curve, worth), limit, reads_count)
 
     def _from_nothing(self) -> Terms:
-        curve = learn((), self._settings.sam3d_expected_run.total_seconds())
-        return Terms(make_plan(curve, PROMPT), self._settings.sam3d_requests_per_minute)
+        settings = self._settings
+        plan = make_plan(learn((), settings.sam3d_expected_run.total_seconds()), PROMPT)
+        return Terms(plan, settings.sam3d_requests_per_minute, READS_COUNT.get(settings.sam3d_reads_count))

@@ -1,6 +1,7 @@
 """Pure: when to look next, when to try again. No clock and no randomness of its own."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -66,14 +67,8 @@ def make_plan(curve: Curve, price: timedelta) -> Plan:
     cost, polls, following = [0.0] * len(AGES), [0.0] * len(AGES), [last] * len(AGES)
     for age in range(last - 1, -1, -1):
         alive = ended[last] - ended[age]
-
-        def costs(look: int, age: int = age) -> float:
-            # When the ends are seen; when they were is the same whatever the looks.
-            return AGES[look] * (ended[look] - ended[age]) + cost[look]
-
-        within = bisect_right(AGES, AGES[age] + LONGEST_GAP.total_seconds()) - 1
-        look = min(range(age + 1, max(age + 2, min(following[age + 1], within) + 1)), key=costs)
-        following[age], cost[age] = look, price.total_seconds() * alive + costs(look)
+        look = following[age] = _best_look(age, following[age + 1], ended, cost)
+        cost[age] = price.total_seconds() * alive + _seen_at(age, look, ended) + cost[look]
         polls[age] = alive + polls[look]
     return Plan(
         looks=tuple(AGES[look] for look in following),
@@ -81,6 +76,18 @@ def make_plan(curve: Curve, price: timedelta) -> Plan:
         typical=timedelta(seconds=curve.median),
         processing=timedelta(seconds=curve.processing),
     )
+
+
+def _best_look(age: int, furthest: int, ended: Sequence[float], cost: Sequence[float]) -> int:
+    """Return the next look after an age that costs the least."""
+    within = bisect_right(AGES, AGES[age] + LONGEST_GAP.total_seconds()) - 1
+    looks = range(age + 1, max(age + 1, min(furthest, within)) + 1)
+    return min(looks, key=lambda look: _seen_at(age, look, ended) + cost[look])
+
+
+def _seen_at(age: int, look: int, ended: Sequence[float]) -> float:
+    """Add up when the ends between two looks are seen, s; when they came is the same whatever the looks."""
+    return AGES[look] * (ended[look] - ended[age])
 
 
 def next_attempt(attempts: int, jitter: float) -> timedelta:

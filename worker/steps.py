@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from worker.answers import RemoteStatus, RunResult, RunStatus
-from worker.budget import lowered
+from worker.budget import Terms, lowered
 from worker.errors import (
     AccountHeld,
     HistoryMissing,
@@ -44,8 +44,8 @@ def submit(services: Services, job: Job) -> Outcome:
     Safe to run twice because a job is taken for a submit only out of ``accepted``, in the transaction that
     writes the intent: the second time finds nothing to take.
     """
+    due_in = services.outlook.terms().plan.first  # Before the POST: nothing stands between its answer and the commit.
     submitted = services.vendor.submit(job.inputs)
-    due_in = services.outlook.terms().plan.first
     return Advance(Trigger.ANSWERED, due_in, {"request_id": submitted.request_id, "remote_status": "QUEUED"})
 
 
@@ -163,18 +163,15 @@ RUN: Mapping[Step, Callable[[Services, Job], Outcome]] = {
 """What runs for each step."""
 
 
-def react(job: Job, error: Sam3dError, limit: float | None = None) -> Outcome:
-    """Turn an error of a step into its outcome; what is not listed here is a bug and is not caught.
-
-    ``limit`` is how many requests a minute we go by.
-    """
+def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
+    """Turn an error of a step into its outcome; what is not listed here is a bug and is not caught."""
     match error:
         case AccountHeld():
             return Hold(error.cause, str(error))
         case SubmitUnknown():
             return Doubt(str(error), error.http_status)
         case RemoteRateLimited():
-            return _limited(job, error, limit)
+            return _limited(services.outlook.terms(), job, error)
         case TransientError():
             return _again(job, error)
         case PermanentError():
@@ -183,11 +180,13 @@ def react(job: Job, error: Sam3dError, limit: float | None = None) -> Outcome:
     raise error
 
 
-def _limited(job: Job, error: RemoteRateLimited, limit: float | None) -> Limited:
+def _limited(terms: Terms, job: Job, error: RemoteRateLimited) -> Limited:
     """Wait for the vendor's next window, and learn from when this one was used up."""
     opens_in = window_opens(error.reset_at, job.observed_at)
     is_told = named_reset(error.reset_at, job.observed_at) is not None
-    return Limited(opens_in, is_told, lowered(limit, opens_in, is_told=is_told) if limit else None)
+    closes_reads = terms.reads_count is True or job.state is not JobState.SUBMITTING
+    learnt = lowered(terms.limit, opens_in, is_told=is_told) if terms.limit else None
+    return Limited(opens_in, is_told=is_told, closes_reads=closes_reads, learnt_limit=learnt)
 
 
 def _again(job: Job, error: TransientError) -> Outcome:

@@ -27,7 +27,10 @@ RECENT = (15, 30, 60, 120, 240)
 """Numbers of last runs that are compared with those before them."""
 
 OTHER = 15.0
-"""Log-rank statistic (chi-squared, one degree of freedom) from which they are of another kind: one in 10,000."""
+"""Log-rank statistic (chi-squared, one degree of freedom) from which they are of another kind.
+
+By chance one comparison in 10,000 comes to it.
+"""
 
 ENOUGH = 10
 """Runs from which the shortest time of processing is told."""
@@ -92,7 +95,7 @@ def learn(runs: Sequence[Run], expected: float) -> Curve:
         _spread(ending, age, NARROW, share * len(alike))
     unseen = max(0.0, len(alike) - sum(ending))  # Those that outlive all that were seen to end.
     oldest = max((run.running_at for run in alike if run.over_by is None), default=0.0)
-    prior = _prior(max(expected, 1.0), oldest)
+    prior = _prior(max(expected, 1.0))
     later = bisect_right(AGES, min(oldest, AGES[-2]))
     more = 1 + unseen / sum(prior[later:])  # They do as is expected of runs of their age.
     for index, share in enumerate(prior):
@@ -100,11 +103,11 @@ def learn(runs: Sequence[Run], expected: float) -> Curve:
     return Curve(tuple(ending), _processing(alike))
 
 
-def _prior(expected: float, oldest: float) -> list[float]:
+def _prior(expected: float) -> list[float]:
     """Return what is expected of runs, and what there is always to come."""
     ending = [0.0] * len(AGES)
     _spread(ending, expected, PRIOR_SPREAD, PRIOR_RUNS)
-    _spread_on(ending, max(oldest, expected), TAIL_RUNS)
+    _spread_on(ending, expected, TAIL_RUNS)
     return ending
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from worker.budget import Terms
+from worker.budget import Kind, Terms
 from worker.database import transaction
 from worker.outlook import ACCOUNT
 from worker.repository import usage as repository
@@ -52,7 +52,7 @@ def exposition(usage: Usage) -> bytes:
             Gauge(f"sam3d_{name}", meaning, ["account"], registry=registry).labels(usage.account).set(value)
 
     carried = usage.carried
-    gauge("request_limit", "Requests a minute that are gone by.", usage.terms.limit)
+    gauge("request_limit", "The limit in force, requests a minute.", usage.terms.limit)
     gauge("request_limit_closed_seconds", "Until the vendor's request limit opens again.", seconds(carried.closed_for))
     gauge("requests_per_job", "Requests that the last finished jobs took.", carried.requests_per_job)
     gauge("polls_per_job", "Polls that the last finished jobs took.", carried.polls_per_job)
@@ -61,7 +61,10 @@ def exposition(usage: Usage) -> bytes:
     gauge("expected_wait_seconds", "How long a new job waits for its submit.", seconds(usage.expected_wait))
     made = Gauge("sam3d_requests_last_minute", "Requests drawn, by kind.", ["account", "kind"], registry=registry)
     for each in usage.used:
-        made.labels(usage.account, each.kind).set(each.last_minute)
+        if each.kind is Kind.LIMITED:
+            gauge("requests_limited_last_minute", "Requests that were answered with 429.", each.last_minute)
+        else:
+            made.labels(usage.account, each.kind).set(each.last_minute)
     return generate_latest(registry)
 
 

@@ -151,8 +151,12 @@ class Vendor:
         raise RemoteUnavailable("A page of the request history is too large to be read.")
 
     def newest(self, now: datetime) -> Mapping[str, Listed]:
-        """Read the newest requests of the history, one page of them; raises as ``history``."""
-        query = _newest_first(now - ONE_DAY, now, PAGE_SIZES[0])
+        """Read the newest requests of the history, one page of them.
+
+        Raises:
+            HistoryMissing, RemoteUnavailable.
+        """
+        query = _newest_first(now, now, PAGE_SIZES[0])
         with deadline(self._settings.sam3d_read_deadline):
             rows = read_page(self._row("", query))
             if rows is None:

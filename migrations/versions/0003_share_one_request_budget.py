@@ -65,8 +65,7 @@ def upgrade() -> None:
     """Share one request budget."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
-    for column in _accounts():
-        op.add_column("accounts", column)
+    # In the order in which workers lock them: jobs before accounts.
     for column in _jobs():
         op.add_column("jobs", column)
     op.create_index(
@@ -75,6 +74,8 @@ def upgrade() -> None:
         ["account", sa.text("submitted_at DESC")],
         postgresql_where=sa.text("submitted_at IS NOT NULL"),
     )
+    for column in _accounts():
+        op.add_column("accounts", column)
     op.create_table(
         "requests",
         sa.Column("account", sa.Text(), sa.ForeignKey("accounts.name", name=op.f("fk_requests_account"))),
@@ -90,9 +91,9 @@ def downgrade() -> None:
     """Undo it."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
-    op.drop_table("requests")
     op.drop_index("ix_jobs_submitted", table_name="jobs", postgresql_where=sa.text("submitted_at IS NOT NULL"))
     for column in _jobs():
         op.drop_column("jobs", column.name)
     for column in _accounts():
         op.drop_column("accounts", column.name)
+    op.drop_table("requests")

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from tests.integration.budgeted import Budgeted, Clock
 from worker.app import App, create_app
 from worker.config import Settings
 from worker.database import transaction
@@ -68,6 +69,39 @@ def submitted_job(app: App, accepted_job: FollowUp) -> FollowUp:
 def completed_job(app: App, submitted_job: FollowUp) -> FollowUp:
     """Provide a job whose run is over, about to be fetched."""
     return advance(app, submitted_job)
+
+
+@pytest.fixture
+def clock(app: App) -> Clock:
+    """Provide a clock that stands still."""
+    return Clock(app)
+
+
+@pytest.fixture
+def budgeted(app: App) -> Iterator[Budgeted]:
+    """Return what builds apps on the same database that have a limit; each has an engine of its own."""
+    built: list[App] = []
+
+    def build(limit: int = 60, **more: object) -> App:
+        settings = {
+            "sam3d_requests_per_minute": limit,
+            "sam3d_reads_count": "yes",
+            "sam3d_expected_run": timedelta(seconds=30),
+            **more,
+        }
+        built.append(create_app(app.services.settings.model_copy(update=settings)))
+        return built[-1]
+
+    yield build
+    for each in built:
+        each.close()
+        each.services.close()
+
+
+@pytest.fixture
+def limited(budgeted: Budgeted) -> App:
+    """Provide an app with a limit of 60 requests a minute, which two submits can go together under."""
+    return budgeted()
 
 
 def advance(app: App, follow_up: FollowUp) -> FollowUp:

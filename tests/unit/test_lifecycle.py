@@ -25,7 +25,7 @@ SOON = timedelta(seconds=7)
 FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 CELLS = list(product(JobState, Trigger))
 HELD = Hold(HoldCause.CREDITS, "The credits are used up.")
-LIMITED = Limited(SOON, is_told=True)
+LIMITED = Limited(SOON, is_told=True, closes_reads=False)
 IN_DOUBT = Doubt("It answered 500.", 500)
 CHANGES = {
     (state, following)

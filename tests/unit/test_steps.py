@@ -81,7 +81,7 @@ def aged(state: JobState, age: timedelta = timedelta(0), **counts: int) -> Job:
 
 def reaction(state: JobState, error: Sam3dError, age: timedelta = timedelta(0), **counts: int) -> Outcome:
     """Return what an error leads to."""
-    return react(aged(state, age, **counts), error)
+    return react(services_with(None), aged(state, age, **counts), error)
 
 
 @pytest.mark.parametrize(("state", "error"), [(state, error) for state, each in RAISED.items() for error in each])
@@ -120,7 +120,7 @@ def test_a_refused_account_is_held(state: JobState) -> None:
 def test_a_closed_window_uses_up_no_attempt(state: JobState) -> None:
     """The job waits for the time that the vendor named."""
     limited = reaction(state, LIMITED)
-    assert limited == Limited(timedelta(seconds=20), is_told=True)
+    assert limited == Limited(timedelta(seconds=20), is_told=True, closes_reads=state is not JobState.SUBMITTING)
     change = decide(state, 7, limited)
     assert (change.due_in, change.limited) == (timedelta(seconds=20), limited)
     assert "attempts" not in change.columns

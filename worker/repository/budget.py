@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.budget import Kind, Terms
@@ -12,10 +12,10 @@ from worker.lifecycle import JobState, Step, Ticket
 from worker.models import accounts, jobs, now, requests
 from worker.outcome import Limited
 from worker.repository.jobs import is_closed, is_due, is_held
-from worker.schedule import NOW
+from worker.schedule import JUST_OPENED
 
-UNUSED = timedelta(seconds=5)
-"""A slot that was not used for so long is gone: the minute that it was in is over, or soon."""
+UNUSED = timedelta(seconds=2)
+"""A slot that was not used for so long is gone: a request that much later would crowd another minute."""
 
 WAITS = "the request budget"
 
@@ -39,7 +39,7 @@ def draw(connection: Connection, ticket: Ticket, step: Step, state: JobState, te
     account = _due(connection, ticket, state)
     if account is None:
         return
-    slot_at = _last_slot(connection, account, step, terms)
+    slot_at = _last_slot(connection, account, step, terms, terms.slot)
     if slot_at is None:
         due_at = func.least(jobs.c.due_at, now)
         waits = {"slot_at": None, "due_at": due_at, "sweep_at": now, "waits_for": WAITS}
@@ -49,9 +49,8 @@ def draw(connection: Connection, ticket: Ticket, step: Step, state: JobState, te
     connection.execute(update(jobs).where(jobs.c.id == ticket.job_id).values(waits))
 
 
-def _last_slot(connection: Connection, account: str, step: Step, terms: Terms) -> datetime | None:
-    """Draw the slot after all that were drawn, or none for a submit that can't be afforded: one atomic UPDATE."""
-    slot = terms.slot or NOW
+def _last_slot(connection: Connection, account: str, step: Step, terms: Terms, slot: timedelta) -> datetime | None:
+    """Draw the slot after all that were drawn, or none for a submit that can't be afforded."""
     if step is Step.SUBMIT:  # What others draw meanwhile is counted only by a statement that begins after it.
         connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
     drawn = (
@@ -92,14 +91,14 @@ def _due(connection: Connection, ticket: Ticket, state: JobState) -> str | None:
 
 def _is_afforded(terms: Terms, slot: timedelta) -> ColumnElement[bool]:
     """Tell whether few wait for a slot, and whether the polls of what is submitted together can be afforded."""
-    is_short = or_(accounts.c.next_slot_at.is_(None), accounts.c.next_slot_at <= now + terms.queue + slot)
-    return and_(is_short, _together(terms) < terms.most_together)
+    return and_(_next_slot_at <= now + terms.queue + slot, _together(terms) < terms.most_together)
 
 
 def _together(terms: Terms) -> ColumnElement[int]:
     """Count the jobs whose polls fall on the same time; derived from the rows, so whoever dies leaks nothing."""
     submitted = _count(jobs.c.submitted_at > now - terms.together)
-    return submitted + _count(jobs.c.state == JobState.SUBMITTING) + _count(*_has_message, _has_slot)
+    posting = _count(jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until > now)  # One in doubt is polled by nobody.
+    return submitted + posting + _count(*_has_message, _has_slot)
 
 
 _has_message = (jobs.c.state == JobState.ACCEPTED, jobs.c.sweep_at > now)
@@ -128,8 +127,10 @@ def count(connection: Connection, account: str, kind: Kind) -> None:
 
 
 def has_waiting(connection: Connection, account: str) -> bool:
-    """Tell whether jobs wait as rows: a new one does not overtake them."""
-    return bool(connection.execute(select(exists().where(*is_waiting(account)))).scalar())
+    """Tell whether jobs wait for the budget: a new one does not overtake them."""
+    # One whose message was lost waits for nothing but the scheduler.
+    waits = exists().where(*is_waiting(account), jobs.c.waits_for == WAITS)
+    return bool(connection.execute(select(waits)).scalar())
 
 
 def is_waiting(account: str) -> Sequence[ColumnElement[bool]]:
@@ -168,27 +169,21 @@ def _first(connection: Connection, account: str, limit: int) -> Sequence[Ticket]
 def _free(connection: Connection, account: str, terms: Terms, slot: timedelta) -> int:
     """Return how many submits can be afforded now, less those that have a message already."""
     under_way = _count(*_has_message, _has_none, jobs.c.due_at <= now + terms.queue + slot)
-    ahead = func.greatest(accounts.c.next_slot_at - now, NOW)
-    query = select(ahead, _together(terms), under_way).where(accounts.c.name == account)
-    queue, together, sent = connection.execute(query).one()
-    slots = int((terms.queue + slot - (queue or NOW)) / slot)
+    query = select(_next_slot_at - now, _together(terms), under_way).where(accounts.c.name == account)
+    ahead, together, sent = connection.execute(query).one()
+    slots = int((terms.queue + slot - ahead) / slot)
     return max(0, min(terms.most_together - int(together), slots) - int(sent))
 
 
-def close(connection: Connection, account: str, step: Step, why: Limited) -> bool:
+def close(connection: Connection, account: str, why: Limited, *, is_read: bool) -> bool:
     """Close the account's window after a 429, for reads as well where they count; return whether it was open.
 
     The limit is lowered once: what was under way meanwhile is answered in the same way.
     """
     count(connection, account, Kind.LIMITED)
-    is_read = step is not Step.SUBMIT
     is_open = or_(accounts.c.closed_until.is_(None), accounts.c.closed_until <= now)
-    lowered = {"learnt_limit": why.learnt_limit, "learnt_at": now if why.learnt_limit else None}
-    opened = {
-        "closed_at": now if why.is_told else None,
-        "closes_reads": or_(literal(is_read), accounts.c.reads_count.is_(True)),
-        **(lowered if why.learnt_limit else {}),
-    }
+    limit = {"learnt_limit": why.learnt_limit, "learnt_at": now} if why.learnt_limit else {}
+    opened = {"closed_at": now if why.is_told else None, "closes_reads": why.closes_reads, **limit}
     closed = update(accounts).where(accounts.c.name == account)
     was_open = connection.execute(closed.where(is_open).values(opened).returning(accounts.c.name)).scalar()
     connection.execute(
@@ -208,7 +203,7 @@ def note_read(connection: Connection, account: str, asked_at: datetime) -> bool:
             accounts.c.name == account,
             accounts.c.reads_count.is_(None),
             accounts.c.closed_at < asked_at,
-            accounts.c.closed_until > now + UNUSED,
+            accounts.c.closed_until > now - JUST_OPENED,
             ~accounts.c.closes_reads,
         )
         .values(reads_count=False)

@@ -16,9 +16,6 @@ from worker.repository.intake import inputs_of
 SLACK = timedelta(milliseconds=250)
 """A message that comes this early counts as on time: another wait would be a whole second."""
 
-PAGE = 100
-"""Rows of the vendor's request history that one request gives at the most."""
-
 SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
     jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at,
@@ -99,8 +96,8 @@ def _take(
     return Job.from_row(row) if row else None
 
 
-def polled_soon(connection: Connection, account: str, within: timedelta) -> Sequence[Job]:
-    """List the runs that are to be polled within some time, those first that are due first; at most a page of them."""
+def polled_soon(connection: Connection, account: str, within: timedelta, limit: int) -> Sequence[Job]:
+    """List the runs that are to be polled within some time, those first that are due first."""
     query = (
         select(*SEEN)
         .where(
@@ -111,7 +108,7 @@ def polled_soon(connection: Connection, account: str, within: timedelta) -> Sequ
             not_(is_held),
         )
         .order_by(jobs.c.due_at)
-        .limit(PAGE)
+        .limit(limit)
     )
     return [Job.from_row(row) for row in connection.execute(query).mappings()]
 

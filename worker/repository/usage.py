@@ -30,7 +30,7 @@ def used(connection: Connection, account: str) -> Sequence[Used]:
     in_last = func.coalesce(func.sum(requests.c.count).filter(requests.c.minute == this_minute - MINUTE), 0)
     query = (
         select(requests.c.kind, in_last, func.sum(requests.c.count))
-        .where(requests.c.account == account, requests.c.minute >= this_minute - timedelta(hours=1))
+        .where(requests.c.account == account, requests.c.minute > this_minute - timedelta(hours=1))
         .group_by(requests.c.kind)
     )
     found = {kind: (minute, hour) for kind, minute, hour in connection.execute(query)}

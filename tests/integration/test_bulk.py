@@ -1,0 +1,153 @@
+"""Many runs at once: one page of the vendor's history takes the place of their polls."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.integration.budgeted import (
+    SECOND,
+    Budgeted,
+    Clock,
+    account_row,
+    add_jobs,
+    add_submitted,
+    alter_account,
+    alter_job,
+    close_window,
+    count_calls,
+    counted_requests,
+    drive,
+    job_row,
+    make_scheduler,
+)
+from worker import bulk
+from worker.app import App
+from worker.executor import execute, load
+from worker.lifecycle import FollowUp, JobState, Step, Ticket
+from worker.models import now
+from worker.simulator import Simulator
+
+SOON = {"due_at": now + 3 * SECOND}
+
+
+def _runs(app: App, simulator: Simulator, count: int, **settings: object) -> list[Ticket]:
+    """Start runs, of which the vendor makes what is said, and whose polls are due soon."""
+    simulator.update(**{"run_time": 0, "fail_share": 0, **settings})
+    return add_submitted(app, simulator, count, **SOON)
+
+
+def test_one_page_takes_the_place_of_many_polls(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
+    """What is over is fetched, what runs is looked at later; what failed, or is not listed, is polled."""
+    app = budgeted(sam3d_bulk_look="on")
+    over, running = _runs(app, simulator, 4), _runs(app, simulator, 4, run_time=900)
+    failed, unlisted = _runs(app, simulator, 2, fail_share=1), add_jobs(app, 2, JobState.PROCESSING, **SOON)
+    sent: list[FollowUp] = []
+    make_scheduler(app, sent).look()
+    assert count_calls(simulator, "history") == 1
+    assert count_calls(simulator, "status") == 0
+    assert {each.ticket.job_id for each in sent if each.step is Step.FETCH} == {each.job_id for each in over}
+    assert {each.ticket.job_id for each in sent if each.step is Step.POLL} == {each.job_id for each in running}
+    for ticket in over:
+        assert job_row(app, ticket)["state"] == JobState.FETCHING
+    for ticket in running:
+        row = job_row(app, ticket)
+        assert (row["state"], row["polls"], row["requests"]) == (JobState.PROCESSING, 0, 0)
+        assert row["due_at"] > clock.time + bulk.SOON
+        assert row["running_at"] == clock.time
+    for ticket in failed + unlisted:
+        row = job_row(app, ticket)
+        assert (row["state"], row["version"], row["due_at"]) == (JobState.PROCESSING, 1, clock.time + 3 * SECOND)
+    assert counted_requests(app) == {}
+
+
+def test_what_was_settled_is_fetched(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
+    """Ten jobs without a single poll; a poll's message that is under way is stale."""
+    app = budgeted(600, sam3d_bulk_look="on")
+    tickets = _runs(app, simulator, 10)
+    sent: list[FollowUp] = []
+    make_scheduler(app, sent).look()
+    for each in sent:
+        drive(app, clock, each)
+    clock.advance(3 * SECOND)
+    assert [execute(app.services, Step.POLL, ticket) for ticket in tickets] == [None] * 10
+    assert {job_row(app, ticket)["state"] for ticket in tickets} == {JobState.SUCCEEDED}
+    assert (count_calls(simulator, "status"), count_calls(simulator, "result")) == (0, 10)
+
+
+@pytest.mark.parametrize(("count", "setting"), [(bulk.LEAST - 1, "on"), (bulk.LEAST, "off")])
+def test_few_runs_are_polled(budgeted: Budgeted, simulator: Simulator, count: int, setting: str) -> None:
+    """A page is larger than a few polls; and nothing is asked for where it is not wanted."""
+    app = budgeted(sam3d_bulk_look=setting)
+    _runs(app, simulator, count)
+    sent: list[FollowUp] = []
+    make_scheduler(app, sent).look()
+    assert (sent, count_calls(simulator, "history")) == ([], 0)
+
+
+def test_runs_whose_polls_are_far_or_taken_are_left_alone(budgeted: Budgeted, simulator: Simulator) -> None:
+    """Only what is due soon counts, and what no worker has."""
+    app = budgeted(sam3d_bulk_look="on")
+    add_submitted(app, simulator, bulk.LEAST, due_at=now + bulk.SOON + SECOND)
+    add_submitted(app, simulator, bulk.LEAST, due_at=now, lease_until=now + 30 * SECOND)
+    sent: list[FollowUp] = []
+    make_scheduler(app, sent).look()
+    assert (sent, count_calls(simulator, "history")) == ([], 0)
+
+
+def test_without_a_history_runs_are_polled(budgeted: Budgeted, simulator: Simulator) -> None:
+    """A warning, and no further try for a minute."""
+    app = budgeted(sam3d_bulk_look="on")
+    tickets = _runs(app, simulator, bulk.LEAST)
+    simulator.update(history_available=False)
+    sent: list[FollowUp] = []
+    scheduler = make_scheduler(app, sent)
+    with capture_logs() as logs:
+        scheduler.look()
+        scheduler.look()
+    assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["bulk_look_failed"]
+    assert (sent, count_calls(simulator, "history")) == ([], 1)
+    alter_job(app, tickets[0], due_at=now)
+    following = execute(app.services, Step.POLL, tickets[0])
+    assert following
+    assert following.step is Step.FETCH
+    _runs(app, simulator, 1)
+    simulator.update(history_available=True)
+    scheduler._looks_at = 0
+    scheduler.look()
+    assert len(sent) == bulk.LEAST
+
+
+def test_a_word_that_nobody_knows_is_left_to_the_polls(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
+    """The history is known from the vendor's SDK alone: runs that are over must not be put off again and again."""
+    app = budgeted(sam3d_bulk_look="on")
+    tickets = _runs(app, simulator, bulk.LEAST)
+    created = clock.time.isoformat()
+    ids = [job_row(app, ticket)["request_id"] for ticket in tickets]
+    rows = [{"request_id": each, "model_status": "SUCCEEDED", "model_created": created} for each in ids]
+    simulator.add_fault(call="history", kind="status", http_status=200, body={"data": rows})
+    sent: list[FollowUp] = []
+    make_scheduler(app, sent).look()
+    assert sent == []
+    assert {job_row(app, ticket)["version"] for ticket in tickets} == {1}
+
+
+def test_the_history_teaches_nothing_of_reads(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
+    """It is another host's: that it answers while submits are limited says nothing of polls."""
+    app = budgeted(sam3d_bulk_look="on", sam3d_reads_count="auto")
+    _runs(app, simulator, bulk.LEAST)
+    close_window(app, 30 * SECOND)
+    clock.advance(SECOND)
+    make_scheduler(app, []).look()
+    assert count_calls(simulator, "history") == 1
+    assert account_row(app)["reads_count"] is None
+
+
+def test_a_settled_job_does_not_keep_the_slot_of_its_poll(limited: App, clock: Clock, simulator: Simulator) -> None:
+    """Its result is not due at that time: it draws a slot of its own, and is not made before that."""
+    alter_account(limited, next_slot_at=now + 3 * SECOND)
+    (ticket,) = add_submitted(limited, simulator)
+    assert execute(limited.services, Step.POLL, ticket)
+    _runs(limited, simulator, bulk.LEAST - 1)
+    settled = {each.ticket.job_id: each for each in bulk.look(limited.services)}
+    fetch = settled[ticket.job_id]
+    assert fetch.step is Step.FETCH
+    assert load(limited.services, Step.FETCH, fetch.ticket) is None
