@@ -44,7 +44,7 @@ The files, in the order a job travels:
 ``database``       the engine and ``transaction()``, the only commit
 ``storage``        where output bytes go
 ``events``         event out: payloads and the relay of the outbox
-``scheduler``      the loop that releases, relays, probes, reconciles, sweeps and prunes
+``scheduler``      the loop that releases, looks, relays, probes, reconciles, sweeps and prunes
 ``errors``         the error tree
 ``observability``  structured logs
 ``usage``          what the request budget is used for: for people and as metrics

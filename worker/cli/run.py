@@ -122,7 +122,7 @@ def readiness(app: App) -> Mapping[str, Callable[[], None]]:
 
 
 def scheduler() -> None:
-    """Release, relay, probe, reconcile, sweep and prune until SIGTERM; several may run, one works."""
+    """Release, look, relay, probe, reconcile, sweep and prune until SIGTERM; several may run, one works."""
     settings = load_settings()
     app = _start(settings, [], has_metrics=True)
     loop = Scheduler(app.services, lambda follow_up: send(app, follow_up), lambda: declare_once(app))
