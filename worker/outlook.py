@@ -44,6 +44,8 @@ class Outlook:
                 self._terms = self._learn()
             except DatabaseError as error:
                 log.warning("outlook_stale", reason=describe(error), next="what was known last counts")
+            except Exception:  # No job may fail for want of a better plan.
+                log.exception("outlook_stale", next="what was known last counts")
             finally:
                 self._stale_at = time.monotonic() + FRESH.total_seconds()
                 self._guard.release()

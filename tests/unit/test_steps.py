@@ -126,6 +126,18 @@ def test_a_closed_window_uses_up_no_attempt(state: JobState) -> None:
     assert "attempts" not in change.columns
 
 
+def test_nothing_stands_between_a_paid_answer_and_its_commit() -> None:
+    """The plan is asked for before the POST: whatever is wrong with it costs no money."""
+
+    def broken() -> Terms:
+        raise ZeroDivisionError
+
+    services = services_with(SimpleNamespace(submit=lambda _: pytest.fail("it was sent")))
+    services.outlook.terms = broken  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        steps.submit(services, JOB)
+
+
 @pytest.mark.parametrize("attempts", [0, 1, 50])
 def test_what_was_not_sent_is_sent_again(attempts: int) -> None:
     """As often as it takes: it costs nothing."""
