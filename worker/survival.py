@@ -20,8 +20,8 @@ NARROW = 0.05
 PRIOR_RUNS, PRIOR_SPREAD = 4.0, 0.3
 """What is expected counts as much as so many runs, spread by so much around it."""
 
-TAIL_RUNS = 0.5
-"""So much of a run, on top, is one that takes anything up to the horizon: there is always such a one to come."""
+TAIL_RUNS = 0.25
+"""So much of a run, on top, takes anything up to the horizon, and as much never ends: there is always one to come."""
 
 RECENT = (15, 30, 60, 120, 240)
 """Numbers of last runs that are compared with those before them."""
@@ -108,6 +108,7 @@ def _prior(expected: float) -> list[float]:
     ending = [0.0] * len(AGES)
     _spread(ending, expected, PRIOR_SPREAD, PRIOR_RUNS)
     _spread_on(ending, expected, TAIL_RUNS)
+    ending[-1] += TAIL_RUNS
     return ending
 
 

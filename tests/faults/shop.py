@@ -18,6 +18,7 @@ from worker.executor import execute
 from worker.intake import accept
 from worker.lifecycle import FollowUp
 from worker.messages import derived_job_id
+from worker.outlook import Outlook
 from worker.prepare import prepare_request
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
@@ -47,6 +48,7 @@ class Shop:
         for owner in (self.services, self.services.vendor, self.services.downloads):
             name = "settings" if owner is self.services else "_settings"
             object.__setattr__(owner, name, changed)
+        object.__setattr__(self.services, "outlook", Outlook(changed, self.services.engine))
 
     def accept(self, prompt: str, **fields: Any) -> str:
         """Accept a job, which the vendor's bill knows by its prompt; return its id."""

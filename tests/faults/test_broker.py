@@ -51,9 +51,9 @@ def test_a_broker_that_takes_nothing(deployment: Service, judge: Judge, rabbitmq
     ]
     ids: list[str] = []
     for break_it, heal_it in troubles:
-        ids += judge.submit(8)
         judge.await_states(ids, "processing", "fetching", "succeeded")
         with told_again(deployment, *UNSENT):
+            ids += judge.submit(8)  # The worker is at them when it breaks.
             break_it()
         heal_it()
     judge.check(ids)

@@ -50,13 +50,13 @@ def shop(app: App, simulator: Simulator) -> Iterator[Shop]:
 
 @pytest.mark.parametrize("header", ["iso", "epoch", "missing", "nonsense"])
 def test_a_closed_window_is_waited_out(shop: Shop, simulator: Simulator, header: str) -> None:
-    """No attempt is used up, and each job asks once a window: then all succeed, however the reset was told."""
+    """No attempt is used up, and one asks for all once a window: then all succeed, however the reset was told."""
     simulator.update(requests_per_minute=0, reset_header=header)
     ids = [shop.accept(f"job {number}") for number in range(3)]
     shop.live(2.5 * MINUTE)
     assert {shop.job(each)["attempts"] for each in ids} == {0}
-    assert {shop.job(each)["waits_for"] for each in ids} == {"the vendor's request limit"}
-    assert 3 <= shop.calls("submit") <= 4 * len(ids)
+    assert "the vendor's request limit" in {shop.job(each)["waits_for"] for each in ids}
+    assert 3 <= shop.calls("submit") <= 4
     simulator.update(requests_per_minute=None)
     shop.live(3 * MINUTE)
     assert shop.states == {"succeeded": 3}
