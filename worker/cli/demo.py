@@ -58,7 +58,7 @@ def _told(seen: service.Progress) -> str:
     left = max(timedelta(0), seen.expected - seen.elapsed).total_seconds()
     tail = "" if seen.state.is_final else f", about {left:.0f} s left" if left else ", any moment"
     vendor = f" ({seen.remote_status.lower()})" if seen.state is JobState.PROCESSING and seen.remote_status else ""
-    return f"{seen.state}{vendor}, {seen.polls} polls{tail}"
+    return f"{seen.state}{vendor}, polls: {seen.polls}{tail}"
 
 
 def _tell(files: list[Path], folder: Path, history: Path, *, is_live: bool) -> None:
