@@ -61,6 +61,7 @@ def test_rolling_deploy(fleet: Fleet, judge: Judge, simulator: Simulator) -> Non
     for number in range(3):
         fleet.start(f"scheduler-{number + 1}", "scheduler")
         fleet.workers(f"worker-{number + 1}")
+        fleet.await_logged("scheduler_started", f"scheduler-{number}")
         began = time.monotonic()
         assert fleet.end(f"worker-{number}", f"scheduler-{number}", within=GRACE_SECONDS) == [0, 0]
         print(f"round {number}: ended within {time.monotonic() - began:.1f} s")
