@@ -36,6 +36,7 @@ The files, in the order a job travels:
 ``bulk``           look at many runs at once, in the request history
 ``reconcile``      look up: what became of submits without an answer
 ``holding``        hold: an account is stopped and goes on again
+``probing``        probe: a held account is tried
 ``limiting``       the vendor's request limit is used up for a while, and what that teaches
 ``review``         what a person decides about a job that nobody can tell the fate of
 ``network``        which hosts may be reached, and until when

@@ -11,17 +11,17 @@ from functools import partial
 
 import structlog
 
-from worker import bulk, changes, holding, watchdog
-from worker.budget import MINUTE, Kind
+from worker import bulk, changes, watchdog
+from worker.budget import MINUTE
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
-from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable, Sam3dError, TransientError
+from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT
+from worker.probing import probe
 from worker.reconcile import reconcile
-from worker.repository import accounts, budget, jobs, outbox
-from worker.repository.accounts import Held
+from worker.repository import budget, jobs, outbox
 from worker.repository.jobs import Overdue
 from worker.repository.outbox import Event
 from worker.schedule import NOW, SHORTEST_GAP
@@ -30,8 +30,6 @@ from worker.services import Services
 BATCH = 500
 PRUNED = 20  # Jobs at a time: their files go with them.
 MAX_EXPIRED_LEASES = 5
-LEAST_CREDITS = 0.05
-"""USD; the vendor says that a run costs about 0.05 to 0.07."""
 TICK_SECONDS = 1.0
 ONE_DAY = timedelta(days=1)
 LONGEST_PART = timedelta(seconds=30)
@@ -151,38 +149,8 @@ class Scheduler:
                 return
 
     def probe(self) -> None:
-        """Try each held account: its credits for free where they can tell, then with one job that waits for it."""
-        with transaction(self._services.engine) as connection:
-            held = accounts.to_probe(connection, self._services.settings.sam3d_probe_interval)
-        for account in held:
-            if self._is_worth_a_job(account):
-                self._try(account)
-
-    def _is_worth_a_job(self, account: Held) -> bool:
-        """Ask for the credits; where they once seemed enough and were not, only a job can tell."""
-        if account.cause not in {HoldCause.CREDITS, HoldCause.KEY} or account.is_asked_in_vain:
-            return True
-        with transaction(self._services.engine) as connection:
-            budget.charge(connection, account.name, Kind.PROBE, self._services.outlook.terms().slot)
-        try:
-            balance = self._services.vendor.credits()
-        except Sam3dError as error:
-            log.info("account_probed", account=account.name, result=str(error))
-            is_refused = isinstance(error, AccountHeld) and error.cause is HoldCause.KEY
-            return not (is_refused or isinstance(error, TransientError))
-        is_enough = account.cause is HoldCause.KEY or balance is None or balance >= LEAST_CREDITS
-        log.info("account_probed", account=account.name, is_enough=is_enough)
-        return is_enough
-
-    def _try(self, account: Held) -> None:
-        """Let one job through; where none waits there is nothing that the account would have to be stopped for."""
-        with transaction(self._services.engine) as connection:
-            follow_up = accounts.let_one_through(connection, account.name)
-            resumed = () if follow_up else holding.resume(connection, account.name, but=HoldCause.OPERATOR)
-        self._services.outbox.announce(resumed)
-        if follow_up:
-            log.info("account_tried", account=account.name, job_id=follow_up.ticket.job_id)
-            self._send(follow_up)
+        """Try each held account."""
+        self._get_out(probe(self._services))
 
     def reconcile(self) -> None:
         """Look submits without an answer up."""

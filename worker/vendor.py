@@ -3,7 +3,7 @@
 The key never becomes part of an error. What answers mean is in ``answers``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -126,8 +126,7 @@ class Vendor:
     def require_history(self) -> None:
         """Check that the account host has a request history; raises as ``history``."""
         with deadline(self._settings.sam3d_read_deadline):
-            if read_page(self._row("", {"per_page": 1})) is None:
-                raise HistoryMissing("The request history does not answer with rows.")
+            _rows(self._row("", {"per_page": 1}))
 
     def _row(self, path: str, query: Mapping[str, str | int]) -> object:
         try:
@@ -158,19 +157,14 @@ class Vendor:
         """
         query = _newest_first(now, now, PAGE_SIZES[0])
         with deadline(self._settings.sam3d_read_deadline):
-            rows = read_page(self._row("", query))
-            if rows is None:
-                raise HistoryMissing("The request history does not answer with rows.")
-            return read_rows(rows).requests
+            return read_rows(_rows(self._row("", query))).requests
 
     def _pages(self, first: datetime, last: datetime, size: int) -> Look:
         query = _newest_first(first, last, size)
         requests: dict[str, Listed] = {}
         is_readable = True
         for number in range(1, MAX_PAGES + 1):
-            rows = read_page(self._history("", {**query, "page": number}, LARGEST_PAGE_BYTES))
-            if rows is None:
-                raise HistoryMissing("The request history does not answer with rows.")
+            rows = _rows(self._history("", {**query, "page": number}, LARGEST_PAGE_BYTES))
             page = read_rows(rows)
             if rows and not page.requests:
                 raise HistoryMissing("The request history has rows of another form.")
@@ -218,6 +212,13 @@ class Vendor:
         """Close the connections."""
         self._reads.close()
         self._submits.close()
+
+
+def _rows(body: object) -> Sequence[Mapping[str, Any]]:
+    rows = read_page(body)
+    if rows is None:
+        raise HistoryMissing("The request history does not answer with rows.")
+    return rows
 
 
 def _newest_first(first: datetime, last: datetime, size: int) -> dict[str, str | int]:

@@ -1,6 +1,6 @@
 """A job's life: take it under a lease, write what a step learnt, find what was left behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -56,44 +56,39 @@ def is_due(ticket: Ticket, state: JobState) -> Sequence[ColumnElement[bool]]:
     return (*is_this, jobs.c.due_at <= now + SLACK, not_(is_held), not_(is_closed))
 
 
-def take(connection: Connection, ticket: Ticket, state: JobState, lease: timedelta, *, needs_slot: bool) -> Job | None:
+def take(
+    connection: Connection,
+    ticket: Ticket,
+    state: JobState,
+    lease: timedelta,
+    *,
+    needs_slot: bool,
+    becomes: JobState | None = None,
+) -> Job | None:
     """Take the job under a lease if it is due, with the slot of the request budget that it needs; else return None."""
-    return _take(connection, ticket, state, lease, {}, needs_slot=needs_slot)
+    taken = (
+        update(jobs)
+        .where(*is_due(ticket, state), jobs.c.slot_at.is_not(None) if needs_slot else true())
+        .values(
+            state=becomes or state,
+            version=jobs.c.version + 1,
+            slot_at=None,
+            requests=jobs.c.requests + 1,
+            lease_until=now + lease,
+            sweep_at=now + lease,
+        )
+        .returning(*SEEN)
+    )
+    row = connection.execute(taken).mappings().first()
+    return Job.from_row(row) if row else None
 
 
 def take_for_submit(
     connection: Connection, ticket: Ticket, lease: timedelta, token: str, *, needs_slot: bool
 ) -> Job | None:
     """Take an accepted job with its files; the intent to pay for it is written in the same transaction."""
-    submitting = {"state": JobState.SUBMITTING}
-    job = _take(connection, ticket, JobState.ACCEPTED, lease, submitting, needs_slot=needs_slot)
+    job = take(connection, ticket, JobState.ACCEPTED, lease, needs_slot=needs_slot, becomes=JobState.SUBMITTING)
     return replace(job, token=token, files=inputs_of(connection, job.id)) if job else None
-
-
-def _take(
-    connection: Connection,
-    ticket: Ticket,
-    state: JobState,
-    lease: timedelta,
-    values: Mapping[str, Any],
-    *,
-    needs_slot: bool,
-) -> Job | None:
-    taken = (
-        update(jobs)
-        .where(*is_due(ticket, state), jobs.c.slot_at.is_not(None) if needs_slot else true())
-        .values(
-            version=jobs.c.version + 1,
-            slot_at=None,
-            requests=jobs.c.requests + 1,
-            lease_until=now + lease,
-            sweep_at=now + lease,
-            **values,
-        )
-        .returning(*SEEN)
-    )
-    row = connection.execute(taken).mappings().first()
-    return Job.from_row(row) if row else None
 
 
 def polled_soon(connection: Connection, account: str, within: timedelta, limit: int) -> Sequence[Job]:
