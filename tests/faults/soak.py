@@ -71,7 +71,9 @@ class Soak:
 @contextmanager
 def prepared(seed: int, logs: Path) -> Iterator[Soak]:
     """Give a deployment of which nothing runs yet, and end it."""
-    vendor = SimulatorSettings.model_validate({"run_time": 1.5, "credits": CREDITS, "seed": seed})
+    vendor = SimulatorSettings.model_validate(
+        {"run_time": 1.5, "credits": CREDITS, "credits_status": 406, "seed": seed}
+    )
     with (
         PrivatePostgres() as postgres,
         PrivateRabbit() as rabbitmq,

@@ -59,7 +59,7 @@ def test_an_account_without_credits_is_asked_once_a_minute(
 ) -> None:
     """Hundreds of jobs wait without an attempt used up, one probe each interval, and all succeed after the top-up."""
     deployment.environment["SAM3D_PROBE_INTERVAL"] = str(PROBE_SECONDS)
-    simulator.update(credits=0, run_time=0)
+    simulator.update(credits=0, credits_status=406, run_time=0)
     ids = judge.submit(WAITING)
     start_all(deployment)
     judge.await_states(ids, "accepted")

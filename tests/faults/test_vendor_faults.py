@@ -88,7 +88,7 @@ def test_a_storm_is_got_through(shop: Shop, simulator: Simulator) -> None:
 # Row 13: the account is the trouble.
 
 TROUBLES: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"credits": 0.01}, {"credits": 10}),
+    ({"credits": 0.01, "credits_status": 406}, {"credits": 10}),
     ({"team_limit_period": "monthly"}, {"team_limit_period": None}),
     ({"revoked_keys": [KEY]}, {"revoked_keys": []}),
     ({"model_forbidden": True}, {"model_forbidden": False}),

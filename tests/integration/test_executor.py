@@ -77,7 +77,7 @@ def test_a_read_that_fails_is_made_again(app: App, simulator: Simulator, submitt
 
 def test_no_credits_hold_the_account_not_the_job(app: App, simulator: Simulator, accepted_job: FollowUp) -> None:
     """The job waits without an attempt used up; one probe a minute resumes the account after the top-up."""
-    simulator.update(credits=0)
+    simulator.update(credits=0, credits_status=406)
     assert execute(app.services, accepted_job.step, accepted_job.ticket) is None
     row = row_of(app, accepted_job.ticket.job_id)
     assert (row["state"], row["attempts"]) == (JobState.ACCEPTED, 0)

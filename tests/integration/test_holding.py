@@ -42,7 +42,7 @@ def _hold(app: App) -> None:
 
 def test_only_a_person_ends_a_persons_hold(app: App, simulator: Simulator, accepted_job: FollowUp) -> None:
     """Even where the account was held before, and would go on by itself: nothing is tried."""
-    simulator.update(credits=0)
+    simulator.update(credits=0, credits_status=406)
     execute(app.services, accepted_job.step, accepted_job.ticket)
     _hold(app)
     simulator.update(credits=10)
@@ -63,7 +63,7 @@ def test_credits_that_nobody_can_tell_are_tried_with_a_job(
     app: App, simulator: Simulator, accepted_job: FollowUp
 ) -> None:
     """An answer of another form is no reason to stop for ever."""
-    simulator.update(credits=0)
+    simulator.update(credits=0, credits_status=406)
     execute(app.services, accepted_job.step, accepted_job.ticket)
     simulator.add_fault(call="credits", kind="status", http_status=404)
     assert [probe.ticket for probe in _probes(app)]
@@ -73,7 +73,7 @@ def test_an_account_without_credits_for_an_hour_is_tried_with_a_job(
     app: App, simulator: Simulator, accepted_job: FollowUp
 ) -> None:
     """A run may have become cheaper than the balance that seems too small."""
-    simulator.update(credits=0.01)
+    simulator.update(credits=0.01, credits_status=406)
     execute(app.services, accepted_job.step, accepted_job.ticket)
     assert _probes(app) == []
     with transaction(app.services.engine) as connection:

@@ -37,7 +37,7 @@ from worker.usage import exposition, usage
 
 def test_a_probe_of_a_held_account_is_charged(limited: App, simulator: Simulator, clock: Clock) -> None:
     """It can't wait, so others wait for it."""
-    simulator.update(credits=0)
+    simulator.update(credits=0, credits_status=406)
     follow_up = send(limited)
     assert follow_up
     execute(limited.services, Step.SUBMIT, follow_up.ticket)

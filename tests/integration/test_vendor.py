@@ -291,7 +291,7 @@ def test_a_record_is_gone_after_an_hour(simulator: Simulator, vendor: Vendor, co
 @pytest.mark.parametrize(
     ("trouble", "cause"),
     [
-        ({"credits": 0.01}, HoldCause.CREDITS),
+        ({"credits": 0.01, "credits_status": 406}, HoldCause.CREDITS),
         ({"team_limit_period": "monthly"}, HoldCause.LIMIT),
         ({"revoked_keys": (KEY,)}, HoldCause.KEY),
         ({"model_forbidden": True}, HoldCause.FORBIDDEN),

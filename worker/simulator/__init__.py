@@ -15,13 +15,16 @@ It is an independent peer and knows nothing of the rest of the package. The file
 ``clock``       time that can be advanced
 ``runtimes``    how long runs take
 ``jobs``        one run and its state over time
-``history``     the account host's request history
+``history``     the account host's request history: pages, windows, filters
+``rows``        what a run looks like there
+``stranger``    another user of the same key
 ``studio``      two threads and a cache for making models
 ``images``      pictures in
 ``model``       the stand-in model: separates the object
 ``mesh``        inflates its silhouette
 ``glb``         writes it as GLB
 ``artifacts``   the files of a run
+``extras``      further outputs beside them
 ``control``     the inspection API under ``/_simulator/``
 """
 

@@ -9,13 +9,16 @@ RESET_HEADER = "x-rate-limit-reset-at-utc"
 
 _MESSAGES = {
     400: "Invalid request parameters",
+    402: "Insufficient credits. You have 0.0 credits.",
     403: "You do not have access to this model",
     404: "Not found",
     406: "Invalid content type",
     410: "This model has been retired and is no longer available",
     413: "Request body is too large",
+    415: "Unsupported media type",
     422: "Inference failed",
     429: "Rate limit exceeded",
+    451: "Unavailable for legal reasons",
     500: "Internal server error",
     502: "Bad gateway",
     503: "Service unavailable",
@@ -51,9 +54,9 @@ def unauthorized(description: str) -> web.Response:
     return web.json_response(body, status=401)
 
 
-def rate_limited(resets_at: str | None) -> web.Response:
+def rate_limited(resets_at: str | None, message: str | None = None) -> web.Response:
     """Return 429 with the one header there is, or without it."""
-    answer = error(429)
+    answer = error(429, message)
     if resets_at is not None:
         answer.headers[RESET_HEADER] = resets_at
     return answer
@@ -69,7 +72,12 @@ def unknown_request() -> web.Response:
     return error(404, "Request not found or expired")
 
 
-def insufficient_credits(balance: float, need: float) -> web.Response:
+def insufficient_credits(balance: float) -> web.Response:
+    """Return 402 that names the balance, as /v2 does."""
+    return error(402, f"Insufficient credits. You have {round(balance, 4)} credits.")
+
+
+def insufficient_credits_on_v1(balance: float, need: float) -> web.Response:
     """Return 406 that names the balance and the need."""
     return error(406, f"Insufficient credits. Available balance: {balance:.4f}, required: {need:.4f}")
 
@@ -79,19 +87,19 @@ def team_limit(period: str, cap: float) -> web.Response:
     return error(406, f"Team {period} spend limit reached. Cap: {cap:.2f} USD")
 
 
-def by_status(status: int, *, gateway_html: bool, resets_at: str | None) -> web.Response:
-    """Return the answer that the vendor is most likely to give with an HTTP status."""
+def by_status(status: int, *, gateway_html: bool, resets_at: str | None, message: str | None = None) -> web.Response:
+    """Return the answer that the vendor is most likely to give with an HTTP status, or one that says `message`."""
     match status:
         case 401:
-            return unauthorized("API key is invalid or has been revoked")
-        case 405:
+            return unauthorized(message or "API key is invalid or has been revoked")
+        case 405 if message is None:
             return html(status)
-        case 502 | 504 if gateway_html:
+        case 502 | 504 if gateway_html and message is None:
             return html(status)
         case 429:
-            return rate_limited(resets_at)
+            return rate_limited(resets_at, message)
         case _:
-            return error(status)
+            return error(status, message)
 
 
 def record(run_status: str, request_id: str, origin: str, metrics: dict[str, Any]) -> dict[str, Any]:

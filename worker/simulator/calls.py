@@ -8,6 +8,7 @@ from aiohttp import web
 
 from . import account, answers, history, parameters
 from .answers import RefusedError
+from .extras import extra_file, key_of
 from .faults import FaultRule
 from .jobs import Run, Status
 from .mischief import is_gone
@@ -15,6 +16,8 @@ from .studio import Studio
 from .world import World, inputs_digest
 
 _LARGE = 256 * 1024
+_UNFINISHED = {Status.QUEUED, Status.PROCESSING}
+_RECORD_KEYS = {"status", "request_id", "status_url", "response_url", "metrics", "output", "error"}
 _POLLS = {"status", "result", "legacy_status", "credits"}
 
 
@@ -40,8 +43,10 @@ class Calls:
         self._studio = studio
 
     async def submit(self, visit: Visit) -> web.Response:
-        """Answer `POST /v2/{slug}` at once."""
-        run = await self._accepted(visit, "submit")
+        """Answer `POST /v2/{slug}` at once, with an earlier run's id where a rule says so."""
+        earlier = self._world.newest() if visit.fate is not None and visit.fate.kind == "known_id" else None
+        run = await self._accepted(visit, "submit", earlier)
+        run = earlier or run
         origin = visit.origin
         poll_url = f"{origin}/v1/requests/{run.request_id}"
         body = {"request_id": run.request_id, "status": "QUEUED", "poll_url": poll_url}
@@ -68,9 +73,23 @@ class Calls:
         """Answer `GET /v2/requests/{id}`, and the older `GET /v1/requests/{id}`."""
         run = self._found(visit, "result")
         body = self._record(run, visit.origin)
+        if body["status"] in _UNFINISHED and visit.request.path.startswith("/v2/"):
+            return self._unfinished(body)
         if body["status"] == Status.COMPLETED:
             body |= self._output(run, visit.origin)
         return _served(body)
+
+    def _unfinished(self, record: dict[str, Any]) -> web.Response:
+        """Answer a result that was asked for before the end, as the settings say."""
+        match self._world.settings.unfinished_result:
+            case "404":
+                return answers.unknown_request()
+            case "202":
+                return web.Response(status=202, text="Accepted")
+            case "empty":
+                return web.Response(content_type="application/json")
+            case _:
+                return _served(record)
 
     async def credits(self, visit: Visit) -> web.Response:
         """Answer `GET /v1/get-user-credits`."""
@@ -99,15 +118,21 @@ class Calls:
         """Answer with an output file; whoever has its address may read it."""
         run = self._world.output(visit.request.match_info["token"])
         name = visit.request.match_info["name"]
-        if run is None or name not in output_names(run):
+        if run is None or name not in self._world.output_names(run):
             raise RefusedError(answers.error(404))
-        files = await self._studio.files(run)
-        if name == "model.glb":
-            return web.Response(body=files.glb, content_type="model/gltf-binary")
-        return web.Response(body=files.zip, content_type="application/zip")
+        body, media_type = await self._file(run, name)
+        return web.Response(body=body, content_type=media_type)
 
-    async def _accepted(self, visit: Visit, call: Literal["submit", "blocking"]) -> Run:
-        """Start a run, or refuse to."""
+    async def _file(self, run: Run, name: str) -> tuple[bytes, str]:
+        """Return the content and the media type of one of a run's files."""
+        if name == "artifacts.zip":
+            return (await self._studio.files(run)).zip, "application/zip"
+        if name.endswith(".glb"):
+            return (await self._studio.files(run)).glb, "model/gltf-binary"
+        return extra_file(name)
+
+    async def _accepted(self, visit: Visit, call: Literal["submit", "blocking"], earlier: Run | None = None) -> Run:
+        """Start a run, or refuse to; where a rule lets none start, take the earlier one for it."""
         settings = self._world.settings
         request = visit.request
         slug_problem(request)
@@ -121,12 +146,22 @@ class Calls:
         if settings.team_limit_period is not None:
             raise RefusedError(answers.team_limit(settings.team_limit_period, settings.team_limit_cap))
         inputs, digest, fetched = await self._inputs(await request.read())
-        balance = self._world.balance
-        if not balance.covers(settings.cost):
-            raise RefusedError(answers.insufficient_credits(balance.credits_left, settings.cost))
+        self._check_credits(call)
+        if earlier is not None and visit.fate is not None and not visit.fate.lets_run_start:
+            visit.request_id = earlier.request_id
+            return earlier
         run = self._world.accept(call, inputs, digest, fetched, visit.fate)
         visit.request_id = run.request_id
         return run
+
+    def _check_credits(self, call: Literal["submit", "blocking"]) -> None:
+        """Refuse a run that can't be paid, each version of the API in its own way."""
+        settings, balance = self._world.settings, self._world.balance
+        if balance.covers(settings.cost):
+            return
+        if call == "submit" and settings.credits_status == 402:
+            raise RefusedError(answers.insufficient_credits(balance.credits_left))
+        raise RefusedError(answers.insufficient_credits_on_v1(balance.credits_left, settings.cost))
 
     async def _inputs(self, body: bytes) -> tuple[dict[str, Any], str, dict[str, bytes]]:
         """Return a run's parameters, their digest, and the pictures that had to be fetched."""
@@ -156,7 +191,8 @@ class Calls:
         run = self._world.known(visit.request.match_info["request_id"])
         if run is None:
             raise RefusedError(answers.unknown_request())
-        return run
+        is_mistaken = visit.fate is not None and visit.fate.kind == "other_result"
+        return self._world.other_than(run) if is_mistaken else run
 
     def _record(self, run: Run, origin: str) -> dict[str, Any]:
         """Return the body that status and result share."""
@@ -166,19 +202,25 @@ class Calls:
 
     def _output(self, run: Run, origin: str) -> dict[str, Any]:
         """Return where the files are, in the shape that the settings say."""
-        urls = [f"{origin}/outputs/{run.output_token}/{name}" for name in output_names(run)]
-        match self._world.settings.output_shape:
+        settings = self._world.settings
+        if not run.has_outputs(self._world.clock.now(), settings.output_delay_seconds):
+            return {"output": None}
+        named = _named(self._world.output_names(run), f"{origin}/outputs/{run.output_token}")
+        match settings.output_shape:
             case "list":
-                return {"output": urls}
+                return {"output": list(named.values())}
             case "object":
-                return {"output": dict(zip(("model", "artifacts"), urls, strict=False))}
+                return {"output": named}
             case _:
-                return dict(zip(("output", "artifacts"), urls, strict=False))
+                return {"output": named.pop("model"), **named}
 
 
-def output_names(run: Run) -> list[str]:
-    """Return the names of a run's files."""
-    return ["model.glb", "artifacts.zip"] if run.wants_artifacts else ["model.glb"]
+def _named(files: list[str], place: str) -> dict[str, str]:
+    """Return the addresses of files by the keys that a result gives them."""
+    named: dict[str, str] = {}
+    for name in files:
+        named[key_of(name, _RECORD_KEYS | named.keys())] = f"{place}/{name}"
+    return named
 
 
 def _served(record: dict[str, Any]) -> web.Response:

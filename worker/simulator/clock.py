@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 
 class Clock:
@@ -13,6 +14,10 @@ class Clock:
     def now(self) -> datetime:
         """Return the current time, timezone-aware."""
         return datetime.now(UTC) + self._ahead
+
+    def http_date(self) -> str:
+        """Return the current time as an answer's `Date` header says it."""
+        return format_datetime(self.now(), usegmt=True)
 
     def advance(self, step: timedelta) -> None:
         """Let time pass; a negative step turns it back."""

@@ -7,8 +7,9 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from . import answers, history
+from . import answers
 from .faults import FaultRule
+from .rows import foreign_row
 from .world import World
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -86,7 +87,7 @@ class Control:
     async def _add_history(self, request: web.Request) -> web.Response:
         """Add rows that other members of the team made."""
         given = await request.json()
-        rows = [history.foreign_row(row, self._world.clock.now()) for row in _rows(given)]
+        rows = [foreign_row(row, self._world.clock.now()) for row in _rows(given)]
         self._world.foreign_rows.extend(rows)
         return web.json_response({"rows": len(rows)})
 

@@ -31,6 +31,9 @@ Kind = Literal[
     "output_url",
     "fail_job",
     "never_ends",
+    "refuse_late",
+    "known_id",
+    "other_result",
     "gone",
 ]
 
@@ -39,6 +42,9 @@ READING: frozenset[str] = frozenset({"status", "result", "legacy_status"})
 _ONLY_ON: dict[str, frozenset[str]] = {
     "fail_job": STARTING,
     "never_ends": STARTING,
+    "refuse_late": STARTING,
+    "known_id": frozenset({"submit"}),
+    "other_result": READING,
     "missing_id": READING | {"submit"},
     "unknown_status": READING | {"submit"},
     "no_output": READING,
@@ -53,10 +59,12 @@ CHANGING: frozenset[str] = frozenset(
     {"slow_bytes", "slow_headers", "truncate", "broken_json", "missing_id", "unknown_status", "no_output"}
     | {"output_url", "wrong_magic"}
 )
+# These are decided where the call is answered: what becomes of a run, and which run an answer is about.
+FATES: frozenset[str] = frozenset({"fail_job", "never_ends", "refuse_late", "known_id", "other_result"})
 # These replace it, or its way back, and the run starts unless the rule says otherwise.
 _STARTS: frozenset[str] = CHANGING | frozenset(
     {"drop_answer", "html", "wrong_json", "huge_body", "endless_body", "empty", "gzip_bomb"}
-    | {"fail_job", "never_ends"}
+    | {"fail_job", "never_ends", "refuse_late", "known_id"}
 )
 
 
@@ -79,7 +87,12 @@ class FaultRule(BaseModel):
     content_type: str | None = Field(None, description="Content type of the body.")
     headers: dict[str, str] = Field(default_factory=dict, description="Further headers.")
     url: str | None = Field(None, description="Where to: redirect, output_url.")
-    message: str | None = Field(None, description="Text: the error of fail_job, the word of unknown_status.")
+    message: str | None = Field(
+        None,
+        description=(
+            "Text: the error of status, fail_job and refuse_late (FAILED within 30 ms), the word of unknown_status."
+        ),
+    )
     size: int = Field(64 * 2**20, ge=0, description="Bytes: huge_body; gzip_bomb once unpacked.")
     bytes_per_second: float = Field(20.0, gt=0, description="Speed: slow_bytes, slow_headers.")
     seconds: float = Field(3600.0, gt=0, description="How long hang hangs, if the client stays.")
@@ -95,7 +108,12 @@ class FaultRule(BaseModel):
             raise ValueError(f"{self.kind} needs {needed}")
         if self.starts_run is not None and self.call not in STARTING:
             raise ValueError(f"starts_run is possible on submit and blocking, not on {self.call}")
-        if self.starts_run is False and self.kind in CHANGING | {"drop_answer", "fail_job", "never_ends"}:
+        if self.starts_run is False and self.kind in CHANGING | {
+            "drop_answer",
+            "fail_job",
+            "never_ends",
+            "refuse_late",
+        }:
             raise ValueError(f"{self.kind} always starts the run; starts_run: false is a contradiction")
         return self
 

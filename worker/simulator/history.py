@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from .answers import MODEL
-from .jobs import Run, Status
+from .jobs import Run
+from .rows import has_landed, local, rows_of
 from .world import World
 
 MAX_DAYS = 31
 _STATUSES = {"COMPLETED", "FAILED", "PENDING"}
 _SORTS = {"model_created", "model_name", "credits_deduction"}
-_USER = {"user_id": "00000000-0000-4000-8000-000000000001", "user_email": "you@example.com"}
 
 
 class BadQueryError(ValueError):
@@ -40,45 +39,26 @@ def page(world: World, query: Mapping[str, str], origin: str) -> object:
 
 def one(world: World, request_id: str, origin: str) -> dict[str, Any] | None:
     """Return the first row of an own request of any age, if it has landed."""
+    run = _own(world, request_id)
+    return rows_of(world, run, origin)[0] if run is not None and has_landed(world, run) else None
+
+
+def _own(world: World, request_id: str) -> Run | None:
+    """Return a run by its id; where rows have no dashes, by the id with or without them."""
     run = world.runs.get(request_id)
-    if run is None or not _has_landed(world, run):
-        return None
-    return _rows(run, world.clock.now(), origin)[0]
-
-
-def foreign_row(given: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Return a row of another member of the team, with whatever was not given made up."""
-    row = {
-        "request_id": "",
-        "model_name": MODEL,
-        "model_status": "COMPLETED",
-        "credits_deduction": 0.0,
-        "request_body": {},
-        "generation_url": None,
-        "latency_ms": None,
-        "model_created": now.isoformat(),
-        "model_updated": now.isoformat(),
-        "error": None,
-        "user_id": "00000000-0000-4000-8000-000000000002",
-        "user_email": "colleague@example.com",
-    }
-    return row | given
-
-
-def _has_landed(world: World, run: Run) -> bool:
-    """Return whether a run's rows are visible yet."""
-    age = (world.clock.now() - run.submitted_at).total_seconds()
-    return age >= world.settings.history_delay_seconds
+    if run is not None or not world.settings.history_dashless:
+        return run
+    return next((each for each in world.runs.values() if each.request_id.replace("-", "") == request_id), None)
 
 
 def _rows_between(world: World, origin: str, first: date, last: date) -> list[dict[str, Any]]:
-    """Return the rows of whole days, both ends included."""
-    now = world.clock.now()
+    """Return the rows of whole days of the account host's own zone, both ends included."""
+    settings = world.settings
     own = [
         row
         for run in world.runs.values()
-        if first <= run.submitted_at.date() <= last and _has_landed(world, run)
-        for row in _rows(run, now, origin)
+        if first <= local(settings, run.submitted_at).date() <= last and has_landed(world, run)
+        for row in rows_of(world, run, origin)
     ]
     foreign = [row for row in world.foreign_rows if first <= _day_of(row) <= last]
     return own + foreign
@@ -89,34 +69,6 @@ def _day_of(row: dict[str, Any]) -> date:
     return datetime.fromisoformat(str(row["model_created"])).astimezone(UTC).date()
 
 
-def _rows(run: Run, now: datetime, origin: str) -> list[dict[str, Any]]:
-    """Return a run's rows: one, or one for each of several outputs."""
-    status = run.status(now)
-    if status is not Status.COMPLETED:
-        return [_row(run, now, None)]
-    names = ["model.glb", "artifacts.zip"] if run.wants_artifacts else ["model.glb"]
-    return [_row(run, now, f"{origin}/outputs/{run.output_token}/{name}") for name in names]
-
-
-def _row(run: Run, now: datetime, url: str | None) -> dict[str, Any]:
-    """Return one row."""
-    status = run.status(now)
-    ended = status in {Status.COMPLETED, Status.FAILED}
-    return {
-        "request_id": run.request_id,
-        "model_name": MODEL,
-        "model_status": status.value if ended else "PENDING",
-        "credits_deduction": run.cost_at(now),
-        "request_body": run.inputs,
-        "generation_url": url,
-        "latency_ms": round(run.run_seconds * 1000) if ended else None,
-        "model_created": run.submitted_at.isoformat(),
-        "model_updated": (run.ends_at if ended and run.ends_at else run.submitted_at).isoformat(),
-        "error": run.failure if status is Status.FAILED else None,
-        **_USER,
-    }
-
-
 def _matches(row: dict[str, Any], query: Mapping[str, str]) -> bool:
     """Return whether a row is of the user and model asked for."""
     if any(query.get(name, row[name]) != row[name] for name in ("user_id", "user_email")):
@@ -125,8 +77,8 @@ def _matches(row: dict[str, Any], query: Mapping[str, str]) -> bool:
 
 
 def _window(world: World, query: Mapping[str, str]) -> tuple[date, date]:
-    """Return the first and the last day, UTC; the last seven days unless told."""
-    today = world.clock.now().date()
+    """Return the first and the last day, of its own zone; the last seven days unless told."""
+    today = local(world.settings, world.clock.now()).date()
     last = _day(query, "to_date", today)
     first = _day(query, "from_date", last - timedelta(days=7))
     if first > last:

@@ -32,6 +32,7 @@ class Run:
     failure: str | None = None
     retry_count: int | None = None
     remaining_credits: float = 0.0
+    is_foreign: bool = False  # another user of the key started it: it is listed, and not on this one's bill
     fetched: dict[str, bytes] = field(default_factory=dict)  # images that were given as URLs, by URL
 
     @property
@@ -47,6 +48,12 @@ class Run:
         if age >= self.run_seconds:
             return Status.FAILED if self.failure is not None else Status.COMPLETED
         return Status.PROCESSING if age >= self.queue_seconds else Status.QUEUED
+
+    def has_outputs(self, now: datetime, delay_seconds: float = 0.0) -> bool:
+        """Return whether the outputs are named: so long after the run completed."""
+        if self.status(now) is not Status.COMPLETED:
+            return False
+        return (now - self.submitted_at).total_seconds() >= self.run_seconds + delay_seconds
 
     def cost_at(self, now: datetime) -> float:
         """Return what the run has been charged: a failure is free, and nothing is charged before the end."""

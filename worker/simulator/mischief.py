@@ -35,7 +35,7 @@ async def misbehave(
         case "reset" | "drop_answer" | "hang":
             return await _silence(rule, request), rule.kind
         case "slow_bytes" | "slow_headers" | "truncate":
-            return await _raw(rule, request, answer), rule.kind
+            return await _raw(rule, request, answer, world.clock.http_date()), rule.kind
         case "huge_body" | "endless_body" | "gzip_bomb":
             return await _flood(rule, request), rule.kind
     wrong = _replacement(world, rule) if rule.kind not in CHANGING else _changed(rule, answer)
@@ -70,10 +70,10 @@ def is_gone(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-async def _raw(rule: FaultRule, request: web.Request, answer: web.Response) -> web.StreamResponse:
+async def _raw(rule: FaultRule, request: web.Request, answer: web.Response, date: str) -> web.StreamResponse:
     """Write the real answer by hand: in part, or a few bytes at a time."""
     body = _bytes_of(answer)
-    head = f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Length: {len(body)}\r\n"
+    head = f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Length: {len(body)}\r\nDate: {date}\r\n"
     head += f"Content-Type: {answer.headers.get('Content-Type', 'application/json')}\r\nConnection: close\r\n\r\n"
     match rule.kind:
         case "truncate":
@@ -155,7 +155,7 @@ def _replacement(world: World, rule: FaultRule) -> web.Response:
         return _given(rule, status)
     made: dict[str, Callable[[], web.Response]] = {
         "status": lambda: answers.by_status(
-            status, gateway_html=world.settings.gateway_html, resets_at=world.resets_at()
+            status, gateway_html=world.settings.gateway_html, resets_at=world.resets_at(), message=rule.message
         ),
         "html": lambda: answers.html(status, "Please wait"),
         "redirect": lambda: web.Response(status=rule.http_status or 307, headers={"Location": str(rule.url)}),

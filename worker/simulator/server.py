@@ -12,7 +12,7 @@ from .answers import RefusedError
 from .calls import Calls, Visit
 from .clock import Clock
 from .control import Control
-from .faults import READING, STARTING
+from .faults import FATES, READING, STARTING
 from .mischief import misbehave
 from .settings import SimulatorSettings
 from .studio import Studio
@@ -21,7 +21,6 @@ from .world import World
 HISTORY = "/inference-request/request-history"
 Answering = Callable[[Visit], Awaitable[web.Response]]
 _WRONG_VERB = 405
-_FATES = {"fail_job", "never_ends"}
 
 
 def build(world: World) -> web.Application:
@@ -47,6 +46,7 @@ def build(world: World) -> web.Application:
         resource.add_route("*", _wrong_verb)
     Control(world).add_routes(app.router)
     app.on_cleanup.append(lambda _: _closed(studio))
+    app.on_response_prepare.append(_dated(world))
     return app
 
 
@@ -58,6 +58,15 @@ def new_world(settings: SimulatorSettings) -> World:
 async def _closed(studio: Studio) -> None:
     """Let go of the threads."""
     studio.close()
+
+
+def _dated(world: World) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return a hook that gives every answer the date of the world's own clock."""
+
+    async def date(_: web.Request, answer: web.StreamResponse) -> None:
+        answer.headers["Date"] = world.clock.http_date()
+
+    return date
 
 
 async def _wrong_verb(request: web.Request) -> web.StreamResponse:
@@ -79,6 +88,7 @@ def _spoilable(world: World, call: str, answering: Answering) -> Handler:
 
 async def _answer(world: World, call: str, answering: Answering, visit: Visit) -> tuple[web.StreamResponse, str]:
     """Answer a call, rightly or wrongly; return the answer and what to count it as."""
+    world.let_others_run()
     rule = world.faults.pick(call, {}, None, early=True)
     if rule is None and not world.faults.is_empty:
         rule = world.faults.pick(call, await _inputs(world, call, visit), visit.request_id)
@@ -89,7 +99,7 @@ async def _answer(world: World, call: str, answering: Answering, visit: Visit) -
         except RefusedError as refusal:
             return refusal.answer
 
-    if rule is not None and rule.kind not in _FATES:
+    if rule is not None and rule.kind not in FATES:
         return await misbehave(world, rule, visit.request, call, genuine)
     visit.fate = rule
     answer = await genuine()

@@ -1,10 +1,12 @@
 """What can be set on the simulator, at its start or while it runs."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .runtimes import RunTime
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class SimulatorSettings(BaseModel):
@@ -20,6 +22,7 @@ class SimulatorSettings(BaseModel):
     retry_share: float = Field(0.0, ge=0, le=1, description="Share of finished runs whose metrics have retry_count.")
     credits: float = Field(100.0, description="Credit balance; setting it replaces what is left.")
     free_credits: float = Field(0.0, ge=0, description="Free credits that the balance call shows.")
+    credits_status: Literal[402, 406] = Field(402, description="Status of a submit on /v2 without credits.")
     cost: float = Field(0.06, ge=0, description="Credits that a completed run costs.")
     revoked_keys: tuple[str, ...] = Field((), description="Keys of the right form that are answered with 401.")
     model_forbidden: bool = Field(False, description="Answer submits with 403: this account may not call the model.")
@@ -31,10 +34,24 @@ class SimulatorSettings(BaseModel):
     reset_header: Literal["iso", "epoch", "missing", "nonsense"] = Field(
         "iso", description="Form of the rate limit's reset header."
     )
+    request_ids: Literal["uuid", "hex"] = Field("uuid", description="Form of ids; hex: 32 digits without dashes.")
+    known_after_seconds: float = Field(0.0, ge=0, description="Seconds after a submit that reads answer 404.")
+    unfinished_result: Literal["status", "404", "202", "empty"] = Field(
+        "status", description="What GET /v2/requests/{id} answers before the end."
+    )
+    output_delay_seconds: float = Field(0.0, ge=0, description="Seconds after the end that the output is null.")
+    extra_files: tuple[FileName, ...] = Field((), description="Outputs beside the model, e.g. splat.ply, scene.obj.")
     output_shape: Literal["url", "list", "object"] = Field("url", description="Shape of a result's output.")
     history_available: bool = Field(True, description="Whether the request history answers; else 404.")
     history_wrapping: str = Field("data", min_length=1, description="Key of the rows in a page; list: no object.")
     history_delay_seconds: float = Field(0.0, ge=0, description="Seconds after a submit until its rows appear.")
+    history_delay_spread_seconds: float = Field(0.0, ge=0, description="Longest further delay, drawn for each run.")
+    history_output_delay_seconds: float = Field(0.0, ge=0, description="Seconds after the end without an address.")
+    history_images: Literal["as_sent", "dropped", "url"] = Field("as_sent", description="How rows show pictures.")
+    history_utc_offset_minutes: int = Field(0, gt=-1440, lt=1440, description="Offset of the rows' times and days.")
+    history_zone: bool = Field(True, description="Whether the rows' times carry their zone.")
+    history_dashless: bool = Field(False, description="Whether ids in rows have no dashes; they are found by both.")
+    foreign_run_every_seconds: float | None = Field(None, gt=0, description="How often another user starts a run.")
     record_seconds: float = Field(3600.0, gt=0, description="Seconds after a submit until its record is gone.")
     output_seconds: float = Field(7 * 86400.0, gt=0, description="Seconds that an output file lives.")
     gateway_html: bool = Field(True, description="Whether 502 and 504 have HTML bodies.")

@@ -15,10 +15,12 @@ from .clock import Clock
 from .faults import FaultBook, FaultRule
 from .jobs import Run, Status
 from .settings import SimulatorSettings
+from .stranger import Stranger
 
 Value = TypeVar("Value")
 
 LOG_LENGTH = 200_000
+LATE_REFUSAL_SECONDS = 0.03
 FAILURE = "Inference failed: the object could not be reconstructed"
 
 
@@ -37,6 +39,7 @@ class World:
         self.outputs: dict[str, Run] = {}
         self.foreign_rows: list[dict[str, Any]] = []
         self.faults = FaultBook(self.settings.seed)
+        self.stranger = Stranger(self.clock.now())
         self.balance = Balance(self.settings.credits)
         self.window = RateWindow()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -53,6 +56,8 @@ class World:
         self.settings = SimulatorSettings.model_validate(self.settings.model_dump() | changes)
         if "credits" in changes:
             self.balance = Balance(self.settings.credits)
+        if "foreign_run_every_seconds" in changes:
+            self.stranger = Stranger(self.clock.now())
         return self.settings
 
     def accept(
@@ -67,24 +72,40 @@ class World:
         seconds = self.settings.run_time.draw(self._chance)
         fails = self._chance.random() < self.settings.fail_share
         queue = self.settings.queue_seconds
+        doom = "" if fate is None else fate.kind
         run = Run(
-            request_id=str(uuid.uuid4()),
+            request_id=self._new_id(),
             call=call,
             inputs=self._shared(inputs),
             inputs_sha256=inputs_sha256,
             submitted_at=self.clock.now(),
             queue_seconds=min(seconds, seconds * self.settings.queue_share if queue is None else queue),
-            run_seconds=math.inf if fate is not None and fate.kind == "never_ends" else seconds,
+            run_seconds={"never_ends": math.inf, "refuse_late": LATE_REFUSAL_SECONDS}.get(doom, seconds),
             cost=self.settings.cost,
             output_token=secrets.token_urlsafe(24),
-            failure=(fate.message or FAILURE) if fate is not None and fate.kind == "fail_job" else None,
+            failure=(fate.message or FAILURE) if fate is not None and doom in {"fail_job", "refuse_late"} else None,
             fetched=self._shared(fetched),
         )
         if fails and fate is None:
             run.failure = FAILURE
         self._settle(run)
+        return self._add(run)
+
+    def _new_id(self) -> str:
+        """Return a fresh request id in the form that the settings say."""
+        fresh = uuid.uuid4()
+        return fresh.hex if self.settings.request_ids == "hex" else str(fresh)
+
+    def _add(self, run: Run) -> Run:
+        """Remember a run."""
         self.runs[run.request_id] = self.outputs[run.output_token] = run
         return run
+
+    def let_others_run(self) -> None:
+        """Start the runs of another user of the key that are due by now."""
+        every = self.settings.foreign_run_every_seconds
+        for started_at in [] if every is None else self.stranger.starts_until(self.clock.now(), every):
+            self._add(self.stranger.run(self._new_id(), started_at, self.settings.cost))
 
     def _shared(self, values: dict[str, Value]) -> dict[str, Value]:
         """Return the same values, equal texts and bytes as one object: many runs may have the same photo."""
@@ -101,11 +122,27 @@ class World:
         run.remaining_credits = self.balance.take(run.cost) if pays else self.balance.credits_left
 
     def known(self, request_id: str) -> Run | None:
-        """Return a run whose record has not expired."""
+        """Return a run that the reads know already, and whose record has not expired."""
         run = self.runs.get(request_id)
-        if run is None or self.clock.now() - run.submitted_at >= timedelta(seconds=self.settings.record_seconds):
+        if run is None:
             return None
-        return run
+        age = max((self.clock.now() - run.submitted_at).total_seconds(), 0.0)
+        return run if self.settings.known_after_seconds <= age < self.settings.record_seconds else None
+
+    def newest(self) -> Run | None:
+        """Return the last run that was started here, if there is one."""
+        return next((run for run in reversed(self.runs.values()) if not run.is_foreign), None)
+
+    def other_than(self, run: Run) -> Run:
+        """Return another run, the newest that is complete if there is one; for want of another the same."""
+        others = [other for other in reversed(self.runs.values()) if other is not run]
+        now = self.clock.now()
+        return next((other for other in others if other.status(now) is Status.COMPLETED), (others or [run])[0])
+
+    def output_names(self, run: Run) -> list[str]:
+        """Return the names of a run's files, the model first."""
+        artifacts = ["artifacts.zip"] if run.wants_artifacts else []
+        return ["model.glb", *artifacts, *self.settings.extra_files]
 
     def output(self, token: str) -> Run | None:
         """Return the run that an output file belongs to, while the file lives."""
@@ -127,7 +164,7 @@ class World:
     def ledger(self) -> list[dict[str, Any]]:
         """Return every accepted run and what it cost: the bill."""
         now = self.clock.now()
-        return [_bill(run, now) for run in self.runs.values()]
+        return [_bill(run, now) for run in self.runs.values() if not run.is_foreign]
 
     def requests(self, *, with_log: bool = False) -> dict[str, Any]:
         """Return how many calls got which answer, and on demand all calls in order."""

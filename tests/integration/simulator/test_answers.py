@@ -67,7 +67,12 @@ def test_failure_is_served_with_422(simulator: Simulator, http: httpx.Client, ph
             {"team_limit_period": "monthly", "team_limit_cap": 20},
             (406, "Team monthly spend limit reached. Cap: 20.00"),
         ),
-        ({"credits": 0.01}, (406, "Insufficient credits. Available balance: 0.0100, required: 0.0600")),
+        ({"credits": 0.01}, (402, "Insufficient credits. You have 0.01 credits.")),
+        ({"credits": 0}, (402, "Insufficient credits. You have 0.0 credits.")),
+        (
+            {"credits": 0.01, "credits_status": 406},
+            (406, "Insufficient credits. Available balance: 0.0100, required: 0.0600"),
+        ),
     ],
 )
 def test_account_refusals(
