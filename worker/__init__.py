@@ -16,7 +16,9 @@ The files, in the order a job travels:
 ``dead``           what is there, and how it goes back
 ``inbox``          the plain-JSON inbox
 ``envelope``       what is around a request: plain JSON or a CloudEvent
+``identity``       pure: what a request is known by
 ``intake``         accept: a message becomes a row, a duplicate, or a refusal
+``duplicates``     what a sender is told whose identity or key is taken
 ``tasks``          the Celery tasks, in flow order
 ``executor``       one job, one step: load, run, decide, record, reschedule
 ``changes``        a change of a job: its row, its event and the message that follows

@@ -79,6 +79,11 @@ class JobEvent:
         return self.content.get("duplicate_of")
 
     @property
+    def duplicate_of_event(self) -> str | None:
+        """The event that this one tells again, for a sender whose request had been sent before."""
+        return self.content.get("duplicate_of_event")
+
+    @property
     def has_succeeded(self) -> bool:
         """Whether there are outputs to download."""
         return self.type is EventType.SUCCEEDED
@@ -134,7 +139,8 @@ class Client:
         """Send a request and return its job id; the broker has confirmed it.
 
         ``image`` and ``mask`` are a path, bytes, or an http(s) URL; the rest is as in the request's schema. Sending
-        the same ``job_id`` or ``idempotency_key`` again makes no second job, it announces the first again.
+        the same ``job_id`` again makes no second job, it announces the first again; so does the same
+        ``idempotency_key``, until its job has failed or was cancelled.
 
         Raises:
             InvalidMessage: names the field and the fix; nothing was sent.

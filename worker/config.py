@@ -136,6 +136,10 @@ class Settings(BaseSettings):
         "retry", description="What a 5xx to a submit leads to where the history can't tell: the vendor allows a retry."
     )
     sam3d_submit_attempts: int = Field(3, ge=1, description="How often a submit answered by a 5xx is sent in all.")
+    sam3d_body_identity: Seconds = Field(
+        timedelta(minutes=10),
+        description="How long a request that nothing names is known by its body, s; the same body later is a new job.",
+    )
     sam3d_retention: Seconds | None = Field(
         None, description="Age at which final jobs and their outputs are deleted, s; unset: never."
     )

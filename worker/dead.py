@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -16,13 +17,14 @@ from kombu.pools import ProducerPool
 
 from worker.envelope import body_bytes
 from worker.errors import Sam3dError
-from worker.quarantine import EXCHANGE, KEY, REASON, as_mapping, publish_copy
+from worker.quarantine import EXCHANGE, KEY, REASON, SEEN, SEEN_BEFORE, as_mapping, publish_copy
 from worker.topology import DEAD, dead_queue
 
 PATIENCE_SECONDS = 5
 
 OURS = ("x-sam3d-", "x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-opt-deaths")
-"""How the headers begin that were set on the way to the dead letters; a message goes back without them."""
+"""How the headers begin that were set on the way to the dead letters; a message goes back without them, but for when
+it was seen first."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,14 @@ class DeadLetter:
             return str(self.headers.get(EXCHANGE) or ""), str(self.headers[KEY])
         keys = self._death.get("routing-keys")
         return str(self._death.get("exchange") or ""), str(keys[0]) if isinstance(keys, list) and keys else ""
+
+    @property
+    def seen_at(self) -> int | None:
+        """When a worker had it first, seconds since 1970, by our mark or by when the broker moved it; None: unknown."""
+        marked, died = self.headers.get(SEEN), self._death.get("time")
+        if isinstance(marked, int):
+            return marked
+        return int((died.replace(tzinfo=UTC) - SEEN_BEFORE).timestamp()) if isinstance(died, datetime) else None
 
     @property
     def _death(self) -> Mapping[str, Any]:
@@ -163,6 +173,7 @@ def _send_back(producers: ProducerPool, letter: DeadLetter) -> None:
     if not routing_key or (exchange, routing_key) == ("", DEAD):
         raise Sam3dError(f"Nobody said where {letter.id} came from; see `sam3d dead show {letter.id}`.")
     headers = {name: each for name, each in letter.headers.items() if not name.startswith(OURS)}
+    headers |= {SEEN: letter.seen_at} if letter.seen_at else {}
     publish_copy(producers, letter.message, headers, exchange, routing_key)
     letter.message.ack()
 

@@ -19,10 +19,11 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Envelope:
-    """The fields of a request, and its identity where it names none itself."""
+    """The fields of a request, and its identity where it names none itself; ``is_of_body``: nothing else names it."""
 
     fields: Mapping[str, Any] = field(repr=False)
     derived_id: UUID
+    is_of_body: bool = False
 
 
 def open_envelope(
@@ -40,7 +41,7 @@ def open_envelope(
         return _cloud_event({name.removeprefix("ce-"): each for name, each in headers.items()}, value)
     if message_id:
         return Envelope(value, derived_job_id("amqp", message_id))
-    return Envelope(value, derived_job_id("body", sha256(body).hexdigest()))
+    return Envelope(value, derived_job_id("body", sha256(body).hexdigest()), is_of_body=True)
 
 
 def body_bytes(body: object) -> bytes:

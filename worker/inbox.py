@@ -18,7 +18,7 @@ from worker.envelope import Envelope, Unreadable, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.frames import UNREADABLE
-from worker.quarantine import as_mapping, publish_again, quarantine
+from worker.quarantine import as_mapping, publish_again, quarantine, seen_for
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
 from worker.tasks import send
@@ -58,7 +58,8 @@ class Inbox(ConsumerMixin):
         self._heart.beat()
         try:
             envelope = _opened(message)
-            follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id)
+            body_age = seen_for(message) if envelope.is_of_body else None
+            follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id, body_age)
         except Unreadable as error:
             quarantine(self._producers, message, str(error))
         except Exception as error:  # The inbox goes on, whatever a message made of it.

@@ -1,20 +1,25 @@
 """What callers ask for. Accept: a message becomes a job, a duplicate, a refusal, or a job that failed; and cancel."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import structlog
 
+from worker import duplicates
 from worker.database import Connection, transaction
+from worker.duplicates import Claim
 from worker.errors import InvalidMessage, TransientError
 from worker.events import error_payload, job_payload
 from worker.failpoints import reach
-from worker.lifecycle import CURRENT_EVENT, EventType, FollowUp, JobState, Step, Ticket
-from worker.messages import ReconstructionRequest, given_job_id, parse_request, readable_metadata
+from worker.identity import Identity, identify
+from worker.lifecycle import EventType, FollowUp, JobState, Step, Ticket
+from worker.messages import ReconstructionRequest, parse_request, readable_metadata
 from worker.outlook import ACCOUNT
 from worker.repository import budget, jobs, outbox
 from worker.repository import intake as repository
@@ -35,54 +40,86 @@ class Accepted:
     follow_up: FollowUp | None = None
 
 
-def accept(services: Services, fields: Mapping[str, Any], derived_id: UUID) -> FollowUp | None:
+def accept(
+    services: Services, fields: Mapping[str, Any], derived_id: UUID, body_age: timedelta | None = None
+) -> FollowUp | None:
     """Commit what a message asks for and announce it; return the submit to send.
 
+    ``body_age`` is given where ``derived_id`` is made of the body alone: how long ago that can have been seen first.
     Safe to run twice because the identity and the key are unique in the database: the second time is a duplicate.
 
     Raises:
         DatabaseError: nothing was committed; the message must come again.
     """
-    job_id = str(given_job_id(fields) or derived_id)
-    with structlog.contextvars.bound_contextvars(job_id=job_id):
+    identity = identify(fields, derived_id, body_age)
+    with structlog.contextvars.bound_contextvars(job_id=identity.job_id):
         reach("accept.taken")
-        accepted = _commit(services, fields, job_id)
+        accepted = _commit(services, fields, identity)
         reach("accept.recorded")
         services.outbox.announce(accepted.events)
         reach("accept.announced")
         return accepted.follow_up
 
 
-def _commit(services: Services, fields: Mapping[str, Any], job_id: str) -> Accepted:
+def _commit(services: Services, fields: Mapping[str, Any], identity: Identity) -> Accepted:
     try:
         request = parse_request(fields)
     except InvalidMessage as error:
         with transaction(services.engine) as connection:
-            return _reject(connection, services, fields, job_id, error)
+            return _reject(connection, services, fields, identity, error)
     with transaction(services.engine) as connection:
-        return _admit(connection, services, request, job_id)
+        return _admit(connection, services, request, identity)
 
 
-def _admit(connection: Connection, services: Services, request: ReconstructionRequest, job_id: str) -> Accepted:
+def _admit(connection: Connection, services: Services, request: ReconstructionRequest, identity: Identity) -> Accepted:
+    job_id = _id_of_job(connection, services, identity)
+    claim = Claim(identity, job_id, request.idempotency_key, request.fingerprint, request.metadata)
     values = {
         "id": job_id,
-        "state": JobState.ACCEPTED,
+        "body_id": identity.body_id,
         "idempotency_key": request.idempotency_key,
+        "retry_of": repository.last_of_key(connection, request.idempotency_key) if request.idempotency_key else None,
         "fingerprint": request.fingerprint,
         "parameters": request.parameters,
         "metadata": request.metadata,
         "priority": request.priority,
     }
+    files = partial(repository.add_inputs, connection, _input_rows(job_id, request))
+    return begin(connection, services, values, files) or Accepted(_answer(connection, claim))
+
+
+def _id_of_job(connection: Connection, services: Services, identity: Identity) -> str:
+    """Return the id that a job of the request has if it is new."""
+    if identity.body_id is None or identity.body_age is None:
+        return identity.job_id
+    counts_for = services.settings.sam3d_body_identity + identity.body_age
+    return repository.id_for_body(connection, identity.body_id, counts_for)
+
+
+def begin(
+    connection: Connection, services: Services, values: Mapping[str, Any], add_files: Callable[[], None]
+) -> Accepted | None:
+    """Write a job's row, its files and its event; return None where its identity, its key or its place is taken."""
+    job_id, metadata, retry_of = values["id"], values["metadata"], values["retry_of"]
     must_wait = bool(services.settings.sam3d_requests_per_minute) and budget.has_waiting(connection, ACCOUNT)
-    values |= {"waits_for": budget.WAITS} if must_wait else {}
-    if not repository.add_job(connection, values, NOW if must_wait else services.settings.sam3d_sweep_grace):
-        return _duplicate(connection, job_id, request.idempotency_key, request.fingerprint, request.metadata)
-    repository.add_inputs(connection, _input_rows(job_id, request))
-    event = _event(connection, EventType.ACCEPTED, job_id, JobState.ACCEPTED, request.metadata)
-    log.info("job_accepted", priority=request.priority)
+    waits = {"waits_for": budget.WAITS} if must_wait else {}
+    row = {**values, **waits, "state": JobState.ACCEPTED}
+    if not repository.add_job(connection, row, NOW if must_wait else services.settings.sam3d_sweep_grace):
+        return None
+    add_files()
+    linked = {"retry_of": retry_of} if retry_of else {}
+    event = _event(connection, EventType.ACCEPTED, job_id, JobState.ACCEPTED, metadata, **linked)
+    log.info("job_accepted", job_id=job_id, priority=values["priority"], **linked)
     if repository.is_account_held(connection, ACCOUNT) or must_wait:
         return Accepted([event])
     return Accepted([event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
+
+
+def _answer(connection: Connection, claim: Claim) -> Sequence[Event]:
+    existing = repository.find_existing(connection, claim.job_id, claim.key, claim.identity.body_id)
+    if existing is None:  # It gave its key back, or was deleted, between the two statements.
+        raise TransientError("The job that had this identity or key gave it up just now.")
+    return duplicates.answer(connection, claim, existing)
 
 
 def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, Any]]:
@@ -100,57 +137,33 @@ def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, A
     ]
 
 
-def _duplicate(
-    connection: Connection, job_id: str, key: str | None, fingerprint: str, metadata: Mapping[str, Any]
-) -> Accepted:
-    """Announce what became of the request that is already here, or that this one is another under its name."""
-    existing = repository.find_existing(connection, job_id, key)
-    if existing is None:  # It was deleted between the two statements: the message comes again.
-        raise TransientError("The job that had this identity was deleted just now.")
-    if existing.fingerprint != fingerprint:
-        name = "job_id" if existing.id == job_id else "idempotency_key"
-        sentence = f"`{name}` belongs to a request with another payload; use a new one."
-        return _refuse(connection, job_id, existing, InvalidMessage(name, sentence, "conflict"), metadata)
-    log.info("job_duplicated", existing_job_id=existing.id, state=existing.state)
-    status = job_payload(existing.id, existing.state, existing.metadata)
-    events = [_again(connection, CURRENT_EVENT[existing.state], existing.id, status)]
-    if existing.id != job_id:
-        alias = {**status, "job_id": job_id, "duplicate_of": existing.id}
-        events.insert(0, _again(connection, EventType.ACCEPTED, job_id, alias))
-    return Accepted(events)
-
-
-def _again(connection: Connection, kind: EventType, job_id: str, payload: Mapping[str, Any]) -> Event:
-    """Announce what was announced before, under the same id, or for the first time."""
-    told = outbox.newest(connection, job_id, kind)
-    return outbox.announce_again(connection, told) if told else outbox.add(connection, kind, job_id, payload)
-
-
 def _reject(
-    connection: Connection, services: Services, fields: Mapping[str, Any], job_id: str, error: InvalidMessage
+    connection: Connection, services: Services, fields: Mapping[str, Any], identity: Identity, error: InvalidMessage
 ) -> Accepted:
     """Record a request that can't be run as a failed job; it does not take the key it named."""
-    fingerprint = _raw_fingerprint(fields, job_id)
-    key, metadata = fields.get("idempotency_key"), readable_metadata(fields)
-    existing = repository.find_existing(connection, job_id, key if _is_key(key) else None)
+    job_id, key = _id_of_job(connection, services, identity), fields.get("idempotency_key")
+    fingerprint = _raw_fingerprint(fields, identity.job_id)
+    claim = Claim(identity, job_id, key if _is_key(key) else None, fingerprint, readable_metadata(fields))
+    existing = repository.find_existing(connection, job_id, claim.key, identity.body_id)
     values = {
         "id": job_id,
+        "body_id": identity.body_id,
         "state": JobState.FAILED,
         "fingerprint": fingerprint,
-        "metadata": metadata,
+        "metadata": claim.metadata,
         "error_code": error.code,
         "error_field": error.field,
         "error_message": str(error),
     }
     if existing is None and not repository.add_job(connection, values, services.settings.sam3d_sweep_grace):
-        existing = repository.find_existing(connection, job_id, None)
+        return Accepted(_answer(connection, replace(claim, key=None)))
     if existing and existing.fingerprint == fingerprint:
-        return _duplicate(connection, job_id, None, fingerprint, metadata)
+        return Accepted(duplicates.answer(connection, claim, existing))
     if existing:
-        return _refuse(connection, job_id, existing, error, metadata)
-    log.info("job_rejected", code=error.code, field=error.field)
+        return Accepted(duplicates.refuse(connection, claim, existing, error))
+    log.info("job_rejected", job_id=job_id, code=error.code, field=error.field)
     detail = error_payload(error.code, str(error), error.field)
-    return Accepted([_event(connection, EventType.FAILED, job_id, JobState.FAILED, metadata, **detail)])
+    return Accepted([_event(connection, EventType.FAILED, job_id, JobState.FAILED, claim.metadata, **detail)])
 
 
 def _raw_fingerprint(fields: Mapping[str, Any], job_id: str) -> str:
@@ -164,24 +177,6 @@ def _raw_fingerprint(fields: Mapping[str, Any], job_id: str) -> str:
 
 def _is_key(key: object) -> bool:
     return isinstance(key, str) and 0 < len(key) <= 255 and "\x00" not in key and key.isprintable()
-
-
-def _refuse(
-    connection: Connection,
-    job_id: str,
-    existing: repository.Existing,
-    error: InvalidMessage,
-    metadata: Mapping[str, Any],
-) -> Accepted:
-    """Announce that a message was refused because of a job that stays as it is."""
-    log.info("job_refused", code=error.code, field=error.field, existing_job_id=existing.id)
-    payload = {
-        "job_id": job_id,
-        "existing_job_id": existing.id,
-        "metadata": dict(metadata),
-        **error_payload(error.code, str(error), error.field),
-    }
-    return Accepted([outbox.add(connection, EventType.REFUSED, job_id, payload)])
 
 
 def _event(

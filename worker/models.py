@@ -102,7 +102,20 @@ jobs = Table(
         server_default="1",
         comment="counts the writes; the fence of every step",
     ),
-    Column("idempotency_key", Text, unique=True, comment="the sender's; another payload under it is refused"),
+    Column("idempotency_key", Text, index=True, comment="the sender's; another payload under it is refused"),
+    Column(
+        "body_id",
+        Uuid(as_uuid=False),
+        unique=True,
+        comment="the identity that its message's body gives it, for a while",
+    ),
+    Column(
+        "retry_of",
+        Uuid(as_uuid=False),
+        ForeignKey("jobs.id", ondelete="SET NULL"),
+        unique=True,
+        comment="the failed or cancelled job in whose place it is",
+    ),
     Column("fingerprint", Text, nullable=False, comment="SHA-256 of the request without its identity"),
     Column(
         "parameters",
@@ -144,6 +157,13 @@ jobs = Table(
     CheckConstraint(f"state IN ({_STATES})", name="state"),
     CheckConstraint("state NOT IN ('processing', 'fetching') OR request_id IS NOT NULL", name="request_id"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="error_code"),
+    Index(
+        "uq_jobs_pinned_key",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("state NOT IN ('failed', 'cancelled')"),
+    ),
+    Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     Index("ix_jobs_overdue", "sweep_at", postgresql_where=text(_LIVE)),
     Index(
         "ix_jobs_waiting",
@@ -199,8 +219,9 @@ inputs = Table(
     Column("media_type", Text, comment="as found in the content"),
     Column("bytes", BigInteger, comment="size of the content"),
     Column("sha256", Text, comment="of the content"),
-    Column("content", LargeBinary, comment="the file; null: at url"),
-    CheckConstraint("(url IS NULL) <> (content IS NULL)", name="where"),
+    Column("content", LargeBinary, comment="the file; null: at url, or gone, as its job has ended"),
+    CheckConstraint("(url IS NULL) <> (content IS NULL AND sha256 IS NULL)", name="where"),
+    Index("ix_inputs_kept", "job_id", postgresql_where=text("content IS NOT NULL")),
     comment="the files of a request",
 )
 
@@ -245,9 +266,10 @@ events = Table(
     ),
     Column("type", Text, nullable=False, comment="the CloudEvent's type and routing key"),
     Column("payload", JSONB, nullable=False, comment="the CloudEvent's data"),
-    Column("occurred_at", _TIME, nullable=False, server_default=_NOW, comment="the CloudEvent's time"),
+    Column("occurred_at", _TIME, nullable=False, server_default=_NOW, index=True, comment="the CloudEvent's time"),
     Column("published_at", _TIME, comment="when the broker confirmed it; null: it waits in the outbox"),
     Column("was_routed", Boolean, comment="whether a queue was bound for it"),
+    Column("duplicate_of", Uuid(as_uuid=False), comment="the event that it tells again"),
     Index("ix_events_outbox", "position", postgresql_where=text("published_at IS NULL")),
     comment="the outbox, and the history of each job",
 )

@@ -5,6 +5,7 @@ No message is acknowledged before the broker has confirmed its copy.
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -20,6 +21,11 @@ from worker.topology import DEAD, PUBLISH_ERRORS
 REASON = "x-sam3d-reason"
 EXCHANGE = "x-sam3d-exchange"
 KEY = "x-sam3d-key"
+SEEN = "x-sam3d-seen-at"
+"""When a message that goes round was seen first, in seconds since 1970: where its body names it, that counts."""
+
+SEEN_BEFORE = timedelta(hours=1)
+"""How long ago the broker can have delivered a message first that it delivers again."""
 
 MAX_HEADERS = 100_000
 """Bytes of headers that are sent on: with ours they have to fit into one frame of the protocol, of 128 KiB."""
@@ -50,7 +56,7 @@ def publish_again(
     marks: Mapping[str, Any] | None = None,
 ) -> bool:
     """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
-    headers = {**as_mapping(message.headers), **(marks or {})}
+    headers = {SEEN: int(time.time()), **as_mapping(message.headers), **(marks or {})}
     try:
         publish_copy(producers, message, headers, exchange, routing_key)
     except PUBLISH_ERRORS as error:
@@ -60,6 +66,17 @@ def publish_again(
         return False
     message.ack()
     return True
+
+
+def seen_for(message: Message) -> timedelta:
+    """Return how long ago a message can have been seen first: by our mark, and longer if it is redelivered."""
+    marked = as_mapping(message.headers).get(SEEN)
+    seconds = time.time() - marked if type(marked) is int else 0.0
+    age = timedelta(seconds=min(max(seconds, 0.0), LONGEST.total_seconds()))
+    return age + (SEEN_BEFORE if as_mapping(message.delivery_info).get("redelivered") else timedelta(0))
+
+
+LONGEST = timedelta(days=3650)
 
 
 def publish_copy(
@@ -95,7 +112,7 @@ def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
         is_small = False
     if is_small:
         return safe
-    return {REASON: headers.get(REASON), EXCHANGE: headers.get(EXCHANGE), KEY: headers.get(KEY)}
+    return {name: headers.get(name) for name in (REASON, EXCHANGE, KEY, SEEN)}
 
 
 def came_by(message: Message) -> tuple[str, str]:

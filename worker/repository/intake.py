@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import Connection, String, case, exists, insert, literal, select
+from sqlalchemy import Connection, String, Uuid, and_, case, exists, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.job import InputFile
@@ -36,15 +37,45 @@ def add_inputs(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> Non
     connection.execute(insert(inputs), list(rows))
 
 
-def find_existing(connection: Connection, job_id: str, idempotency_key: str | None) -> Existing | None:
-    """Find the job that has this identity, else the one that has this key."""
+def find_existing(
+    connection: Connection, job_id: str, idempotency_key: str | None, body_id: str | None = None
+) -> Existing | None:
+    """Find the job that has this identity, else the one that has this key and has neither failed nor been cancelled."""
+    is_same = or_(jobs.c.id == job_id, jobs.c.body_id == literal(body_id, Uuid(as_uuid=False)))
+    has_key = and_(jobs.c.idempotency_key == literal(idempotency_key, String), jobs.c.state.not_in(FREED))
     query = (
         select(jobs.c.id, jobs.c.state, jobs.c.fingerprint, jobs.c.metadata)
-        .where((jobs.c.id == job_id) | (jobs.c.idempotency_key == literal(idempotency_key, String)))
-        .order_by(case((jobs.c.id == job_id, 0), else_=1))
+        .where(or_(is_same, has_key))
+        .order_by(case((is_same, 0), else_=1))
     )
     row = connection.execute(query).first()
     return Existing(row.id, JobState(row.state), row.fingerprint, row.metadata) if row else None
+
+
+FREED = [JobState.FAILED, JobState.CANCELLED]
+"""The states in which a job gives its idempotency key back; the same as in the index that makes keys unique."""
+
+
+def last_of_key(connection: Connection, idempotency_key: str | None) -> str | None:
+    """Find the failed or cancelled job of a key that no other job took the place of yet."""
+    later = jobs.alias()
+    query = select(jobs.c.id).where(
+        jobs.c.idempotency_key == idempotency_key,
+        jobs.c.state.in_(FREED),
+        ~exists().where(later.c.retry_of == jobs.c.id),
+    )
+    return connection.execute(query.order_by(jobs.c.accepted_at.desc()).limit(1)).scalar()
+
+
+def id_for_body(connection: Connection, body_id: str, counts_for: timedelta) -> str:
+    """Return the id of a job that is known by its body: an older job of it gives it up once that time is over.
+
+    Who comes at the same time waits here for the other, and then finds its job.
+    """
+    is_over = jobs.c.accepted_at <= now - counts_for
+    connection.execute(update(jobs).where(jobs.c.body_id == body_id, is_over).values(body_id=None))
+    is_used = connection.execute(select(exists().where(jobs.c.id == body_id, is_over))).scalar()
+    return str(uuid4()) if is_used else body_id
 
 
 def is_account_held(connection: Connection, account: str) -> bool:

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.lifecycle import EventType
 from worker.models import events, now
@@ -37,16 +38,35 @@ def add(connection: Connection, kind: EventType, job_id: str | None, payload: Ma
 
 
 def newest(connection: Connection, job_id: str, kind: EventType) -> Event | None:
-    """Find the last event of a type of a job."""
-    query = select(*_COLUMNS).where(events.c.job_id == job_id, events.c.type == kind)
+    """Find the last event of a type of a job, as it was told first."""
+    query = select(*_COLUMNS).where(events.c.job_id == job_id, events.c.type == kind, events.c.duplicate_of.is_(None))
     row = connection.execute(query.order_by(events.c.position.desc()).limit(1)).first()
     return _event(row) if row else None
 
 
-def announce_again(connection: Connection, event: Event) -> Event:
-    """Put an event back into the outbox under its id."""
-    connection.execute(update(events).where(events.c.id == event.id).values(published_at=None, was_routed=None))
-    return event
+@dataclass(frozen=True)
+class Retellings:
+    """How often an event was told again, and the minute in which that is asked."""
+
+    count: int
+    minute: datetime
+
+
+def retellings(connection: Connection, first: Event) -> Retellings:
+    """Count under how many ids an event was told again."""
+    told = select(func.count(), func.date_trunc("minute", now))
+    row = connection.execute(told.where(events.c.job_id == first.job_id, events.c.duplicate_of == first.id)).one()
+    return Retellings(*row)
+
+
+def tell_again(connection: Connection, first: Event, event_id: str, more: Mapping[str, Any]) -> Event:
+    """Put into the outbox what an event said, and that it is said again; under the same id it is one event."""
+    row = upsert(events).values(
+        id=event_id, job_id=first.job_id, type=first.type, payload={**first.payload, **more}, duplicate_of=first.id
+    )
+    unpublished_again = {"published_at": None, "was_routed": None}
+    told = row.on_conflict_do_update(index_elements=[events.c.id], set_=unpublished_again).returning(*_COLUMNS)
+    return _event(connection.execute(told).one())
 
 
 def unpublished(connection: Connection, older_than: timedelta, limit: int) -> Sequence[Event]:

@@ -1,0 +1,240 @@
+"""How long a request is the same: by its body for ten minutes, by its key until its job failed or was cancelled."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.budgeted import Clock, photo
+from worker.app import App
+from worker.database import transaction
+from worker.duplicates import MOST_RETELLINGS
+from worker.intake import accept, cancel
+from worker.messages import derived_job_id
+from worker.prepare import prepare_request
+
+MINUTE = timedelta(minutes=1)
+FIRST_TIME = timedelta(0)
+AGAIN = timedelta(hours=1)
+BODY = derived_job_id("body", "0f")
+
+
+def rows(app: App, query: str, **values: Any) -> Sequence[dict[str, Any]]:
+    """Ask the database."""
+    with transaction(app.services.engine) as connection:
+        return [dict(row) for row in connection.execute(text(query), values).mappings()]
+
+
+def job_ids(app: App) -> list[str]:
+    """Return the jobs there are, the oldest first."""
+    return [str(row["id"]) for row in rows(app, "SELECT id FROM jobs ORDER BY accepted_at")]
+
+
+def told(app: App) -> list[tuple[str, str, str | None]]:
+    """Return what was announced: the type's last word, the subject, and the event that it tells again."""
+    query = "SELECT type, job_id, duplicate_of FROM events ORDER BY position"
+    return [
+        (row["type"].rpartition(".")[2], str(row["job_id"]), row["duplicate_of"] and str(row["duplicate_of"]))
+        for row in rows(app, query)
+    ]
+
+
+def request(**fields: Any) -> dict[str, Any]:
+    """Return a request that names no job."""
+    return {name: each for name, each in prepare_request(photo(), **fields).items() if name != "job_id"}
+
+
+def send_body(app: App, body_age: timedelta = FIRST_TIME, **fields: Any) -> None:
+    """Let a message come of which nothing but its body is known."""
+    accept(app.services, request(**fields), BODY, body_age)
+
+
+def send(app: App, message: str | None = None, **fields: Any) -> str:
+    """Let a task message come; return the id of the job that it asks for."""
+    derived = derived_job_id("celery", message or uuid4().hex)
+    accept(app.services, request(**fields), derived)
+    return str(derived)
+
+
+def end(app: App, state: str, job_id: str) -> None:
+    """Bring a job to an end, or before a person."""
+    change = "UPDATE jobs SET state = :state, error_code = 'x', finished_at = sam3d_now() WHERE id = :id RETURNING id"
+    assert rows(app, change, state=state, id=UUID(job_id))
+
+
+def test_the_same_body_later_is_a_new_job(app: App, clock: Clock) -> None:
+    """Within ten minutes it is a duplicate, after them it is not, and then its ten minutes begin again."""
+    for minutes, count in ((0, 1), (9, 1), (2, 2), (9, 2), (2, 3)):
+        clock.advance(minutes * MINUTE)
+        send_body(app)
+        assert len(job_ids(app)) == count
+    assert job_ids(app)[0] == str(BODY)
+    assert len(set(job_ids(app))) == 3
+
+
+def test_a_body_that_can_not_be_run_is_judged_anew_later(app: App, clock: Clock) -> None:
+    """What was refused once is not refused for ever under the same event."""
+    for _ in range(2):
+        accept(app.services, {"image": "no image"}, BODY, FIRST_TIME)
+        clock.advance(11 * MINUTE)
+    assert [kind for kind, *_ in told(app)] == ["failed", "failed"]
+    assert len({job_id for _, job_id, _ in told(app)}) == 2
+
+
+def test_a_message_that_comes_again_late_makes_no_second_job(app: App, clock: Clock) -> None:
+    """The broker was away for an hour, or a worker put it aside: how long ago it was seen first is what counts."""
+    send_body(app)
+    clock.advance(60 * MINUTE)
+    send_body(app, AGAIN)
+    assert len(job_ids(app)) == 1
+    send_body(app, 5 * MINUTE)
+    assert len(job_ids(app)) == 2, "it was seen first when the first job was long there"
+
+
+def test_a_job_of_the_last_release_counts_as_well(app: App, clock: Clock) -> None:
+    """Its workers write no identity of a body; its id is that."""
+    send_body(app)
+    rows(app, "UPDATE jobs SET body_id = NULL RETURNING id")
+    clock.advance(9 * MINUTE)
+    send_body(app)
+    assert len(job_ids(app)) == 1
+    clock.advance(2 * MINUTE)
+    send_body(app)
+    assert len(job_ids(app)) == 2
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_many_at_once_make_one_job(app: App, clock: Clock, *, is_over: bool) -> None:
+    """The identity is claimed by a constraint, when it is new as well as when the time of the last one is just over."""
+    if is_over:
+        send_body(app)
+        clock.advance(11 * MINUTE)
+    at_once(12, lambda: send_body(app))
+    assert len(job_ids(app)) == 1 + is_over
+
+
+def at_once(count: int, action: Callable[[], object]) -> None:
+    """Do something on several threads that begin together."""
+    gate = threading.Barrier(count)
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        gate.wait()
+        try:
+            action()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+@pytest.mark.parametrize("fields", [{}, {"prompt": "another payload"}])
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_key_is_free_again(app: App, state: str, fields: dict[str, Any]) -> None:
+    """After a failure or a cancel it makes a new job, linked to the last, with another payload too."""
+    first = send(app, idempotency_key="order-1")
+    if state == "cancelled":
+        cancel(app.services, first)
+    else:
+        end(app, state, first)
+    second = send(app, idempotency_key="order-1", **fields)
+    assert job_ids(app) == [first, second]
+    links = rows(app, "SELECT retry_of FROM jobs WHERE id = :id", id=UUID(second))
+    assert [str(row["retry_of"]) for row in links] == [first]
+    payload = rows(app, "SELECT payload FROM events WHERE job_id = :id", id=UUID(second))[0]["payload"]
+    assert (payload["retry_of"], payload["state"]) == (first, "accepted")
+
+
+@pytest.mark.parametrize("state", ["accepted", "review", "succeeded"])
+def test_a_key_is_pinned_while_its_job_may_succeed(app: App, state: str) -> None:
+    """The same request hears which job it became; another payload is refused."""
+    first = send(app, idempotency_key="order-1")
+    end(app, state, first)
+    second, third = send(app, idempotency_key="order-1"), send(app, idempotency_key="order-1", seed=7)
+    assert job_ids(app) == [first]
+    kinds = [(kind, job_id) for kind, job_id, _ in told(app)]
+    assert ("accepted", second) in kinds
+    assert kinds[-1] == ("refused", third)
+
+
+def test_a_freed_key_makes_one_job_of_many_at_once(app: App) -> None:
+    """The database's index decides, not a look before."""
+    end(app, "failed", send(app, idempotency_key="order-1"))
+    at_once(8, lambda: send(app, idempotency_key="order-1"))
+    assert len(job_ids(app)) == 2
+
+
+def test_an_old_message_of_a_freed_key_stays_a_duplicate(app: App) -> None:
+    """The failed job's own message comes again: its identity is known for good."""
+    first = send(app, "m-1", idempotency_key="order-1")
+    end(app, "failed", first)
+    send(app, idempotency_key="order-1")
+    send(app, "m-1", idempotency_key="order-1")
+    assert len(job_ids(app)) == 2
+
+
+def test_a_duplicate_is_an_event_of_its_own(app: App) -> None:
+    """Its id is new and it is linked to the first; a message that comes twice is told twice under one id."""
+    key = {"job_id": str(uuid4())}
+    for message in ("m-1", "m-2", "m-2", "m-3"):
+        accept(app.services, {**request(), **key}, derived_job_id("celery", message))
+    events = rows(app, "SELECT id, payload FROM events ORDER BY position")
+    assert len({row["id"] for row in events}) == len(events) == 3
+    first, *others = events
+    for other in others:
+        link = {"duplicate": True, "duplicate_of_event": str(first["id"])}
+        assert other["payload"] == {**first["payload"], **link}
+
+
+def test_a_duplicate_that_is_heard_again_is_published_again(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least once: the sender whose message comes again may not have heard the first answer."""
+    fields = {**request(), "job_id": str(uuid4())}
+    for _ in range(3):
+        accept(app.services, fields, derived_job_id("celery", "m-1"))
+        rows(
+            app, "UPDATE events SET published_at = sam3d_now(), occurred_at = sam3d_now() - interval '1 h' RETURNING 1"
+        )
+    monkeypatch.setattr(app.services.outbox, "announce", len)
+    accept(app.services, fields, derived_job_id("celery", "m-1"))
+    assert len(rows(app, "SELECT id FROM events WHERE published_at IS NULL")) == 1
+
+
+def test_a_stranger_with_the_same_body_hears_it(app: App) -> None:
+    """Two that send the same bytes are told under two ids, the second of them of the same job."""
+    for _ in range(3):
+        send_body(app)
+    events = rows(app, "SELECT id, job_id, payload FROM events ORDER BY position")
+    assert len({row["id"] for row in events}) == 3
+    assert {str(row["job_id"]) for row in events} == {str(BODY)}
+    assert [row["payload"].get("duplicate", False) for row in events] == [False, True, True]
+
+
+def test_a_stranger_learns_nothing_that_he_did_not_send(app: App) -> None:
+    """Under another's key or job id with other metadata he is refused, and is given back his own alone."""
+    first = send(app, idempotency_key="order-1", metadata={"owner": "shop"})
+    fields = request(idempotency_key="order-1", metadata={"owner": "stranger"})
+    accept(app.services, fields, derived_job_id("celery", "his"))
+    accept(app.services, {**fields, "job_id": first}, derived_job_id("celery", "his too"))
+    heard = rows(app, "SELECT type, payload FROM events ORDER BY position OFFSET 1")
+    assert [row["type"].rpartition(".")[2] for row in heard] == ["refused", "refused"]
+    assert "shop" not in str(heard)
+
+
+def test_a_flood_of_duplicates_does_not_fill_the_outbox(app: App, clock: Clock) -> None:
+    """Beyond a number all duplicates of a minute share an event."""
+    fields = {**request(), "job_id": str(uuid4())}
+    for count in range(MOST_RETELLINGS + 30):
+        accept(app.services, fields, derived_job_id("celery", f"m-{count}"))
+    assert len(rows(app, "SELECT id FROM events")) == 1 + MOST_RETELLINGS + 1
+    clock.advance(MINUTE)
+    accept(app.services, fields, derived_job_id("celery", "later"))
+    assert len(rows(app, "SELECT id FROM events")) == 1 + MOST_RETELLINGS + 2
