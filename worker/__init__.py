@@ -34,6 +34,7 @@ The files, in the order a job travels:
 ``outlook``        what a process goes by for some seconds: the plan of polls and the budget
 ``vendor``         submit, poll, fetch: the calls to the vendor's API
 ``answers``        pure: what the vendor's answers mean, as typed values and errors
+``quoting``        pure: what the vendor says to people, without what it may quote
 ``history``        pure: the vendor's request history, and what it says of a submit without an answer
 ``bulk``           look at many runs at once, in the request history
 ``reconcile``      look up: what became of submits without an answer

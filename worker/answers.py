@@ -1,7 +1,7 @@
 """Pure: what the vendor's answers mean, as typed values and our errors. What an HTTP status means is one table.
 
 Facts are from the model's API page and the vendor's documentation. Nothing the vendor sends is trusted, and no body
-ever becomes part of an error.
+ever becomes part of an error's sentence.
 """
 
 import json
@@ -19,10 +19,14 @@ from worker.errors import (
     RemoteRefused,
     RemoteRequestGone,
     RemoteUnavailable,
+    Sam3dError,
     SubmitUnknown,
 )
 
 OK, FAILED_RUN = 200, 422
+ACCEPTED = {200, 201, 202}
+"""What accepts a submit, if it gives a request id."""
+
 MAX_ADDRESSES = 16
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -53,6 +57,7 @@ class Submitted:
     """The vendor accepted a paid run."""
 
     request_id: str
+    http_status: int = OK
 
 
 @dataclass(frozen=True)
@@ -89,78 +94,143 @@ class Answer:
         return value if isinstance(value, dict) else None
 
     @property
+    def said(self) -> str | None:
+        """Return the vendor's own words for people, which may quote anything."""
+        body = self.parsed() or {}
+        words = [body[name] for name in _SAID_IN if isinstance(body.get(name), str)]
+        return ": ".join(words)[:_MOST_SAID] or None
+
+    @property
     def message(self) -> str:
-        """Return the vendor's ``error`` sentence, in lower case, for telling its meanings apart."""
-        return str((self.parsed() or {}).get("error", "")).lower()
+        """Return its ``error`` sentence in lower case, with one blank between words, for telling meanings apart."""
+        sentence = (self.parsed() or {}).get("error")
+        return " ".join(sentence[:_MOST_SAID].lower().split()) if isinstance(sentence, str) else ""
 
 
-def _held(cause: HoldCause, fix: str) -> Callable[[Answer], Exception]:
-    return lambda answer: AccountHeld(cause, f"The vendor answers {answer.code}: {fix}.")
+_SAID_IN = ("error", "error_description", "message", "detail")
+_MOST_SAID = 2_000
+
+Meaning = Callable[[Answer], Sam3dError]
 
 
-def _limited(answer: Answer) -> Exception:
+def _held(cause: HoldCause, fix: str, *, is_certain: bool = True) -> Meaning:
+    return lambda answer: AccountHeld(cause, f"The vendor answers {answer.code}: {fix}.", is_certain=is_certain)
+
+
+def _refused_perhaps(cause: HoldCause, fix: str) -> Meaning:
+    """Give what a refusal means that may be the account's or this one job's: what others are answered tells."""
+    return _held(cause, fix, is_certain=False)
+
+
+def _limited(answer: Answer) -> Sam3dError:
     return RemoteRateLimited("The vendor answers 429: too many requests this minute.", answer.reset_at)
 
 
-def _refused(answer: Answer) -> Exception:
+def _refused(answer: Answer) -> Sam3dError:
     return RemoteRefused(
-        f"The vendor refused the parameters ({answer.code}); nothing was paid. Correct them and send a new job."
+        f"The vendor refused the request ({answer.code}); nothing was paid. Correct it and send a new job."
     )
 
 
-def _gone(_: Answer) -> Exception:
+def _gone(_: Answer) -> Sam3dError:
     return RemoteRequestGone("The vendor no longer knows the request (404): its record lives for one hour.")
 
 
-def _not_acceptable(answer: Answer) -> Exception:
-    """406 has four meanings; only its sentence tells them apart."""
-    for pattern, error in NOT_ACCEPTABLE:
-        if re.search(pattern, answer.message):
-            return error(answer)
-    return _refused(answer)
+def _by_sentence(otherwise: Meaning) -> Meaning:
+    """Give what a status of several meanings says: its whole sentence tells, never words in one that quotes a job."""
+
+    def meaning(answer: Answer) -> Sam3dError:
+        known = (error for is_said, error in SENTENCES if is_said(answer.message))
+        return next(known, otherwise)(answer)
+
+    return meaning
 
 
-def _unknown(answer: Answer) -> Exception:
+def _unknown(answer: Answer) -> Sam3dError:
     return SubmitUnknown(
         f"The vendor answered the submit with {answer.code}: whether a run was started is not known.",
         answer.code,
     )
 
 
-def _unavailable(answer: Answer) -> Exception:
+def _unavailable(answer: Answer) -> Sam3dError:
     return RemoteUnavailable(f"The vendor answers {answer.code} without a usable body.")
 
 
-_key = _held(HoldCause.KEY, "the key is missing, wrong or revoked; set SEGMIND_API_KEY to a valid one")
-_forbidden = _held(HoldCause.FORBIDDEN, "this account may not call the model; ask the vendor to allow it")
-_credits = _held(HoldCause.CREDITS, "the credits are used up; top the account up")
+_key = _refused_perhaps(HoldCause.KEY, "the key is missing, wrong or revoked; set SEGMIND_API_KEY to a valid one")
+_forbidden = _refused_perhaps(HoldCause.FORBIDDEN, "this account may not call the model; ask the vendor to allow it")
+_no_model = _refused_perhaps(HoldCause.MODEL, "the model is unknown or retired; an update of this service is needed")
+_HOW_WE_CALL = "it does not accept how we call it; check SEGMIND_BASE_URL, else report a bug"
+_protocol = _refused_perhaps(HoldCause.PROTOCOL, _HOW_WE_CALL)
+_NO_CREDITS = "the credits are used up; top the account up"
+_credits = _held(HoldCause.CREDITS, _NO_CREDITS)
 _spend_limit = _held(HoldCause.LIMIT, "the team's spend limit is reached; raise it or wait for the next period")
-_no_model = _held(HoldCause.MODEL, "the model is unknown or retired; an update of this service is needed")
-_protocol = _held(HoldCause.PROTOCOL, "it does not accept how we call it; check SEGMIND_BASE_URL, else report a bug")
 
-NOT_ACCEPTABLE: tuple[tuple[str, Callable[[Answer], Exception]], ...] = (
-    (r"insufficient credits", _credits),
-    (r"spend(ing)? limit|quota|^team\b", _spend_limit),
-    (r"content.?type", _protocol),
+_MONEY_WORDS = re.compile(
+    r"(?:insufficient|not|enough|out|no|credits?|you|your|have|has|had|only|available|balance|current|currently|account"
+    r"|remaining|left|is|are|was|been|of|for|to|the|this|a|request|run|need|needs|needed|require|required|requires|costs?"
+    r"|usd|and|but|please|top|up|cap|limit|budget|period|per|days?|month|week|year|daily|weekly|monthly|yearly|hourly"
+    r"|resets?|in|on|at|spent|spend|spending|used|team|team's|reached|exceeded)"
 )
+_NO_OTHER_CHARACTER = re.compile(r"[a-z0-9 .,:;!$()'/-]*")
 
-ON_SUBMIT: Mapping[int, Callable[[Answer], Exception]] = {
+
+def _speaks_of(*phrases: str) -> Callable[[str], bool]:
+    """Give what tells a sentence that has these phrases and is about money from its first word to its last."""
+    wanted = [re.compile(rf"\b(?:{phrase})\b") for phrase in phrases]
+
+    def is_said(sentence: str) -> bool:
+        is_about_money = all(_MONEY_WORDS.fullmatch(word) for word in re.findall(r"[a-z']+", sentence))
+        is_plain = bool(_NO_OTHER_CHARACTER.fullmatch(sentence))
+        return is_plain and is_about_money and all(each.search(sentence) for each in wanted)
+
+    return is_said
+
+
+def _is(pattern: str) -> Callable[[str], bool]:
+    compiled = re.compile(pattern)
+    return lambda sentence: bool(compiled.fullmatch(sentence))
+
+
+SENTENCES: tuple[tuple[Callable[[str], bool], Meaning], ...] = (
+    (_speaks_of("(?:insufficient|not enough|out of|no) credits?"), _credits),
+    (_speaks_of("team", "(?:spend|spending|budget) (?:limit|cap)"), _spend_limit),
+    (
+        _is(r"(?:invalid|unsupported|missing) content[ -]?type\b[ a-z/.,:;+'-]{0,80}"),
+        _held(HoldCause.PROTOCOL, _HOW_WE_CALL),
+    ),
+    (
+        _is(
+            r"(?:(?:the )?parameter \w+"
+            r"|(?:image|mask|prompt|bounding_box|point_coords|seed|include_artifacts))\b.*"
+        ),
+        _refused,
+    ),
+)
+"""What the answers 402 and 406 say, in lower case; any other sentence may be about the account or one job."""
+
+ON_SUBMIT: Mapping[int, Meaning] = {
     400: _refused,
     401: _key,
+    402: _by_sentence(_refused_perhaps(HoldCause.CREDITS, _NO_CREDITS)),
     403: _forbidden,
     404: _no_model,
     405: _protocol,
-    406: _not_acceptable,
+    406: _by_sentence(_protocol),
     410: _no_model,
+    413: _refused,
+    415: _refused,
+    422: _refused,
     429: _limited,
+    451: _refused,
 }
 """What a status means when it answers a submit; a status that is not here means that nobody knows."""
 
-ON_READ: Mapping[int, Callable[[Answer], Exception]] = {
+ON_READ: Mapping[int, Meaning] = {
     401: _key,
     403: _forbidden,
     404: _gone,
-    406: _held(HoldCause.PROTOCOL, "reads are refused; check the account and SEGMIND_BASE_URL"),
+    406: _refused_perhaps(HoldCause.PROTOCOL, "reads are refused; check the account and SEGMIND_BASE_URL"),
     429: _limited,
 }
 """What a status means when it answers a read; for one that is not here, the read is made again later."""
@@ -177,7 +247,7 @@ def read_submitted(answer: Answer) -> Submitted:
     request_id = (answer.parsed() or {}).get("request_id")
     if not is_request_id(request_id):
         raise SubmitUnknown("The vendor accepted the submit but gave no request id that can be followed.", answer.code)
-    return Submitted(str(request_id))
+    return Submitted(str(request_id), answer.code)
 
 
 def is_request_id(value: object) -> bool:
@@ -187,8 +257,15 @@ def is_request_id(value: object) -> bool:
 
 def require_accepted(answer: Answer) -> None:
     """Raise what a submit's answer means, unless it was accepted."""
-    if answer.code != OK:
-        raise ON_SUBMIT.get(answer.code, _unknown)(answer)
+    if answer.code not in ACCEPTED:
+        raise _told(ON_SUBMIT.get(answer.code, _unknown), answer)
+
+
+def _told(meaning: Meaning, answer: Answer) -> Sam3dError:
+    """Return what an answer means, with what it said."""
+    error = meaning(answer)
+    error.http_status, error.said = answer.code, answer.said
+    return error
 
 
 def read_body(answer: Answer) -> Mapping[str, Any]:
@@ -200,7 +277,7 @@ def read_body(answer: Answer) -> Mapping[str, Any]:
     body = answer.parsed()
     is_failed_run = answer.code == FAILED_RUN and "status" in (body or {})
     if body is None or not (answer.code == OK or is_failed_run):
-        raise ON_READ.get(answer.code, _unavailable)(answer)
+        raise _told(ON_READ.get(answer.code, _unavailable), answer)
     return body
 
 

@@ -15,7 +15,7 @@
     │   ├── RemoteJobFailed         the run ended FAILED; nothing was charged
     │   ├── RemoteRequestGone       the vendor no longer knows the request
     │   └── OutputUnusable          the run was paid, its output can't be kept
-    ├── AccountHeld             nothing is wrong with the job: credits, key or limit
+    ├── AccountHeld             credits, key or limit: nothing is wrong with the job, or that is not certain yet
     ├── SubmitUnknown           a run may have been started: never repeat it blindly
     └── HistoryMissing          the vendor's request history does not answer as known
 
@@ -27,7 +27,14 @@ from enum import StrEnum
 
 
 class Sam3dError(Exception):
-    """Everything this package raises on purpose."""
+    """Everything this package raises on purpose.
+
+    What came of an answer of the vendor's has its ``http_status``, and in ``said`` its own words, which may quote
+    anything: they are shown only as ``quoting`` leaves them.
+    """
+
+    http_status: int | None = None
+    said: str | None = None
 
 
 class ConfigurationError(Sam3dError):
@@ -114,15 +121,20 @@ class HoldCause(StrEnum):
     LIMIT = "limit"
     MODEL = "model"
     PROTOCOL = "protocol"
+    OUTAGE = "outage"
     OPERATOR = "operator"
 
 
 class AccountHeld(Sam3dError):
-    """The vendor refuses the account, not the job: all its jobs wait, none uses up an attempt."""
+    """The vendor refuses the account, not the job: all its jobs wait, none uses up an attempt.
 
-    def __init__(self, cause: HoldCause, message: str) -> None:
+    Where that is not certain it may be this one job that is refused.
+    """
+
+    def __init__(self, cause: HoldCause, message: str, *, is_certain: bool = True) -> None:
         super().__init__(message)
         self.cause = cause
+        self.is_certain = is_certain
 
 
 class SubmitUnknown(Sam3dError):

@@ -1,6 +1,7 @@
 """One job, one step: load, run, decide, record, announce; what follows is returned as the next message."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -77,7 +78,7 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
         try:
             return steps.RUN[step](services, job)
         except Sam3dError as error:
-            return steps.react(services, job, error)
+            return replace(steps.react(services, job, error), http_status=error.http_status)
         except Exception:
             if step is not Step.SUBMIT:
                 raise

@@ -77,11 +77,11 @@ def commit_answer(services: Services, job: Job, change: Change) -> Recorded:
 def _answered(connection: Connection, job: Job, change: Change) -> Change:
     """Write a POST's answer to the ledger; a run that another job of equal inputs adopted is no answer for this one."""
     request_id = change.columns.get("request_id")
-    status = change.doubt.http_status if change.doubt else None
     if request_id and submissions.is_claimed(connection, request_id, job.id):
-        change, request_id = decide(job.state, job.attempts, Doubt(_ADOPTED_BY_ANOTHER)), None
+        change, request_id = decide(job.state, job.attempts, Doubt(_ADOPTED_BY_ANOTHER, change.http_status)), None
     detail = change.columns.get("error_message") or change.columns.get("waits_for")
-    submissions.answer(connection, job.token, Answered(VERDICTS[change.trigger], request_id, status, detail))
+    what = Answered(VERDICTS[change.trigger], request_id, change.http_status, detail)
+    submissions.answer(connection, job.token, what)
     return change
 
 

@@ -1,7 +1,7 @@
 """Pure: what a step can report, and what that makes of its job's row."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -20,8 +20,15 @@ class StoredFile:
     content: BinaryIO = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What every step reports: the status of the vendor's answer, if one came."""
+
+    http_status: int | None = None
+
+
 @dataclass(frozen=True)
-class Advance:
+class Advance(Report):
     """The step got somewhere: ``columns`` are the facts it learnt, to be written to the row."""
 
     trigger: Trigger
@@ -31,7 +38,7 @@ class Advance:
 
 
 @dataclass(frozen=True)
-class Snooze:
+class Snooze(Report):
     """Come back later; nothing is wrong. ``is_attempt`` counts a failed try that is tried again."""
 
     due_in: timedelta
@@ -41,7 +48,7 @@ class Snooze:
 
 
 @dataclass(frozen=True)
-class Fail:
+class Fail(Report):
     """The job can't go on: a stable code and a sentence for its sender."""
 
     trigger: Trigger
@@ -51,15 +58,19 @@ class Fail:
 
 
 @dataclass(frozen=True)
-class Hold:
-    """The account is stopped; the job waits and no attempt is used up."""
+class Hold(Report):
+    """The account is stopped; the job waits and no attempt is used up.
+
+    Where that is not certain, it is this one job that may be refused: what others were answered tells.
+    """
 
     cause: HoldCause
     message: str
+    is_certain: bool = True
 
 
 @dataclass(frozen=True)
-class Limited:
+class Limited(Report):
     """The vendor's request limit is used up; the job waits and no attempt is used up.
 
     Its next window opens in ``opens_in``, which the vendor named (``is_told``) or which is a guess. ``learnt_limit`` is
@@ -95,10 +106,15 @@ class Change:
     hold: Hold | None = None
     limited: Limited | None = None
     doubt: Doubt | None = None
+    http_status: int | None = None
 
 
 def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
     """Turn what a step reports into what is written; total over outcomes."""
+    return replace(_decided(state, attempts, outcome), http_status=outcome.http_status)
+
+
+def _decided(state: JobState, attempts: int, outcome: Outcome) -> Change:
     match outcome:
         case Advance(trigger, due_in, columns, files):
             return Change(trigger, _moved(state, trigger), due_in, columns, files)

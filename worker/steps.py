@@ -1,7 +1,6 @@
 """What each step does to the outside world; returns an ``Outcome``. Knows nothing of Celery, commits nothing."""
 
 import random
-import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -27,6 +26,7 @@ from worker.job import Job
 from worker.lifecycle import JobState, Step, Trigger
 from worker.network import deadline
 from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, StoredFile
+from worker.quoting import quoted
 from worker.schedule import OUTPUT_LIFETIME, named_reset, next_attempt, window_opens
 from worker.services import Services
 from worker.storage import with_unique_names
@@ -46,7 +46,8 @@ def submit(services: Services, job: Job) -> Outcome:
     """
     due_in = services.outlook.terms().plan.first  # Before the POST: nothing stands between its answer and the commit.
     submitted = services.vendor.submit(job.inputs)
-    return Advance(Trigger.ANSWERED, due_in, {"request_id": submitted.request_id, "remote_status": "QUEUED"})
+    columns = {"request_id": submitted.request_id, "remote_status": "QUEUED"}
+    return Advance(Trigger.ANSWERED, due_in, columns, http_status=submitted.http_status)
 
 
 def poll(services: Services, job: Job) -> Outcome:
@@ -75,11 +76,8 @@ _NO_END = "The run did not end within SAM3D_PROCESSING_DEADLINE; the vendor forg
 
 
 def _why_failed(job: Job, run: RunStatus) -> str:
-    """Quote the vendor's reason, without what it may quote itself: an address, an image, or the prompt."""
-    prompt = re.escape(job.parameters.get("prompt", "")) or r"(?!)"
-    said = re.sub(rf"{prompt}|\S+://\S+|[A-Za-z0-9+/=_-]{{40,}}", "…", run.error or "")
-    said = "".join(character for character in said if character.isprintable())[:300]
-    return f"The run failed and was not charged. The vendor says: {said or 'nothing'}"
+    """Quote the vendor's reason."""
+    return f"The run failed and was not charged. The vendor says: {quoted(run.error, job.parameters) or 'nothing'}"
 
 
 def fetch(services: Services, job: Job) -> Outcome:
@@ -167,7 +165,7 @@ def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
     """Turn an error of a step into its outcome; what is not listed here is a bug and is not caught."""
     match error:
         case AccountHeld():
-            return Hold(error.cause, str(error))
+            return Hold(error.cause, _explained(job, error), is_certain=error.is_certain)
         case SubmitUnknown():
             return Doubt(str(error), error.http_status)
         case RemoteRateLimited():
@@ -176,8 +174,14 @@ def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
             return _again(job, error)
         case PermanentError():
             trigger = Trigger.REFUSED if job.state is JobState.SUBMITTING else Trigger.ENDED
-            return Fail(trigger, error.code, str(error))
+            return Fail(trigger, error.code, _explained(job, error))
     raise error
+
+
+def _explained(job: Job, error: Sam3dError) -> str:
+    """Say what is wrong, and what the vendor says of it."""
+    said = quoted(error.said, job.parameters)
+    return f"{error} The vendor says: {said}" if said else str(error)
 
 
 def _limited(terms: Terms, job: Job, error: RemoteRateLimited) -> Limited:

@@ -258,7 +258,7 @@ def test_what_the_vendor_says_is_cut_to_a_line() -> None:
     """A run's own error is told, without what could act on a terminal, and not at any length."""
     said = "no object\x1b[31m\n\0\ud800" + "x " * 500
     sentence = steps._why_failed(JOB, RunStatus(RemoteStatus.FAILED, {}, said))
-    assert sentence.startswith("The run failed and was not charged. The vendor says: no object[31mx x x")
+    assert sentence.startswith("The run failed and was not charged. The vendor says: no object[31m x x x")
     assert sentence.isprintable()
     assert len(sentence) < 400
 

@@ -1,0 +1,66 @@
+"""Pure: what the vendor says to people, without what it may quote itself: an address, an image, the prompt, a key."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+READ = 2_000
+"""Characters that are looked at: no pattern is tried on more."""
+
+TOLD = 300
+"""Characters that are shown at most."""
+
+_TELLING = 12
+"""Characters in a row that give a prompt away, also where it is quoted in part."""
+
+_HIDDEN = re.compile(
+    r"\S{0,200}(?:://|%3a%2f%2f)\S*"  # An address, escaped or not.
+    r"|\bdata:\S+"
+    r"|\S{1,200}\?\S{0,200}=\S*"  # One without its scheme: what is signed is after the question mark.
+    r"|\S{1,200}@\S+"
+    r"|\bSG_\w+"
+    r"|[A-Za-z0-9+/=_-]{40,}",  # An image, a key, a signature: no sentence has such a word.
+    re.IGNORECASE,
+)
+
+
+def quoted(text: str | None, parameters: Mapping[str, Any]) -> str:
+    """Return a sentence of the vendor's as it may be shown, one line; empty where it says nothing.
+
+    For example "no 'a red cup' in https://x/y?sig=1" of the prompt "a red cup" becomes "no '…' in …".
+    """
+    line = _one_line((text or "")[:READ])
+    shown = _HIDDEN.sub("…", _without_prompt(line, _one_line(str(parameters.get("prompt") or ""))))
+    return re.sub(r"…(?:\s*…)+", "…", shown)[:TOLD]
+
+
+def _one_line(text: str) -> str:
+    """Keep what can be printed, with one blank between words."""
+    blank = "".join(character if character.isprintable() else " " * character.isspace() for character in text)
+    return " ".join(blank.split())
+
+
+def _without_prompt(line: str, prompt: str) -> str:
+    """Leave out the prompt, and longer parts of it, in whatever case."""
+    lowered, wanted = _lowered(line), _lowered(prompt)
+    hidden = {index for start, end in _told(lowered, wanted) for index in range(start, end)}
+    return "".join("…" if index in hidden else character for index, character in enumerate(line))
+
+
+def _lowered(text: str) -> str:
+    """Lower a text, character by character, so that it keeps its length."""
+    return "".join(low if len(low := character.lower()) == 1 else character for character in text)
+
+
+def _told(line: str, prompt: str) -> Iterator[tuple[int, int]]:
+    """Give the parts of a line that tell the prompt, or a part of it that is long enough."""
+    if not prompt:
+        return
+    whole = re.escape(prompt)
+    # A word of a letter or two is in many others.
+    pattern = whole if len(prompt) > 2 else rf"(?<![a-z0-9]){whole}(?![a-z0-9])"
+    yield from (found.span() for found in re.finditer(pattern, line))
+    parts = {prompt[start : start + _TELLING] for start in range(len(prompt) - _TELLING + 1)}
+    for start in range(len(line) - _TELLING + 1):
+        if line[start : start + _TELLING] in parts:
+            yield start, start + _TELLING
