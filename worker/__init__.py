@@ -29,6 +29,7 @@ The files, in the order a job travels:
 ``lifecycle``      pure: states and the transition table
 ``outcome``        pure: what a step reports, and what that makes of a job
 ``schedule``       pure: when to look next, when to try again
+``expiry``         pure: when a run is given up that the vendor does not know
 ``survival``       pure: how long runs take, learnt from the last ones
 ``budget``         pure: how far apart requests are, what one is worth, how many jobs they carry
 ``outlook``        what a process goes by for some seconds: the plan of polls and the budget
@@ -46,7 +47,9 @@ The files, in the order a job travels:
 ``models``         the tables
 ``repository``     every query, named like a requirement; never commits
 ``database``       the engine and ``transaction()``, the only commit
+``collecting``     collect: every file that is whole is kept, and what becomes of the others
 ``storage``        where output bytes go
+``kinds``          what a downloaded file is, by its bytes
 ``events``         event out: payloads and the relay of the outbox
 ``scheduler``      the loop that releases, looks, relays, probes, reconciles, sweeps and prunes
 ``errors``         the error tree

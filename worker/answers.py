@@ -7,8 +7,10 @@ ever becomes part of an error's sentence.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
@@ -54,10 +56,11 @@ class RemoteStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Submitted:
-    """The vendor accepted a paid run."""
+    """The vendor accepted a paid run, at this time by its own clock if it said so."""
 
     request_id: str
     http_status: int = OK
+    answered_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class RunStatus:
     status: RemoteStatus
     metrics: Mapping[str, float]
     error: str | None
+    answered_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class Answer:
     code: int
     body: bytes = field(repr=False)
     reset_at: datetime | None = None
+    dated_at: datetime | None = None
 
     def parsed(self) -> Mapping[str, Any] | None:
         """Return the body if it is a JSON object."""
@@ -132,8 +137,8 @@ def _refused(answer: Answer) -> Sam3dError:
     )
 
 
-def _gone(_: Answer) -> Sam3dError:
-    return RemoteRequestGone("The vendor no longer knows the request (404): its record lives for one hour.")
+def _gone(answer: Answer) -> Sam3dError:
+    return RemoteRequestGone("The vendor does not know the request (404).", answer.dated_at)
 
 
 def _by_sentence(otherwise: Meaning) -> Meaning:
@@ -154,7 +159,7 @@ def _unknown(answer: Answer) -> Sam3dError:
 
 
 def _unavailable(answer: Answer) -> Sam3dError:
-    return RemoteUnavailable(f"The vendor answers {answer.code} without a usable body.")
+    return RemoteUnavailable(f"The vendor answers {answer.code} without a usable body.", answer.code)
 
 
 _key = _refused_perhaps(HoldCause.KEY, "the key is missing, wrong or revoked; set SEGMIND_API_KEY to a valid one")
@@ -247,7 +252,7 @@ def read_submitted(answer: Answer) -> Submitted:
     request_id = (answer.parsed() or {}).get("request_id")
     if not is_request_id(request_id):
         raise SubmitUnknown("The vendor accepted the submit but gave no request id that can be followed.", answer.code)
-    return Submitted(str(request_id), answer.code)
+    return Submitted(str(request_id), answer.code, answer.dated_at)
 
 
 def is_request_id(value: object) -> bool:
@@ -281,11 +286,42 @@ def read_body(answer: Answer) -> Mapping[str, Any]:
     return body
 
 
-def read_status(body: Mapping[str, Any]) -> RunStatus:
-    """Read the status of a run."""
+def read_status(answer: Answer, request_id: str) -> RunStatus:
+    """Read the status of a run; raises as :func:`read_body`, and where it is another run's."""
+    return _status(_own(answer, request_id, {RemoteStatus.FAILED}), answer.dated_at)
+
+
+def _status(body: Mapping[str, Any], answered_at: datetime | None) -> RunStatus:
     metrics, error = body.get("metrics"), body.get("error")
     numbers = read_numbers(metrics) if isinstance(metrics, dict) else {}
-    return RunStatus(RemoteStatus.of(body.get("status")), numbers, error if isinstance(error, str) else None)
+    word, sentence = RemoteStatus.of(body.get("status")), error if isinstance(error, str) else None
+    return RunStatus(word, numbers, sentence, answered_at)
+
+
+def _own(answer: Answer, request_id: str, ends: AbstractSet[RemoteStatus]) -> Mapping[str, Any]:
+    """Return the body of a read, if it is about this run.
+
+    One that does not say whose it is may tell that a run goes on, since that is asked again; never that it failed.
+    """
+    body = read_body(answer)
+    named = whose(body)
+    if named is None and RemoteStatus.of(body.get("status")) not in ends:
+        return body
+    if named is None or canonical_id(named) != canonical_id(request_id):
+        raise RemoteUnavailable("The vendor's answer is another request's, or does not say whose it is.")
+    return body
+
+
+def whose(body: Mapping[str, Any]) -> str | None:
+    """Return the id of the run that a body is about: by its name, else as its links have it."""
+    if body.get("request_id") is not None:
+        return str(body["request_id"])
+    links = [link for name in ("status_url", "response_url") if isinstance(link := body.get(name), str)]
+    found = next((match for link in links if (match := _LINKED.search(link))), None)
+    return found[1] if found else None
+
+
+_LINKED = re.compile(r"/requests/([^/?#]+)")
 
 
 def read_numbers(body: Mapping[str, Any]) -> dict[str, float]:
@@ -312,15 +348,49 @@ def _addresses(value: object, depth: int = 4) -> Iterator[str]:
             yield from _addresses(each, depth - 1)
 
 
-def read_result(body: Mapping[str, Any]) -> RunResult:
-    """Read the final body of a run: the addresses in ``output``, and those of files beside it."""
-    found = [*_addresses(body.get("output")), *filter(_is_file, _addresses(dict(body)))]
-    return RunResult(read_status(body), tuple(dict.fromkeys(found))[:MAX_ADDRESSES])
+def read_result(answer: Answer, request_id: str) -> RunResult:
+    """Read the final body of a run: the addresses in ``output``, and those of files beside it; raises as a status.
+
+    Files are kept only of a body that says whose they are.
+    """
+    body = _own(answer, request_id, {RemoteStatus.FAILED})
+    run = _status(body, answer.dated_at)
+    if whose(body) is None:
+        return RunResult(run, ())
+    beside = {name: value for name, value in body.items() if name not in _INPUTS}
+    found = [*_addresses(body.get("output")), *filter(_is_file, _addresses(beside))]
+    return RunResult(run, tuple(dict.fromkeys(found))[:MAX_ADDRESSES])
+
+
+_INPUTS = {"image", "mask", "input", "inputs", "parameters", "request_body", "output"}
+"""What a body may echo, beside what the run made."""
 
 
 def _is_file(address: str) -> bool:
     """Tell an output beside ``output``, such as the ZIP of artifacts, from the other addresses in a body."""
-    return address.split("?", maxsplit=1)[0].endswith((".glb", ".zip"))
+    return promised(address) in FILES
+
+
+FILES = {
+    "glb", "gltf", "ply", "obj", "stl", "usdz", "splat", "spz", "zip", "png", "jpg", "jpeg", "webp", "json", "npz",
+    "mtl", "mp4",
+}  # fmt: skip
+"""What an address of a file ends in."""
+
+
+def promised(address: str) -> str:
+    """Return what the end of an address says of its file, such as ``glb``, or nothing."""
+    last = re.split(r"[?#]", address, maxsplit=1)[0].rpartition("/")[2]
+    return last.rpartition(".")[2].lower() if "." in last else ""
+
+
+def read_date(text: str | None) -> datetime | None:
+    """Read the header that says when an answer was given, by the vendor's clock; anything else is None."""
+    try:
+        parsed = parsedate_to_datetime(text or "")
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return parsed.astimezone(UTC) if parsed.tzinfo and 2000 < parsed.year < 3000 else None
 
 
 def read_reset(text: str | None) -> datetime | None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 
 from worker import changes
-from worker.answers import RemoteStatus, RunStatus
+from worker.answers import RemoteStatus, RunResult, RunStatus
 from worker.changes import Recorded
 from worker.database import Connection, transaction
 from worker.history import Listed
@@ -54,10 +54,9 @@ def look(services: Services) -> Sequence[FollowUp]:
 def _change(services: Services, job: Job, listed: Mapping[str, Listed]) -> Change | None:
     """Return what the page says of a run, or None where that is for its poll to say."""
     found = listed.get(job.request_id or "")
-    is_old = job.age > services.settings.sam3d_processing_deadline
-    if found is None or found.status in LEFT_TO_POLLS or is_old:
+    if found is None or found.status in LEFT_TO_POLLS:
         return None
-    return decide(job.state, job.attempts, seen(services, job, RunStatus(found.status, {}, None)))
+    return decide(job.state, job.attempts, seen(services, job, RunResult(RunStatus(found.status, {}, None), ())))
 
 
 def _write(connection: Connection, job: Job, change: Change, services: Services) -> FollowUp | None:

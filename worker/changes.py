@@ -71,7 +71,8 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
         return ()
     if kind is EventType.REVIEW:
         log.error("job_in_review", job_id=job.id, reason=change.columns["error_message"], next="see `sam3d review`")
-    return [outbox.add(connection, kind, job.id, change_payload(job, change))]
+    stored = outputs.of_job(connection, job.id) if kind is EventType.SUCCEEDED else ()
+    return [outbox.add(connection, kind, job.id, change_payload(job, change, stored))]
 
 
 def _account_events(connection: Connection, job: Job, change: Change) -> Sequence[Event]:

@@ -113,9 +113,9 @@ class Settings(BaseSettings):
     sam3d_lease_margin: Positive = Field(
         timedelta(seconds=15), description="A lease is a step's deadlines and this, s."
     )
-    sam3d_processing_deadline: Positive = Field(
-        timedelta(minutes=55),
-        description="When a run that does not end is given up, s; the vendor forgets it at 3600.",
+    sam3d_record_lifetime: Positive = Field(
+        timedelta(hours=1),
+        description="For how long the vendor knows a run, s; no age ends a job, and before that no 404 does.",
     )
     sam3d_sweep_interval: Positive = Field(timedelta(seconds=15), description="Between two sweeps, s.")
     sam3d_sweep_grace: Seconds = Field(timedelta(seconds=30), description="How late a row must be to be swept, s.")

@@ -9,11 +9,12 @@
     │   ├── RemoteUnavailable       no usable answer to a read
     │   ├── RemoteRateLimited       429; knows when the window opens again
     │   ├── NotSent                 nothing left this machine
+    │   ├── RemoteRequestGone       the vendor does not know the request, which ends no job before its hour is over
+    │   ├── OutputMissing           the run is over, and no output of it is named yet
     │   └── OutputBroken            what arrived of an output is no whole file
     ├── PermanentError          the job fails, an event goes out
     │   ├── RemoteRefused           the vendor refused this job's parameters; nothing was paid
     │   ├── RemoteJobFailed         the run ended FAILED; nothing was charged
-    │   ├── RemoteRequestGone       the vendor no longer knows the request
     │   └── OutputUnusable          the run was paid, its output can't be kept
     ├── AccountHeld             credits, key or limit: nothing is wrong with the job, or that is not certain yet
     ├── SubmitUnknown           a run may have been started: never repeat it blindly
@@ -57,7 +58,11 @@ class TransientError(Sam3dError):
 
 
 class RemoteUnavailable(TransientError):
-    """A read had no usable answer: a network error, a 5xx, a body that can't be read."""
+    """A read had no usable answer: a network error, a 5xx, a body that can't be read; ``http_status`` if one came."""
+
+    def __init__(self, message: str, http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.http_status = http_status
 
 
 class RemoteRateLimited(TransientError):
@@ -74,6 +79,31 @@ class NotSent(TransientError):
     """No byte of the request left this machine, so no run was started."""
 
     code = "not_sent"
+
+
+class RemoteRequestGone(TransientError):
+    """The vendor answers 404 to a request id: its record lives for one hour.
+
+    ``answered_at`` is the date of that answer by the vendor's clock, ``is_listed`` whether its history has the run.
+    """
+
+    code = "remote_gone"
+
+    def __init__(self, message: str, answered_at: datetime | None = None, *, is_listed: bool = False) -> None:
+        super().__init__(message)
+        self.answered_at = answered_at
+        self.is_listed = is_listed
+
+
+class OutputMissing(TransientError):
+    """The run completed, but neither its result nor the history names what it made; otherwise as the one above."""
+
+    code = "output_unusable"
+
+    def __init__(self, message: str, answered_at: datetime | None = None, *, is_listed: bool = False) -> None:
+        super().__init__(message)
+        self.answered_at = answered_at
+        self.is_listed = is_listed
 
 
 class OutputBroken(TransientError):
@@ -98,12 +128,6 @@ class RemoteJobFailed(PermanentError):
     """The vendor's run ended as FAILED; nothing was charged."""
 
     code = "remote_failed"
-
-
-class RemoteRequestGone(PermanentError):
-    """The vendor answers 404 to a request id: its record lives for one hour."""
-
-    code = "remote_gone"
 
 
 class OutputUnusable(PermanentError):

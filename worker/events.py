@@ -13,7 +13,7 @@ from worker.database import DatabaseError, Engine, describe, transaction
 from worker.failpoints import reach
 from worker.job import Job
 from worker.lifecycle import JobState
-from worker.outcome import Change, StoredFile
+from worker.outcome import Change
 from worker.publishing import publish
 from worker.repository import outbox
 from worker.repository.outbox import Event
@@ -34,16 +34,16 @@ def error_payload(code: str, message: str, field: str | None = None) -> dict[str
     return {"error": {"code": code, "message": message, "field": field}}
 
 
-def change_payload(job: Job, change: Change) -> dict[str, Any]:
-    """Say what a step's change means to the sender."""
+def change_payload(job: Job, change: Change, stored: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Say what a step's change means to the sender; ``stored`` are the job's outputs."""
     payload = job_payload(job.id, change.state, job.metadata)
     match change.state:
         case JobState.PROCESSING:
             payload["request_id"] = change.columns.get("request_id")
         case JobState.SUCCEEDED:
-            metrics = change.columns.get("metrics") or {}
+            metrics = change.columns.get("metrics") or job.metrics or {}
             payload |= {
-                "outputs": [_described(job.id, file) for file in change.files],
+                "outputs": [_described(job.id, each) for each in stored],
                 "cost": {"amount": metrics.get("cost"), "currency": "USD"},
                 "timings": {name: metrics.get(name) for name in ("queue_time", "inference_time", "total_time")}
                 | {"seconds_since_submit": round(job.age.total_seconds(), 3), "polls": job.polls},
@@ -56,15 +56,11 @@ def change_payload(job: Job, change: Change) -> dict[str, Any]:
     return payload
 
 
-def _described(job_id: str, file: StoredFile) -> dict[str, Any]:
+def _described(job_id: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Say what a file is and how to get it."""
-    return {
-        "name": file.name,
-        "media_type": file.media_type,
-        "bytes": file.size,
-        "sha256": file.sha256,
-        "get": {"cli": f"sam3d output {job_id} --name {file.name}", "python": "worker.client.Client.download"},
-    }
+    told = {name: stored[name] for name in ("name", "media_type", "bytes", "sha256")}
+    get = {"cli": f"sam3d output {job_id} --name {stored['name']}", "python": "worker.client.Client.download"}
+    return {**told, "get": get}
 
 
 def as_cloud_event(event: Event) -> CloudEvent:

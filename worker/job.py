@@ -36,11 +36,17 @@ class Job:
     observed_at: datetime
     token: str | None = None
     files: Sequence[InputFile] = field(default=(), repr=False)
+    vendor_submitted_at: datetime | None = None
+    running_at: datetime | None = None
+    gone_looks: int = 0
+    metrics: Mapping[str, Any] | None = field(default=None, repr=False)
+    addresses: Sequence[str] | None = field(default=None, repr=False)
+    kept: Mapping[str, str] | None = field(default=None, repr=False)
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
         """Make a job of a row that has ``observed_at``, the database's time."""
-        values = {each.name: row[each.name] for each in fields(cls) if each.default is MISSING}
+        values = {each.name: row[each.name] for each in fields(cls) if each.default is MISSING or each.name in row}
         return cls(**{**values, "state": JobState(row["state"])})
 
     @property

@@ -79,6 +79,8 @@ accounts = Table(
     Column("reads_count", Boolean, comment="whether reads were found to count against the limit; null: not known"),
     Column("learnt_limit", Numeric, comment="requests a minute that the vendor was found to allow; null: as set"),
     Column("learnt_at", _TIME, comment="when it was lowered; it rises from then on"),
+    Column("single_look", Boolean, comment="whether a look at a result also tells that it runs; null: unknown"),
+    Column("single_look_at", _TIME, comment="when that was seen; that it does not counts for a day"),
     comment="one row for each account at the vendor",
 )
 
@@ -151,7 +153,23 @@ jobs = Table(
     Column("error_message", Text, comment="why it failed, a sentence"),
     Column("accepted_at", _TIME, nullable=False, server_default=_NOW, comment="when the row was committed"),
     Column("submitted_at", _TIME, comment="when the vendor had it"),
+    Column("vendor_submitted_at", _TIME, comment="when the vendor had it, by its own clock; null: it did not say"),
     Column("running_at", _TIME, comment="when the run was last seen not to be over"),
+    Column(
+        "gone_looks",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="looks in a row, after its hour at the vendor, that found nothing",
+    ),
+    Column(
+        "addresses",
+        JSONB(none_as_null=True),
+        comment="where outputs are that are not stored yet; null: to be asked for",
+    ),
+    Column(
+        "kept", JSONB(none_as_null=True), comment="where each output came from that is stored already, with its name"
+    ),
     Column("completed_at", _TIME, comment="when the run was seen to be over"),
     Column("finished_at", _TIME, comment="when the job became final"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
@@ -205,7 +223,9 @@ requests = Table(
     metadata,
     Column("account", Text, ForeignKey("accounts.name"), primary_key=True),
     Column("minute", _TIME, primary_key=True, comment="its beginning"),
-    Column("kind", Text, primary_key=True, comment="submit, poll, fetch, probe; or limited: answered with 429"),
+    Column(
+        "kind", Text, primary_key=True, comment="submit, poll, fetch, probe, history; or limited: answered with 429"
+    ),
     Column("count", Integer, nullable=False, server_default="1"),
     comment="what the request budget was used for",
 )

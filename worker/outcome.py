@@ -45,6 +45,7 @@ class Snooze(Report):
     reason: str
     is_attempt: bool = False
     columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    files: Sequence[StoredFile] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Fail(Report):
     code: str
     message: str
     columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    files: Sequence[StoredFile] = ()
 
 
 @dataclass(frozen=True)
@@ -118,17 +120,17 @@ def _decided(state: JobState, attempts: int, outcome: Outcome) -> Change:
     match outcome:
         case Advance(trigger, due_in, columns, files):
             return Change(trigger, _moved(state, trigger), due_in, columns, files)
-        case Snooze(due_in, reason, is_attempt, columns):
+        case Snooze(due_in, reason, is_attempt, columns, files):
             trigger = _not_further(state)
             noted = {"attempts": attempts + is_attempt, "waits_for": reason, **columns}
-            return Change(trigger, _moved(state, trigger), due_in, noted)
+            return Change(trigger, _moved(state, trigger), due_in, noted, files)
         case Limited(opens_in):
             trigger = _not_further(state)
             noted = {"waits_for": "the vendor's request limit"}
             return Change(trigger, _moved(state, trigger), opens_in, noted, limited=outcome)
-        case Fail(trigger, code, message, columns):
+        case Fail(trigger, code, message, columns, files):
             noted = {**columns, "error_code": code, "error_message": message}
-            return Change(trigger, _moved(state, trigger), timedelta(0), noted)
+            return Change(trigger, _moved(state, trigger), timedelta(0), noted, files)
         case Hold(cause):
             noted = {"waits_for": f"account held: {cause}"}
             return Change(Trigger.HELD, _moved(state, Trigger.HELD), timedelta(0), noted, hold=outcome)

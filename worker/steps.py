@@ -2,16 +2,16 @@
 
 import random
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from worker.answers import RemoteStatus, RunResult, RunStatus
 from worker.budget import Terms, lowered
+from worker.collecting import collect, is_past
 from worker.errors import (
     AccountHeld,
     HistoryMissing,
-    OutputBroken,
-    OutputUnusable,
+    OutputMissing,
     PermanentError,
     RemoteJobFailed,
     RemoteRateLimited,
@@ -21,21 +21,14 @@ from worker.errors import (
     SubmitUnknown,
     TransientError,
 )
+from worker.expiry import last_looks
 from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import JobState, Step, Trigger
-from worker.network import deadline
-from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, StoredFile
+from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze
 from worker.quoting import quoted
-from worker.schedule import OUTPUT_LIFETIME, named_reset, next_attempt, window_opens
+from worker.schedule import LONGEST_RETRY, NOW, named_reset, next_attempt, window_opens
 from worker.services import Services
-from worker.storage import with_unique_names
-
-BROKEN_FILES = 6
-"""An output that arrived broken so often is broken where it is kept."""
-
-EARLY_GONE = 3
-"""A request that is not known so often, though it can't have expired yet, is not known."""
 
 
 def submit(services: Services, job: Job) -> Outcome:
@@ -46,7 +39,8 @@ def submit(services: Services, job: Job) -> Outcome:
     """
     due_in = services.outlook.terms().plan.first  # Before the POST: nothing stands between its answer and the commit.
     submitted = services.vendor.submit(job.inputs)
-    columns = {"request_id": submitted.request_id, "remote_status": "QUEUED"}
+    columns = {"request_id": submitted.request_id, "vendor_submitted_at": submitted.answered_at}
+    columns |= {"remote_status": "QUEUED"}
     return Advance(Trigger.ANSWERED, due_in, columns, http_status=submitted.http_status)
 
 
@@ -55,24 +49,21 @@ def poll(services: Services, job: Job) -> Outcome:
     return seen(services, job, _status(services, job), polls=1)
 
 
-def seen(services: Services, job: Job, run: RunStatus, polls: int = 0) -> Outcome:
+def seen(services: Services, job: Job, found: RunResult, polls: int = 0) -> Outcome:
     """Return what a look at a run leads to; ``polls`` is how many it took."""
+    run = found.run
     columns: dict[str, Any] = {"remote_status": run.status, "polls": job.polls + polls}
-    over = {**columns, "metrics": dict(run.metrics)}
     match run.status:
         case RemoteStatus.COMPLETED:
-            return Advance(Trigger.COMPLETED, columns=over)
+            known = {"addresses": list(found.addresses)} if found.addresses else {}
+            return Advance(Trigger.COMPLETED, columns={**columns, **_over(job, run), **known})
         case RemoteStatus.FAILED:
+            over = {**columns, "metrics": dict(run.metrics)}
             return Fail(Trigger.ENDED, RemoteJobFailed.code, _why_failed(job, run), over)
         case RemoteStatus.QUEUED | RemoteStatus.PROCESSING | RemoteStatus.UNRECOGNISED:
-            if job.age > services.settings.sam3d_processing_deadline:
-                return Fail(Trigger.ENDED, "remote_timeout", _NO_END, columns)
             due_in = services.outlook.terms().plan.next(job.age, is_queued=run.status is RemoteStatus.QUEUED)
-            columns |= {"attempts": 0, "running_at": job.observed_at}
+            columns |= {"attempts": 0, "gone_looks": 0, "running_at": job.observed_at}
             return Snooze(due_in, f"the run, {run.status.lower()}", columns=columns)
-
-
-_NO_END = "The run did not end within SAM3D_PROCESSING_DEADLINE; the vendor forgets it after an hour. Send a new job."
 
 
 def _why_failed(job: Job, run: RunStatus) -> str:
@@ -81,49 +72,69 @@ def _why_failed(job: Job, run: RunStatus) -> str:
 
 
 def fetch(services: Services, job: Job) -> Outcome:
-    """Download the outputs. Safe to run twice because they become the job's only with its success."""
+    """Download the outputs. Safe to run twice because each file is stored once, with the try that got it."""
+    if job.addresses:
+        return collect(services, job, job.addresses, {"metrics": dict(job.metrics or {})})
     result = _result(services, job)
     if result.run.status is RemoteStatus.FAILED:
         raise RemoteJobFailed(_why_failed(job, result.run))
     if result.run.status is not RemoteStatus.COMPLETED:
         raise RemoteUnavailable("The run is over, but its result is not there yet.")
-    if not result.addresses:
-        raise OutputUnusable("The run completed, but its result names no output.")
-    metrics = dict(result.run.metrics)
-    columns = {"metrics": metrics, "cost": metrics.get("cost"), "remote_status": RemoteStatus.COMPLETED}
-    return Advance(Trigger.STORED, columns=columns, files=_download_all(services, result.addresses))
+    return collect(services, job, result.addresses, _over(job, result.run))
 
 
-def _status(services: Services, job: Job) -> RunStatus:
-    """Look at the run, in the request history once its record has expired."""
+def _over(job: Job, run: RunStatus) -> dict[str, Any]:
+    """Return what is known of a run that completed."""
+    metrics = {**(job.metrics or {}), **run.metrics}
+    return {"metrics": metrics, "cost": metrics.get("cost"), "remote_status": RemoteStatus.COMPLETED}
+
+
+def _status(services: Services, job: Job) -> RunResult:
+    """Look at the run, in the request history where the vendor does not know it."""
     try:
-        return services.vendor.status(_request_id(job))
+        return RunResult(services.vendor.status(_request_id(job)), ())
     except RemoteRequestGone as gone:
-        return _rescue(services, job, gone).run
+        found = _rescued(services, job, gone)
+        if found.run.status not in OVER:
+            raise RemoteRequestGone(str(gone), gone.answered_at, is_listed=True) from gone
+        return found
+
+
+OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}
 
 
 def _result(services: Services, job: Job) -> RunResult:
-    """Read the result, from the request history once its record has expired: the files live longer."""
+    """Read the result, from the request history where it is not known, or names no output: the files live longer."""
     try:
-        return services.vendor.result(_request_id(job))
+        result = services.vendor.result(_request_id(job))
     except RemoteRequestGone as gone:
-        return _rescue(services, job, gone)
+        result = _rescued(services, job, gone)
+        gone_at, is_listed = gone.answered_at, True
+    else:
+        gone_at, is_listed = result.run.answered_at, False
+    if result.run.status is not RemoteStatus.COMPLETED or result.addresses:
+        return result
+    found = None if is_listed else _listed(services, job)
+    if found and found.addresses:
+        return replace(result, addresses=found.addresses)
+    raise OutputMissing(_NO_OUTPUT, gone_at, is_listed=is_listed or found is not None)
 
 
-def _rescue(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult:
-    """Find a run whose record has expired in the request history.
+_NO_OUTPUT = "The run completed, but its result names no output."
+
+
+def _rescued(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult:
+    """Find a run that the vendor does not know in its request history.
 
     Raises:
         RemoteRequestGone: it is not listed, or there is no history.
-        RemoteUnavailable: the history does not answer now, or the record can't have expired yet.
+        RemoteUnavailable: the history does not answer now.
     """
     listed = _listed(services, job)
-    if listed:
-        metrics = {} if listed.cost is None else {"cost": float(listed.cost)}
-        return RunResult(RunStatus(listed.status, metrics, listed.error), listed.addresses)
-    if job.age < services.settings.sam3d_processing_deadline and job.attempts < EARLY_GONE:
-        raise RemoteUnavailable("The vendor does not know the request (404), though its hour is not over.") from gone
-    raise gone
+    if listed is None:
+        raise gone
+    metrics = {} if listed.cost is None else {"cost": float(listed.cost)}
+    return RunResult(RunStatus(listed.status, metrics, listed.error), listed.addresses)
 
 
 def _listed(services: Services, job: Job) -> Listed | None:
@@ -134,17 +145,6 @@ def _listed(services: Services, job: Job) -> Listed | None:
         return services.vendor.listed(_request_id(job), wants_all=bool(job.parameters.get("include_artifacts")))
     except HistoryMissing:
         return None
-
-
-def _download_all(services: Services, addresses: tuple[str, ...]) -> tuple[StoredFile, ...]:
-    """Download every output or none."""
-    with ExitStack() as undone, deadline(services.settings.sam3d_download_deadline):
-        files = []
-        for address in addresses:
-            files.append(services.downloads.fetch(address))
-            undone.callback(files[-1].content.close)
-        undone.pop_all()
-        return tuple(with_unique_names(files))
 
 
 def _request_id(job: Job) -> str:
@@ -170,6 +170,8 @@ def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
             return Doubt(str(error), error.http_status)
         case RemoteRateLimited():
             return _limited(services.outlook.terms(), job, error)
+        case RemoteRequestGone() | OutputMissing():
+            return _gone(services, job, error)
         case TransientError():
             return _again(job, error)
         case PermanentError():
@@ -194,9 +196,26 @@ def _limited(terms: Terms, job: Job, error: RemoteRateLimited) -> Limited:
 
 
 def _again(job: Job, error: TransientError) -> Outcome:
-    """Try again later, but not for ever: the vendor's files live a week, a broken one stays broken."""
-    broken = job.broken_files + isinstance(error, OutputBroken)
-    if job.age > OUTPUT_LIFETIME or broken >= BROKEN_FILES:
+    """Try again later, but not for ever: the vendor's files live a week."""
+    if is_past(job.age, job.attempts):
         return Fail(Trigger.ENDED, error.code, str(error))
-    columns = {"broken_files": broken}
-    return Snooze(next_attempt(job.attempts, random.random()), str(error), is_attempt=True, columns=columns)
+    return Snooze(next_attempt(job.attempts, random.random()), str(error), is_attempt=True)
+
+
+def _gone(services: Services, job: Job, error: RemoteRequestGone | OutputMissing) -> Outcome:
+    """Come back for a run that the vendor does not know, until its hour is over and a few looks more found nothing."""
+    lifetime = services.settings.sam3d_record_lifetime
+    last = last_looks(job, error.answered_at, lifetime, is_listed=error.is_listed)
+    if last is None:
+        upcoming = services.outlook.terms().plan.next(job.age) if job.state is JobState.PROCESSING else NOW
+        again_in = max(next_attempt(job.attempts, random.random()), min(upcoming, LONGEST_RETRY))
+        return Snooze(again_in, f"{error} Its hour is not over.", is_attempt=True, columns={"gone_looks": 0})
+    looks = job.gone_looks + 1
+    if looks < last.count:
+        return Snooze(lifetime * last.apart, str(error), is_attempt=True, columns={"gone_looks": looks})
+    if job.running_at and job.state is JobState.PROCESSING:
+        return Fail(Trigger.ENDED, "remote_timeout", _NO_END)
+    return Fail(Trigger.ENDED, error.code, f"{error} Its record lives for one hour, which is over.")
+
+
+_NO_END = "The run did not end within the hour after which the vendor forgets it. Send a new job."

@@ -2,18 +2,20 @@
 
 import hashlib
 import tempfile
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import count, islice
 from typing import BinaryIO
 
 import httpx
 
+from worker.answers import promised
 from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
+from worker.kinds import identify
 from worker.network import AllowedHosts, create_client, deadline
 from worker.outcome import StoredFile
 
-GLB_HEADER_BYTES = 12
 MAX_REDIRECTS = 3
 
 
@@ -26,7 +28,7 @@ class Downloads:
         self._client = create_client(connections=settings.sam3d_concurrency, allowed=self._allowed)
 
     def fetch(self, address: str) -> StoredFile:
-        """Download one output and check that it is a whole GLB or ZIP.
+        """Download one output and check that it is a whole file.
 
         The caller closes ``content``: a file without a name, gone with this process whatever happens to it.
 
@@ -39,11 +41,11 @@ class Downloads:
         try:
             with deadline(self._settings.sam3d_download_deadline):
                 size, sha256 = self._download(address, content, MAX_REDIRECTS)
-            name, media_type = _identify(content, size)
+            kind = identify(content, size, promised(address))
         except BaseException:
             content.close()
             raise
-        return StoredFile(name, media_type, size, sha256, content)
+        return StoredFile(kind.name, kind.media_type, size, sha256, content)
 
     def _download(self, address: str, content: BinaryIO, redirects: int) -> tuple[int, str]:
         if refusal := self._allowed.refusal(address):
@@ -63,7 +65,7 @@ class Downloads:
 
     def _copy(self, response: httpx.Response, content: BinaryIO) -> tuple[int, str]:
         if response.status_code != httpx.codes.OK:
-            raise RemoteUnavailable(f"The file host answers {response.status_code}.")
+            raise RemoteUnavailable(f"The file host answers {response.status_code}.", response.status_code)
         if response.headers.get("content-encoding", "identity") != "identity":
             raise OutputBroken("The file host sent an encoded body that nobody asked for.")
         digest, size = hashlib.sha256(), 0
@@ -82,29 +84,14 @@ class Downloads:
         self._client.close()
 
 
-def _identify(content: BinaryIO, size: int) -> tuple[str, str]:
-    """Tell what a file is by its bytes, and that it is whole; the vendor's name for it is not used."""
-    content.seek(0)
-    header = content.read(GLB_HEADER_BYTES)
-    if header[:4] == b"glTF" and len(header) == GLB_HEADER_BYTES:
-        declared = int.from_bytes(header[8:12], "little")
-        if declared != size:
-            raise OutputBroken(f"The GLB says it has {declared} bytes, {size} came.")
-        return "model.glb", "model/gltf-binary"
-    if header[:2] == b"PK":
-        if not zipfile.is_zipfile(content):
-            raise OutputBroken(f"The ZIP of {size} bytes has no directory.")
-        return "artifacts.zip", "application/zip"
-    raise OutputBroken(f"A file of {size} bytes is neither a GLB nor a ZIP.")
-
-
-def with_unique_names(files: Sequence[StoredFile]) -> Sequence[StoredFile]:
-    """Give files that would share a name a number: model.glb, model-2.glb."""
-    seen: dict[str, int] = {}
+def with_unique_names(files: Sequence[StoredFile], taken: Iterable[str] = ()) -> Sequence[StoredFile]:
+    """Give files that would share a name a number: model.glb, model-2.glb; ``taken`` are names that are given."""
+    used = set(taken)
     named = []
     for file in files:
-        seen[file.name] = count = seen.get(file.name, 0) + 1
         stem, _, extension = file.name.rpartition(".")
-        name = file.name if count == 1 else f"{stem}-{count}.{extension}"
-        named.append(StoredFile(name, file.media_type, file.size, file.sha256, file.content))
+        numbered = (f"{stem}-{number}.{extension}" for number in count(2))
+        name = next(each for each in (file.name, *islice(numbered, len(used) + 1)) if each not in used)
+        used.add(name)
+        named.append(replace(file, name=name))
     return named

@@ -15,6 +15,7 @@ from worker.answers import (
     RunStatus,
     Submitted,
     read_body,
+    read_date,
     read_numbers,
     read_reset,
     read_result,
@@ -85,25 +86,24 @@ class Vendor:
         Raises:
             RemoteRequestGone, RemoteRateLimited, RemoteUnavailable, AccountHeld.
         """
-        return read_status(self._read(f"/v2/requests/{request_id}/status"))
+        return read_status(self._read(f"/v2/requests/{request_id}/status"), request_id)
 
     def result(self, request_id: str) -> RunResult:
         """Read the final body of a run; raises as ``status``."""
-        return read_result(self._read(f"/v2/requests/{request_id}"))
+        return read_result(self._read(f"/v2/requests/{request_id}"), request_id)
 
     def credits(self) -> float | None:
         """Read the balance, USD, or None where the answer has none; free of charge. Raises as ``status``."""
-        numbers = read_numbers(self._read("/v1/get-user-credits"))
+        numbers = read_numbers(read_body(self._read("/v1/get-user-credits")))
         found = [numbers[name] for name in ("credits", "free-credits") if name in numbers]
         return sum(found) if found else None
 
-    def _read(self, path: str) -> Mapping[str, Any]:
+    def _read(self, path: str) -> Answer:
         with deadline(self._settings.sam3d_read_deadline):
             try:
-                answer = self._call(self._reads, "GET", self._base + path, MAX_ANSWER_BYTES)
+                return self._call(self._reads, "GET", self._base + path, MAX_ANSWER_BYTES)
             except (httpx.HTTPError, _TooLarge, UnicodeError) as error:
                 raise RemoteUnavailable(f"A read has no usable answer ({type(error).__name__}).") from None
-        return read_body(answer)
 
     def listed(self, request_id: str, *, wants_all: bool) -> Listed | None:
         """Look one request of any age up in the request history; ``wants_all`` its outputs, which have a row each.
@@ -189,7 +189,8 @@ class Vendor:
         headers = {"x-api-key": self._key(), "content-type": "application/json"}
         with client.stream(method, url, headers=headers, **more) as response:
             body = b"".join(_capped(response, max_bytes))
-            return Answer(response.status_code, body, read_reset(response.headers.get("x-rate-limit-reset-at-utc")))
+            resets_at = read_reset(response.headers.get("x-rate-limit-reset-at-utc"))
+            return Answer(response.status_code, body, resets_at, read_date(response.headers.get("date")))
 
     def _key(self) -> str:
         """Return the key; a file is read at each call, so that a rotated key needs no restart.

@@ -43,7 +43,7 @@ SETTINGS = {
     **INTERVALS,
     "SAM3D_DOWNLOAD_DEADLINE": "5",
     "SAM3D_RECONCILE_DEADLINE": "40",
-    "SAM3D_PROCESSING_DEADLINE": "60",
+    "SAM3D_RECORD_LIFETIME": "60",
     "SAM3D_SUBMIT_SERVER_ERROR": "review",
     "SAM3D_REQUESTS_PER_MINUTE": "100000",  # Enough for all of it, and each request draws its slot.
 }

@@ -57,7 +57,7 @@ def test_each_setting_is_described(name: str) -> None:
         ("SAM3D_LOG_LEVEL", "DEBUG", "DEBUG"),
         ("SAM3D_SUBMIT_SERVER_ERROR", "review", "review"),
         ("SAM3D_SWEEP_INTERVAL", "0.5", timedelta(milliseconds=500)),
-        ("SAM3D_PROCESSING_DEADLINE", "3300", timedelta(minutes=55)),
+        ("SAM3D_RECORD_LIFETIME", "3300", timedelta(minutes=55)),
         ("SAM3D_RETENTION", "86400", timedelta(days=1)),
         ("SAM3D_OUTPUT_HOSTS", "a.example, .b.example ,,http://127.0.0.1:9100", ("a.example", ".b.example", "http://127.0.0.1:9100")),
         ("SAM3D_OUTPUT_HOSTS", "", ()),

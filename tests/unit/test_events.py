@@ -22,6 +22,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW)
 METRICS = {"cost": 0.06, "queue_time": 1.0, "inference_time": 30.7, "total_time": 31.7}
 GLB = StoredFile("model.glb", "model/gltf-binary", 100, "ab" * 32, io.BytesIO())
+STORED = [{"id": 5, "name": "model.glb", "media_type": "model/gltf-binary", "bytes": 100, "sha256": "ab" * 32}]
 
 CHANGES = [
     decide(JobState.SUBMITTING, 0, Advance(Trigger.ANSWERED, columns={"request_id": "run"})),
@@ -60,7 +61,7 @@ def test_each_payload_names_the_job_and_gives_the_metadata_back(change: Change) 
 
 def test_a_success_says_what_was_made_and_what_it_cost() -> None:
     """Enough to fetch the files and to check them."""
-    payload = change_payload(JOB, CHANGES[1])
+    payload = change_payload(JOB, CHANGES[1], STORED)
     [output] = payload["outputs"]
     assert {name: output[name] for name in ("name", "media_type", "bytes", "sha256")} == {
         "name": "model.glb", "media_type": "model/gltf-binary", "bytes": 100, "sha256": "ab" * 32,

@@ -22,6 +22,7 @@ from worker.errors import (
     InvalidMessage,
     NotSent,
     OutputBroken,
+    OutputMissing,
     OutputUnusable,
     PermanentError,
     RemoteJobFailed,
@@ -33,13 +34,14 @@ from worker.errors import (
     SubmitUnknown,
     TransientError,
 )
+from worker.expiry import LISTED, UNTOLD
 from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, next_state
 from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
 from worker.schedule import OUTPUT_LIFETIME, PROMPT, make_plan
 from worker.services import Services
-from worker.steps import BROKEN_FILES, EARLY_GONE, react
+from worker.steps import react
 from worker.survival import learn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,7 +56,7 @@ RAISED = {
     JobState.PROCESSING: [HELD, LIMITED, RemoteUnavailable("x"), RemoteRequestGone("x")],
     JobState.FETCHING: [
         HELD, LIMITED, RemoteUnavailable("x"), RemoteRequestGone("x"), RemoteJobFailed("x"), OutputBroken("x"),
-        OutputUnusable("x"),
+        OutputUnusable("x"), OutputMissing("x"),
     ],
 }  # fmt: skip
 """What each step may raise."""
@@ -185,19 +187,12 @@ def test_a_run_that_can_not_be_read_is_given_up_with_its_files(
     assert isinstance(outcome, Fail if is_over else Snooze)
 
 
-@pytest.mark.parametrize("broken_files", range(BROKEN_FILES))
-def test_a_broken_output_is_fetched_again_a_few_times(broken_files: int) -> None:
-    """Then it is what was paid for, and the evidence is told."""
-    outcome = reaction(JobState.FETCHING, OutputBroken("x"), broken_files=broken_files)
-    assert isinstance(outcome, Fail if broken_files + 1 == BROKEN_FILES else Snooze)
-
-
 def test_an_output_that_does_not_arrive_is_not_given_up() -> None:
     """The file is kept for days; an outage of its host is no reason to lose what was paid for."""
     assert isinstance(reaction(JobState.FETCHING, RemoteUnavailable("x"), attempts=1000), Snooze)
 
 
-@pytest.mark.parametrize("error", [OutputUnusable("x"), RemoteRequestGone("x"), RemoteJobFailed("x")])
+@pytest.mark.parametrize("error", [OutputUnusable("x"), RemoteJobFailed("x")])
 def test_what_no_try_can_mend_ends_the_job(error: PermanentError) -> None:
     """The code says what, the sentence why."""
     assert reaction(JobState.FETCHING, error) == Fail(Trigger.ENDED, error.code, "x")
@@ -303,19 +298,20 @@ def listed(status: RemoteStatus, error: str | None = None, *addresses: str) -> L
 
 
 def looked(
-    vendor: ForgetfulVendor, age: timedelta, state: JobState = JobState.PROCESSING, attempts: int = 0, **changes: object
+    vendor: ForgetfulVendor, age: timedelta, state: JobState = JobState.PROCESSING, looks: int = 0, **changes: object
 ) -> Outcome:
-    """Return what a look at a forgotten run leads to."""
+    """Return what a look at a forgotten run leads to, after so many that found nothing after its hour."""
     step = Step.POLL if state is JobState.PROCESSING else Step.FETCH
-    return executor.run(services_with(vendor, **changes), step, aged(state, age, attempts=attempts))
+    return executor.run(services_with(vendor, **changes), step, aged(state, age, gone_looks=looks))
 
 
 @pytest.mark.parametrize("age", [EARLY, EXPIRED])
 def test_an_expired_record_is_found_in_the_history(age: timedelta) -> None:
-    """Its status is the run's; the cost is beside it."""
+    """Its status is the run's; the cost and where its output is are beside it."""
     outcome = looked(ForgetfulVendor(listed(RemoteStatus.COMPLETED, None, OUTPUT)), age)
     assert isinstance(outcome, Advance)
     assert (outcome.trigger, outcome.columns["metrics"]) == (Trigger.COMPLETED, {"cost": 0.06})
+    assert (outcome.columns["addresses"], OUTPUT in repr(outcome)) == ([OUTPUT], False)
 
 
 def test_a_run_that_failed_is_told_by_the_history_too() -> None:
@@ -324,24 +320,6 @@ def test_a_run_that_failed_is_told_by_the_history_too() -> None:
     assert isinstance(outcome, Fail)
     assert (outcome.trigger, outcome.code) == (Trigger.ENDED, "remote_failed")
     assert outcome.message.endswith("The vendor says: no object")
-
-
-@pytest.mark.parametrize(("age", "kind"), [(EARLY, Snooze), (EXPIRED, Fail)])
-def test_a_run_that_is_still_pending_in_the_history(age: timedelta, kind: type[Outcome]) -> None:
-    """It goes on until the deadline of every run."""
-    outcome = looked(ForgetfulVendor(listed(RemoteStatus.PROCESSING)), age)
-    assert isinstance(outcome, kind)
-    assert getattr(outcome, "code", "remote_timeout") == "remote_timeout"
-
-
-def test_files_are_found_in_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They live longer than the record; what was asked for decides how many are looked for."""
-    found: list[str] = []
-    monkeypatch.setattr(steps, "_download_all", lambda _, addresses: found.extend(addresses))
-    vendor = ForgetfulVendor(listed(RemoteStatus.COMPLETED, None, OUTPUT))
-    outcome = looked(vendor, EXPIRED, JobState.FETCHING)
-    assert isinstance(outcome, Advance)
-    assert (outcome.trigger, outcome.columns["cost"], found, vendor.asked) == (Trigger.STORED, 0.06, [OUTPUT], [False])
 
 
 @pytest.mark.parametrize("wants_all", [True, False])
@@ -361,24 +339,41 @@ NOWHERE: list[tuple[Sam3dError | None, dict[str, Any]]] = [
 @pytest.mark.parametrize("state", [JobState.PROCESSING, JobState.FETCHING])
 @pytest.mark.parametrize(("history", "changes"), NOWHERE, ids=["not listed", "no history", "history off"])
 def test_a_run_that_is_nowhere_is_gone(history: Sam3dError | None, changes: dict[str, Any], state: JobState) -> None:
-    """One final state with its reason; the history is not asked where it is switched off."""
+    """After its hour, and some looks in a row, one final state; the history is not asked where it is switched off."""
     vendor = ForgetfulVendor(history)
-    outcome = looked(vendor, EXPIRED, state, **changes)
-    assert outcome == Fail(Trigger.ENDED, "remote_gone", "run")
-    assert len(vendor.asked) == (not changes)
+    outcomes = [looked(vendor, EXPIRED, state, looks, **changes) for looks in range(UNTOLD.count)]
+    assert [type(each) for each in outcomes] == [Snooze] * (UNTOLD.count - 1) + [Fail]
+    last = outcomes[-1]
+    assert isinstance(last, Fail)
+    assert (last.trigger, last.code, len(vendor.asked)) == (Trigger.ENDED, "remote_gone", UNTOLD.count * (not changes))
 
 
-@pytest.mark.parametrize(("attempts", "is_gone"), [(0, False), (EARLY_GONE - 1, False), (EARLY_GONE, True)])
-def test_a_run_that_is_not_known_too_early_is_asked_for_again(attempts: int, *, is_gone: bool) -> None:
-    """A record lives for an hour: one that was just made may not be everywhere yet."""
-    outcome = looked(ForgetfulVendor(None), EARLY, attempts=attempts)
-    assert isinstance(outcome, Fail if is_gone else Snooze)
-    assert is_gone or decide(JobState.PROCESSING, attempts, outcome).columns["attempts"] == attempts + 1
+@pytest.mark.parametrize("state", [JobState.PROCESSING, JobState.FETCHING])
+def test_before_its_hour_is_over_no_404_ends_a_job(state: JobState) -> None:
+    """However often it came; and none of them counts for later."""
+    outcome = looked(ForgetfulVendor(None), EXPIRED - timedelta(seconds=1), state, 99)
+    assert isinstance(outcome, Snooze)
+    assert (outcome.is_attempt, outcome.columns["gone_looks"]) == (True, 0)
+
+
+@pytest.mark.parametrize("status", [RemoteStatus.PROCESSING, RemoteStatus.UNRECOGNISED])
+def test_a_run_that_its_history_still_has_is_waited_for(status: RemoteStatus) -> None:
+    """For an hour more; what it made may be named yet."""
+    outcomes = [looked(ForgetfulVendor(listed(status)), EXPIRED, looks=looks) for looks in range(LISTED.count)]
+    assert [type(each) for each in outcomes] == [Snooze] * (LISTED.count - 1) + [Fail]
+
+
+def test_a_run_that_was_last_seen_running_did_not_end() -> None:
+    """It has a reason of its own."""
+    job = replace(aged(JobState.PROCESSING, EXPIRED, gone_looks=9), running_at=NOW)
+    outcome = executor.run(services_with(ForgetfulVendor(None)), Step.POLL, job)
+    assert isinstance(outcome, Fail)
+    assert outcome.code == "remote_timeout"
 
 
 def test_a_history_that_is_down_is_asked_again() -> None:
     """The files are still there: no outage makes a job fail as gone."""
-    outcome = looked(ForgetfulVendor(RemoteUnavailable("x")), EXPIRED, attempts=30)
+    outcome = looked(ForgetfulVendor(RemoteUnavailable("x")), EXPIRED, looks=30)
     assert isinstance(outcome, Snooze)
     assert outcome.is_attempt
 
@@ -391,13 +386,36 @@ class RunningVendor:
         return RunStatus(RemoteStatus.PROCESSING, {}, None)
 
 
-@pytest.mark.parametrize(("late", "is_over"), [(timedelta(0), False), (timedelta(seconds=1), True)])
-def test_a_run_that_does_not_end_is_given_up_at_its_deadline(late: timedelta, *, is_over: bool) -> None:
-    """With a reason of its own, after one last look; failed looks before that are forgotten."""
-    job = aged(JobState.PROCESSING, defaults().sam3d_processing_deadline + late, attempts=9)
+@pytest.mark.parametrize("age", [EARLY, EXPIRED, timedelta(days=400)])
+def test_no_age_ends_a_run_that_the_vendor_says_goes_on(age: timedelta) -> None:
+    """One clock of ours may be wrong; failed looks before are forgotten."""
+    job = aged(JobState.PROCESSING, age, attempts=9, gone_looks=2)
     outcome = executor.run(services_with(RunningVendor()), Step.POLL, job)
-    if is_over:
-        assert isinstance(outcome, Fail)
-        assert outcome.code == "remote_timeout"
-    else:
-        assert decide(JobState.PROCESSING, 9, outcome).columns["attempts"] == 0
+    assert isinstance(outcome, Snooze)
+    columns = decide(JobState.PROCESSING, 9, outcome).columns
+    assert (columns["attempts"], columns["gone_looks"]) == (0, 0)
+
+
+class CompletedVendor(ForgetfulVendor):
+    """Says that a run completed, and not where its output is."""
+
+    def result(self, _: str) -> RunResult:
+        """Answer without an output."""
+        return RunResult(RunStatus(RemoteStatus.COMPLETED, {"cost": 0.06}, None), ())
+
+
+@pytest.mark.parametrize(("age", "looks", "kind"), [(EARLY, 99, Snooze), (EXPIRED, 0, Snooze), (EXPIRED, 5, Fail)])
+@pytest.mark.parametrize("found", [None, listed(RemoteStatus.COMPLETED)], ids=["not listed", "listed without it"])
+def test_an_output_that_is_not_named_is_waited_for(
+    found: Listed | None, age: timedelta, looks: int, kind: type[Outcome]
+) -> None:
+    """It may be a minute late; only after the hour was the run of no use."""
+    outcome = looked(CompletedVendor(found), age, JobState.FETCHING, looks)
+    assert isinstance(outcome, kind)
+    assert getattr(outcome, "code", "output_unusable") == "output_unusable"
+
+
+def test_a_result_that_is_forgotten_once_is_no_end() -> None:
+    """Nor is a row of the history that has no address yet."""
+    outcome = looked(ForgetfulVendor(listed(RemoteStatus.COMPLETED)), EARLY, JobState.FETCHING)
+    assert isinstance(outcome, Snooze)

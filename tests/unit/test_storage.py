@@ -6,8 +6,12 @@ import zipfile
 import pytest
 
 from worker.errors import OutputBroken
+from worker.kinds import identify
 from worker.outcome import StoredFile
-from worker.storage import _identify, with_unique_names
+from worker.storage import with_unique_names
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20) + b"IEND\xae\x42\x60\x82"
+WEBP = b"RIFF" + (12).to_bytes(4, "little") + b"WEBPVP8 " + bytes(4)
 
 
 def glb(declared: int, size: int) -> bytes:
@@ -36,20 +40,32 @@ def file(name: str) -> StoredFile:
         (packed("a.txt"), "artifacts.zip", "application/zip"),
         (packed(), "artifacts.zip", "application/zip"),
         (packed("../outside", "/absolute"), "artifacts.zip", "application/zip"),
+        (packed("scene.usdc", "0/texture.png"), "model.usdz", "model/vnd.usdz+zip"),
+        (b"ply\nformat ascii 1.0\nend_header\n", "splat.ply", "application/ply"),
+        (PNG, "image.png", "image/png"),
+        (b"\xff\xd8\xff\xe0", "image.jpg", "image/jpeg"),
+        (WEBP, "image.webp", "image/webp"),
+        (b"RIFF\0\0\0\0AVI ", "file.bin", "application/octet-stream"),
+        (b"\0\1\2", "file.bin", "application/octet-stream"),
     ],
 )
 def test_a_file_is_known_by_its_bytes(content: bytes, name: str, media_type: str) -> None:
     """A ZIP is never unpacked, so the names in it do not matter."""
-    assert _identify(io.BytesIO(content), len(content)) == (name, media_type)
+    kind = identify(io.BytesIO(content), len(content))
+    assert (kind.name, kind.media_type) == (name, media_type)
 
 
 @pytest.mark.parametrize(
     ("content", "evidence"),
     [
-        (b"", "0 bytes is neither"),
-        (b"oops", "4 bytes is neither"),
-        (b"<html>", "6 bytes is neither"),
-        (b"glTF", "4 bytes is neither"),
+        (b"", "0 bytes is no GLB"),
+        (b"oops", "4 bytes is no GLB"),
+        (b"<html>", "6 bytes is no GLB"),
+        (b'{"error": "x"}', "14 bytes is no GLB"),
+        (b"glTF", "0 bytes, 4 came"),
+        (b"ply\nformat", "no end of its header"),
+        (PNG[:-12], "no end"),
+        (WEBP[:-1], "The WebP says it has 20 bytes, 19 came"),
         (glb(100, 99), "says it has 100 bytes, 99 came"),
         (glb(100, 101), "says it has 100 bytes, 101 came"),
         (glb(2**32 - 1, 50), "50 came"),
@@ -61,7 +77,32 @@ def test_a_file_is_known_by_its_bytes(content: bytes, name: str, media_type: str
 def test_a_broken_file_is_told_with_evidence(content: bytes, evidence: str) -> None:
     """Sizes say more than "broken": what was promised and what came."""
     with pytest.raises(OutputBroken, match=evidence):
-        _identify(io.BytesIO(content), len(content))
+        identify(io.BytesIO(content), len(content), "glb")
+
+
+@pytest.mark.parametrize(
+    ("content", "promised", "name"),
+    [
+        (b'{"asset": {"version": "2.0"}}', "gltf", "model.gltf"),
+        (b'[{"pose": 1}]', "json", "facts.json"),
+        (b"v 0 0 0", "obj", "model.obj"),
+        (b"\0\1", "splat", "model.splat"),
+        (packed("a.npy"), "npz", "artifacts.zip"),
+        (b"v 0 0 0", "exe", "file.bin"),
+        (PNG, "glb", "image.png"),
+    ],
+)
+def test_what_bytes_do_not_tell_its_address_does(content: bytes, promised: str, name: str) -> None:
+    """Within what we know: no name of the vendor's becomes one of ours, and bytes come first."""
+    assert identify(io.BytesIO(content), len(content), promised).name == name
+
+
+@pytest.mark.parametrize("promised", ["", "zip", "ply", "exe"])
+@pytest.mark.parametrize("content", [b"", b"  <!doctype html>", b'{"error": "not yet"}', b"[1]"])
+def test_an_error_page_is_no_file(content: bytes, promised: str) -> None:
+    """It would take the place of what it speaks of."""
+    with pytest.raises(OutputBroken):
+        identify(io.BytesIO(content), len(content), promised)
 
 
 def test_two_of_a_kind_get_two_names() -> None:
@@ -69,3 +110,9 @@ def test_two_of_a_kind_get_two_names() -> None:
     files = [file(name) for name in ("model.glb", "artifacts.zip", "model.glb", "model.glb")]
     named = [each.name for each in with_unique_names(files)]
     assert named == ["model.glb", "artifacts.zip", "model-2.glb", "model-3.glb"]
+
+
+def test_a_name_that_is_given_is_not_given_again() -> None:
+    """What an earlier try stored keeps its name, whatever is in between."""
+    named = [each.name for each in with_unique_names([file("a.png"), file("a.png")], ["a.png", "a-3.png"])]
+    assert named == ["a-2.png", "a-4.png"]

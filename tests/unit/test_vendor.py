@@ -208,7 +208,7 @@ def test_an_id_that_can_not_be_followed(answered: Callable[..., Vendor], request
 @pytest.mark.parametrize("word", ["QUEUED", "PROCESSING", "COMPLETED", "FAILED"])
 def test_known_statuses(answered: Callable[..., Vendor], word: str) -> None:
     """The vendor's words are ours."""
-    assert answered(200, {"status": word}).status("id").status is RemoteStatus(word)
+    assert answered(200, {"status": word, "request_id": "id"}).status("id").status is RemoteStatus(word)
 
 
 @pytest.mark.parametrize("word", ["MELTING", "", "completed", " COMPLETED", None, 5, True, [], {}, ["COMPLETED"]])
@@ -220,14 +220,14 @@ def test_unknown_statuses(answered: Callable[..., Vendor], word: object) -> None
 
 def test_a_failed_run_is_an_answer(answered: Callable[..., Vendor]) -> None:
     """It is served with 422 and says why; it is no error of the call."""
-    run = answered(422, {"status": "FAILED", "error": "no object", "metrics": {}}).status("id")
+    run = answered(422, {"status": "FAILED", "request_id": "id", "error": "no object", "metrics": {}}).status("id")
     assert run == RunStatus(RemoteStatus.FAILED, {}, "no object")
 
 
 @pytest.mark.parametrize("error", [None, 5, ["x"], {"message": "x"}])
 def test_an_error_that_is_no_sentence(answered: Callable[..., Vendor], error: object) -> None:
     """It says nothing."""
-    assert answered(422, {"status": "FAILED", "error": error}).status("id").error is None
+    assert answered(422, {"status": "FAILED", "request_id": "id", "error": error}).status("id").error is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from worker.budget import Kind, Terms
 from worker.lifecycle import JobState, Step, Ticket
 from worker.models import accounts, jobs, now, requests
 from worker.outcome import Limited
-from worker.repository.jobs import is_closed, is_due, is_held
+from worker.repository.jobs import asks_vendor, is_closed, is_due, is_held
 from worker.schedule import JUST_OPENED
 
 UNUSED = timedelta(seconds=2)
@@ -85,7 +85,7 @@ def _first_slot(connection: Connection, account: str, state: JobState, slot_at: 
 
 def _due(connection: Connection, ticket: Ticket, state: JobState) -> str | None:
     """Lock a job that is due and has no slot; return its account."""
-    query = select(jobs.c.account).where(*is_due(ticket, state), _has_none).with_for_update()
+    query = select(jobs.c.account).where(*is_due(ticket, state), _has_none, asks_vendor).with_for_update()
     return connection.execute(query).scalar()
 
 

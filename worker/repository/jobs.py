@@ -18,7 +18,8 @@ SLACK = timedelta(milliseconds=250)
 
 SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
-    jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at,
+    jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at, jobs.c.vendor_submitted_at,
+    jobs.c.running_at, jobs.c.gone_looks, jobs.c.metrics, jobs.c.addresses, jobs.c.kept,
     now.label("observed_at"),
 )  # fmt: skip
 
@@ -36,11 +37,15 @@ is_held = exists().where(
 """Whether a job waits for its account: before its submit always, after it where the key is refused."""
 
 
+asks_vendor = jobs.c.addresses.is_(None)
+"""Whether a job's next step makes a request to the vendor: a fetch that knows where the files are makes none."""
+
 opens_at = (
     select(accounts.c.closed_until)
     .where(
         accounts.c.name == jobs.c.account,
         accounts.c.closed_until > now,
+        asks_vendor,
         or_(jobs.c.state == JobState.ACCEPTED, accounts.c.closes_reads),
     )
     .scalar_subquery()
@@ -68,12 +73,12 @@ def take(
     """Take the job under a lease if it is due, with the slot of the request budget that it needs; else return None."""
     taken = (
         update(jobs)
-        .where(*is_due(ticket, state), jobs.c.slot_at.is_not(None) if needs_slot else true())
+        .where(*is_due(ticket, state), or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true())
         .values(
             state=becomes or state,
             version=jobs.c.version + 1,
             slot_at=None,
-            requests=jobs.c.requests + 1,
+            requests=jobs.c.requests + case((asks_vendor, 1), else_=0),
             lease_until=now + lease,
             sweep_at=now + lease,
         )
@@ -121,6 +126,10 @@ def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timede
     return connection.execute(query).scalar()
 
 
+NO_ADDRESSES = {"addresses": None, "kept": None}
+"""Of a job that is over: whoever has the address of an output can read it."""
+
+
 def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> int | None:
     """Write a change if nobody wrote since the job was taken; return the new version, else None."""
     written = (
@@ -135,7 +144,7 @@ def write(connection: Connection, job: Job, change: Change, grace: timedelta) ->
 def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any]:
     stamped: dict[str, Any] = {}
     if change.state is not state:
-        stamped = {"waits_for": None, "attempts": 0, "error_code": None, "error_message": None}
+        stamped = {"waits_for": None, "attempts": 0, "gone_looks": 0, "error_code": None, "error_message": None}
         stamped |= {column.name: now for entered, column in _ENTERED_AT.items() if entered is change.state}
     return {
         "state": change.state,
@@ -147,6 +156,7 @@ def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any
         "sweep_at": now + change.due_in + grace,
         **stamped,
         **change.columns,
+        **(NO_ADDRESSES if change.state.is_final else {}),
     }
 
 
@@ -176,7 +186,7 @@ def cancel(connection: Connection, job_id: str) -> Job | None:
     cancelled = (
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state.not_in(final))
-        .values(state=JobState.CANCELLED, version=jobs.c.version + 1, lease_until=None, finished_at=now)
+        .values(state=JobState.CANCELLED, version=jobs.c.version + 1, lease_until=None, finished_at=now, **NO_ADDRESSES)
         .returning(*SEEN)
     )
     row = connection.execute(cancelled).mappings().first()

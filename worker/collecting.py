@@ -1,0 +1,149 @@
+"""Collect: download what a run made, keep each file that is whole, and tell what becomes of the others.
+
+A file is stored with the try that got it, so that no other file's trouble makes it come twice.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from worker.answers import promised
+from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
+from worker.job import Job
+from worker.kinds import GLB, MODELS, OTHER
+from worker.lifecycle import Trigger
+from worker.network import deadline
+from worker.outcome import Advance, Fail, Outcome, Snooze, StoredFile
+from worker.schedule import OUTPUT_LIFETIME, next_attempt
+from worker.services import Services
+from worker.storage import with_unique_names
+
+BROKEN_FILES = 6
+"""A model that arrived broken so often is broken where it is kept."""
+
+EXTRA_TRIES, OTHER_TRIES = 4, 30
+"""How often what is missing is tried beside a GLB that is stored, and beside a model of another kind."""
+
+LAST_TRIES = 10
+"""Failed tries without which no age of a job gives its files up: one clock alone does not."""
+
+AT_ANOTHER_PLACE = {403, 404, 410}
+"""A file host that answers so is asked no more: the result is, which may name another place."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Haul:
+    """What came of some addresses: whole files by address, and why the others have none."""
+
+    files: Mapping[str, StoredFile] = field(repr=False)
+    missing: Mapping[str, Sam3dError] = field(repr=False)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether no other try can get what is missing."""
+        return all(isinstance(error, OutputUnusable) for error in self.missing.values())
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether something is not where it was said to be."""
+        return any(getattr(error, "http_status", None) in AT_ANOTHER_PLACE for error in self.missing.values())
+
+    @property
+    def has_broken(self) -> bool:
+        """Whether something arrived, and not whole."""
+        return any(isinstance(error, OutputBroken) for error in self.missing.values())
+
+
+def collect(services: Services, job: Job, addresses: Sequence[str], columns: Mapping[str, Any]) -> Outcome:
+    """Download what is not stored yet; ``columns`` are what the result told, if it was asked just now.
+
+    Raises:
+        OutputMissing: all that is named is stored, and no model is among it.
+    """
+    kept = job.kept or {}
+    haul = _download(services, [each for each in addresses if each not in kept])
+    haul = haul if _has_glb([*kept.values(), *_names(haul)]) else _without_doubtful(haul)
+    return concluded(job, haul, columns, is_told=job.addresses is None, jitter=random.random())
+
+
+def _download(services: Services, addresses: Sequence[str]) -> Haul:
+    """Download each address once, the likeliest model first."""
+    files: dict[str, StoredFile] = {}
+    missing: dict[str, Sam3dError] = {}
+    with ExitStack() as undone, deadline(services.settings.sam3d_download_deadline):
+        for address in sorted(addresses, key=lambda each: promised(each) != "glb"):
+            try:
+                files[address] = services.downloads.fetch(address)
+                undone.callback(files[address].content.close)
+            except (OutputBroken, OutputUnusable, RemoteUnavailable) as error:
+                missing[address] = error
+        undone.pop_all()
+    return Haul(files, missing)
+
+
+def _names(haul: Haul) -> Sequence[str]:
+    return [file.name for file in haul.files.values()]
+
+
+def _has_glb(names: Sequence[str]) -> bool:
+    return any(name.endswith(GLB.name[-4:]) for name in names)
+
+
+def _without_doubtful(haul: Haul) -> Haul:
+    """Take bytes that nothing names for a broken model, where there is no sound one."""
+    doubtful = {at: file for at, file in haul.files.items() if file.name == OTHER.name and not promised(at)}
+    for file in doubtful.values():
+        file.content.close()
+    whole = {at: file for at, file in haul.files.items() if at not in doubtful}
+    broken = {at: OutputBroken(f"A file of {file.size} bytes is no output.") for at, file in doubtful.items()}
+    return Haul(whole, {**haul.missing, **broken})
+
+
+def concluded(job: Job, haul: Haul, columns: Mapping[str, Any], *, is_told: bool, jitter: float) -> Outcome:
+    """Decide what a haul leads to; ``is_told`` says that the result named these addresses just now.
+
+    Raises:
+        OutputMissing: all that is named is stored, and no model is among it.
+    """
+    before = job.kept or {}
+    files = with_unique_names(list(haul.files.values()), before.values())
+    kept = {**before, **{at: file.name for at, file in zip(haul.files, files, strict=True)}}
+    columns = {**columns, "kept": kept, "broken_files": job.broken_files + haul.has_broken}
+    has_model = any(name.rpartition(".")[2] in MODELS for name in kept.values())
+    if not haul.missing and not has_model and not files:
+        raise OutputMissing("The run completed, but no model is among its files.")
+    if not haul.missing and has_model:
+        return Advance(Trigger.STORED, columns=columns, files=files)
+    error = next(iter(haul.missing.values()), OutputMissing("The run completed, but no model is among its files."))
+    if not _is_given_up(job, haul, kept, is_told=is_told, has_model=has_model):
+        left = None if haul.is_elsewhere or haul.is_refused else list(haul.missing) or None
+        again_in = next_attempt(job.attempts, jitter)
+        return Snooze(again_in, str(error), is_attempt=True, columns={**columns, "addresses": left}, files=files)
+    if has_model:
+        log.warning("outputs_dropped", count=len(haul.missing), reason=str(error), next="the job succeeds without them")
+        return Advance(Trigger.STORED, columns=columns, files=files)
+    return Fail(Trigger.ENDED, getattr(error, "code", "output_unusable"), str(error), columns, files=files)
+
+
+def _is_given_up(job: Job, haul: Haul, kept: Mapping[str, str], *, is_told: bool, has_model: bool) -> bool:
+    """Tell whether what is missing is tried no more: sooner where a sound model is stored."""
+    if not haul.missing:
+        return False
+    if haul.is_refused:
+        return is_told
+    if has_model:
+        return job.attempts + 1 >= (EXTRA_TRIES if _has_glb(list(kept.values())) else OTHER_TRIES)
+    is_broken = haul.has_broken and job.broken_files + 1 >= BROKEN_FILES
+    return is_broken or is_past(job.age, job.attempts)
+
+
+def is_past(age: timedelta, attempts: int) -> bool:
+    """Tell whether nothing of a run is kept any more: so old a job is, and so often it was tried."""
+    return age > OUTPUT_LIFETIME and attempts >= LAST_TRIES
