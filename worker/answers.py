@@ -260,6 +260,11 @@ def is_request_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
+def canonical_id(text: str) -> str:
+    """Return what two writings of one request id have in common: the vendor was seen to leave out the dashes."""
+    return text.replace("-", "").lower()
+
+
 def require_accepted(answer: Answer) -> None:
     """Raise what a submit's answer means, unless it was accepted."""
     if answer.code not in ACCEPTED:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from worker import vendor as vendor_module
-from worker.answers import MAX_ADDRESSES, Answer, RemoteStatus, RunResult, RunStatus
+from worker.answers import MAX_ADDRESSES, Answer, RemoteStatus, RunResult, RunStatus, canonical_id
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -495,3 +495,10 @@ def test_all_outputs_of_a_request_are_looked_for(vendor: ScriptedVendor) -> None
         found = vendor.listed("run", wants_all=wants_all)
         assert found
         assert found.addresses == addresses
+
+
+def test_two_writings_of_a_request_id_are_one() -> None:
+    """The vendor was seen to leave the dashes out; letters may be large or small."""
+    dashed = "0C7d3f8e-1f6b-4d0a-9a57-2f8f1f0f9a11"
+    assert canonical_id(dashed) == canonical_id(dashed.replace("-", "").upper())
+    assert canonical_id(dashed) != canonical_id(dashed[:-1] + "2")
