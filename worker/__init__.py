@@ -36,7 +36,10 @@ The files, in the order a job travels:
 ``vendor``         submit, poll, fetch: the calls to the vendor's API
 ``answers``        pure: what the vendor's answers mean, as typed values and errors
 ``quoting``        pure: what the vendor says to people, without what it may quote
-``history``        pure: the vendor's request history, and what it says of a submit without an answer
+``history``        pure: the vendor's request history as typed rows
+``paging``         pure: the pages of it that one look reads
+``habits``         pure: how it shows inputs and times, learnt from submits that were answered
+``evidence``       pure: what it says of a submit without an answer
 ``bulk``           look at many runs at once, in the request history
 ``reconcile``      look up: what became of submits without an answer
 ``holding``        hold: an account is stopped and goes on again

@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 
 from worker import changes
-from worker.answers import RemoteStatus, RunResult, RunStatus
+from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id
 from worker.changes import Recorded
 from worker.database import Connection, transaction
 from worker.history import Listed
@@ -53,7 +53,7 @@ def look(services: Services) -> Sequence[FollowUp]:
 
 def _change(services: Services, job: Job, listed: Mapping[str, Listed]) -> Change | None:
     """Return what the page says of a run, or None where that is for its poll to say."""
-    found = listed.get(job.request_id or "")
+    found = listed.get(canonical_id(job.request_id or ""))
     if found is None or found.status in LEFT_TO_POLLS:
         return None
     return decide(job.state, job.attempts, seen(services, job, RunResult(RunStatus(found.status, {}, None), ())))

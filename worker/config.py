@@ -127,15 +127,22 @@ class Settings(BaseSettings):
         "auto", description="Whether submits without an answer are looked up in the vendor's request history."
     )
     sam3d_reconcile_settle: Seconds = Field(
-        timedelta(seconds=60), description="How late a run may be listed in the history, s; before that none is absent."
+        timedelta(minutes=5),
+        description="How late a run may be listed in the history, s, if it was not seen later; before that none is "
+        "absent.",
     )
     sam3d_reconcile_deadline: Seconds = Field(
-        timedelta(minutes=5), description="After which a submit that can't be told from the history is for a person, s."
+        timedelta(minutes=15),
+        description="After which a submit that can't be told from the history is for a person, s.",
     )
     sam3d_submit_server_error: Literal["retry", "review"] = Field(
-        "retry", description="What a 5xx to a submit leads to where the history can't tell: the vendor allows a retry."
+        "review",
+        description="What a 5xx to a submit leads to where the history can't tell: a person is asked, or it is sent "
+        "again, as the vendor allows: where it did start a run, that is paid twice.",
     )
-    sam3d_submit_attempts: int = Field(3, ge=1, description="How often a submit answered by a 5xx is sent in all.")
+    sam3d_submit_retry_for: Seconds = Field(
+        timedelta(hours=1), description="How long a submit answered by a 5xx is sent again with `retry`, s."
+    )
     sam3d_body_identity: Seconds = Field(
         timedelta(minutes=10),
         description="How long a request that nothing names is known by its body, s; the same body later is a new job.",

@@ -10,13 +10,13 @@ import structlog
 from worker import changes
 from worker.changes import Recorded, persist
 from worker.database import Connection, DatabaseError, transaction
-from worker.history import digest_inputs
+from worker.history import digest_inputs, mark_inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Step, Ticket, Trigger, Verdict
 from worker.outcome import Change, Doubt, Snooze, decide
 from worker.repository import jobs, submissions
 from worker.repository.outbox import Event
-from worker.repository.submissions import Answered
+from worker.repository.submissions import Answered, Digest
 from worker.schedule import NOW
 from worker.services import Services
 
@@ -46,8 +46,8 @@ def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | Non
             lease = services.settings.lease_for(Step.SUBMIT)
             job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
             if job:
-                digest = digest_inputs(job.inputs)
-                submissions.intend(connection, token, job, services.worker_name, session, digest)
+                sent = Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
+                submissions.intend(connection, token, job, services.worker_name, session, sent)
             return job
     except DatabaseError:
         persist(lambda: _withdraw(services, ticket, token), "intent")
@@ -75,17 +75,18 @@ def commit_answer(services: Services, job: Job, change: Change) -> Recorded:
 
 
 def _answered(connection: Connection, job: Job, change: Change) -> Change:
-    """Write a POST's answer to the ledger; a run that another job of equal inputs adopted is no answer for this one."""
+    """Write a POST's answer to the ledger; the id of a run that the ledger knows already is no answer."""
     request_id = change.columns.get("request_id")
-    if request_id and submissions.is_claimed(connection, request_id, job.id):
-        change, request_id = decide(job.state, job.attempts, Doubt(_ADOPTED_BY_ANOTHER, change.http_status)), None
+    if request_id and not submissions.claim(connection, job.token, request_id):
+        log.warning("answer_of_another", request_id=request_id, next="the job's own run is looked up")
+        change, request_id = decide(job.state, job.attempts, Doubt(_OF_ANOTHER, change.http_status)), None
     detail = change.columns.get("error_message") or change.columns.get("waits_for")
     what = Answered(VERDICTS[change.trigger], request_id, change.http_status, detail)
     submissions.answer(connection, job.token, what)
     return change
 
 
-_ADOPTED_BY_ANOTHER = "another job of equal inputs adopted its run"
+_OF_ANOTHER = "the submit was answered with a run that another submit has"
 
 
 def _late(connection: Connection, job: Job, change: Change, grace: timedelta) -> Sequence[Event]:

@@ -3,8 +3,8 @@
 A submit is repeated only if it is proven that it started no run; what can't be told is for a person.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,20 +14,24 @@ from worker.changes import Recorded
 from worker.config import Settings
 from worker.database import DatabaseError, describe, is_outage, live_sessions, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
+from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof, Window
 from worker.failpoints import reach
-from worker.history import CLOCKS_DIFFER, NO_LATER_SUBMIT, Doubted, Evidence, Finding, Listed, Look, Proof
+from worker.habits import CLOCKS_DIFFER, Clocks, Pair, learn_clocks, settled_after
+from worker.history import Listed, Look
 from worker.job import Job
-from worker.lifecycle import FollowUp, Trigger, Verdict
+from worker.lifecycle import FollowUp, JobState, Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome, decide
 from worker.repository import submissions
 from worker.repository.outbox import Event
-from worker.repository.submissions import Answered, Unanswered
-from worker.schedule import NOW, Plan, look_again, next_attempt
+from worker.repository.submissions import Answered, Submission, Unanswered
+from worker.schedule import LONGEST_LOOK_UP, NOW, Plan, look_again, submit_again
 from worker.services import Services
 
-BATCH = 100
-NO_HISTORY = Proof(Finding.OPEN, "the vendor's request history does not answer as known")
-NO_ANSWER = Proof(Finding.OPEN, "the vendor's request history does not answer now")
+BATCH = 500
+ONE_HOUR = timedelta(hours=1)
+"""How long the vendor keeps a run that can be gone on with (its documentation, on retention)."""
+
+ONE_DAY = timedelta(days=1)
 
 log = structlog.get_logger(__name__)
 
@@ -38,81 +42,116 @@ Settled = Sequence[Event | FollowUp]
 
 def reconcile(services: Services) -> Settled:
     """Settle what can be settled of the submits without an answer. Safe to run twice because each write is fenced."""
+    interval = services.settings.sam3d_sweep_interval
     with transaction(services.engine) as connection:
         found = submissions.unanswered(connection, BATCH)
+        left = submissions.left_open(connection, ONE_HOUR, interval, BATCH)
         alive = live_sessions(connection)
-    doubts = {each.job.id: _doubted(each, alive, services.settings) for each in found}
+    doubts = [(each, _doubted(each, alive, services.settings)) for each in [*found, *left]]
     if not doubts:
         return ()
-    judge = _investigate(services, list(doubts.values()), found[0].job.observed_at)
+    bench = _investigate(services, [doubted for _, doubted in doubts], doubts[0][0].job.observed_at)
     reach("reconcile.answered")
-    settled = [_settle(services, each, doubts[each.job.id], judge(doubts[each.job.id])) for each in found]
+    settled = [_settle(services, what, doubted, bench) for what, doubted in doubts]
+    with transaction(services.engine) as connection:
+        submissions.note_look(connection, [each.job.id for each in left])
     reach("reconcile.recorded")
     return [each for several in settled for each in several]
 
 
 def _doubted(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
     last = what.submissions[-1]
-    doubtful = [each for each in what.submissions if not (each.verdict and each.verdict.has_no_run)]
+    doubtful = [each for each in what.submissions if _may_have_a_run(each)] or [last]
     return Doubted(
-        inputs_sha256=last.inputs_sha256 or "",
+        job_id=what.job.id,
+        inputs=last.inputs,
         is_inline=bool(last.is_inline),
-        first_intended_at=(doubtful or [last])[0].intended_at,
-        over_at=last.answered_at or last.intended_at + settings.sam3d_submit_deadline,
+        windows=[Window(each.intended_at, _over_at(each, settings)) for each in doubtful],
+        over_at=_over_at(last, settings),
         is_over=last.answered_at is not None or (last.session is not None and last.session not in alive),
         was_absent=any(each.verdict is Verdict.ABSENT for each in what.submissions),
     )
 
 
-Judge = Callable[[Doubted], Proof]
+def _may_have_a_run(submission: Submission) -> bool:
+    """Tell whether a submit may have started a run that is not known yet; one that was taken for absent may."""
+    return submission.verdict is None or submission.verdict.is_open or submission.verdict is Verdict.ABSENT
 
 
-def _investigate(services: Services, doubts: Sequence[Doubted], now: datetime) -> Judge:
-    """Read the history once for all, and return what judges by it."""
+def _over_at(submission: Submission, settings: Settings) -> datetime:
+    return submission.answered_at or submission.intended_at + settings.sam3d_submit_deadline
+
+
+@dataclass
+class Bench:
+    """Judges one doubted submit after the other; a run that was found for one is not given to the next."""
+
+    evidence: Evidence | None
+    otherwise: Proof = NO_ANSWER
+    taken: frozenset[str] = frozenset()
+
+    def judge(self, doubted: Doubted) -> Proof:
+        """Say what became of a submit by the evidence, or without one that the history can't tell."""
+        if self.evidence is None:
+            return self.otherwise
+        proof = self.evidence.judge(doubted, self.taken)
+        if proof.request:
+            self.taken |= {proof.request.run}
+        return proof
+
+    def settle(self, settings: Settings) -> timedelta:
+        """Return how late a run may be listed."""
+        return self.evidence.settle if self.evidence else settings.sam3d_reconcile_settle
+
+
+def _investigate(services: Services, doubts: Sequence[Doubted], now: datetime) -> Bench:
+    """Read the history once for all."""
     if services.settings.sam3d_history == "off":
-        return lambda _: NO_HISTORY
+        return Bench(None, NO_HISTORY)
+    first = min(window.first for each in doubts for window in each.windows) - CLOCKS_DIFFER
     try:
-        first = min(each.first_intended_at for each in doubts) - CLOCKS_DIFFER
-        look = services.vendor.history(first, now)
+        look = services.vendor.history(first, now, _clocks(services, first))
     except HistoryMissing as error:
         log.warning("history_missing", reason=str(error), next="what it can't tell goes to review")
-        return lambda _: NO_HISTORY
+        return Bench(None, NO_HISTORY)
     except (AccountHeld, RemoteUnavailable) as error:
         log.warning("history_unavailable", reason=str(error), next="the next tick")
-        return lambda _: NO_ANSWER
-    return _Bench(_evidence(services, look, now)).judge
+        return Bench(None, NO_ANSWER)
+    return Bench(_evidence(services, look, first, now))
 
 
-def _evidence(services: Services, look: Look, now: datetime) -> Evidence:
+def _clocks(services: Services, first: datetime) -> Callable[[Mapping[str, Listed]], Clocks]:
+    """Return what tells the vendor's clock from the rows of submits of ours that were answered."""
     with transaction(services.engine) as connection:
+        deadline = services.settings.sam3d_submit_deadline
+        known = {each.run: each for each in submissions.answered(connection, first - ONE_HOUR, deadline)}
+    return lambda requests: learn_clocks([Pair(known[run], row) for run, row in requests.items() if run in known])
+
+
+def _evidence(services: Services, look: Look, first: datetime, now: datetime) -> Evidence:
+    """Put together what is known, after the look: each run that it lists was intended before."""
+    settings = services.settings
+    with transaction(services.engine) as connection:
+        answered = submissions.answered(connection, first, settings.sam3d_submit_deadline)
+        if look.is_complete:
+            submissions.note_missing(
+                connection, [each.run for each in answered if each.run and each.run not in look.requests]
+            )
         return Evidence(
             look=look,
-            sent=submissions.accepted(connection, look.requests),
+            answered=answered,
+            unanswered=submissions.without_run(connection, first - ONE_HOUR, settings.sam3d_submit_deadline),
             claimed=submissions.claimed(connection, look.requests),
             now=now,
-            settle=services.settings.sam3d_reconcile_settle,
+            settle=settled_after(settings.sam3d_reconcile_settle, submissions.latest_landing(connection, ONE_DAY)),
         )
 
 
-class _Bench:
-    """Judges one doubted submit after the other; a run that was given to one is not given to the next."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self._evidence = evidence
-
-    def judge(self, doubted: Doubted) -> Proof:
-        proof = self._evidence.judge(doubted)
-        if proof.request:
-            claimed = self._evidence.claimed | {proof.request.request_id}
-            self._evidence = replace(self._evidence, claimed=claimed)
-        return proof
-
-
-def _settle(services: Services, what: Unanswered, doubted: Doubted, proof: Proof) -> Settled:
+def _settle(services: Services, what: Unanswered, doubted: Doubted, bench: Bench) -> Settled:
     """Commit what a proof says of a job. Whatever breaks, the next look finds it again."""
     with structlog.contextvars.bound_contextvars(job_id=what.job.id):
         try:
-            return _commit(services, what, doubted, proof)
+            return _commit(services, what, doubted, bench)
         except DatabaseError as error:
             if is_outage(error):
                 raise
@@ -120,22 +159,57 @@ def _settle(services: Services, what: Unanswered, doubted: Doubted, proof: Proof
             return ()
 
 
-def _commit(services: Services, what: Unanswered, doubted: Doubted, proof: Proof) -> Settled:
-    job, settings = what.job, services.settings
-    answer, outcome = conclude(what, doubted, proof, settings, services.outlook.terms().plan)
+def _commit(services: Services, what: Unanswered, doubted: Doubted, bench: Bench) -> Settled:
+    job, settings, proof = what.job, services.settings, bench.judge(doubted)
+    if job.state is not JobState.SUBMITTING:
+        return _commit_left(services, what, proof)
+    plan = services.outlook.terms().plan
+    answer, outcome = conclude(what, doubted, proof, settings, plan, bench.settle(settings))
     if outcome is None:
         with transaction(services.engine) as connection:
             age = job.observed_at - doubted.over_at
             submissions.postpone(connection, job, look_again(age, settings.sam3d_sweep_interval), proof.why)
         return ()
+    return _write(services, what, proof, outcome, answer)
+
+
+def _commit_left(services: Services, what: Unanswered, proof: Proof) -> Settled:
+    """Record the run of a submit that its job does not wait for; a job in review, or about to submit, goes on with it.
+
+    That none was started is left to whoever decides.
+    """
+    if proof.request is None:
+        return ()
+    answer = _adopting(proof)
+    if what.job.state in {JobState.REVIEW, JobState.ACCEPTED} and what.job.request_id is None:
+        return _write(services, what, proof, _adopted(what.job, proof, services.outlook.terms().plan), answer)
+    with transaction(services.engine) as connection:
+        submissions.resolve(connection, what.job.id, answer, _submission_of(what, proof))
+    log.warning(
+        "run_recorded", request_id=answer.request_id, state=what.job.state, next="it is on the job's submission"
+    )
+    return ()
+
+
+def _write(services: Services, what: Unanswered, proof: Proof, outcome: Outcome, answer: Answered | None) -> Settled:
+    job = what.job
     change = decide(job.state, job.attempts, outcome)
     with transaction(services.engine) as connection:
-        recorded = changes.write(connection, job, change, settings.sam3d_sweep_grace)
+        recorded = changes.write(connection, job, change, services.settings.sam3d_sweep_grace)
         if recorded.version is not None and answer:
-            submissions.resolve(connection, job.id, answer)
+            submissions.resolve(connection, job.id, answer, _submission_of(what, proof))
     _tell(recorded, proof)
     following = changes.follow_up(job, recorded)
     return [*recorded.events, *([following] if following else [])]
+
+
+def _submission_of(what: Unanswered, proof: Proof) -> str | None:
+    """Return which submit of a job without an answer was made when a run was, or nearest to it."""
+    made_at = proof.made_at
+    waiting = [each for each in what.submissions if each.verdict is None or each.verdict.is_open]
+    if made_at is None or not waiting:
+        return None
+    return min(waiting, key=lambda each: abs(each.intended_at - made_at)).token
 
 
 def _tell(recorded: Recorded, proof: Proof) -> None:
@@ -148,37 +222,55 @@ def _tell(recorded: Recorded, proof: Proof) -> None:
 
 
 def conclude(
-    what: Unanswered, doubted: Doubted, proof: Proof, settings: Settings, plan: Plan
+    what: Unanswered, doubted: Doubted, proof: Proof, settings: Settings, plan: Plan, settle: timedelta
 ) -> tuple[Answered | None, Outcome | None]:
     """Turn a proof into what is written to the ledger and what becomes of the job; neither: it is looked at again."""
-    job, last = what.job, what.submissions[-1]
-    if proof.finding is Finding.FOUND and proof.request:
-        adopted = Answered(Verdict.ADOPTED, proof.request.request_id, detail=proof.why)
-        return adopted, _adopted(job, proof.request, plan)
+    job = what.job
+    if proof.finding is Finding.FOUND:
+        return _adopting(proof), _adopted(job, proof, plan)
     if proof.finding is Finding.ABSENT:
         return Answered(Verdict.ABSENT, detail=proof.why), Advance(Trigger.NOT_SENT)
-    if job.observed_at < doubted.over_at + _patience(doubted, proof, settings):
+    if job.observed_at < doubted.over_at + _patience(doubted, proof, settings, settle):
         return None, None
-    server_errors = sum(1 for each in what.submissions if (each.http_status or 0) >= 500)
-    # The vendor's word decides where there is nothing to the contrary.
-    is_silent = proof in {NO_HISTORY, NO_ANSWER} or proof.why == NO_LATER_SUBMIT
-    is_allowed = settings.sam3d_submit_server_error == "retry" and (last.http_status or 0) >= 500 and is_silent
-    if is_allowed and server_errors < settings.sam3d_submit_attempts:
-        return None, Advance(Trigger.NOT_SENT, next_attempt(2 * server_errors, jitter=1))
+    if due_in := _sent_again(what, proof, settings):
+        return None, Advance(Trigger.NOT_SENT, due_in)
     message = f"Whether a run was started is not known: {proof.why}. Decide with `sam3d review {job.id}`."
     return Answered(Verdict.UNRESOLVED, detail=proof.why), Fail(Trigger.UNTOLD, "submit_unknown", message)
 
 
-def _patience(doubted: Doubted, proof: Proof, settings: Settings) -> timedelta:
+def _sent_again(what: Unanswered, proof: Proof, settings: Settings) -> timedelta | None:
+    """Return when a submit that was answered with a 5xx is sent again, or None where it is not, or not any more.
+
+    The vendor's documentation allows it: with the setting it is believed where nothing speaks against it.
+    """
+    if settings.sam3d_submit_server_error != "retry" or not (proof.gap and proof.gap.is_silence):
+        return None
+    refused = [each for each in what.submissions if (each.http_status or 0) >= 500]
+    if not refused or refused[-1] is not what.submissions[-1]:
+        return None
+    due_in = submit_again(len(refused))
+    ends_at = refused[0].intended_at + settings.sam3d_submit_retry_for
+    return due_in if what.job.observed_at + due_in <= ends_at else None
+
+
+def _patience(doubted: Doubted, proof: Proof, settings: Settings, settle: timedelta) -> timedelta:
     """Return how long to look: where there is no history only until it is clear that it is not just away."""
     if settings.sam3d_history == "off" and doubted.is_over:
         return NOW
-    is_missing = proof is NO_HISTORY and doubted.is_over
-    return settings.sam3d_reconcile_settle if is_missing else settings.sam3d_reconcile_deadline
+    if proof == NO_HISTORY and doubted.is_over:
+        return settings.sam3d_reconcile_settle
+    return max(settings.sam3d_reconcile_deadline, settle + LONGEST_LOOK_UP)
 
 
-def _adopted(job: Job, listed: Listed, plan: Plan) -> Advance:
+def _adopting(proof: Proof) -> Answered:
+    return Answered(Verdict.ADOPTED, proof.request.request_id if proof.request else None, detail=proof.why)
+
+
+def _adopted(job: Job, proof: Proof, plan: Plan) -> Advance:
     """Go on with a run that was found; the vendor's hour counts from when it accepted it."""
-    submitted_at = min(listed.created_at, job.observed_at)
-    columns = {"request_id": listed.request_id, "remote_status": listed.status, "submitted_at": submitted_at}
+    if proof.request is None:
+        raise AssertionError("what was found is named")
+    submitted_at = min(proof.made_at or job.observed_at, job.observed_at)
+    status = proof.request.status
+    columns = {"request_id": proof.request.request_id, "remote_status": status, "submitted_at": submitted_at}
     return Advance(Trigger.ANSWERED, max(NOW, plan.first - (job.observed_at - submitted_at)), columns)

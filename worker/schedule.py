@@ -20,6 +20,8 @@ LONGEST_RETRY = timedelta(seconds=60)
 PATIENT_RETRY = timedelta(minutes=10)  # After half an hour of failing.
 PATIENT_AFTER = 30  # Attempts.
 OUTPUT_LIFETIME = timedelta(days=7)  # The vendor's documentation, on retention.
+FIRST_RESUBMIT = timedelta(minutes=1)
+LONGEST_RESUBMIT = timedelta(minutes=10)
 UNKNOWN_RESET = timedelta(seconds=60)  # The vendor counts requests by the minute.
 LONGEST_RESET = timedelta(minutes=10)
 JUST_OPENED = timedelta(seconds=-5)  # A reset longer ago is another clock's.
@@ -95,6 +97,11 @@ def next_attempt(attempts: int, jitter: float) -> timedelta:
     longest = LONGEST_RETRY if attempts < PATIENT_AFTER else PATIENT_RETRY
     ceiling = min(longest, FIRST_RETRY * (1 << min(attempts, 10)))
     return ceiling * (0.5 + jitter / 2)
+
+
+def submit_again(tried: int) -> timedelta:
+    """Return the delay before a submit that was answered with a 5xx ``tried`` times is sent again: 1 min, 2, 4 … 10."""
+    return min(FIRST_RESUBMIT * (1 << min(tried - 1, 10)), LONGEST_RESUBMIT)
 
 
 def named_reset(reset_at: datetime | None, now: datetime) -> timedelta | None:

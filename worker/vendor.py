@@ -3,7 +3,7 @@
 The key never becomes part of an error. What answers mean is in ``answers``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from worker.answers import (
     RunResult,
     RunStatus,
     Submitted,
+    canonical_id,
     read_body,
     read_date,
     read_numbers,
@@ -25,8 +26,10 @@ from worker.answers import (
 )
 from worker.config import Settings
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
-from worker.history import Listed, Look, join, read_history, read_page, read_rows
+from worker.habits import AS_LISTED, Clocks
+from worker.history import Listed, Look, read_history, read_page, read_rows
 from worker.network import create_client, deadline
+from worker.paging import Reading
 
 MODEL = "sam-3d-objects"
 MAX_ANSWER_BYTES = 2**20
@@ -34,6 +37,7 @@ PAGE_SIZES = (100, 10, 1)
 """A row has the inputs as sent, images included: where a page is too large, smaller ones are asked for."""
 LARGEST_PAGE_BYTES = 32 * 2**20
 MAX_PAGES = 50
+PAGE_TRIES = 3
 ONE_DAY = timedelta(days=1)
 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -117,11 +121,11 @@ class Vendor:
             except HistoryMissing:  # Where there is a history, a 404 means that it does not list this one.
                 self.require_history()
                 return None
-            found = read_rows(rows or ()).requests.get(request_id)
+            found = read_rows(rows or ()).requests.get(canonical_id(request_id))
             if found is None or not wants_all or len(found.addresses) > 1:
                 return found
             day = self.history(found.created_at, found.created_at)
-            return day.requests.get(request_id, found)
+            return day.requests.get(found.run, found)
 
     def require_history(self) -> None:
         """Check that the account host has a request history; raises as ``history``."""
@@ -134,19 +138,27 @@ class Vendor:
         except _TooLarge:
             raise RemoteUnavailable("What the request history answers is too large to be read.") from None
 
-    def history(self, first: datetime, last: datetime) -> Look:
+    def history(
+        self, first: datetime, last: datetime, clocks: Callable[[Mapping[str, Listed]], Clocks] = lambda _: AS_LISTED
+    ) -> Look:
         """Read all requests that the history has of a time, newest first, on as few pages as fit.
+
+        A page that fails is tried again, and left out if it goes on failing: what was read counts all the same.
+        ``clocks`` tells from the requests read so far how far the times of rows are ahead of those asked for.
 
         Raises:
             HistoryMissing: the account host does not answer as known.
             RemoteUnavailable: it does not answer now.
         """
+        reading = Reading(first, clocks)
         with deadline(self._settings.sam3d_read_deadline):
             for size in PAGE_SIZES:
                 try:
-                    return self._pages(first, last, size)
+                    return self._pages(reading, _newest_first(first, last, size))
                 except _TooLarge:
-                    continue
+                    reading = reading.again()
+        if reading.requests:
+            return Look(reading.requests, is_complete=False)
         raise RemoteUnavailable("A page of the request history is too large to be read.")
 
     def newest(self, now: datetime) -> Mapping[str, Listed]:
@@ -159,24 +171,26 @@ class Vendor:
         with deadline(self._settings.sam3d_read_deadline):
             return read_rows(_rows(self._row("", query))).requests
 
-    def _pages(self, first: datetime, last: datetime, size: int) -> Look:
-        query = _newest_first(first, last, size)
-        requests: dict[str, Listed] = {}
-        is_readable = True
+    def _pages(self, reading: Reading, query: Mapping[str, str | int]) -> Look:
         for number in range(1, MAX_PAGES + 1):
-            rows = _rows(self._history("", {**query, "page": number}, LARGEST_PAGE_BYTES))
-            page = read_rows(rows)
-            if rows and not page.requests:
-                raise HistoryMissing("The request history has rows of another form.")
-            is_readable = is_readable and page.is_complete
-            is_repeated = all(requests.get(each.request_id) == each for each in page.requests.values())
-            requests = join(requests, page.requests)
-            # A short page may be the vendor's own limit: the end is an empty one, or one that is all too old.
-            if all(each.created_at < first for each in page.requests.values()):
-                return Look(requests, is_readable)
-            if is_repeated:  # It does not turn the page.
+            try:
+                reading.take(self._page({**query, "page": number}))
+            except (HistoryMissing, RemoteUnavailable) as error:
+                reading.leave_out(error)
+            if reading.is_over:
                 break
-        return Look(requests, is_complete=False)
+        return reading.look()
+
+    def _page(self, query: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
+        """Read a page, and again where it fails; one that hangs leaves time for the others."""
+        for left in reversed(range(PAGE_TRIES)):
+            try:
+                with deadline(self._settings.sam3d_read_deadline / PAGE_TRIES):
+                    return _rows(self._history("", query, LARGEST_PAGE_BYTES))
+            except RemoteUnavailable:
+                if not left:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _history(self, path: str, query: Mapping[str, str | int], max_bytes: int) -> object:
         url = f"{self._account}/inference-request/request-history{path}"

@@ -22,10 +22,12 @@ from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.messages import derived_job_id
 from worker.outcome import Advance, Doubt, Snooze, decide
+from worker.paging import MAX_UNREAD_PAGES
 from worker.prepare import prepare_request
 from worker.reconcile import reconcile
 from worker.repository import reading
 from worker.simulator import Simulator
+from worker.vendor import PAGE_TRIES
 
 UNANSWERED = decide(JobState.SUBMITTING, 0, Doubt("no answer"))
 
@@ -164,7 +166,7 @@ def test_nothing_is_absent_without_a_later_submit(app: App, simulator: Simulator
     lost = _new(app, "lost")
     record(app.services, _taken(app, lost), UNANSWERED)
     assert _settle(app) == []
-    _pass(app, minutes=10)
+    _pass(app, minutes=20)
     assert _settle(app) == []
     assert (_state(app, lost), _verdicts(app, lost)) == (JobState.REVIEW, ["unresolved"])
     assert _history(app, lost) == ["accepted", "review"]
@@ -178,7 +180,7 @@ def test_a_job_is_absent_only_once(app: App, simulator: Simulator) -> None:
     (again,) = _settle(app)
     record(app.services, _taken(app, again), UNANSWERED)
     _submit(app, _new(app, "later still"))
-    _pass(app, minutes=10)
+    _pass(app, minutes=20)
     assert _settle(app) == []
     assert _state(app, lost) == JobState.REVIEW
 
@@ -260,7 +262,7 @@ def test_without_a_history_a_5xx_follows_the_setting(
 
 def test_a_history_that_is_down_is_waited_for(app: App, simulator: Simulator) -> None:
     """A 502 of the account host is no reason to ask a person yet."""
-    simulator.add_fault(call="history", kind="status", http_status=502, count=1)
+    simulator.add_fault(call="history", kind="status", http_status=502, count=PAGE_TRIES * MAX_UNREAD_PAGES)
     simulator.add_fault(call="submit", kind="drop_answer", count=1)
     job = _new(app)
     _submit(app, job)
@@ -287,7 +289,7 @@ def test_a_late_answer_moves_a_job_on_from_review(
     simulator.update(history_available=False)
     job = _new(app)
     taken = _taken(app, job)
-    _pass(app, minutes=10)
+    _pass(app, minutes=20)
     _settle(app)
     assert _state(app, job) == JobState.REVIEW
     recorded = record(app.services, taken, decide(taken.state, 0, outcome))

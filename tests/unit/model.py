@@ -15,12 +15,14 @@ from typing import NamedTuple, TypeVar
 
 from worker.answers import RemoteStatus
 from worker.config import Settings
-from worker.history import Evidence, Listed, Look, Sent
+from worker.evidence import NO_HISTORY, Evidence
+from worker.habits import Sent
+from worker.history import Inputs, Listed, Look
 from worker.job import Job
 from worker.ledger import VERDICTS
 from worker.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
 from worker.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
-from worker.reconcile import NO_HISTORY, _doubted, conclude
+from worker.reconcile import _doubted, conclude
 from worker.repository.submissions import OPEN, Answered, Submission, Unanswered
 from worker.schedule import PROMPT, make_plan
 from worker.survival import learn
@@ -265,7 +267,7 @@ class Model:
         if self._rules.has_history:
             is_proven = is_later_listed or not self._rules.waits_for_proof
             proof = _evidence(listed, doubted.over_at, is_proven, now, settings).judge(doubted)
-        answer, outcome = conclude(what, doubted, proof, settings, PLAN)
+        answer, outcome = conclude(what, doubted, proof, settings, PLAN, settings.sam3d_reconcile_settle)
         return _end(answer, outcome)
 
     def _settle(self, state: State, end: str, run: int, version: int) -> State:
@@ -400,7 +402,7 @@ def _late(state: State, worker: Worker, change: Change) -> State:
 # What the product is asked.
 
 SECOND = timedelta(seconds=1)
-DEADLINE = timedelta(minutes=5)
+DEADLINE = timedelta(minutes=15)
 SESSION = 7
 ENDS: Mapping[str, tuple[str | None, Trigger]] = {
     "adopted": ("adopted", Trigger.ANSWERED),
@@ -426,7 +428,7 @@ def _submission(token: int, entry: Entry) -> Submission:
     return Submission(
         str(token),
         SESSION,
-        "digest",
+        MARKS,
         False,
         intended,
         answered,
@@ -435,19 +437,22 @@ def _submission(token: int, entry: Entry) -> Submission:
     )
 
 
-def _listed(request_id: str, inputs: str, at: datetime) -> Listed:
+MARKS, OTHERS = {"image": "text:digest"}, {"image": "text:other"}
+
+
+def _listed(request_id: str, inputs: Inputs, at: datetime) -> Listed:
     return Listed(request_id, at, RemoteStatus.PROCESSING, inputs, "me", None, None, ())
 
 
 def _evidence(
     runs: tuple[Run, ...], over_at: datetime, is_later_listed: bool, now: datetime, settings: Settings
 ) -> Evidence:
-    shown = {str(run.token): _listed(str(run.token), "digest", _over(run.token) - SECOND) for run in runs}
-    late = {str(run.token): _listed(str(run.token), "digest", now + timedelta(hours=1)) for run in runs if run.is_late}
-    later = {"later": _listed("later", "other", over_at)} if is_later_listed else {}
-    sent = [Sent("later", "other", is_inline=False, intended_at=over_at)]
+    shown = {str(run.token): _listed(str(run.token), MARKS, _over(run.token) - SECOND) for run in runs}
+    late = {str(run.token): _listed(str(run.token), MARKS, now + timedelta(hours=1)) for run in runs if run.is_late}
+    later = {"later": _listed("later", OTHERS, over_at)} if is_later_listed else {}
+    sent = [Sent("later's", OTHERS, False, over_at, over_at, "later")] if is_later_listed else []
     look = Look({**shown, **late, **later}, is_complete=True)
-    return Evidence(look, sent, frozenset(), now, settings.sam3d_reconcile_settle)
+    return Evidence(look, sent, [], frozenset({"later"}), now, settings.sam3d_reconcile_settle)
 
 
 def _end(answer: Answered | None, outcome: Outcome | None) -> tuple[str, int]:

@@ -79,7 +79,7 @@ def test_a_setting_is_read_from_the_environment(
         ("SAM3D_HEALTH_PORT", "65536"),
         ("SAM3D_LOG_LEVEL", "m4rk3r"),
         ("SAM3D_SUBMIT_SERVER_ERROR", "m4rk3r"),
-        ("SAM3D_SUBMIT_ATTEMPTS", "0"),
+        ("SAM3D_SUBMIT_RETRY_FOR", "-1"),
         ("SAM3D_CONCURRENCY", "0"),
         ("SAM3D_CONCURRENCY", "m4rk3r"),
         ("SAM3D_CONCURRENCY", "1000"),

@@ -1,31 +1,16 @@
-"""What the vendor's request history says: its pages in whatever form, and what they prove of a doubted submit."""
+"""What the vendor's request history says: its pages in whatever form, its rows, and marks of their inputs."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from worker.answers import RemoteStatus
-from worker.history import (
-    CLOCKS_DIFFER,
-    Doubted,
-    Evidence,
-    Finding,
-    Listed,
-    Look,
-    Sent,
-    created,
-    digest_inputs,
-    join,
-    read_page,
-    read_rows,
-)
+from worker.history import Listed, created, digest_inputs, join, mark_inputs, read_page, read_rows
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+UNZONED = NOW.replace(tzinfo=None)
 SECOND = timedelta(seconds=1)
 INPUTS = {"image": "https://example.com/cat.png", "prompt": "m4rk3r"}
 MODEL, ZIP = "https://files.segmind.com/model.glb", "https://files.segmind.com/artifacts.zip"
@@ -95,7 +80,7 @@ def test_what_is_no_page_is_not_taken_for_an_empty_one(body: object) -> None:
 def test_a_row_as_the_sdk_describes_it() -> None:
     """Everything that is needed to adopt or to rescue a run."""
     assert only([row()]) == Listed(
-        "run-1", NOW, RemoteStatus.COMPLETED, digest_inputs(INPUTS), "me", 0.06, None, (MODEL,), "sam-3d-objects"
+        "run-1", NOW, RemoteStatus.COMPLETED, mark_inputs(INPUTS), "me", 0.06, None, (MODEL,), "sam-3d-objects"
     )
 
 
@@ -111,8 +96,8 @@ def test_rows_of_several_outputs_are_one_request() -> None:
 def test_rows_of_one_request_may_be_on_two_pages() -> None:
     """The outputs of both belong to it."""
     both = join(read_rows([row(), row("run-2")]).requests, read_rows([row(generation_url=ZIP), row("run-3")]).requests)
-    assert set(both) == {"run-1", "run-2", "run-3"}
-    assert both["run-1"].addresses == (MODEL, ZIP)
+    assert set(both) == {"run1", "run2", "run3"}
+    assert both["run1"].addresses == (MODEL, ZIP)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +125,7 @@ def test_statuses(word: object, status: RemoteStatus) -> None:
 def test_a_row_that_can_not_be_placed_is_left_out(fields: dict[str, Any]) -> None:
     """Without an id that can be followed, or a time, there is nothing to adopt; the rows beside it count."""
     look = read_rows([row("run-9"), row(**fields)])
-    assert (set(look.requests), look.is_complete) == ({"run-9"}, False)
+    assert (set(look.requests), look.is_complete) == ({"run9"}, False)
 
 
 @pytest.mark.parametrize(
@@ -173,22 +158,28 @@ def test_a_request_does_not_show_its_addresses() -> None:
     ("fields", "moment"),
     [
         ({"model_created": "2026-01-01T12:00:00Z"}, NOW),
-        ({"model_created": "2026-01-01T12:00:00"}, NOW),
-        ({"model_created": "2026-01-01 12:00:00.250"}, NOW + SECOND / 4),
+        ({"model_created": "2026-01-01T12:00:00"}, UNZONED),
+        ({"model_created": "2026-01-01 12:00:00.250"}, UNZONED + SECOND / 4),
         ({"model_created": "2026-01-01T14:00:00+02:00"}, NOW),
-        ({"created_at": "2026-01-01T12:00:00"}, NOW),
-        ({"created": "2026-01-01T12:00:00"}, NOW),
-        ({"timestamp": "2026-01-01T12:00:00"}, NOW),
-        ({"model_created": None, "created_at": "2026-01-01T12:00:00"}, NOW),
-        ({"model_created": "2026-01-01T12:00:00", "timestamp": "2020-01-01"}, NOW),
+        ({"created_at": "2026-01-01T12:00:00"}, UNZONED),
+        ({"created": "2026-01-01T12:00:00"}, UNZONED),
+        ({"timestamp": "2026-01-01T12:00:00"}, UNZONED),
+        ({"model_created": None, "created_at": "2026-01-01T12:00:00"}, UNZONED),
+        ({"model_created": "2026-01-01T12:00:00", "timestamp": "2020-01-01"}, UNZONED),
         ({"model_created": "soon"}, None),
         ({"model_updated": "2026-01-01T12:00:00"}, None),
         ({}, None),
     ],
 )
 def test_when_a_request_was_made(fields: Mapping[str, object], moment: datetime | None) -> None:
-    """ISO 8601, UTC if it does not say; when it was changed is another thing."""
+    """ISO 8601, with a zone or without; when it was changed is another thing."""
     assert created(fields) == moment
+
+
+@pytest.mark.parametrize(("text", "has_zone"), [("2026-01-01T12:00:00", False), ("2026-01-01T12:00:00Z", True)])
+def test_a_time_without_a_zone_counts_as_utc(text: str, *, has_zone: bool) -> None:
+    """Until it is learnt what zone it is of: the row says that it has none."""
+    assert (only([row(model_created=text)]).created_at, only([row(model_created=text)]).has_zone) == (NOW, has_zone)
 
 
 # Inputs: whether two bodies ask for the same is all that the digest says.
@@ -207,7 +198,7 @@ def test_when_a_request_was_made(fields: Mapping[str, object], moment: datetime 
 def test_a_default_is_the_same_sent_or_not(listed: dict[str, object]) -> None:
     """So is what is no parameter of the model, and the order of the fields."""
     assert digest_inputs(listed) == digest_inputs(INPUTS)
-    assert only([row(request_body=listed)]).inputs_sha256 == digest_inputs(INPUTS)
+    assert only([row(request_body=listed)]).inputs == mark_inputs(INPUTS)
 
 
 @pytest.mark.parametrize(
@@ -221,12 +212,13 @@ def test_a_default_is_the_same_sent_or_not(listed: dict[str, object]) -> None:
 def test_other_inputs_are_another_request(change: dict[str, object]) -> None:
     """A run of them is not this job's."""
     assert digest_inputs(INPUTS | change) != digest_inputs(INPUTS)
+    assert mark_inputs(INPUTS | change) != mark_inputs(INPUTS)
 
 
 @pytest.mark.parametrize("body", [None, "text", [], [["image", "x"]], 5])
 def test_inputs_that_can_not_be_read_are_nobodys(body: object) -> None:
     """They are equal to none."""
-    assert only([row(request_body=body)]).inputs_sha256 == ""
+    assert only([row(request_body=body)]).inputs is None
 
 
 def test_inputs_that_are_nested_too_deep_are_nobodys() -> None:
@@ -234,200 +226,15 @@ def test_inputs_that_are_nested_too_deep_are_nobodys() -> None:
     nested: Any = []
     for _ in range(100_000):
         nested = [nested]
-    assert only([row(request_body={"image": nested})]).inputs_sha256 == ""
-
-
-DIGEST = digest_inputs(INPUTS)
-OTHER = digest_inputs({"image": "https://example.com/other.png"})
-INTENDED, OVER = NOW, NOW + 5 * SECOND
-SETTLE = timedelta(minutes=1)
-AT_LAST = OVER + SETTLE
-DOUBTED = Doubted(DIGEST, False, INTENDED, OVER, is_over=True, was_absent=False)
-LATER = Sent("later", OTHER, is_inline=False, intended_at=OVER)
-
-
-def listed(request_id: str, at: datetime = INTENDED + SECOND, inputs: str = DIGEST, user: str | None = "me") -> Listed:
-    """Return a request of the history."""
-    return Listed(request_id, at, RemoteStatus.PROCESSING, inputs, user, None, None, ())
-
-
-def evidence(*requests: Listed, claimed: frozenset[str] = frozenset(), sent: tuple[Sent, ...] = (LATER,)) -> Evidence:
-    """Return a complete look at these requests and that of a later submit of ours, long enough after."""
-    shown = {each.request_id: each for each in (listed("later", OVER + SECOND, OTHER), *requests)}
-    return Evidence(Look(shown, is_complete=True), sent, claimed, AT_LAST, SETTLE)
-
-
-# Found: a run of the inputs, in the time of the submit, that no job has.
-
-
-def test_a_run_is_found() -> None:
-    """And named."""
-    proof = evidence(listed("run")).judge(DOUBTED)
-    assert (proof.finding, proof.request) == (Finding.FOUND, listed("run"))
+    assert only([row(request_body={"image": nested})]).inputs is None
 
 
 @pytest.mark.parametrize(
-    ("at", "is_found"),
-    [
-        (INTENDED - CLOCKS_DIFFER - SECOND, False),
-        (INTENDED - CLOCKS_DIFFER, True),
-        (INTENDED, True),
-        (OVER, True),
-        (OVER + CLOCKS_DIFFER, True),
-        (OVER + CLOCKS_DIFFER + SECOND, False),
-    ],
+    ("value", "kind"),
+    [("https://example.com/cat.png", "url"), ("cat", "text"), ("x" * 101, "long"), (7, "value"), (["x"], "value")],
 )
-def test_a_run_is_found_only_in_the_time_of_the_submit(at: datetime, *, is_found: bool) -> None:
-    """As far as two clocks may differ: one of last week is not this job's."""
-    assert (evidence(listed("run", at)).judge(DOUBTED).finding is Finding.FOUND) == is_found
-
-
-def test_a_run_of_another_job_is_not_found() -> None:
-    """Each run is one job's."""
-    assert evidence(listed("run"), claimed=frozenset({"run"})).judge(DOUBTED).finding is Finding.ABSENT
-
-
-@pytest.mark.parametrize("inputs", [OTHER, ""])
-def test_a_run_of_other_inputs_is_not_found(inputs: str) -> None:
-    """Nor of some that can't be read."""
-    assert evidence(listed("run", inputs=inputs)).judge(DOUBTED).finding is not Finding.FOUND
-
-
-@pytest.mark.parametrize("own", ["me", None])
-@pytest.mark.parametrize(("user", "is_found"), [("me", True), (None, True), ("colleague", False)])
-def test_a_run_of_another_member_of_the_team_is_not_found(user: str | None, own: str | None, *, is_found: bool) -> None:
-    """Once it is known from a run that a job has who we are; before that any is taken."""
-    known = listed("known", NOW - SECOND, OTHER, own)
-    proof = evidence(listed("run", user=user), known, claimed=frozenset({"known"})).judge(DOUBTED)
-    assert (proof.finding is Finding.FOUND) == (is_found or own is None)
-
-
-def test_the_oldest_run_is_found_first() -> None:
-    """Equal ones are as good, and so each is given away before it expires."""
-    seconds = (3, 1, 2)
-    runs = [listed(f"run-{second}", INTENDED + second * SECOND) for second in seconds]
-    proof = evidence(*runs).judge(DOUBTED)
-    assert proof.request
-    assert proof.request.request_id == "run-1"
-
-
-@pytest.mark.parametrize(
-    "doubted", [replace(DOUBTED, is_over=False), replace(DOUBTED, was_absent=True)], ids=["lives", "was absent"]
-)
-def test_a_run_is_found_whatever_else_is_not_proven(doubted: Doubted) -> None:
-    """What is listed exists: it needs no other proof, and is adopted at once."""
-    early = replace(evidence(listed("run"), sent=()), now=INTENDED)
-    hurried = replace(early, look=replace(early.look, is_complete=False))
-    assert hurried.judge(doubted).finding is Finding.FOUND
-
-
-LACKING: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
-    "a page is missing": ({"look": Look({"later": listed("later", inputs=OTHER)}, is_complete=False)}, {}),
-    "its process lives": ({}, {"is_over": False}),
-    "its row may still land": ({"now": AT_LAST - SECOND}, {}),
-    "no other submit was made": ({"sent": ()}, {}),
-    "the other submit is not listed": ({"look": Look({}, is_complete=True)}, {}),
-    "the other one was made before it": ({"sent": (replace(LATER, intended_at=OVER - SECOND),)}, {}),
-    "the other one is of another kind": ({"sent": (replace(LATER, is_inline=True),)}, {}),
-    "it is of the other kind": ({}, {"is_inline": True}),
-    "inputs are not listed as sent": ({"sent": (replace(LATER, inputs_sha256=DIGEST),)}, {}),
-    "inputs can not be read": ({"look": Look({"later": listed("later", inputs="")}, is_complete=True)}, {}),
-    "it was absent once before": ({}, {"was_absent": True}),
-}
-"""Each condition of a proof of absence, taken away: in the evidence, or in what is known of the submit."""
-
-
-# Absent: a submit is absent, and repeated, only where everything is proven.
-
-
-@pytest.mark.parametrize("is_inline", [True, False])
-def test_a_submit_is_absent(*, is_inline: bool) -> None:
-    """A later submit of the same kind is listed as it was sent, and this one is not, long after it was over."""
-    proof = evidence(sent=(replace(LATER, is_inline=is_inline),)).judge(replace(DOUBTED, is_inline=is_inline))
-    assert (proof.finding, proof.request) == (Finding.ABSENT, None)
-
-
-@pytest.mark.parametrize("lacking", LACKING)
-def test_one_condition_less_leaves_it_open(lacking: str) -> None:
-    """And each case says why in words of its own."""
-    of_evidence, of_doubted = LACKING[lacking]
-    proof = replace(evidence(), **of_evidence).judge(replace(DOUBTED, **of_doubted))
-    assert (proof.finding, proof.request) == (Finding.OPEN, None)
-    assert proof.why
-
-
-def test_one_good_proof_among_bad_ones_is_enough() -> None:
-    """An older submit, one that is not listed and one of another kind prove nothing, and do no harm."""
-    bad = replace(LATER, intended_at=INTENDED), replace(LATER, request_id="x"), replace(LATER, is_inline=True)
-    assert evidence(sent=(*bad, LATER)).judge(DOUBTED).finding is Finding.ABSENT
-
-
-@given(
-    requests=st.lists(
-        st.builds(
-            listed,
-            st.sampled_from(["later", "a", "b"]),
-            st.sampled_from([NOW - timedelta(days=1), INTENDED, OVER, OVER + CLOCKS_DIFFER * 2]),
-            st.sampled_from([DIGEST, OTHER, ""]),
-            st.sampled_from(["me", "colleague", None]),
-        ),
-        max_size=3,
-    ),
-    sent=st.lists(
-        st.builds(
-            Sent,
-            st.sampled_from(["later", "a"]),
-            st.sampled_from([DIGEST, OTHER]),
-            st.booleans(),
-            st.sampled_from([INTENDED, OVER]),
-        ),
-        max_size=2,
-    ),
-    claimed=st.frozensets(st.sampled_from(["later", "a", "b"])),
-    is_complete=st.booleans(),
-    now=st.sampled_from([OVER, AT_LAST - SECOND, AT_LAST]),
-    doubted=st.builds(
-        Doubted, st.just(DIGEST), st.booleans(), st.just(INTENDED), st.just(OVER), st.booleans(), st.booleans()
-    ),
-)
-def test_nothing_is_absent_unless_all_is_proven(
-    requests: list[Listed],
-    sent: list[Sent],
-    claimed: frozenset[str],
-    is_complete: bool,
-    now: datetime,
-    doubted: Doubted,
-) -> None:
-    """Whatever the history shows: no fitting run is free, and each condition holds."""
-    shown = {each.request_id: each for each in requests}
-    proof = Evidence(Look(shown, is_complete), sent, claimed, now, SETTLE).judge(doubted)
-    if proof.finding is not Finding.ABSENT:
-        return
-    assert is_complete
-    assert doubted.is_over
-    assert not doubted.was_absent
-    assert now >= doubted.over_at + SETTLE
-    proofs = [each for each in sent if each.intended_at >= OVER and each.is_inline == doubted.is_inline]
-    assert any(
-        shown[each.request_id].inputs_sha256 == each.inputs_sha256 for each in proofs if each.request_id in shown
-    )
-    free = [each for each in requests if shown[each.request_id] is each and each.request_id not in claimed]
-    own = [each for each in free if each.user in {"me", None} or not claimed & shown.keys()]
-    assert not [each for each in own if each.inputs_sha256 == DIGEST and INTENDED <= each.created_at <= OVER]
-
-
-def test_a_run_whose_inputs_can_not_be_read_may_be_the_one() -> None:
-    """A row of the submit's time that nobody can compare keeps it from being absent."""
-    assert evidence(listed("run", inputs="")).judge(DOUBTED).finding is Finding.OPEN
-
-
-def test_a_run_that_nobody_is_known_for_may_be_the_one() -> None:
-    """A row of our model with other inputs, as the vendor may write ours otherwise, keeps it from being absent."""
-    assert evidence(listed("stray", inputs=OTHER)).judge(DOUBTED).finding is Finding.OPEN
-    assert evidence(replace(listed("stray", inputs=OTHER), model="another")).judge(DOUBTED).finding is Finding.ABSENT
-
-
-def test_clocks_that_can_not_be_compared_prove_nothing() -> None:
-    """A later submit that is listed at a time that is not its own tells nothing of the times of others."""
-    off = listed("later", OVER + timedelta(hours=5), OTHER)
-    assert evidence(off).judge(DOUBTED).finding is Finding.OPEN
+def test_a_mark_says_of_what_kind_a_value_is(value: object, kind: str) -> None:
+    """And nothing of what it is."""
+    mark = mark_inputs({"prompt": value})["prompt"]
+    assert mark.partition(":")[0] == kind
+    assert "cat" not in mark

@@ -10,11 +10,13 @@ import pytest
 
 from worker.answers import RemoteStatus
 from worker.config import Settings
-from worker.history import NO_LATER_SUBMIT, Doubted, Evidence, Finding, Listed, Look, Proof, Sent
+from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Gap, Proof, Window
+from worker.habits import Sent
+from worker.history import Listed, Look
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome, decide
-from worker.reconcile import NO_ANSWER, NO_HISTORY, _Bench, _doubted, conclude
+from worker.reconcile import Bench, _doubted, conclude
 from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import PROMPT, make_plan
 from worker.survival import learn
@@ -23,12 +25,13 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 JOB = Job("job", "default", JobState.SUBMITTING, 2, {}, {}, 0, 0, 0, None, None, NOW)
 SESSION = 7
-RUN = Listed("run", NOW - 10 * SECOND, RemoteStatus.PROCESSING, "digest", "me", None, None, ())
-FOUND = Proof(Finding.FOUND, "it is listed", RUN)
-ABSENT = Proof(Finding.ABSENT, "it is not listed")
-OPEN = Proof(Finding.OPEN, "its row may still land")
+MARKS = {"image": "text:digest"}
+RUN = Listed("run", NOW - 10 * SECOND, RemoteStatus.PROCESSING, MARKS, "me", None, None, ())
+FOUND = Proof(Finding.FOUND, request=RUN, made_at=RUN.created_at)
+ABSENT = Proof(Finding.ABSENT)
+OPEN = Proof(Finding.OPEN, Gap.MAY_LAND)
 PLAN = make_plan(learn((), 31.7), PROMPT)
-ALONE = Proof(Finding.OPEN, NO_LATER_SUBMIT)
+ALONE = Proof(Finding.OPEN, Gap.NO_LATER_SUBMIT)
 
 
 @cache
@@ -37,8 +40,8 @@ def defaults() -> Settings:
     return Settings()
 
 
-DEADLINE = timedelta(minutes=5)
-FRESH, YOUNG, OLD = timedelta(seconds=59), DEADLINE - SECOND, DEADLINE
+SETTLE, DEADLINE = timedelta(minutes=5), timedelta(minutes=15)
+FRESH, YOUNG, OLD = SETTLE - SECOND, DEADLINE - SECOND, DEADLINE
 """How long ago the submit was over: before the history settles, before it is for a person, and just then."""
 
 
@@ -48,7 +51,7 @@ def made(http_status: int | None = None, verdict: str | None = "unknown", age: t
     return Submission(
         "token",
         SESSION,
-        "digest",
+        MARKS,
         False,
         at,
         at if verdict else None,
@@ -63,7 +66,7 @@ def concluded(
     """Return what a proof leads to."""
     settings = defaults().model_copy(update={"sam3d_reconcile_deadline": DEADLINE, **changes})
     what = Unanswered(JOB, submits or (made(),))
-    return conclude(what, _doubted(what, set(alive), settings), proof, settings, PLAN)
+    return conclude(what, _doubted(what, set(alive), settings), proof, settings, PLAN, SETTLE)
 
 
 ADOPTED, ABSENT_ONCE, AGAIN, RETRIED, REVIEW = "adopted", "absent", "look again", "retried", "review"
@@ -100,7 +103,7 @@ UNDECIDED = [
     (NO_ANSWER, [None], YOUNG, "retry", AGAIN),
     (NO_ANSWER, [None], OLD, "retry", REVIEW),
     (NO_ANSWER, [504], YOUNG, "retry", AGAIN),
-    (NO_ANSWER, [504], OLD, "retry", RETRIED),
+    (NO_ANSWER, [504], OLD, "retry", REVIEW),
     (NO_ANSWER, [504], OLD, "review", REVIEW),
     (NO_HISTORY, [None], FRESH, "retry", AGAIN),
     (NO_HISTORY, [500], FRESH, "retry", AGAIN),
@@ -111,7 +114,7 @@ UNDECIDED = [
     (NO_HISTORY, [499], YOUNG, "retry", REVIEW),
     (NO_HISTORY, [500], YOUNG, "review", REVIEW),
     (NO_HISTORY, [500, 502], YOUNG, "retry", RETRIED),
-    (NO_HISTORY, [500, 502, 504], YOUNG, "retry", REVIEW),
+    (NO_HISTORY, [500, 502, 504], YOUNG, "retry", RETRIED),
     (NO_HISTORY, [500, None], YOUNG, "retry", REVIEW),
     (NO_HISTORY, [None, 500], YOUNG, "retry", RETRIED),
 ]
@@ -139,20 +142,28 @@ def test_what_the_history_tells_is_believed(proof: Proof, end: str, setting: str
         assert told(concluded(proof, *submits, sam3d_submit_server_error=setting)) == end
 
 
-@pytest.mark.parametrize(("attempts", "end"), [(1, REVIEW), (2, RETRIED)])
-def test_attempts_are_a_setting(attempts: int, end: str) -> None:
-    """The first submit is one of them."""
-    assert told(concluded(NO_HISTORY, made(500), sam3d_submit_attempts=attempts)) == end
+@pytest.mark.parametrize(("ago", "end"), [(timedelta(minutes=58), RETRIED), (timedelta(minutes=60), REVIEW)])
+def test_how_long_a_submit_is_sent_again_is_a_setting(ago: timedelta, end: str) -> None:
+    """An hour from the first answer of 5xx; then a person is asked."""
+    submits = made(500, age=ago), made(500, age=YOUNG)
+    assert told(concluded(NO_HISTORY, *submits, sam3d_submit_server_error="retry")) == end
 
 
 def test_a_submit_is_sent_again_later_each_time() -> None:
     """A vendor with server errors is not hammered."""
     waits = []
-    for tried in (1, 2):
-        _, outcome = concluded(NO_HISTORY, *[made(500)] * tried)
+    for tried in range(1, 7):
+        _, outcome = concluded(NO_HISTORY, *[made(500)] * tried, sam3d_submit_server_error="retry")
         assert isinstance(outcome, Advance)
-        waits.append(outcome.due_in)
-    assert SECOND < waits[0] < waits[1] <= timedelta(minutes=1)
+        waits.append(outcome.due_in / timedelta(minutes=1))
+    assert waits == [1, 2, 4, 8, 10, 10]
+
+
+@pytest.mark.parametrize(("settle", "end"), [(SETTLE, REVIEW), (2 * DEADLINE, AGAIN)])
+def test_a_history_that_is_slow_is_waited_for(settle: timedelta, end: str) -> None:
+    """Rows were seen to land later than the deadline: nobody is asked before they may have."""
+    what = Unanswered(JOB, (made(age=OLD),))
+    assert told(conclude(what, _doubted(what, set(), defaults()), OPEN, defaults(), PLAN, settle)) == end
 
 
 def test_nobody_is_asked_while_the_process_may_still_report() -> None:
@@ -164,10 +175,18 @@ def test_nobody_is_asked_while_the_process_may_still_report() -> None:
     assert told(concluded(NO_HISTORY, long_ago, alive=frozenset({SESSION}))) == REVIEW
 
 
-@pytest.mark.parametrize(("status", "end"), [(None, REVIEW), (500, RETRIED)])
-def test_a_history_that_is_switched_off_is_not_waited_for(status: int | None, end: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "setting", "end"), [(None, "retry", REVIEW), (500, "retry", RETRIED), (500, "review", REVIEW)]
+)
+def test_a_history_that_is_switched_off_is_not_waited_for(status: int | None, setting: str, end: str) -> None:
     """The operator has said that there is none."""
-    assert told(concluded(NO_HISTORY, made(status, age=timedelta(0)), sam3d_history="off")) == end
+    sent = made(status, age=timedelta(0))
+    assert told(concluded(NO_HISTORY, sent, sam3d_history="off", sam3d_submit_server_error=setting)) == end
+
+
+def test_a_5xx_is_for_a_person_by_default() -> None:
+    """A promise is not kept by hoping."""
+    assert told(concluded(NO_HISTORY, made(500))) == REVIEW
 
 
 def test_what_a_person_is_told() -> None:
@@ -200,7 +219,7 @@ def test_each_end_is_one_that_the_table_of_states_allows(proof: Proof, age: time
 )
 def test_an_adopted_run_is_as_old_as_it_is(ago: timedelta, submitted: datetime, due_in: timedelta) -> None:
     """The vendor's hour counts from when it accepted the run, not from when it was found."""
-    answered, outcome = concluded(replace(FOUND, request=replace(RUN, created_at=NOW - ago)))
+    answered, outcome = concluded(replace(FOUND, made_at=NOW - ago))
     assert answered
     assert answered.request_id == "run"
     assert isinstance(outcome, Advance)
@@ -240,7 +259,7 @@ def test_a_submit_without_an_answer_is_over_after_its_deadline() -> None:
 def test_a_run_may_be_of_an_earlier_submit(before: str | None, *, counts: bool) -> None:
     """Of one that was taken for absent too; not of one that is known to have started none."""
     first, last = made(verdict=before, age=timedelta(hours=1)), made()
-    assert doubted(first, last).first_intended_at == (first if counts else last).intended_at
+    assert doubted(first, last).windows[0].first == (first if counts else last).intended_at
 
 
 @pytest.mark.parametrize(("verdicts", "was_absent"), [(["unknown"], False), (["absent", "unknown"], True)])
@@ -251,8 +270,8 @@ def test_a_submit_is_absent_once(verdicts: Sequence[str], *, was_absent: bool) -
 
 def test_a_submit_of_an_older_version_is_equal_to_nothing() -> None:
     """It did not write what it sent, nor who it is: no run is taken for its own, and none is proven absent."""
-    before = replace(made(), inputs_sha256=None, is_inline=None, session=None)
-    assert (doubted(before).inputs_sha256, doubted(replace(before, answered_at=None)).is_over) == ("", False)
+    before = replace(made(), inputs=None, is_inline=None, session=None)
+    assert (doubted(before).inputs, doubted(replace(before, answered_at=None)).is_over) == (None, False)
 
 
 # One run is one job's.
@@ -261,12 +280,13 @@ def test_a_submit_of_an_older_version_is_equal_to_nothing() -> None:
 @pytest.mark.parametrize("count", range(4))
 def test_each_run_is_given_to_one_job(count: int) -> None:
     """Jobs of equal inputs get one each, the oldest first; the one for which none is left is told so."""
-    runs = {f"run-{n}": replace(RUN, request_id=f"run-{n}", created_at=NOW + n * SECOND) for n in range(count)}
-    later = Sent("later", "other", is_inline=False, intended_at=NOW + 3 * SECOND)
-    shown = {**runs, "later": replace(RUN, request_id="later", inputs_sha256="other")}
-    evidence = Evidence(Look(shown, is_complete=True), [later], frozenset(), NOW + timedelta(hours=1), timedelta(0))
-    bench = _Bench(evidence)
-    each = Doubted("digest", False, NOW, NOW + 3 * SECOND, is_over=True, was_absent=False)
+    runs = {f"run{n}": replace(RUN, request_id=f"run{n}", created_at=NOW + n * SECOND) for n in range(count)}
+    later = Sent("later's", {"image": "text:other"}, False, NOW + 3 * SECOND, NOW + 3 * SECOND, "later")
+    shown = {**runs, "later": replace(RUN, request_id="later", inputs=later.inputs, created_at=later.intended_at)}
+    look = Look(shown, is_complete=True)
+    bench = Bench(Evidence(look, [later], [], frozenset({"later"}), NOW + timedelta(hours=1), timedelta(0)))
+    window = Window(NOW, NOW + 3 * SECOND)
+    each = Doubted("job", MARKS, False, [window], window.last, is_over=True, was_absent=False)
     proofs = [bench.judge(each) for _ in range(3)]
     assert [proof.request.request_id for proof in proofs if proof.request] == list(runs)[:3]
     assert [proof.finding for proof in proofs] == [Finding.FOUND] * count + [Finding.ABSENT] * (3 - count)

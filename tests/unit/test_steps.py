@@ -294,7 +294,7 @@ OUTPUT = "https://files.segmind.com/model.glb"
 
 def listed(status: RemoteStatus, error: str | None = None, *addresses: str) -> Listed:
     """Return a request of the history."""
-    return Listed("run", NOW, status, "digest", None, 0.06, error, addresses)
+    return Listed("run", NOW, status, None, None, 0.06, error, addresses)
 
 
 def looked(

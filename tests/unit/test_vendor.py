@@ -357,7 +357,7 @@ def test_what_is_sent(vendor: ScriptedVendor) -> None:
 
 
 TODAY = datetime(2026, 1, 2, 12, tzinfo=UTC)
-FOUND = [f"run-{n}" for n in range(250)]
+FOUND = [f"run{n}" for n in range(250)]
 
 
 def listed(request_id: str, age: timedelta = timedelta(0), **fields: object) -> dict[str, object]:

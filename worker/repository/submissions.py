@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, literal, not_, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, insert, literal, not_, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
-from worker.history import Sent
+from worker.answers import canonical_id
+from worker.habits import Sent
+from worker.history import Inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Verdict
 from worker.models import jobs, now, submissions
@@ -17,7 +20,15 @@ OPEN = [verdict for verdict in Verdict if verdict.is_open]
 """The verdicts that leave open whether a run was started, beside none at all."""
 
 
-def intend(connection: Connection, token: str, job: Job, worker: str, session: int, inputs_sha256: str) -> None:
+@dataclass(frozen=True)
+class Digest:
+    """What is kept of a body that is sent: enough to know it again, and too little to read it."""
+
+    sha256: str
+    inputs: Inputs
+
+
+def intend(connection: Connection, token: str, job: Job, worker: str, session: int, sent: Digest) -> None:
     """Write the intent to pay, in the transaction that takes the job."""
     connection.execute(
         insert(submissions).values(
@@ -25,7 +36,8 @@ def intend(connection: Connection, token: str, job: Job, worker: str, session: i
             job_id=job.id,
             worker=worker,
             session=session,
-            inputs_sha256=inputs_sha256,
+            inputs_sha256=sent.sha256,
+            inputs=dict(sent.inputs),
             is_inline=job.is_inline,
         )
     )
@@ -59,13 +71,42 @@ def answer(connection: Connection, token: str | None, what: Answered) -> None:
     )
 
 
-def resolve(connection: Connection, job_id: str, what: Answered) -> None:
-    """Write what was found out about the submits of a job that had no answer; what was answered stays."""
-    connection.execute(
-        update(submissions)
-        .where(submissions.c.job_id == job_id, _is_open())
-        .values(verdict=what.verdict, request_id=what.request_id, detail=what.detail)
-    )
+def claim(connection: Connection, token: str | None, request_id: str) -> bool:
+    """Write which run a POST has started; return False where the ledger knows that run already, whoever has it.
+
+    Of two that write at once the database lets one through.
+    """
+    run = canonical_id(request_id)
+    others = exists().where(_run(submissions) == run, submissions.c.token.is_distinct_from(token))
+    own_job = select(submissions.c.job_id).where(submissions.c.token == token).scalar_subquery()
+    job = exists().where(_run(jobs) == run, jobs.c.id.is_distinct_from(own_job))
+    if connection.execute(select(or_(others, job))).scalar():
+        return False
+    try:
+        with connection.begin_nested():
+            connection.execute(update(submissions).where(submissions.c.token == token).values(run=run))
+    except IntegrityError:
+        return False
+    return True
+
+
+def _run(table: Any) -> Any:
+    """Return a request id in the one writing that ids are compared in, as ``canonical_id`` does."""
+    return func.lower(func.replace(table.c.request_id, "-", ""))
+
+
+def resolve(connection: Connection, job_id: str, what: Answered, token: str | None = None) -> None:
+    """Write what was found out about the submits of a job that had no answer; what was answered stays.
+
+    A run is that of one submit: the newest without an answer, if none is named. The others stay as they are.
+    """
+    values = {"verdict": what.verdict, "request_id": what.request_id, "detail": what.detail}
+    which = and_(submissions.c.job_id == job_id, _is_open())
+    if what.request_id:
+        newest = select(submissions.c.token).where(which).order_by(submissions.c.intended_at.desc()).limit(1)
+        which = and_(which, submissions.c.token == (token or newest.scalar_subquery()))
+        values["run"] = canonical_id(what.request_id)
+    connection.execute(update(submissions).where(which).values(values))
 
 
 def job_of(connection: Connection, token: str) -> Job | None:
@@ -81,8 +122,10 @@ def _is_open() -> Any:
 
 def is_claimed(connection: Connection, request_id: str, job_id: str) -> bool:
     """Tell whether another job has this run."""
-    query = exists().where(jobs.c.request_id == request_id, jobs.c.id != job_id)
-    return bool(connection.execute(select(query)).scalar())
+    run = canonical_id(request_id)
+    job = exists().where(_run(jobs) == run, jobs.c.id != job_id)
+    submission = exists().where(_run(submissions) == run, submissions.c.job_id != job_id)
+    return bool(connection.execute(select(or_(job, submission))).scalar())
 
 
 def has_open(connection: Connection, job_id: str, but: str | None) -> bool:
@@ -97,7 +140,7 @@ class Submission:
 
     token: str
     session: int | None
-    inputs_sha256: str | None
+    inputs: Inputs | None
     is_inline: bool | None
     intended_at: datetime
     answered_at: datetime | None
@@ -107,7 +150,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A job whose last submit has no answer that tells, and all of its submits, oldest first."""
+    """A job that has submits without an answer that tells, and all of its submits, oldest first."""
 
     job: Job
     submissions: Sequence[Submission]
@@ -126,6 +169,33 @@ def unanswered(connection: Connection, limit: int) -> list[Unanswered]:
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
+    return _with_submissions(connection, query)
+
+
+def left_open(connection: Connection, within: timedelta, again: timedelta, limit: int) -> list[Unanswered]:
+    """List the jobs that wait for no answer any more but have a submit without one, of the last hour or so.
+
+    They were cancelled, are in review, or were submitted again: their runs are theirs all the same. Each is due as
+    often as it is old, at least ``again`` and at most a minute apart.
+    """
+    age = submissions.c.looked_at - submissions.c.intended_at
+    pause = func.least(timedelta(minutes=1), func.greatest(again, age))
+    open_ones = select(submissions.c.job_id).where(
+        _is_open(),
+        submissions.c.intended_at > now - within,
+        or_(submissions.c.looked_at.is_(None), submissions.c.looked_at + pause <= now),
+    )
+    query = select(*SEEN).where(jobs.c.id.in_(open_ones), jobs.c.state != JobState.SUBMITTING, not_(is_held))
+    return _with_submissions(connection, query.order_by(jobs.c.accepted_at.desc()).limit(limit))
+
+
+def note_look(connection: Connection, job_ids: Iterable[str]) -> None:
+    """Remember that the history was searched for the submits of some jobs."""
+    which = (submissions.c.job_id.in_(list(job_ids)), _is_open())
+    connection.execute(update(submissions).where(*which).values(looked_at=now))
+
+
+def _with_submissions(connection: Connection, query: Any) -> list[Unanswered]:
     found = [Job.from_row(row) for row in connection.execute(query).mappings()]
     made = _of_jobs(connection, [job.id for job in found])
     return [Unanswered(job, made[job.id]) for job in found if job.id in made]
@@ -151,19 +221,49 @@ def postpone(connection: Connection, job: Job, due_in: timedelta, waits_for: str
     )
 
 
-def claimed(connection: Connection, request_ids: Iterable[str]) -> frozenset[str]:
-    """Return those of some runs that jobs have."""
-    query = select(jobs.c.request_id).where(jobs.c.request_id.in_(list(request_ids)))
-    return frozenset(each for each in connection.execute(query).scalars() if each)
+def claimed(connection: Connection, runs: Iterable[str]) -> frozenset[str]:
+    """Return those of some runs that a job or a submit has."""
+    named = list(runs)
+    has = [select(_run(table)).where(_run(table).in_(named)) for table in (jobs, submissions)]
+    return frozenset(each for query in has for each in connection.execute(query).scalars())
 
 
-def accepted(connection: Connection, request_ids: Iterable[str]) -> list[Sent]:
-    """Return those of some runs that were the answer to a submit of ours, with what was sent."""
-    query = select(
-        submissions.c.request_id, submissions.c.inputs_sha256, submissions.c.is_inline, submissions.c.intended_at
-    ).where(
-        submissions.c.request_id.in_(list(request_ids)),
-        submissions.c.verdict == Verdict.ACCEPTED,
-        submissions.c.inputs_sha256.is_not(None),
+def answered(connection: Connection, since: datetime, deadline: timedelta) -> list[Sent]:
+    """List the submits from some time on that were answered with a run; none takes longer than ``deadline``."""
+    return _sent(
+        connection, since, deadline, submissions.c.verdict == Verdict.ACCEPTED, submissions.c.request_id.is_not(None)
     )
-    return [Sent(*row) for row in connection.execute(query)]
+
+
+def without_run(connection: Connection, since: datetime, deadline: timedelta) -> list[Sent]:
+    """List the submits from some time on that may have started a run that nobody has."""
+    return _sent(connection, since, deadline, or_(_is_open(), submissions.c.verdict == Verdict.ABSENT))
+
+
+def _sent(connection: Connection, since: datetime, deadline: timedelta, *which: Any) -> list[Sent]:
+    query = select(
+        submissions.c.job_id,
+        submissions.c.inputs,
+        submissions.c.is_inline,
+        submissions.c.intended_at,
+        func.coalesce(submissions.c.answered_at, submissions.c.intended_at + deadline),
+        _run(submissions),
+    )
+    of_time = query.where(submissions.c.intended_at >= since, submissions.c.inputs.is_not(None), *which)
+    newest = of_time.order_by(submissions.c.intended_at.desc()).limit(MOST)
+    return [Sent(*row) for row in connection.execute(newest)]
+
+
+MOST = 10_000
+"""Submits that are read for one look: more than the history has pages for."""
+
+
+def note_missing(connection: Connection, runs: Iterable[str]) -> None:
+    """Remember that a history that was read whole did not list some runs."""
+    connection.execute(update(submissions).where(submissions.c.run.in_(list(runs))).values(missed_at=now))
+
+
+def latest_landing(connection: Connection, within: timedelta) -> timedelta | None:
+    """Return how long after its submit a run was last seen not to be listed, of all of the last day or so."""
+    query = select(func.max(submissions.c.missed_at - submissions.c.intended_at))
+    return connection.execute(query.where(submissions.c.intended_at > now - within)).scalar()

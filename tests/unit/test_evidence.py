@@ -1,0 +1,259 @@
+"""What the request history proves of a submit without an answer: its run, that there is none, or neither."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from worker.answers import RemoteStatus
+from worker.evidence import Doubted, Evidence, Finding, Gap, Window
+from worker.habits import CLOCKS_DIFFER, Sent
+from worker.history import Inputs, Listed, Look, mark_inputs
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+SETTLE = timedelta(minutes=1)
+INTENDED, OVER = NOW, NOW + 5 * SECOND
+AT_LAST = OVER + SETTLE
+BODY = {"image": "x" * 1000, "prompt": "m4rk3r"}
+MARKS = mark_inputs(BODY)
+OTHER = mark_inputs({"image": "y" * 1000, "prompt": "other"})
+DOUBTED = Doubted("job", MARKS, True, (Window(INTENDED, OVER),), OVER, is_over=True, was_absent=False)
+LATER = Sent("later's", OTHER, True, OVER, OVER + SECOND, "later")
+OWN = Sent("job", MARKS, True, INTENDED, OVER)
+
+
+def listed(
+    request_id: str, at: datetime = INTENDED + SECOND, inputs: Inputs | None = MARKS, user: str | None = "me"
+) -> Listed:
+    """Return a request of the history."""
+    return Listed(request_id, at, RemoteStatus.PROCESSING, inputs, user, None, None, ())
+
+
+LATER_ROW = listed("later", OVER, OTHER)
+
+
+def evidence(
+    *requests: Listed,
+    claimed: frozenset[str] = frozenset({"later"}),
+    answered: tuple[Sent, ...] = (LATER,),
+    unanswered: tuple[Sent, ...] = (OWN,),
+) -> Evidence:
+    """Return a complete look at these requests and that of a later submit of ours, long enough after."""
+    shown = {each.run: each for each in (LATER_ROW, *requests)}
+    return Evidence(Look(shown, is_complete=True), answered, unanswered, claimed, AT_LAST, SETTLE)
+
+
+# Found: a run of the inputs, in the time of the submit, that nobody has.
+
+
+def test_a_run_is_found() -> None:
+    """And named, with when it was made."""
+    proof = evidence(listed("run")).judge(DOUBTED)
+    assert (proof.finding, proof.request, proof.made_at) == (Finding.FOUND, listed("run"), INTENDED + SECOND)
+
+
+@pytest.mark.parametrize(
+    ("at", "is_found"),
+    [
+        (INTENDED - CLOCKS_DIFFER - SECOND, False),
+        (INTENDED - CLOCKS_DIFFER, True),
+        (INTENDED, True),
+        (OVER, True),
+        (OVER + CLOCKS_DIFFER, True),
+        (OVER + CLOCKS_DIFFER + SECOND, False),
+    ],
+)
+@pytest.mark.parametrize("ahead", [timedelta(0), 5.5 * HOUR, -8 * HOUR, timedelta(minutes=3)], ids=str)
+def test_a_run_is_found_in_the_time_of_the_submit_alone(at: datetime, ahead: timedelta, *, is_found: bool) -> None:
+    """As far as two clocks may differ, once it is learnt how far the vendor's is ahead.
+
+    At any other time it speaks against a repeat.
+    """
+    later = listed("later", OVER + ahead, OTHER)
+    proof = evidence(listed("run", at + ahead), later).judge(DOUBTED)
+    assert (proof.finding, proof.gap) == ((Finding.FOUND, None) if is_found else (Finding.OPEN, Gap.TWIN))
+
+
+def test_a_run_in_local_time_speaks_against_a_repeat_before_the_clock_is_learnt() -> None:
+    """Nobody knows yet whether it is of this time: it is neither taken nor passed over."""
+    proof = evidence(listed("run", INTENDED + 5.5 * HOUR), answered=()).judge(DOUBTED)
+    assert (proof.finding, proof.gap) == (Finding.OPEN, Gap.TWIN)
+
+
+def test_times_that_do_not_agree_teach_nothing() -> None:
+    """Of two later submits one is listed an hour off: neither proves anything."""
+    another = replace(LATER, run="later2")
+    proof = evidence(listed("later2", OVER + HOUR, OTHER), answered=(LATER, another)).judge(DOUBTED)
+    assert (proof.finding, proof.gap) == (Finding.OPEN, Gap.NO_LATER_SUBMIT)
+
+
+def test_a_run_of_another_job_is_not_found() -> None:
+    """Each run is one job's, in whatever writing of its id."""
+    claimed = frozenset({"later", "ru7n"})
+    assert evidence(listed("RU-7N"), claimed=claimed).judge(DOUBTED).finding is Finding.ABSENT
+
+
+def test_a_run_of_other_inputs_is_another() -> None:
+    """Its prompt is known to be shown as it was sent: another user's runs keep nobody from being absent."""
+    assert evidence(listed("stray", inputs=OTHER)).judge(DOUBTED).finding is Finding.ABSENT
+
+
+@pytest.mark.parametrize("inputs", [OTHER, None, {}], ids=["other", "unreadable", "none"])
+def test_a_run_that_may_be_the_one_in_another_writing(inputs: Inputs | None) -> None:
+    """Where nothing is known of how rows show inputs it keeps the submit from being absent, and is not taken."""
+    later = replace(LATER, is_inline=False, inputs={})
+    proof = evidence(listed("stray", inputs=inputs), listed("later", OVER, None), answered=(later,)).judge(DOUBTED)
+    assert (proof.finding, proof.gap) == (Finding.OPEN, Gap.STRAY)
+
+
+def test_a_run_of_another_submit_of_ours_is_that_ones() -> None:
+    """A cancelled job's, which nobody has adopted yet, though it can't be compared with this one's."""
+    theirs = Sent("cancelled", mark_inputs({"image": "z" * 1000}), True, INTENDED, OVER)
+    shown = listed("theirs", inputs=theirs.inputs)
+    later = replace(LATER, inputs=mark_inputs({"image": "https://x/y.png"}))
+    row = listed("later", OVER, later.inputs)
+    gaps = [
+        evidence(shown, row, answered=(later,), unanswered=unanswered).judge(DOUBTED).gap
+        for unanswered in ((OWN,), (OWN, theirs))
+    ]
+    assert gaps[0] is Gap.STRAY
+    assert gaps[1] is not Gap.STRAY
+
+
+@pytest.mark.parametrize("own", ["me", None])
+@pytest.mark.parametrize(("user", "is_found"), [("me", True), (None, True), ("colleague", False)])
+def test_a_run_of_another_member_of_the_team_is_not_found(user: str | None, own: str | None, *, is_found: bool) -> None:
+    """Once it is known from a run that a job has who we are; before that any is taken."""
+    later = listed("later", OVER, OTHER, own)
+    proof = evidence(listed("run", user=user), later).judge(DOUBTED)
+    assert (proof.finding is Finding.FOUND) == (is_found or own is None)
+
+
+def test_the_oldest_run_is_found_first() -> None:
+    """Equal ones are as good, and so each is given away before it expires; one that is taken is not given again."""
+    runs = [listed(f"run{second}", INTENDED + second * SECOND) for second in (3, 1, 2)]
+    for taken, found in ((frozenset[str](), "run1"), (frozenset({"run1"}), "run2")):
+        proof = evidence(*runs).judge(DOUBTED, taken)
+        assert proof.request
+        assert proof.request.request_id == found
+
+
+@pytest.mark.parametrize(
+    "doubted", [replace(DOUBTED, is_over=False), replace(DOUBTED, was_absent=True)], ids=["lives", "was absent"]
+)
+def test_a_run_is_found_whatever_else_is_not_proven(doubted: Doubted) -> None:
+    """What is listed exists: it is adopted at once, on a look that is not complete, too."""
+    early = replace(evidence(listed("run"), answered=()), now=INTENDED)
+    hurried = replace(early, look=replace(early.look, is_complete=False))
+    assert hurried.judge(doubted).finding is Finding.FOUND
+
+
+# Rows that do not show all that was sent.
+
+DROPPED = {"prompt": MARKS["prompt"]}
+SHOWN_OTHER = {"prompt": OTHER["prompt"]}
+RIVAL = Sent("rival", mark_inputs({"image": "z" * 1000, "prompt": "m4rk3r"}), True, INTENDED, OVER)
+
+
+@pytest.mark.parametrize("image", [None, mark_inputs({"image": "https://theirs/1.png"})["image"]], ids=str)
+def test_what_rows_never_show_is_not_compared(image: str | None) -> None:
+    """Images are dropped, or are elsewhere now: prompt and time tell."""
+    extra = {"image": image} if image else {}
+    later = listed("later", OVER, SHOWN_OTHER | extra)
+    assert evidence(listed("run", inputs=DROPPED | extra), later).judge(DOUBTED).finding is Finding.FOUND
+    assert evidence(listed("run", inputs=SHOWN_OTHER | extra), later).judge(DOUBTED).finding is Finding.ABSENT
+
+
+def test_what_looks_alike_is_not_told_apart() -> None:
+    """Two submits of one prompt and different images, and one run: it is given to neither."""
+    later = listed("later", OVER, SHOWN_OTHER)
+    proof = evidence(listed("run", inputs=DROPPED), later, unanswered=(OWN, RIVAL)).judge(DOUBTED)
+    assert (proof.finding, proof.gap) == (Finding.OPEN, Gap.TWIN)
+
+
+def test_more_runs_than_submits_are_not_told_apart() -> None:
+    """One of them is a stranger's, and his image is not shown."""
+    later = listed("later", OVER, SHOWN_OTHER)
+    runs = [listed(f"run{n}", inputs=DROPPED) for n in range(2)]
+    assert evidence(*runs, later).judge(DOUBTED).gap is Gap.TWIN
+    twice = (OWN, replace(OWN, job_id="same"))
+    assert evidence(*runs, later, unanswered=twice).judge(DOUBTED).finding is Finding.FOUND
+
+
+def test_an_exact_clock_tells_what_looks_alike_apart() -> None:
+    """Six submits were listed to the second: a run of this submit's second is not that of one a minute later."""
+    answered = tuple(replace(LATER, run=f"later{n}", intended_at=OVER + n * SECOND) for n in range(6))
+    rows = [listed(f"later{n}", OVER + n * SECOND, SHOWN_OTHER) for n in range(6)]
+    minute = timedelta(minutes=1)
+    rival = replace(RIVAL, intended_at=INTENDED + minute, over_at=OVER + minute)
+    claimed = frozenset(each.run for each in rows)
+    for at, finding in ((INTENDED, Finding.FOUND), (INTENDED + minute, Finding.OPEN)):
+        shown = (*rows, listed("run", at + SECOND, DROPPED))
+        given = evidence(*shown, claimed=claimed, answered=answered, unanswered=(OWN, rival))
+        shown_alone = {run: row for run, row in given.look.requests.items() if run != "later"}
+        assert replace(given, look=Look(shown_alone, is_complete=True)).judge(DOUBTED).finding is finding
+
+
+# Answers that named another's run.
+
+
+def test_an_answer_whose_run_shows_what_was_not_sent_is_a_mix_up() -> None:
+    """The run is its own submit's again, and teaches nothing."""
+    fooled = Sent("fooled", mark_inputs({"image": "z" * 1000, "prompt": "fooled"}), True, OVER, OVER, "run")
+    given = evidence(listed("run"), claimed=frozenset({"later", "run"}), answered=(LATER, fooled))
+    assert [pair.sent for pair in given.mixed_up] == [fooled]
+    assert given.judge(DOUBTED).finding is Finding.FOUND
+
+
+# Absent: a submit is absent, and repeated, only where everything is proven.
+
+LACKING: Mapping[Gap, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    Gap.UNREAD: ({"look": Look({"later": LATER_ROW}, is_complete=False)}, {}),
+    Gap.NOT_WRITTEN: ({}, {"inputs": None}),
+    Gap.LIVES: ({}, {"is_over": False}),
+    Gap.MAY_LAND: ({"now": AT_LAST - SECOND}, {}),
+    Gap.MISSING: ({"answered": (LATER, replace(LATER, run="x", over_at=OVER))}, {}),
+    Gap.WAS_ABSENT: ({}, {"was_absent": True}),
+    Gap.NO_LATER_SUBMIT: ({"answered": ()}, {}),
+}
+"""Each condition of a proof of absence, taken away: in the evidence, or in what is known of the submit."""
+
+
+@pytest.mark.parametrize("is_inline", [True, False])
+def test_a_submit_is_absent(*, is_inline: bool) -> None:
+    """A later submit of the same kind is listed as such rows are, and this one is not, long after it was over."""
+    given = evidence(answered=(replace(LATER, is_inline=is_inline),))
+    proof = given.judge(replace(DOUBTED, is_inline=is_inline))
+    assert (proof.finding, proof.request) == (Finding.ABSENT, None)
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_one_condition_less_leaves_it_open(lacking: Gap) -> None:
+    """And each case says why in words of its own."""
+    of_evidence, of_doubted = LACKING[lacking]
+    proof = replace(evidence(), **of_evidence).judge(replace(DOUBTED, **of_doubted))
+    assert (proof.finding, proof.gap, proof.why) == (Finding.OPEN, lacking, str(lacking))
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        replace(LATER, intended_at=OVER - SECOND),
+        replace(LATER, run="y", over_at=AT_LAST),
+        replace(LATER, is_inline=False),
+    ],
+    ids=["made before it", "not listed yet", "of another kind"],
+)
+def test_what_proves_nothing(later: Sent) -> None:
+    """It does no harm beside a submit that does prove it."""
+    assert evidence(answered=(later,)).judge(DOUBTED).gap is Gap.NO_LATER_SUBMIT
+    assert evidence(answered=(later, LATER)).judge(DOUBTED).finding is Finding.ABSENT
+
+
+def test_only_silence_lets_a_5xx_be_sent_again() -> None:
+    """There is no history, or it was read whole and has nothing to say: no other gap is silence."""
+    assert {gap for gap in Gap if gap.is_silence} == {Gap.NO_HISTORY, Gap.NO_LATER_SUBMIT}

@@ -1,0 +1,252 @@
+"""Pure: what the request history says of a submit that got no answer: its run, that there is none, or neither."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+
+from worker.habits import (
+    CLOCKS_DIFFER,
+    Clock,
+    Clocks,
+    Form,
+    Likeness,
+    Pair,
+    Sent,
+    learn_clocks,
+    learn_form,
+    mixed_up,
+)
+from worker.history import Inputs, Listed, Look
+
+_UNKNOWN_CLOCK = Clock(timedelta(0), CLOCKS_DIFFER)
+
+
+@dataclass(frozen=True)
+class Window:
+    """From the intent of a submit to when it was over: the time in which its run was started, if it was."""
+
+    first: datetime
+    last: datetime
+
+    def holds(self, at: datetime, tolerance: timedelta) -> bool:
+        """Tell whether a moment is in it, as far as two clocks agree."""
+        return self.first - tolerance <= at <= self.last + tolerance
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """A job that has submits without an answer that tells, and what is known of them."""
+
+    job_id: str
+    inputs: Inputs | None
+    is_inline: bool
+    windows: Sequence[Window]  # Of its submits that may have started a run.
+    over_at: datetime  # When the last of them had an outcome, or must have.
+    is_over: bool  # The process that made it reported its outcome, or has ended.
+    was_absent: bool  # It was absent and submitted again once before.
+
+
+class Finding(StrEnum):
+    """What a look at the history says of a doubted submit."""
+
+    FOUND = "found"  # A run of these inputs is listed that is nobody's.
+    ABSENT = "absent"  # No run was started.
+    OPEN = "open"  # It may still be listed, or there is no proof that it would be.
+
+
+class Gap(StrEnum):
+    """What is missing of a proof; the value is the sentence that people read."""
+
+    NO_HISTORY = "the vendor's request history does not answer as known"
+    NO_ANSWER = "the vendor's request history does not answer now"
+    UNREAD = "not all of the history could be read"
+    NOT_WRITTEN = "what was sent is not known"
+    LIVES = "the process that sent it lives and has not reported"
+    MAY_LAND = "its row may still land"
+    TWIN = "the history lists a run of these inputs that can't be told to be this one's"
+    STRAY = "the history lists a run that no submit of ours is known for, which may be this one in another writing"
+    MISSING = "the history does not list another run of ours that it should by now"
+    WAS_ABSENT = "it was absent once before and was submitted again"
+    NO_LATER_SUBMIT = "no later submit is listed with its inputs as such rows show them"
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether nothing speaks against the vendor's word that a submit answered with a 5xx may be sent again."""
+        return self in {Gap.NO_HISTORY, Gap.NO_LATER_SUBMIT}
+
+
+FOUND = "the history lists a run of these inputs"
+ABSENT = "the history lists a later submit and not this one"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A finding: the run and when it was made by our clock, or what is missing to tell."""
+
+    finding: Finding
+    gap: Gap | None = None
+    request: Listed | None = None
+    made_at: datetime | None = None
+
+    @property
+    def why(self) -> str:
+        """Say it in words."""
+        return str(self.gap or (FOUND if self.request else ABSENT))
+
+
+NO_HISTORY = Proof(Finding.OPEN, Gap.NO_HISTORY)
+NO_ANSWER = Proof(Finding.OPEN, Gap.NO_ANSWER)
+NOTHING_TAKEN: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that doubted submits are judged by."""
+
+    look: Look
+    answered: Sequence[Sent]  # Submits that were answered with a run, of the time that the look covers.
+    unanswered: Sequence[Sent]  # All others of the time that may have started one.
+    claimed: frozenset[str]  # Runs that a job or a submit has.
+    now: datetime
+    settle: timedelta
+
+    def judge(self, doubted: Doubted, taken: frozenset[str] = NOTHING_TAKEN) -> Proof:
+        """Say what became of a submit; "can't tell" is the answer unless everything is proven.
+
+        ``taken`` are runs that were found for others by the same look.
+        """
+        free = [row for row in self.free if row.run not in taken]
+        alike = [row for row in free if self._likeness(doubted, row) is Likeness.SAME]
+        if found := self._own(doubted, alike):
+            return Proof(Finding.FOUND, request=found, made_at=self._clock(found).ours(found))
+        gaps = {
+            Gap.UNREAD: not self.look.is_complete,
+            Gap.NOT_WRITTEN: doubted.inputs is None,
+            Gap.LIVES: not doubted.is_over,
+            Gap.MAY_LAND: self.now < doubted.over_at + self.settle,
+            Gap.TWIN: bool(alike),
+            Gap.STRAY: any(self._may_be(doubted, row) for row in free),
+            Gap.MISSING: any(self._is_missing(each) for each in self.answered),
+            Gap.WAS_ABSENT: doubted.was_absent,
+            Gap.NO_LATER_SUBMIT: not any(self._proves(pair, doubted) for pair in self._pairs),
+        }
+        gap = next((gap for gap, is_so in gaps.items() if is_so), None)
+        return Proof(Finding.OPEN, gap) if gap else Proof(Finding.ABSENT)
+
+    # What is learnt from the rows of submits that were answered.
+
+    @cached_property
+    def _all_pairs(self) -> list[Pair]:
+        listed = [(each, self.look.requests.get(each.run or "")) for each in self.answered]
+        return [Pair(each, row) for each, row in listed if row and row.inputs is not None]
+
+    @cached_property
+    def mixed_up(self) -> list[Pair]:
+        """The submits that were answered with the run of another: its row shows what they did not send."""
+        usual = mixed_up(self._all_pairs)
+        others = [each.inputs for each in self.unanswered]
+        return [*usual, *(pair for pair in self._all_pairs if pair not in usual and _is_of(pair, others))]
+
+    @cached_property
+    def _pairs(self) -> list[Pair]:
+        return [pair for pair in self._all_pairs if pair not in self.mixed_up]
+
+    @cached_property
+    def _form(self) -> Form:
+        return learn_form(self._pairs)
+
+    @cached_property
+    def _clocks(self) -> Clocks:
+        return learn_clocks(self._pairs)
+
+    @cached_property
+    def free(self) -> Sequence[Listed]:
+        """The runs of our user and model that are nobody's; one that answered another's submit is not his."""
+        has = self.claimed - {pair.row.run for pair in self.mixed_up}
+        claimed = [self.look.requests[each] for each in has if each in self.look.requests]
+        users = {each.user for each in claimed} - {None}
+        models = {pair.row.model for pair in self._pairs}
+        return [
+            row
+            for row in self.look.requests.values()
+            if row.run not in has
+            and (not users or row.user is None or row.user in users)
+            and (not models or row.model in models)
+        ]
+
+    # Found: a run of these inputs, in the time of the submit, that can be nobody else's.
+
+    def _own(self, doubted: Doubted, alike: Sequence[Listed]) -> Listed | None:
+        """Return the oldest run that is this submit's or as good."""
+        fitting = [row for row in alike if self._is_in_time(doubted, row) and self._is_told(doubted, row, alike)]
+        return min(fitting, key=lambda row: self._clock(row).ours(row), default=None)
+
+    def _is_told(self, doubted: Doubted, row: Listed, alike: Sequence[Listed]) -> bool:
+        """Tell whether a run of the same shown inputs is of the same sent ones, too.
+
+        Where a row hides something, no other submit of ours may have started the run, and there may not be more such
+        runs than we made submits: one of them would be a stranger's.
+        """
+        if row.inputs == doubted.inputs:
+            return True
+        if row.has_zone not in self._clocks or self._is_contested(doubted, row):
+            return False
+        return len(alike) <= sum(each.inputs == doubted.inputs for each in self.unanswered)
+
+    def _is_contested(self, doubted: Doubted, row: Listed) -> bool:
+        """Tell whether a submit of other inputs may have started a run: not if just one of the two was made then."""
+        rivals = [each for each in self.unanswered if each.inputs != doubted.inputs and self._is_like(each, row)]
+        at, exactly = self._clock(row).ours(row), self._clock(row).spread
+        if any(_window(each).holds(at, exactly) for each in rivals):
+            return True
+        is_exact = any(each.holds(at, exactly) for each in doubted.windows)
+        return not is_exact and any(_window(each).holds(at, CLOCKS_DIFFER) for each in rivals)
+
+    def _likeness(self, doubted: Doubted, row: Listed) -> Likeness:
+        return self._form.compare(doubted.inputs, row.inputs) if doubted.inputs is not None else Likeness.UNCLEAR
+
+    def _is_like(self, sent: Sent, row: Listed) -> bool:
+        return self._form.compare(sent.inputs, row.inputs) is Likeness.SAME
+
+    def _is_in_time(self, doubted: Doubted, row: Listed) -> bool:
+        at = self._clock(row).ours(row)
+        return any(each.holds(at, CLOCKS_DIFFER) for each in doubted.windows)
+
+    def _clock(self, row: Listed) -> Clock:
+        return self._clocks.get(row.has_zone, _UNKNOWN_CLOCK)
+
+    # Absent: nothing that is listed can be this one, and what was sent later is listed.
+
+    def _may_be(self, doubted: Doubted, row: Listed) -> bool:
+        """Tell whether a run may be this one in another writing, and is not that of another submit of ours."""
+        is_of_time = row.has_zone not in self._clocks or self._is_in_time(doubted, row)
+        if not is_of_time or self._likeness(doubted, row) is not Likeness.UNCLEAR:
+            return False
+        others = [each for each in self.unanswered if each.job_id != doubted.job_id]
+        return not any(self._is_like(each, row) for each in others)
+
+    def _is_missing(self, sent: Sent) -> bool:
+        is_late = self.now >= sent.over_at + self.settle
+        return is_late and sent.run not in self.look.requests
+
+    def _proves(self, pair: Pair, doubted: Doubted) -> bool:
+        """Tell whether a later submit is listed as and when it was sent, so that this one would be listed as well."""
+        clock = self._clocks.get(pair.row.has_zone)
+        return (
+            clock is not None
+            and pair.sent.intended_at >= doubted.over_at
+            and pair.sent.is_inline == doubted.is_inline
+            and self._form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME
+            and abs(clock.ours(pair.row) - pair.sent.intended_at) <= CLOCKS_DIFFER
+        )
+
+
+def _is_of(pair: Pair, others: Sequence[Inputs]) -> bool:
+    """Tell whether a row shows exactly what another submit sent, and not what its own did."""
+    return pair.row.inputs != pair.sent.inputs and pair.row.inputs in others
+
+
+def _window(sent: Sent) -> Window:
+    return Window(sent.intended_at, sent.over_at)

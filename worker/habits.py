@@ -1,0 +1,179 @@
+"""Pure: the habits of the request history, learnt from rows of submits that were answered.
+
+What a row shows of the inputs, which time it gives, and which answers named another's run.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import groupby
+
+from worker.history import DEFAULT, PARAMETERS, Inputs, Listed, kind
+
+CLOCKS_DIFFER = timedelta(minutes=2)
+"""How far two clocks may be apart that are meant to show the same time."""
+
+FURTHEST_ZONE = timedelta(hours=14, minutes=5)
+"""How far a time of a zone that nobody knows may be from UTC, and a little."""
+
+AS_SENT = "as sent"
+OFTEN = 3
+"""Rows that must agree before what could be a mix-up of two runs counts as a habit."""
+
+_MOST = 0.8
+_ENOUGH = 5  # Rows from which on their times tell how exact the vendor's clock is.
+_FILES = {"image", "mask"}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A submit of ours: what was sent, when, and which run is known to be its own."""
+
+    job_id: str
+    inputs: Inputs
+    is_inline: bool
+    intended_at: datetime
+    over_at: datetime  # When it had an outcome, or must have.
+    run: str | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A submit of ours that was answered, and the row of its run."""
+
+    sent: Sent
+    row: Listed
+
+
+class Likeness(StrEnum):
+    """Whether a row is of some inputs, by all that rows are known to show."""
+
+    SAME = "same"
+    OTHER = "other"
+    UNCLEAR = "unclear"  # It may be of them in another writing.
+
+
+@dataclass(frozen=True)
+class Form:
+    """How rows show what was sent: for a parameter and the kind of its value as sent, or as which other kind.
+
+    What is not here is not known: a value that differs proves nothing then.
+    """
+
+    shows: Mapping[tuple[str, str], str]
+
+    def compare(self, sent: Inputs, row: Inputs | None) -> Likeness:
+        """Tell whether a row is of these inputs. What is never shown as sent does not count."""
+        if row is None:
+            return Likeness.UNCLEAR
+        differing = [name for name in PARAMETERS if sent.get(name) != row.get(name)]
+        known = {name: self.shows.get((name, kind(sent, name))) for name in differing}
+        if AS_SENT in known.values():
+            return Likeness.OTHER
+        is_usual = all(how == kind(row, name) for name, how in known.items())
+        return Likeness.SAME if is_usual else Likeness.UNCLEAR
+
+
+def learn_form(pairs: Sequence[Pair]) -> Form:
+    """Learn how rows show inputs. Rows that do not agree on a parameter leave it unknown."""
+    return Form({key: how for key, tally in _tallies(pairs).items() if (how := _habit(key, tally))})
+
+
+def _tallies(pairs: Iterable[Pair]) -> dict[tuple[str, str], Counter[str]]:
+    tallies: dict[tuple[str, str], Counter[str]] = {}
+    for pair in pairs:
+        for name in PARAMETERS:
+            key = (name, kind(pair.sent.inputs, name))
+            tallies.setdefault(key, Counter())[_showing(pair, name)] += 1
+    return tallies
+
+
+def _showing(pair: Pair, name: str) -> str:
+    row = pair.row.inputs or {}
+    return AS_SENT if pair.sent.inputs.get(name) == row.get(name) else kind(row, name)
+
+
+def _habit(key: tuple[str, str], tally: Counter[str]) -> str | None:
+    if len(tally) != 1:
+        return None
+    [(how, count)] = tally.items()
+    name, sent_as = key
+    # A file that was left out or moved to an address is a habit; anything else could be the row of another run.
+    is_plain = how == AS_SENT or (name in _FILES and how in {DEFAULT, "url"} and how != sent_as != DEFAULT)
+    return how if is_plain or count >= OFTEN else None
+
+
+def mixed_up(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the answers whose run has another value where nearly all rows show what was sent: a stranger's run."""
+    usual = {key for key, tally in _tallies(pairs).items() if tally[AS_SENT] > tally.total() / 2}
+    return [pair for pair in pairs if any(_shows_another(pair, name) for name in _as_sent(pair, usual))]
+
+
+def _as_sent(pair: Pair, usual: set[tuple[str, str]]) -> list[str]:
+    return [name for name in PARAMETERS if (name, kind(pair.sent.inputs, name)) in usual]
+
+
+def _shows_another(pair: Pair, name: str) -> bool:
+    sent_as = kind(pair.sent.inputs, name)
+    how = _showing(pair, name)
+    return how == sent_as if sent_as != DEFAULT else how != AS_SENT
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How far the times of rows are ahead of ours, and how exactly that is known."""
+
+    ahead: timedelta
+    spread: timedelta
+
+    def ours(self, listed: Listed) -> datetime:
+        """Return when a request was made by our clock."""
+        return listed.created_at - self.ahead
+
+
+Clocks = Mapping[bool, Clock]
+"""The vendor's clock of rows whose time names its zone, and that of those whose time does not."""
+
+AS_LISTED: Clocks = dict.fromkeys((True, False), Clock(timedelta(0), timedelta(0)))
+"""Where the times that are asked for are the vendor's own."""
+
+
+def learn_clocks(pairs: Iterable[Pair]) -> Clocks:
+    """Learn how far rows' times are ahead of the intents of their submits; rows that do not agree teach nothing."""
+    ordered = sorted(pairs, key=lambda pair: pair.row.has_zone)
+    kinds = groupby(ordered, key=lambda pair: pair.row.has_zone)
+    return {has_zone: clock for has_zone, of_kind in kinds if (clock := _learn_clock(list(of_kind)))}
+
+
+def _learn_clock(pairs: Sequence[Pair]) -> Clock | None:
+    ahead = sorted(pair.row.created_at - pair.sent.intended_at for pair in pairs)
+    middle = ahead[len(ahead) // 2]
+    near = [abs(each - middle) for each in ahead if abs(each - middle) <= CLOCKS_DIFFER]
+    if len(near) < _MOST * len(ahead):
+        return None
+    is_exact = len(near) >= _ENOUGH
+    return Clock(middle, max(near) + timedelta(seconds=2) if is_exact else CLOCKS_DIFFER)
+
+
+def is_past(page: Iterable[Listed], first: datetime, clocks: Clocks) -> bool:
+    """Tell whether all of a page is older than ``first`` by our clock, whatever zone its times are of."""
+    return all(_latest(each, clocks) < first for each in page)
+
+
+def _latest(listed: Listed, clocks: Clocks) -> datetime:
+    clock = clocks.get(listed.has_zone)
+    return clock.ours(listed) + CLOCKS_DIFFER if clock else listed.created_at + FURTHEST_ZONE
+
+
+def settled_after(least: timedelta, latest: timedelta | None) -> timedelta:
+    """Return how long a run may still be listed late: half as long again as the latest that was seen, and a minute.
+
+    Never less than ``least``: a history that was quick all day may be slow now.
+    """
+    return max(least, min(latest * 1.5 + timedelta(minutes=1), LONGEST_SETTLE)) if latest else least
+
+
+LONGEST_SETTLE = timedelta(minutes=30)
+"""A row that takes longer is one that is missing, which is evidence of its own."""
