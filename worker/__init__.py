@@ -12,6 +12,7 @@ The files, in the order a job travels:
 ``prepare``        a request from files and fields, checked before it is sent
 ``client``         what a Python producer imports: submit, wait, download
 ``consumer``       the worker's edge to the broker: what Celery may have
+``hearing``        whether a process hears the queues that it reads
 ``quarantine``     where messages go that nobody can read
 ``dead``           what is there, and how it goes back
 ``inbox``          the plain-JSON inbox

@@ -78,6 +78,7 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
         "broker_connection_timeout": 5,
         "broker_heartbeat": 20,
         "broker_pool_limit": settings.sam3d_concurrency + 4,

@@ -14,6 +14,7 @@ from kombu.utils.json import loads as revive
 from worker import watchdog
 from worker.envelope import body_bytes
 from worker.frames import UNREADABLE
+from worker.hearing import Hearing, make_loud
 from worker.lifecycle import Step
 from worker.messages import is_nested_at_most
 from worker.quarantine import as_mapping, publish_again, quarantine
@@ -29,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class HeartStep(bootsteps.StartStopStep):
-    """Shows that Celery's loop turns, while it has a connection; without one it tries to get one, however long."""
+    """Shows that Celery's loop turns and hears, while it has a connection; without one it tries, however long."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
 
@@ -44,7 +45,18 @@ class HeartStep(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Beat once a second. The timer is one of those that Celery drops with the connection."""
         self._heart.beat()
-        parent.hub.timer.call_repeatedly(1.0, self._heart.beat)
+        parent.hearing = Hearing()
+        parent.hub.timer.call_repeatedly(1.0, self._beat, (parent,))
+
+    def _beat(self, parent: Any) -> None:
+        """Beat while each queue is read; else have Celery connect anew.
+
+        Raises:
+            ConnectionResetError: a queue is not heard any more.
+        """
+        if parent.blueprint.state == bootsteps.RUN:  # type: ignore[attr-defined]
+            parent.hearing.require([parent.task_consumer])
+        self._heart.beat()
 
     def stop(self, parent: Any) -> None:
         """Rest: the connection is lost, or the worker waits for the last of its work."""
@@ -55,6 +67,7 @@ class Consumer(CeleryConsumer):
     """Celery's consumer, which no message can stop: what it would drop or stumble over is quarantined."""
 
     app: Celery
+    hearing: Hearing
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[valid-type,misc]
         """Without Celery's own delayed delivery: messages wait in our ladder."""
@@ -71,6 +84,7 @@ class Consumer(CeleryConsumer):
             return receive
 
         def receive_checked(message: Message) -> None:
+            self.hearing.hear(message)
             if is_back(message):
                 self._count(message)
             elif why := _why_unreadable(message):
@@ -107,6 +121,7 @@ class Consumer(CeleryConsumer):
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, for ever; a broker that is back after hours is seen at once, not half a minute later."""
         conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT)
+        make_loud(conn)
         return super().ensure_connected(conn)
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
 import structlog
 from celery import Celery, bootsteps
-from kombu import Connection
+from kombu import Connection, Consumer
 from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 
@@ -18,10 +18,11 @@ from worker.envelope import Envelope, Unreadable, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.frames import UNREADABLE
+from worker.hearing import Hearing
 from worker.quarantine import as_mapping, publish_again, quarantine, seen_for
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
-from worker.tasks import send
+from worker.tasks import is_in_memory, send
 from worker.topology import INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,8 @@ class Inbox(ConsumerMixin):
         self._services = services
         self._producers = app.producer_pool
         self._heart = watchdog.heart("inbox")
+        self._hearing = Hearing()
+        self._consumers: Sequence[Consumer] = ()
 
     def get_consumers(self, consumer_class: Callable[..., Any], channel: Any) -> list[Any]:
         """Consume the inbox, a few messages ahead."""
@@ -49,13 +52,20 @@ class Inbox(ConsumerMixin):
         """Keep what kombu would log and forget."""
         quarantine(self._producers, message, f"the body can't be unpacked ({type(exc).__name__})")
 
+    def on_consume_ready(self, connection: Any, channel: Any, consumers: Sequence[Consumer], **more: Any) -> None:
+        """Know who has to go on reading; the in-memory broker forgets nobody."""
+        self._hearing, self._consumers = Hearing(), () if is_in_memory(self._app) else consumers
+
     def on_iteration(self) -> None:
-        """Show that the loop turns."""
+        """Show that the loop turns and hears; on a connection that is not read any more it does not go on."""
+        if self._consumers:
+            self._hearing.require(self._consumers)
         self._heart.beat()
 
     def receive(self, message: Message) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
         self._heart.beat()
+        self._hearing.hear(message)
         try:
             envelope = _opened(message)
             body_age = seen_for(message) if envelope.is_of_body else None

@@ -104,6 +104,22 @@ class PrivateRabbit:
         queues = [Queue(**queue | {"exclusive": bool(queue["exclusive"])}) for queue in found]
         return sorted(queues, key=lambda queue: queue.name)
 
+    def delete_queue_once_read(self, vhost: str, name: str, within: float = 20) -> bool:
+        """Delete a queue at the instant at which it has a consumer; return whether it got one in time."""
+        return bool(
+            self._call(
+                f'Name = rabbit_misc:r(<<"{vhost}">>, queue, <<"{name}">>), '
+                f"Ends = erlang:monotonic_time(millisecond) + {round(within * 1000)}, "
+                "Readers = fun() -> case rabbit_amqqueue:lookup(Name) of "
+                "{ok, Q} -> {Q, rabbit_amqqueue:consumers(Q)}; _ -> {none, []} end end, "
+                "Aim = fun Aim() -> case {Readers(), erlang:monotonic_time(millisecond) < Ends} of "
+                "{{_, []}, true} -> timer:sleep(1), Aim(); "
+                "{{_, []}, false} -> false; "
+                '{{Read, _}, _} -> rabbit_amqqueue:delete(Read, false, false, <<"tests">>), true end end, '
+                "Aim()"
+            )
+        )
+
     def raise_memory_alarm(self) -> None:
         """Have the node find that it uses too much memory: it reads no more from who publishes."""
         self._call("vm_memory_monitor:set_vm_memory_high_watermark(0.0001), true")
