@@ -59,7 +59,6 @@ class Hearing:
 
         Raises:
             ConnectionResetError: names the queues that are not; on the next connection they are.
-            AMQPError: the broker does not have such a queue any more, or the connection is lost.
         """
         subscribed = [tag for each in consumers for tag in tags(each)]
         if ended := [queue for queue, tag, channel in subscribed if tag not in channel.callbacks]:
@@ -83,7 +82,10 @@ class Hearing:
 
     def _is_missed(self, queue: str) -> bool:
         """Tell whether a queue has messages for us, or does not know us. One without a leader says so for a moment."""
-        told = self._channel.queue_declare(queue, passive=True)
+        try:
+            told = self._channel.queue_declare(queue, passive=True)
+        except AMQPError as error:  # Kombu's timers swallow those of a channel.
+            raise _deaf(f"the broker says {type(error).__name__} of", [queue]) from error
         return bool(told.message_count or not told.consumer_count)
 
     def _is_busy(self, tag: str) -> bool:

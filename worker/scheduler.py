@@ -20,12 +20,14 @@ from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT
 from worker.probing import probe
+from worker.readers import Readers
 from worker.reconcile import reconcile
 from worker.repository import budget, jobs, outbox
 from worker.repository.jobs import Overdue
 from worker.repository.outbox import Event
 from worker.schedule import NOW, SHORTEST_GAP
 from worker.services import Services
+from worker.topology import Standing, queue_name
 
 BATCH = 500
 PRUNED = 20  # Jobs at a time: their files go with them.
@@ -43,11 +45,18 @@ log = structlog.get_logger(__name__)
 class Scheduler:
     """Drives the jobs whose messages were lost and the events that did not get out."""
 
-    def __init__(self, services: Services, send: Send, declare: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        send: Send,
+        declare: Callable[[], Mapping[str, Standing]],
+        readers: Readers | None = None,
+    ) -> None:
+        self._readers = readers or Readers()
         self._services = services
         self._send = send
         self._declare = declare
-        self._backlog: Mapping[str, int] = {}
+        self._standings: Mapping[str, Standing] = {}
         self._looks_at = time.monotonic()
         self._stopped = threading.Event()
         self._heart = watchdog.heart("scheduler")
@@ -110,7 +119,8 @@ class Scheduler:
     def _has_broker(self) -> bool:
         """Bring back queues that were deleted; without a broker there is nothing to drive."""
         try:
-            self._backlog = self._declare()
+            self._standings = self._declare()
+            self._readers.see(self._standings, self._services.settings.sam3d_sweep_grace)
         except Exception as error:  # Whatever is wrong with the broker, the loop goes on.
             log.warning("broker_unreachable", reason=type(error).__name__, next="the next tick")
             return False
@@ -175,8 +185,12 @@ class Scheduler:
         for state, count in overdue.items():
             if state is JobState.ACCEPTED and self._services.settings.sam3d_requests_per_minute:
                 continue  # Those are released.
-            lost = count - self._backlog.get(DRIVEN_BY[state] or "", 0)
+            lost = count - self._waiting(DRIVEN_BY[state])
             self._drive(partial(jobs.untaken, state=state), lost)
+
+    def _waiting(self, step: Step | None) -> int:
+        queue = self._standings.get(queue_name(step)) if step else None
+        return queue.messages if queue else 0
 
     def _drive(self, find: Callable[[Connection, int], Sequence[Overdue]], most: int) -> None:
         """Send the messages of some overdue rows again."""

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -149,12 +150,26 @@ def declare(connection: Connection) -> None:
         raise ConfigurationError(_in_another_shape(refused[0]))
 
 
-def backlog(connection: Connection) -> Mapping[str, int]:
-    """Return how many messages wait in the queue of each step, about as many as there were some seconds ago."""
+@dataclass(frozen=True)
+class Standing:
+    """How many messages wait in a queue, about as many as there were some seconds ago, and how many read it."""
+
+    messages: int
+    readers: int
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether something waits there that nobody takes."""
+        return self.messages > 0 and not self.readers
+
+
+def standings(connection: Connection) -> Mapping[str, Standing]:
+    """Return how the queues stand that workers read, by name."""
     channel: Any
+    names = [REQUESTS, INBOX, *(queue.name for queue in step_queues.values())]
     with connection.channel() as channel:
-        found = {step: channel.queue_declare(queue.name, passive=True) for step, queue in step_queues.items()}
-    return {step.value: declared.message_count for step, declared in found.items()}
+        found = {name: channel.queue_declare(name, passive=True) for name in names}
+    return {name: Standing(each.message_count, each.consumer_count) for name, each in found.items()}
 
 
 def _in_another_shape(part: Exchange | Queue) -> str:

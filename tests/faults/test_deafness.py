@@ -1,12 +1,15 @@
 """A queue that is deleted just as its consumer comes back: whoever reads it is never deaf for long."""
 
+import json
 import os
 
+import httpx
 import pytest
 
 from tests.acceptance.conftest import Service
-from tests.faults.conftest import start_all
+from tests.faults.conftest import count_logged, start_all, start_worker
 from tests.faults.judge import Judge
+from tests.services.ports import free_ports
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.lifecycle import Step
@@ -39,3 +42,29 @@ def test_a_queue_that_is_deleted_as_its_consumer_comes_back(
 def is_read(rabbitmq: PrivateRabbit, vhost: str, name: str) -> bool:
     """Tell whether a queue is there and has a consumer."""
     return any(queue.name == name and queue.consumers for queue in rabbitmq.queues(vhost))
+
+
+def test_a_queue_that_nobody_reads_is_told_of(deployment: Service, judge: Judge) -> None:
+    """By the scheduler's log and metrics while it lasts, and by the doctor; a worker ends it."""
+    (port,) = free_ports(1)
+    deployment.start("scheduler", "scheduler", SAM3D_HEALTH_PORT=str(port), SAM3D_SWEEP_GRACE="1")
+    ids = judge.submit(2)
+    wait_until(lambda: count_logged(deployment, "queue_unread"), "the scheduler warns")
+    assert f'sam3d_queue_unread_seconds{{queue="{REQUESTS}"}}' in metrics(port)
+    assert f"{REQUESTS}" in doctor(deployment)["readers"]
+
+    start_worker(deployment)
+    judge.check(ids)
+    wait_until(lambda: "sam3d_queue_unread_seconds{" not in metrics(port), "nothing is left unread")
+    assert doctor(deployment)["readers"] == "ok"
+
+
+def metrics(port: int) -> str:
+    """Return what a scheduler measures."""
+    return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+
+
+def doctor(deployment: Service) -> dict[str, str]:
+    """Return what the doctor finds, by check."""
+    found = json.loads(deployment.run("doctor", "--json", check=False).stdout)
+    return {each["check"]: each["result"] for each in found}

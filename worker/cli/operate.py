@@ -115,6 +115,7 @@ def doctor(as_json: AsJson = False) -> None:
         "account": lambda: _require_account(app),
         "history": lambda: _require_history(app),
         "queues": lambda: declare_now(app),
+        "readers": lambda: _require_readers(app),
     }
     rows = [{"check": name, **_result(name, check)} for name, check in checks.items()]
     app.services.close()
@@ -143,7 +144,15 @@ def _require_history(app: App) -> None:
         app.services.vendor.require_history()
 
 
+def _require_readers(app: App) -> None:
+    unread = {name: each.messages for name, each in declare_now(app).items() if each.is_unread}
+    if unread:
+        waits = ", ".join(f"{messages} in {name}" for name, messages in unread.items())
+        raise ConfigurationError(f"Messages wait and nobody reads them: {waits}.")
+
+
 FIXES = {
+    "readers": "start a worker that does these steps; one that runs connects anew by itself within half a minute",
     "queues": "do what it says; a queue of requests only once it is empty: nothing else has them",
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
     "schema": "run `sam3d db upgrade`, once the database answers",

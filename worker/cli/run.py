@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -18,8 +19,10 @@ from worker.database import DatabaseError, describe, ping, require_schema
 from worker.errors import ConfigurationError, InvalidMessage
 from worker.health import start_health_server
 from worker.observability import configure_logging
+from worker.readers import Readers
 from worker.scheduler import Scheduler
 from worker.tasks import send
+from worker.topology import Standing
 from worker.usage import exposition, usage
 
 log = structlog.get_logger(__name__)
@@ -48,12 +51,12 @@ def _given(settings: Settings, concurrency: int | None) -> Settings:
     return settings.model_copy(update={"sam3d_concurrency": concurrency}) if concurrency else settings
 
 
-def _start(settings: Settings, steps: list[str], *, has_metrics: bool = False) -> App:
+def _start(settings: Settings, steps: list[str], measure: Callable[[App], bytes] | None = None) -> App:
     """Set logs, schema check, topology and probes up, in the order in which they can fail."""
     configure_logging(settings.sam3d_log_level)
     app = create_app(settings, steps)
     if settings.sam3d_health_port:
-        metrics = (lambda: exposition(usage(app.services))) if has_metrics else None
+        metrics = partial(measure, app) if measure else None
         start_health_server(settings.sam3d_health_port, readiness(app), metrics)
     watchdog.watch(settings.sam3d_stall_limit)
     _await_schema(app)
@@ -90,8 +93,8 @@ def declare(app: App) -> None:
             return
 
 
-def declare_now(app: App) -> Mapping[str, int]:
-    """Declare the topology within 30 s; return how many messages wait for each step.
+def declare_now(app: App) -> Mapping[str, Standing]:
+    """Declare the topology within 30 s; return how the queues stand.
 
     Raises:
         ConfigurationError: something is there in another shape.
@@ -101,7 +104,7 @@ def declare_now(app: App) -> Mapping[str, int]:
         try:
             connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
             topology.declare(connection)
-            return topology.backlog(connection)
+            return topology.standings(connection)
         except topology.PUBLISH_ERRORS:
             connection.collect()  # A broker that does not answer is not asked to close.
             raise
@@ -124,8 +127,9 @@ def readiness(app: App) -> Mapping[str, Callable[[], None]]:
 def scheduler() -> None:
     """Release, look, relay, probe, reconcile, sweep and prune until SIGTERM; several may run, one works."""
     settings = load_settings()
-    app = _start(settings, [], has_metrics=True)
-    loop = Scheduler(app.services, lambda follow_up: send(app, follow_up), lambda: declare_once(app))
+    readers = Readers()
+    app = _start(settings, [], lambda app: exposition(usage(app.services)) + readers.exposition())
+    loop = Scheduler(app.services, lambda follow_up: send(app, follow_up), lambda: declare_once(app), readers)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())
     log.info("scheduler_started", pid=os.getpid())
@@ -134,7 +138,7 @@ def scheduler() -> None:
     log.info("scheduler_stopped")
 
 
-def declare_once(app: App) -> Mapping[str, int]:
+def declare_once(app: App) -> Mapping[str, Standing]:
     """Declare the topology within 30 s. What is there in another shape is told, and stops nothing else.
 
     Raises:
