@@ -55,6 +55,7 @@ The files, in the order a job travels:
 ``storage``        where output bytes go
 ``kinds``          what a downloaded file is, by its bytes
 ``events``         event out: payloads and the relay of the outbox
+``leases``         what makes the sweep come sooner: who is gone, which messages are lost
 ``readers``        since when a queue has messages and no reader
 ``scheduler``      the loop that releases, looks, relays, probes, reconciles, sweeps and prunes
 ``errors``         the error tree

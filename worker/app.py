@@ -101,6 +101,7 @@ def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
         quiet=True,
         loglevel="INFO",
     )
+    app.services.session.keep()
     worker.start()
     return int(worker.exitcode or 0)
 

@@ -2,24 +2,27 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
 import structlog
-from celery import Celery, bootsteps
+from celery import bootsteps
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.message import Message
 from kombu.utils.json import loads as revive
 
 from worker import watchdog
+from worker.database import DatabaseError
 from worker.envelope import body_bytes
 from worker.frames import UNREADABLE
 from worker.hearing import Hearing, make_loud
+from worker.leases import expect_all
 from worker.lifecycle import Step
 from worker.messages import is_nested_at_most
 from worker.quarantine import as_mapping, publish_again, quarantine
 from worker.tasks import is_in_memory, is_step_ticket
-from worker.topology import MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, queue_name
+from worker.topology import MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, missing, queue_name
 
 MAX_TASK_NESTING = 100
 """Far above what a request may have, far below what breaks Celery's own reading."""
@@ -66,7 +69,7 @@ class HeartStep(bootsteps.StartStopStep):
 class Consumer(CeleryConsumer):
     """Celery's consumer, which no message can stop: what it would drop or stumble over is quarantined."""
 
-    app: Celery
+    app: Any
     hearing: Hearing
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[valid-type,misc]
@@ -123,6 +126,15 @@ class Consumer(CeleryConsumer):
         conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT)
         make_loud(conn)
         return super().ensure_connected(conn)
+
+    def connect(self) -> Any:
+        """Connect; where queues are missing that Celery will make anew, their messages are looked for in the rows."""
+        connection = super().connect()
+        if not is_in_memory(self.app) and (lost := missing(connection)):
+            log.warning("messages_lost", queues=lost, next="every run is looked for soon after it is due")
+            with suppress(DatabaseError):
+                expect_all(self.app.services.engine)
+        return connection
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Keep what Celery would acknowledge and forget."""

@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -33,6 +33,7 @@ ANSWER_SECONDS = 10
 """How long the server's next answer is waited for; it gives a statement up before that."""
 
 CONNECT_SECONDS = 5
+KEPT_SECONDS = 2.0
 POOL_SECONDS = 5
 
 _SESSION = (
@@ -180,6 +181,20 @@ class Session:
         self._key = secrets.randbits(62)
         self._guard = threading.Lock()
         self._connection: Connection | None = None
+        self._closed = threading.Event()
+
+    def keep(self) -> None:
+        """Take the lock again soon after the database was away, on a thread of its own: we must not seem dead."""
+        threading.Thread(target=self._keep, name="session", daemon=True).start()
+
+    def _keep(self) -> None:
+        while not self._closed.wait(KEPT_SECONDS):
+            with suppress(SQLAlchemyError):
+                self.key()
+
+    def taken_key(self) -> int:
+        """Return the lock's key as it was last seen to be held; a read that is made twice does no harm."""
+        return self._key if self._connection else self.key()
 
     def key(self) -> int:
         """Return the lock's key, having made sure that the lock is held."""
@@ -204,6 +219,7 @@ class Session:
 
     def close(self) -> None:
         """Let the lock go."""
+        self._closed.set()
         with self._guard:
             if self._connection:
                 _drop(self._connection)

@@ -8,14 +8,14 @@ import structlog
 
 from worker import changes, ledger, steps
 from worker.changes import Recorded
-from worker.database import transaction
+from worker.database import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.failpoints import reach
 from worker.job import Job
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
 from worker.network import deadline
 from worker.outcome import Change, Doubt, Outcome, decide
-from worker.repository import budget, jobs
+from worker.repository import budget, jobs, leases
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
@@ -46,9 +46,20 @@ def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
     needs_slot = draw(services, step, ticket)
     if step is Step.SUBMIT:
         return ledger.intend(services, ticket, needs_slot=needs_slot)
+    session = services.session.taken_key()
+    try:
+        with transaction(services.engine) as connection:
+            lease = services.settings.lease_for(step)
+            return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
+    except DatabaseError:  # It may be taken all the same: the reply to the commit was lost.
+        changes.persist(partial(_give_back, services, ticket, session), "what was taken")
+        raise
+
+
+def _give_back(services: Services, ticket: Ticket, session: int) -> None:
     with transaction(services.engine) as connection:
-        lease = services.settings.lease_for(step)
-        return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot)
+        if leases.give_back(connection, ticket, session):
+            log.warning("job_given_back", job_id=ticket.job_id, next="the sweep finds it")
 
 
 def draw(services: Services, step: Step, ticket: Ticket) -> bool:

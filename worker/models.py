@@ -131,6 +131,7 @@ jobs = Table(
     Column("due_at", _TIME, nullable=False, server_default=_NOW, comment="when the next step is due"),
     Column("sweep_at", _TIME, nullable=False, server_default=_NOW, comment="when the row counts as left behind"),
     Column("lease_until", _TIME, comment="until when a worker owns the row; null: nobody does"),
+    Column("session", BigInteger, comment="the session of the process that took the row to read; null: none"),
     Column(
         "expired_leases",
         Integer,

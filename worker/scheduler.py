@@ -16,6 +16,7 @@ from worker.budget import MINUTE
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
+from worker.leases import Leases, expect_all
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT
@@ -57,6 +58,8 @@ class Scheduler:
         self._send = send
         self._declare = declare
         self._standings: Mapping[str, Standing] = {}
+        self._leases = Leases(services.engine)
+        self._trusts_messages = False
         self._looks_at = time.monotonic()
         self._stopped = threading.Event()
         self._heart = watchdog.heart("scheduler")
@@ -76,8 +79,9 @@ class Scheduler:
     def _lead(self, is_leader: Callable[[], bool]) -> None:
         interval = self._services.settings.sam3d_sweep_interval.total_seconds()
         while is_leader() and not self._stopped.is_set():
-            ends_at = time.monotonic() + interval
+            begins_at = time.monotonic()
             has_broker = self.tick(is_leader)
+            ends_at = begins_at + (interval if has_broker else TICK_SECONDS)  # What waits for it is swept at once.
             while (left := ends_at - time.monotonic()) > 0 and not self._stopped.is_set():
                 self._pause(min(left, TICK_SECONDS))
                 if has_broker and is_leader():
@@ -100,7 +104,8 @@ class Scheduler:
         self._heart.beat()
         if not self._has_broker():
             return False
-        for part in (self.release, self.relay, self.probe, self.reconcile, self.sweep, self.prune):
+        early = (self.release, self.relay, self.probe, self.reconcile)
+        for part in (*early, self._leases.free, self.distrust, self.sweep, self.prune):
             if not is_leader():
                 break
             self._do(part)
@@ -122,8 +127,11 @@ class Scheduler:
             self._standings = self._declare()
             self._readers.see(self._standings, self._services.settings.sam3d_sweep_grace)
         except Exception as error:  # Whatever is wrong with the broker, the loop goes on.
-            log.warning("broker_unreachable", reason=type(error).__name__, next="the next tick")
+            log.warning("broker_unreachable", reason=type(error).__name__, next="tries again in a second")
             return False
+        if any(each.is_after_loss for each in self._standings.values()):
+            log.warning("messages_lost", next="every run is looked for soon after it is due")
+            self._trusts_messages = False
         return True
 
     def release(self) -> None:
@@ -173,6 +181,12 @@ class Scheduler:
             self._heart.beat()
             if isinstance(each, FollowUp) and not self._send(each):
                 return
+
+    def distrust(self) -> None:
+        """Look for every run soon after it is due, once: what the broker had before is lost, or nobody knows."""
+        if not self._trusts_messages:
+            expect_all(self._services.engine, self._heart.beat)
+        self._trusts_messages = True
 
     def sweep(self) -> None:
         """Drive every row that nobody works on though it is due, and never more of them than messages can be lost.

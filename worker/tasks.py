@@ -1,6 +1,7 @@
 """The Celery tasks, in flow order, and how one sends the next. A message waits in the broker, never in a worker."""
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +10,14 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 
 from worker import executor, intake
-from worker.database import DatabaseError, describe, is_outage
+from worker.database import DatabaseError, describe, is_outage, transaction
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Step, Ticket
 from worker.messages import derived_job_id, given_job_id
 from worker.publishing import Unroutable, borrowed
 from worker.quarantine import EXCHANGE, KEY, REASON
+from worker.repository import leases
 from worker.schedule import BROKEN_WINDOW, NOW
 from worker.services import Services
 from worker.topology import (
@@ -136,8 +138,15 @@ def send(app: Celery, follow_up: FollowUp | None) -> bool:
         _publish(app, f"sam3d.{step}", fields, **_route(app, queue_name(step), step, delay))
     except PUBLISH_ERRORS as error:
         log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
+        _expect(app, ticket)
         return False
     return True
+
+
+def _expect(app: Any, ticket: Ticket) -> None:
+    """Have the sweep come for a job without waiting for a message that is not there."""
+    with suppress(DatabaseError), transaction(app.services.engine) as connection:
+        leases.expect(connection, ticket)
 
 
 def is_in_memory(app: Celery) -> bool:

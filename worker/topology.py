@@ -1,12 +1,12 @@
 """The names and shapes of exchanges, queues and the delay ladder. Builds values; declares only in ``declare``."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from amqp.exceptions import AccessRefused, AMQPError, MessageNacked, NotAllowed, PreconditionFailed
+from amqp.exceptions import AccessRefused, AMQPError, MessageNacked, NotAllowed, NotFound, PreconditionFailed
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
@@ -156,6 +156,7 @@ class Standing:
 
     messages: int
     readers: int
+    is_after_loss: bool = False  # Queues were not there when they were looked for last.
 
     @property
     def is_unread(self) -> bool:
@@ -163,13 +164,28 @@ class Standing:
         return self.messages > 0 and not self.readers
 
 
-def standings(connection: Connection) -> Mapping[str, Standing]:
-    """Return how the queues stand that workers read, by name."""
+def standings(connection: Connection, lost: Collection[str] = ()) -> Mapping[str, Standing]:
+    """Return how the queues stand that workers read, by name; ``lost`` are queues that had to be made anew."""
     channel: Any
     names = [REQUESTS, INBOX, *(queue.name for queue in step_queues.values())]
     with connection.channel() as channel:
         found = {name: channel.queue_declare(name, passive=True) for name in names}
-    return {name: Standing(each.message_count, each.consumer_count) for name, each in found.items()}
+    return {name: Standing(each.message_count, each.consumer_count, bool(lost)) for name, each in found.items()}
+
+
+def missing(connection: Connection) -> Sequence[str]:
+    """Name the queues of steps and delays that are not there: the messages in them are lost."""
+    names = [queue.name for queue in step_queues.values()] + [delay_queue(seconds).name for seconds in LADDER]
+    channel: Any = connection.channel()
+    lost = []
+    for name in names:
+        try:
+            channel.queue_declare(name, passive=True)
+        except NotFound:
+            lost.append(name)
+            channel = connection.channel()  # The broker has closed the other one.
+    channel.close()
+    return lost
 
 
 def _in_another_shape(part: Exchange | Queue) -> str:

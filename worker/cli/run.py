@@ -103,8 +103,9 @@ def declare_now(app: App) -> Mapping[str, Standing]:
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
+            lost = topology.missing(connection)
             topology.declare(connection)
-            return topology.standings(connection)
+            return topology.standings(connection, lost)
         except topology.PUBLISH_ERRORS:
             connection.collect()  # A broker that does not answer is not asked to close.
             raise

@@ -69,6 +69,7 @@ def take(
     *,
     needs_slot: bool,
     becomes: JobState | None = None,
+    session: int | None = None,
 ) -> Job | None:
     """Take the job under a lease if it is due, with the slot of the request budget that it needs; else return None."""
     taken = (
@@ -81,6 +82,7 @@ def take(
             requests=jobs.c.requests + case((asks_vendor, 1), else_=0),
             lease_until=now + lease,
             sweep_at=now + lease,
+            session=session,
         )
         .returning(*SEEN)
     )
@@ -150,6 +152,7 @@ def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any
         "state": change.state,
         "version": jobs.c.version + 1,
         "lease_until": None,
+        "session": None,
         "slot_at": None,
         "expired_leases": 0,
         "due_at": now + change.due_in,
@@ -241,7 +244,7 @@ def redrive(connection: Connection, left: Overdue, again_in: timedelta) -> Ticke
     connection.execute(
         update(jobs)
         .where(jobs.c.id == left.job.id)
-        .values(lease_until=None, expired_leases=left.expired_leases, sweep_at=now + again_in)
+        .values(lease_until=None, session=None, expired_leases=left.expired_leases, sweep_at=now + again_in)
     )
     return left.job.ticket
 

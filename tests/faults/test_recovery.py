@@ -1,0 +1,93 @@
+"""How soon work goes on: nobody waits for a lease whose owner is gone, or for a message that is not there."""
+
+from kombu import Connection
+
+from tests.acceptance.conftest import Service
+from tests.faults.conftest import count_logged, start_all, start_worker
+from tests.faults.judge import Judge
+from tests.services.postgres import PrivatePostgres
+from tests.services.proxy import COMMITTED, Proxy
+from tests.services.rabbitmq import PrivateRabbit
+from tests.waiting import wait_until
+from worker.lifecycle import Step
+from worker.simulator import Simulator
+from worker.topology import LADDER, delay_queue, queue_name
+
+HOURS = "7200"
+LONG_LEASES = {"SAM3D_READ_DEADLINE": HOURS, "SAM3D_DOWNLOAD_DEADLINE": HOURS}
+LONG_WAITS = {"SAM3D_SWEEP_GRACE": HOURS, "SAM3D_SWEEP_INTERVAL": "10"}
+
+
+def test_what_the_dead_had_taken_is_free(deployment: Service, judge: Judge) -> None:
+    """A worker killed in a fetch, another in a poll: theirs is done by the next one, though their leases last hours."""
+    deployment.environment |= LONG_LEASES
+    deployment.start("scheduler", "scheduler")
+    ids = []
+    for place in ("poll.taken", "fetch.taken"):
+        start_worker(deployment, place, SAM3D_FAILPOINTS=f"{place}=kill")
+        ids += judge.submit(2)
+        wait_until(lambda place=place: deployment.processes[place].poll() is not None, f"it dies at {place}")  # type: ignore[misc]
+    assert judge.rows("SELECT count(*) FROM jobs WHERE lease_until > sam3d_now() + interval '1 hour'") != [{"count": 0}]
+    start_worker(deployment)
+    judge.check(ids, within=60)
+
+
+def test_a_living_worker_is_not_robbed(deployment: Service, judge: Judge, postgres: PrivatePostgres) -> None:
+    """Its sessions are cut again and again while it downloads: it takes its lock again, and nobody fetches twice."""
+    deployment.environment |= LONG_LEASES
+    start_all(deployment)
+    name = deployment.environment["SAM3D_DATABASE_URL"].rpartition("/")[2]
+    ids = judge.submit(4)
+    for _ in range(3):
+        postgres.disconnect(name)
+        judge.await_states(ids, "processing", "fetching", "succeeded")
+    judge.check(ids, within=60)
+    assert not count_logged(deployment, "leases_freed")
+
+
+def test_a_take_whose_reply_was_lost_is_given_back(
+    deployment: Service, judge: Judge, postgres: PrivatePostgres
+) -> None:
+    """The worker does not know that it has the job; nobody waits for the end of its lease."""
+    deployment.environment |= LONG_LEASES
+    with Proxy(postgres.port) as proxy:
+        url = deployment.environment["SAM3D_DATABASE_URL"].replace(f":{postgres.port}/", f":{proxy.port}/")
+        start_all(deployment, SAM3D_DATABASE_URL=url)
+        ids = judge.submit(20)
+        judge.await_states(ids, "processing", "fetching", "succeeded")
+        proxy.lose_replies(COMMITTED, times=25)
+        wait_until(lambda: proxy.lost_replies == 25, "replies were lost")
+        judge.check(ids, within=90)
+
+
+def test_what_could_not_be_sent_is_swept_as_soon_as_the_broker_is_back(
+    deployment: Service, judge: Judge, simulator: Simulator, rabbitmq: PrivateRabbit
+) -> None:
+    """All runs end while the broker is away: no grace is waited for, nor the next sweep."""
+    deployment.environment |= LONG_WAITS
+    start_all(deployment)
+    simulator.update(run_time=4)
+    ids = judge.submit(12)
+    judge.await_states(ids, "processing")
+    rabbitmq.settle()
+    rabbitmq.kill()
+    wait_until(lambda: count_logged(deployment, "broker_unreachable") > 1, "the scheduler tries again and again")
+    rabbitmq.start()
+    judge.check(ids, within=60)
+
+
+def test_messages_that_are_lost_are_not_waited_for(
+    deployment: Service, judge: Judge, simulator: Simulator, rabbitmq: PrivateRabbit
+) -> None:
+    """The delay queues, then the queue of polls: each run is looked for soon after it is due."""
+    deployment.environment |= {"SAM3D_SWEEP_GRACE": HOURS}
+    simulator.update(run_time=6)
+    start_all(deployment)
+    ids = []
+    for lost in ([delay_queue(seconds).name for seconds in LADDER], [queue_name(Step.POLL)]):
+        ids += judge.submit(6)
+        judge.await_states(ids, "processing", "succeeded")
+        with Connection(deployment.environment["SAM3D_BROKER_URL"]) as connection:
+            for name in lost:
+                connection.default_channel.queue_delete(name)  # type: ignore[attr-defined]
+        judge.check(ids, within=60)

@@ -1,0 +1,51 @@
+"""What makes the sweep come sooner: who had taken a job is gone, or the broker has lost the messages.
+
+Who is gone is told by the lock of its session, not by the end of its lease.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from worker.database import Engine, live_sessions, transaction
+from worker.repository import leases
+
+GONE_FOR = timedelta(seconds=10)
+"""How long a session has to be missing: one that lives takes its lock again soon after the database was away."""
+
+SOON = timedelta(seconds=5)
+"""How late a message may be where there is doubt that there is one."""
+
+BATCH = 500
+
+log = structlog.get_logger(__name__)
+
+
+class Leases:
+    """Remembers since when the sessions are missing that have taken jobs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._missing_since: dict[int, float] = {}
+
+    def free(self) -> None:
+        """Free the jobs that the dead were reading. Safe to do to one that lives: its answer is fenced off."""
+        now = time.monotonic()
+        with transaction(self._engine) as connection:
+            missing = leases.lessees(connection) - live_sessions(connection)
+            self._missing_since = {each: self._missing_since.get(each, now) for each in missing}
+            gone = [each for each, since in self._missing_since.items() if now - since >= GONE_FOR.total_seconds()]
+            freed = leases.free(connection, gone) if gone else 0
+        if freed:
+            log.warning("leases_freed", count=freed, sessions=len(gone), next="the sweep sends their messages")
+
+
+def expect_all(engine: Engine, beat: Callable[[], None] = lambda: None) -> None:
+    """Have the sweep come for every run soon after it is due: nobody knows which messages there are."""
+    expected = BATCH
+    while expected == BATCH:
+        beat()
+        with transaction(engine) as connection:
+            expected = leases.expect_all(connection, SOON, BATCH)

@@ -1,0 +1,53 @@
+"""Who has taken which job, and which messages may be lost: what makes the sweep come sooner."""
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from sqlalchemy import Connection, func, select, update
+
+from worker.lifecycle import JobState, Ticket
+from worker.models import jobs, now
+
+_READ = (JobState.PROCESSING, JobState.FETCHING)
+"""A submit is not taken over by who is gone alone: its POST may still be under way until its deadline."""
+
+_is_taken = (jobs.c.state.in_(_READ), jobs.c.lease_until > now)
+
+
+def lessees(connection: Connection) -> frozenset[int]:
+    """Return the sessions that have taken jobs to read."""
+    query = select(jobs.c.session).where(*_is_taken, jobs.c.session.is_not(None)).distinct()
+    return frozenset(each for each in connection.execute(query).scalars() if each is not None)
+
+
+def free(connection: Connection, sessions: Collection[int]) -> int:
+    """Let the leases of sessions end now; return how many there were."""
+    taken = update(jobs).where(*_is_taken, jobs.c.session.in_(list(sessions)))
+    return connection.execute(taken.values(lease_until=now, sweep_at=now)).rowcount
+
+
+def give_back(connection: Connection, ticket: Ticket, session: int) -> bool:
+    """Free a job that a session took by this ticket, for the next sweep; return whether it had."""
+    connection.execute(select(jobs.c.id).where(jobs.c.id == ticket.job_id).with_for_update())
+    taken = update(jobs).where(
+        jobs.c.id == ticket.job_id, jobs.c.version == ticket.version + 1, jobs.c.session == session, *_is_taken
+    )
+    return connection.execute(taken.values(lease_until=None, session=None, sweep_at=now)).rowcount > 0
+
+
+def expect(connection: Connection, ticket: Ticket) -> None:
+    """Have the sweep come for a job as soon as it is due: its message did not get out."""
+    waits = update(jobs).where(jobs.c.id == ticket.job_id, jobs.c.version == ticket.version)
+    connection.execute(waits.where(jobs.c.lease_until.is_(None)).values(sweep_at=func.greatest(jobs.c.due_at, now)))
+
+
+def expect_all(connection: Connection, within: timedelta, limit: int) -> int:
+    """Have the sweep come for some runs soon after they are due: their messages may be lost; return how many."""
+    soon = func.greatest(jobs.c.due_at, now) + within
+    late = (
+        select(jobs.c.id)
+        .where(jobs.c.state.in_(_READ), jobs.c.lease_until.is_(None), jobs.c.sweep_at > soon)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return connection.execute(update(jobs).where(jobs.c.id.in_(late)).values(sweep_at=soon)).rowcount
