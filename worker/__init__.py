@@ -46,6 +46,7 @@ The files, in the order a job travels:
 ``holding``        hold: an account is stopped and goes on again
 ``probing``        probe: a held account is tried
 ``limiting``       the vendor's request limit is used up for a while, and what that teaches
+``retrying``       retry: a new job in the place of one that failed or was cancelled
 ``review``         what a person decides about a job that nobody can tell the fate of
 ``network``        which hosts may be reached, and until when
 ``models``         the tables

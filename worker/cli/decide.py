@@ -1,12 +1,12 @@
-"""What a person decides: ``review``, ``hold``, ``resume``."""
+"""What a person decides: ``review``, ``retry``, ``hold``, ``resume``."""
 
 from typing import Annotated
 
 import typer
 
-from worker import holding, review
+from worker import holding, retrying, review
 from worker.app import App, create_app
-from worker.cli.look import job_uuid
+from worker.cli.look import JobId, job_uuid
 from worker.cli.show import AsJson, print_json, print_table, say
 from worker.config import load_settings
 from worker.database import require_schema, transaction
@@ -61,6 +61,23 @@ def _show(job_id: str, state: JobState, *, as_json: bool) -> None:
         print_json({"job_id": job_id, "state": state})
     else:
         say(f"{job_id} {state}")
+
+
+def retry(
+    job_id: JobId,
+    pay_again: Annotated[bool, typer.Option("--pay-again", help="Though the job was paid, or may have been.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new job in the place of one that failed or was cancelled, with the same files, metadata and key."""
+    wanted = job_uuid(job_id)
+    app = _app()
+    new_id, follow_up = retrying.retry(app.services, wanted, pays_again=pay_again)
+    send(app, follow_up)
+    app.services.close()
+    if as_json:
+        print_json({"job_id": new_id, "retry_of": wanted, "state": JobState.ACCEPTED})
+    else:
+        say(new_id)
 
 
 def hold(

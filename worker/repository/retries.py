@@ -1,0 +1,74 @@
+"""A job in the place of one that failed or was cancelled: what it takes over, and whether it may."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, exists, insert, literal, or_, select
+
+from worker.lifecycle import JobState, Verdict
+from worker.models import inputs, jobs, submissions
+from worker.repository.submissions import OPEN
+
+_TAKEN_OVER = (
+    jobs.c.account,
+    jobs.c.idempotency_key,
+    jobs.c.fingerprint,
+    jobs.c.parameters,
+    jobs.c.metadata,
+    jobs.c.priority,
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that is to be retried, as it is now.
+
+    ``is_paid``: it had a run that was charged; ``may_be_paid``: a submit of its has no answer that tells.
+    ``gone`` names the files whose bytes are kept no more, ``successor`` is the job that is in its place already.
+    """
+
+    state: JobState
+    values: Mapping[str, Any]
+    is_paid: bool
+    may_be_paid: bool
+    has_files: bool
+    gone: tuple[str, ...]
+    successor: str | None
+
+
+def lock(connection: Connection, job_id: str) -> Ended | None:
+    """Lock a job and its files, so that of two who retry it one waits for the other, and read what a retry needs."""
+    shown = (jobs.c.state, *_TAKEN_OVER, _is_paid.label("is_paid"), _may_be_paid.label("may_be_paid"))
+    row = connection.execute(select(*shown).where(jobs.c.id == job_id).with_for_update(of=jobs)).mappings().first()
+    if row is None:
+        return None
+    is_gone = inputs.c.url.is_(None) & inputs.c.content.is_(None)
+    query = select(inputs.c.name, is_gone).where(inputs.c.job_id == job_id).with_for_update()
+    files = {str(name): bool(gone) for name, gone in connection.execute(query)}
+    return Ended(
+        JobState(row["state"]),
+        {column.name: row[column.name] for column in _TAKEN_OVER},
+        row["is_paid"],
+        row["may_be_paid"],
+        bool(files),
+        tuple(name for name, gone in files.items() if gone),
+        connection.execute(select(jobs.c.id).where(jobs.c.retry_of == job_id)).scalar(),
+    )
+
+
+_has_run = exists().where(
+    submissions.c.job_id == jobs.c.id, submissions.c.verdict.in_([Verdict.ACCEPTED, Verdict.ADOPTED])
+)
+# What the vendor itself ended as FAILED it did not charge.
+_is_paid = or_(jobs.c.request_id.is_not(None), _has_run) & jobs.c.remote_status.is_distinct_from("FAILED")
+_may_be_paid = exists().where(
+    submissions.c.job_id == jobs.c.id, or_(submissions.c.verdict.is_(None), submissions.c.verdict.in_(OPEN))
+)
+
+
+def copy_inputs(connection: Connection, job_id: str, new_id: str) -> None:
+    """Give a job the files of another one."""
+    taken = [column for column in inputs.columns if column is not inputs.c.job_id]
+    rows = select(literal(new_id, inputs.c.job_id.type), *taken).where(inputs.c.job_id == job_id)
+    connection.execute(insert(inputs).from_select(["job_id", *(each.name for each in taken)], rows))

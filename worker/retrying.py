@@ -1,0 +1,81 @@
+"""Retry: a new job in the place of one that failed or was cancelled, with all that its sender gave."""
+
+from functools import partial
+from uuid import uuid4
+
+import structlog
+
+from worker import intake
+from worker.database import transaction
+from worker.errors import Sam3dError
+from worker.intake import Accepted
+from worker.lifecycle import FollowUp, JobState
+from worker.repository import retries
+from worker.repository.intake import FREED, find_existing
+from worker.repository.retries import Ended
+from worker.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+def retry(services: Services, job_id: str, *, pays_again: bool = False) -> tuple[str, FollowUp | None]:
+    """Make a job in the place of another and announce it; return its id and the submit to send.
+
+    Safe to run twice because the place of a job is taken once: the second time says which job has it.
+
+    Raises:
+        Sam3dError: the job is under way or succeeded, may have been paid, has been retried, or its files are gone.
+    """
+    new_id = str(uuid4())
+    accepted = _commit(services, job_id, new_id, pays_again=pays_again)
+    services.outbox.announce(accepted.events)
+    return new_id, accepted.follow_up
+
+
+def _commit(services: Services, job_id: str, new_id: str, *, pays_again: bool) -> Accepted:
+    with transaction(services.engine) as connection:
+        ended = retries.lock(connection, job_id)
+        if ended is None:
+            raise Sam3dError(f"There is no job {job_id}; see `sam3d jobs`.")
+        if why_not := refusal(job_id, ended, pays_again=pays_again):
+            raise Sam3dError(why_not)
+        values = {**ended.values, "id": new_id, "retry_of": job_id}
+        begun = intake.begin(connection, services, values, partial(retries.copy_inputs, connection, job_id, new_id))
+        if begun is None:
+            other = find_existing(connection, new_id, ended.values["idempotency_key"])
+            raise Sam3dError(f"Its idempotency key has job {other.id if other else 'another'} now, which goes on.")
+        return begun
+
+
+def refusal(job_id: str, ended: Ended, *, pays_again: bool) -> str | None:
+    """Say why a job can't be retried and what to do instead, or nothing where it can."""
+    if ended.state not in FREED:
+        return f"Job {job_id} is {ended.state}; {_INSTEAD[ended.state]}"
+    if ended.successor:
+        return f"Job {job_id} was retried already: its place has job {ended.successor}; see `sam3d job` of that."
+    return _why_paid(job_id, ended, pays_again=pays_again) or _why_not_again(job_id, ended)
+
+
+def _why_paid(job_id: str, ended: Ended, *, pays_again: bool) -> str | None:
+    if ended.may_be_paid and not pays_again:
+        return f"Nobody knows whether job {job_id} was paid: look it up at the vendor; {_PAY_AGAIN}"
+    if ended.is_paid and not pays_again:
+        return f"Job {job_id} has a paid run, which a retry does not use: see `sam3d job {job_id}`; {_PAY_AGAIN}"
+    return None
+
+
+def _why_not_again(job_id: str, ended: Ended) -> str | None:
+    if not ended.has_files:
+        return f"Job {job_id} never was a request that can be run: see `sam3d job {job_id}`, and send a corrected one."
+    if ended.gone:
+        return f"The bytes of job {job_id} ({', '.join(ended.gone)}) are kept no more: send the request again."
+    return None
+
+
+_PAY_AGAIN = "`--pay-again` makes a new job in any case."
+_INSTEAD = {
+    JobState.SUCCEEDED: "its files are there: `sam3d output` writes them. For another model send a new request.",
+    JobState.REVIEW: "a person decides it: `sam3d review`.",
+    **dict.fromkeys((JobState.ACCEPTED, JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING), "it goes on."),
+}
+"""What there is to do with a job that can't be retried in its state."""
