@@ -45,6 +45,7 @@ The files, in the order a job travels:
 ``reconcile``      look up: what became of submits without an answer
 ``holding``        hold: an account is stopped and goes on again
 ``probing``        probe: a held account is tried
+``pruning``        prune: what is old is deleted, and photos that no job needs
 ``limiting``       the vendor's request limit is used up for a while, and what that teaches
 ``retrying``       retry: a new job in the place of one that failed or was cancelled
 ``review``         what a person decides about a job that nobody can tell the fate of

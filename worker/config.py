@@ -148,7 +148,13 @@ class Settings(BaseSettings):
         description="How long a request that nothing names is known by its body, s; the same body later is a new job.",
     )
     sam3d_retention: Seconds | None = Field(
-        None, description="Age at which final jobs and their outputs are deleted, s; unset: never."
+        None, description="Age at which final jobs, their outputs and events are deleted, s; unset: never."
+    )
+    sam3d_keep_inputs: bool = Field(
+        default=False, description="Whether photos are kept after their job has ended, until the job is deleted."
+    )
+    sam3d_keep_failed_inputs: Seconds = Field(
+        timedelta(days=1), description="How long those of a failed job are kept for `sam3d retry`, s."
     )
     sam3d_max_output_bytes: int = Field(512 * 2**20, ge=1, description="Largest output file that is kept.")
     sam3d_stall_limit: Positive = Field(

@@ -21,6 +21,7 @@ from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT
 from worker.probing import probe
+from worker.pruning import prune
 from worker.readers import Readers
 from worker.reconcile import reconcile
 from worker.repository import budget, jobs, outbox
@@ -31,10 +32,8 @@ from worker.services import Services
 from worker.topology import Standing, queue_name
 
 BATCH = 500
-PRUNED = 20  # Jobs at a time: their files go with them.
 MAX_EXPIRED_LEASES = 5
 TICK_SECONDS = 1.0
-ONE_DAY = timedelta(days=1)
 LONGEST_PART = timedelta(seconds=30)
 """After which a scheduler that does not say that it works has lost its place to another one."""
 
@@ -233,19 +232,8 @@ class Scheduler:
         return changes.write(connection, left.job, change, NOW).events
 
     def prune(self) -> None:
-        """Delete final jobs that are older than the retention, and what the budget was used for a day ago."""
-        with transaction(self._services.engine) as connection:
-            budget.forget(connection, ONE_DAY)
-        retention = self._services.settings.sam3d_retention
-        if retention is None:
-            return
-        deleted = PRUNED
-        while deleted == PRUNED:
-            self._heart.beat()
-            with transaction(self._services.engine) as connection:
-                deleted = jobs.prune(connection, retention, PRUNED)
-            if deleted:
-                log.info("jobs_pruned", count=deleted)
+        """Delete what is not to be kept."""
+        prune(self._services, self._heart.beat)
 
 
 _KILLED = f"{MAX_EXPIRED_LEASES} workers in a row ended while they worked on this job."

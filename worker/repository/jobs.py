@@ -247,13 +247,3 @@ def redrive(connection: Connection, left: Overdue, again_in: timedelta) -> Ticke
         .values(lease_until=None, session=None, expired_leases=left.expired_leases, sweep_at=now + again_in)
     )
     return left.job.ticket
-
-
-def prune(connection: Connection, older_than: timedelta, limit: int) -> int:
-    """Delete final jobs of that age with their files; return how many."""
-    old = (
-        select(jobs.c.id)
-        .where(jobs.c.finished_at < now - older_than, jobs.c.state.in_([s for s in JobState if s.is_final]))
-        .limit(limit)
-    )
-    return connection.execute(jobs.delete().where(jobs.c.id.in_(old))).rowcount

@@ -11,7 +11,7 @@ _LISTED = (
     jobs.c.id, jobs.c.state, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost, jobs.c.accepted_at,
     jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
 )  # fmt: skip
-_HIDDEN = {"parameters", "fingerprint", "sweep_at", "session", "addresses", "kept"}
+_HIDDEN = {"parameters", "fingerprint", "body_id", "sweep_at", "session", "addresses", "kept"}
 """A prompt, where outputs are for whoever knows it, and what nobody needs to see."""
 
 Rows = Sequence[Mapping[str, Any]]

@@ -1,0 +1,43 @@
+"""Prune: delete what is old, and the photos that no job needs any more; a little at a time."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from worker.database import Connection, transaction
+from worker.repository import budget, retention
+from worker.services import Services
+
+ONE_DAY = timedelta(days=1)
+JOBS = 20  # At a time: their files go with them.
+EVENTS = 500
+INPUTS = 20
+
+log = structlog.get_logger(__name__)
+
+
+def prune(services: Services, beat: Callable[[], None]) -> None:
+    """Delete what the settings say is not to be kept. Safe to run twice because it only finds what is still there."""
+    settings = services.settings
+    with transaction(services.engine) as connection:
+        budget.forget(connection, ONE_DAY)
+    if not settings.sam3d_keep_inputs:
+        age = settings.sam3d_keep_failed_inputs
+        _repeat(services, beat, "inputs_forgotten", partial(retention.forget_inputs, failed_for=age, limit=INPUTS))
+    if settings.sam3d_retention is not None:
+        age = settings.sam3d_retention
+        _repeat(services, beat, "jobs_pruned", partial(retention.delete_jobs, older_than=age, limit=JOBS))
+        _repeat(services, beat, "events_pruned", partial(retention.delete_events, older_than=age, limit=EVENTS))
+
+
+def _repeat(services: Services, beat: Callable[[], None], what: str, delete: Callable[[Connection], int]) -> None:
+    """Delete some in a transaction of their own, until none are left."""
+    deleted = 1
+    while deleted:
+        beat()
+        with transaction(services.engine) as connection:
+            deleted = delete(connection)
+        if deleted:
+            log.info(what, count=deleted)
