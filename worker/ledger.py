@@ -14,7 +14,7 @@ from worker.history import digest_inputs, mark_inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Step, Ticket, Trigger, Verdict
 from worker.outcome import Change, Doubt, Snooze, decide
-from worker.repository import jobs, submissions
+from worker.repository import jobs, submissions, turns
 from worker.repository.outbox import Event
 from worker.repository.submissions import Answered, Digest
 from worker.schedule import NOW
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | None:
-    """Take a job and commit the intent to pay for it.
+    """Take a job, the ticket's or a more important one, and commit the intent to pay for it.
 
     One whose commit can't be seen is withdrawn: nothing will be sent for it.
 
@@ -44,8 +44,11 @@ def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | Non
     try:
         with transaction(services.engine) as connection:
             lease = services.settings.lease_for(Step.SUBMIT)
+            if not needs_slot:  # Where the budget decides, the release has chosen.
+                ticket = turns.whose_turn(connection, ticket)
             job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
             if job:
+                structlog.contextvars.bind_contextvars(job_id=job.id)
                 sent = Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
                 submissions.intend(connection, token, job, services.worker_name, session, sent)
             return job

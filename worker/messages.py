@@ -139,7 +139,7 @@ class ReconstructionRequest(BaseModel):
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = Field(
         None, description="One job for each key until it fails or is cancelled; another payload under it is refused."
     )
-    priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
+    priority: int = Field(0, ge=-100, le=100, description="Of jobs that wait for their submit, higher goes first.")
     metadata: Annotated[dict[str, Any], BeforeValidator(_small), BeforeValidator(_storable)] = Field(
         default_factory=dict, repr=False, description="Given back in every event, untouched; at most 64 KiB."
     )

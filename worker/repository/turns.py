@@ -1,0 +1,39 @@
+"""Whose turn a submit is: of the jobs that wait, the most important, then the oldest."""
+
+from sqlalchemy import Connection, case, func, not_, select
+
+from worker.lifecycle import JobState, Ticket
+from worker.models import jobs, now
+from worker.repository.jobs import SLACK, is_closed, is_held
+
+
+def whose_turn(connection: Connection, ticket: Ticket) -> Ticket:
+    """Return whose submit a message is the turn for, and lock that job: a more important one that waits goes first.
+
+    Its own message comes later and finds that it is gone; that is then the turn of the first in line. So there are as
+    many turns as messages, and whoever let another go first is not forgotten.
+    """
+    own = jobs.alias()
+    is_own = (own.c.id == ticket.job_id, own.c.version == ticket.version, own.c.state == JobState.ACCEPTED)
+    rank = case((own.c.due_at <= now + SLACK, own.c.priority), else_=HIGHEST)  # Whoever is early keeps his message.
+    query = (
+        select(jobs.c.id, jobs.c.version)
+        .where(
+            jobs.c.account == select(own.c.account).where(own.c.id == ticket.job_id).scalar_subquery(),
+            jobs.c.state == JobState.ACCEPTED,
+            jobs.c.priority > func.coalesce(select(rank).where(*is_own).scalar_subquery(), LOWEST),
+            jobs.c.lease_until.is_(None),
+            jobs.c.due_at <= now + SLACK,
+            not_(is_held),
+            not_(is_closed),
+        )
+        .order_by(jobs.c.priority.desc(), jobs.c.accepted_at)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=jobs)
+    )
+    row = connection.execute(query).first()
+    return Ticket(*row) if row else ticket
+
+
+LOWEST, HIGHEST = -(2**15), 2**15 - 1
+"""Below and above every priority."""
