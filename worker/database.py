@@ -89,7 +89,39 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
 
 
 def _connect(_: Dialect, __: object, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> BoundedConnection:
-    return BoundedConnection.connect(*arguments, **parameters)
+    connection = BoundedConnection.connect(*arguments, **parameters)
+    connection.execute(_DURABLE)
+    connection.commit()
+    return connection
+
+
+_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false) "
+    "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+)
+"""What this service commits is money: a default of the server that may lose it is not ours, one that keeps more is.
+
+`local` loses it with the machine where a standby takes over. It is asked for in the session, as a pooler may drop the
+options of the connection.
+"""
+
+
+def require_durable(engine: Engine) -> None:
+    """Check that the server keeps what it commits through a crash of its machine, as far as it can be seen.
+
+    Raises:
+        ConfigurationError: says which setting is off.
+        DatabaseError: the database can't be asked.
+    """
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT name FROM pg_settings WHERE name = ANY(:names) AND setting = 'off'"), _KEEP
+        )
+        if off := sorted(found.scalars()):
+            raise ConfigurationError(f"PostgreSQL runs with {' and '.join(f'{name}=off' for name in off)}.")
+
+
+_KEEP = {"names": ["fsync", "full_page_writes"]}
 
 
 def is_outage(error: Exception) -> bool:

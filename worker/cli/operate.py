@@ -111,6 +111,7 @@ def doctor(as_json: AsJson = False) -> None:
     app = create_app(settings, [])
     checks: dict[str, Callable[[], object]] = {
         **readiness(app),
+        "durability": lambda: database.require_durable(app.services.engine),
         "vendor": lambda: _require_credits(app),
         "account": lambda: _require_account(app),
         "history": lambda: _require_history(app),
@@ -156,6 +157,7 @@ FIXES = {
     "queues": "do what it says; a queue of requests only once it is empty: nothing else has them",
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
     "schema": "run `sam3d db upgrade`, once the database answers",
+    "durability": "turn it on in PostgreSQL: a power cut loses jobs, and what they paid for is paid again",
     "broker": "check SAM3D_BROKER_URL (user, password, virtual host) and that RabbitMQ runs",
     "vendor": "check SEGMIND_API_KEY, SEGMIND_BASE_URL and the balance",
     "account": "do what it says; it is tried once a minute and goes on by itself, a hold of yours with `sam3d resume`",
