@@ -7,7 +7,7 @@ import structlog
 from worker import holding
 from worker.budget import Kind
 from worker.database import transaction
-from worker.errors import AccountHeld, HoldCause, Sam3dError, TransientError
+from worker.errors import AccountHeld, HoldCause, RemoteRequestGone, Sam3dError, TransientError
 from worker.lifecycle import FollowUp
 from worker.repository import accounts, budget
 from worker.repository.accounts import Held
@@ -41,7 +41,8 @@ def _is_worth_a_job(services: Services, account: Held) -> bool:
     except Sam3dError as error:
         log.info("account_probed", account=account.name, result=str(error))
         is_refused = isinstance(error, AccountHeld) and error.cause is HoldCause.KEY
-        return not (is_refused or isinstance(error, TransientError))
+        is_away = isinstance(error, TransientError) and not isinstance(error, RemoteRequestGone)  # It has no balance.
+        return not (is_refused or is_away)
     is_enough = account.cause is HoldCause.KEY or balance is None or balance >= LEAST_CREDITS
     log.info("account_probed", account=account.name, is_enough=is_enough)
     return is_enough

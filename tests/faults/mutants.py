@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("worker", "tests", "migrations", "pyproject.toml", "README.md")
 CRASHES = "tests/faults/test_crash_points.py"
 SUBMITS = "tests/faults/test_vendor_faults.py::test_broken_submits_are_looked_up"
+READS = "tests/faults/test_reads.py"
 TESTS_FAILED = 1  # pytest's exit code; any other says that the tests could not be run.
 
 
@@ -70,6 +71,22 @@ MUTANTS = (
         "there is no sweep",
         [Edit("worker/scheduler.py", "self.reconcile, self.sweep,", "self.reconcile,")],
         [f"{CRASHES}::test_killed_anywhere"],
+    ),
+    Mutant(
+        "a 404 is final",
+        [Edit("worker/expiry.py", "    if not is_over:\n        return None\n", "    return LastLooks(1, 0)\n")],
+        [f"{READS}::test_a_404_of_ten_minutes_gives_nothing_up"],
+    ),
+    Mutant(
+        "the ids of answers are not compared",
+        [
+            Edit(
+                "worker/answers.py",
+                "if named is None or canonical_id(named) != canonical_id(request_id):",
+                "if named is None:",
+            )
+        ],
+        [f"{READS}::test_no_job_gets_the_model_of_another"],
     ),
 )
 

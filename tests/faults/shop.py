@@ -34,6 +34,7 @@ class Shop:
         self.services = app.services
         self.simulator = simulator
         self._ahead = timedelta(0)
+        self._wrong = timedelta(0)
         self._messages: list[tuple[datetime, FollowUp]] = []
         self._scheduler = Scheduler(app.services, self._send, dict)
         self._tick_at = self.now
@@ -87,7 +88,15 @@ class Shop:
             return
         self._ahead += duration
         self.simulator.advance(duration)
-        shifted = f"SELECT clock_timestamp() + interval '{self._ahead.total_seconds()} seconds'"
+        self._set_clock()
+
+    def step(self, by: timedelta) -> None:
+        """Let the database's clock, and no other, step ahead or back."""
+        self._wrong += by
+        self._set_clock()
+
+    def _set_clock(self) -> None:
+        shifted = f"SELECT clock_timestamp() + interval '{(self._ahead + self._wrong).total_seconds()} seconds'"
         define = f"CREATE OR REPLACE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE AS $${shifted}$$"
         with transaction(self.services.engine) as connection:
             connection.execute(text(define))
