@@ -22,6 +22,12 @@ OVERBOOKED = 2.25
 """Submits are let through as if the budget were so much larger: a slot that nothing was there for is lost, and what is
 too much waits in the queue, which then lets no submit through. More makes jobs come in waves (simulated)."""
 
+LEAST_BULK = 5
+"""Polls that are due from which on a page of the request history is worth it: it is more bytes than fewer answers."""
+
+LIKELY = 0.5
+"""The chance that a run has ended, from which on a look at it is likely to be the last."""
+
 LOWERED, HALVED = 0.9, 0.5
 RISE = 0.01
 """Of the limit that is set, by which the learnt one rises a minute."""
@@ -34,6 +40,7 @@ class Kind(StrEnum):
     POLL = "poll"
     FETCH = "fetch"
     PROBE = "probe"
+    HISTORY = "history"  # A page in place of many polls: the account's host is another, so it takes no slot.
     LIMITED = "limited"  # Whatever it was for, it was answered with 429.
 
 
@@ -42,12 +49,22 @@ class Terms:
     """What a process goes by, for some seconds: when runs are looked at, and what the account's budget allows.
 
     ``limit`` is in requests a minute; None: none is set, so nothing is drawn. ``reads_count`` None: it is not known,
-    so it is assumed.
+    so it is assumed. ``single_look``: a look at a result also tells that a run goes on; None: that is not known.
+    ``bulk_look``: pages of the request history take the place of most polls.
     """
 
     plan: Plan
     limit: float | None = None
     reads_count: bool | None = None
+    single_look: bool | None = False
+    bulk_look: bool = False
+
+    def looks_at_result(self, age: timedelta) -> bool:
+        """Whether a run of this age is looked at where its result is.
+
+        Where nobody knows what that answers meanwhile, only a look that is likely to be the last one tries it.
+        """
+        return self.plan.chance_of_end(age) >= LIKELY if self.single_look is None else self.single_look
 
     @property
     def slot(self) -> timedelta | None:
@@ -65,8 +82,12 @@ class Terms:
 
     @property
     def requests(self) -> float:
-        """How many slots a job takes: its submit, its polls and its result."""
-        return 1 if self.reads_count is False else 2 + self.plan.polls
+        """How many slots a job takes: its submit, its polls, and its result where the last of them is not that."""
+        if self.reads_count is False:
+            return 1
+        if self.bulk_look:
+            return 1 + 1 / LEAST_BULK
+        return self.plan.polls + (1 if self.single_look else 2)
 
     @property
     def together(self) -> timedelta:

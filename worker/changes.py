@@ -35,13 +35,19 @@ class Recorded:
     events: Sequence[Event]
 
 
-def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> Recorded:
-    """Write a change and what it announces, if nobody wrote since the job was read."""
+def write(
+    connection: Connection, job: Job, change: Change, grace: timedelta, *, tells_of_account: bool = True
+) -> Recorded:
+    """Write a change and what it announces, if nobody wrote since the job was read.
+
+    ``tells_of_account``: it comes of an answer of the vendor's own, which also says how the account stands.
+    """
     version = jobs.write(connection, job, change, grace)
     if version is None:
         return Recorded(change, None, ())
     outputs.add(connection, job.id, change.files)
-    events = [*announcement(connection, job, change), *_account_events(connection, job, change)]
+    of_account = _account_events(connection, job, change) if tells_of_account else ()
+    events = [*announcement(connection, job, change), *of_account]
     return Recorded(change, version, events)
 
 
@@ -83,6 +89,8 @@ def _account_events(connection: Connection, job: Job, change: Change) -> Sequenc
         return holding.hold(connection, job.account, change.hold, stops_reads=stops_reads)
     if change.limited:
         limiting.close(connection, job, change.limited, is_read=is_read)
+    if change.lesson:
+        limiting.note_look(connection, job, change.lesson)
     if "remote_status" not in change.columns:
         return ()
     if is_read:

@@ -39,6 +39,7 @@ class Job:
     vendor_submitted_at: datetime | None = None
     running_at: datetime | None = None
     gone_looks: int = 0
+    requests: int = 0
     metrics: Mapping[str, Any] | None = field(default=None, repr=False)
     addresses: Sequence[str] | None = field(default=None, repr=False)
     kept: Mapping[str, str] | None = field(default=None, repr=False)

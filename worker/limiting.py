@@ -2,10 +2,11 @@
 
 import structlog
 
+from worker.budget import Kind
 from worker.database import Connection
 from worker.job import Job
-from worker.outcome import Limited
-from worker.repository import budget
+from worker.outcome import Lesson, Limited
+from worker.repository import budget, outlook
 
 log = structlog.get_logger(__name__)
 
@@ -26,3 +27,13 @@ def note_read(connection: Connection, job: Job) -> None:
     """Learn from a read that was answered while submits were limited: reads don't count."""
     if budget.note_read(connection, job.account, job.observed_at):
         log.info("reads_found_free", account=job.account, next="polls and results draw from the budget no more")
+
+
+def note_look(connection: Connection, job: Job, lesson: Lesson) -> None:
+    """Count the second request of a look, and learn whether results tell that runs go on."""
+    if lesson.is_repeated:
+        budget.charge(connection, job.account, Kind.POLL, lesson.slot)
+    if lesson.single_look is None or not outlook.learn_look(connection, job.account, works=lesson.single_look):
+        return
+    following = "each look asks for the result" if lesson.single_look else "looks ask for the status, for a day"
+    log.info("single_look_learnt", account=job.account, works=lesson.single_look, next=following)

@@ -20,11 +20,24 @@ class StoredFile:
     content: BinaryIO = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a look taught of the vendor: whether a look at a result also tells that a run goes on (None: nothing).
+
+    ``is_repeated``: it took a second request, which had no slot of the budget; ``slot`` is how long one is.
+    """
+
+    single_look: bool | None = None
+    is_repeated: bool = False
+    slot: timedelta | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What every step reports: the status of the vendor's answer, if one came."""
+    """What every step reports: the status of the vendor's answer, if one came, and what it taught of the vendor."""
 
     http_status: int | None = None
+    lesson: Lesson | None = None
 
 
 @dataclass(frozen=True)
@@ -109,11 +122,13 @@ class Change:
     limited: Limited | None = None
     doubt: Doubt | None = None
     http_status: int | None = None
+    lesson: Lesson | None = None
 
 
 def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
     """Turn what a step reports into what is written; total over outcomes."""
-    return replace(_decided(state, attempts, outcome), http_status=outcome.http_status)
+    lesson = outcome.lesson if isinstance(outcome, Report) else None
+    return replace(_decided(state, attempts, outcome), http_status=outcome.http_status, lesson=lesson)
 
 
 def _decided(state: JobState, attempts: int, outcome: Outcome) -> Change:

@@ -62,7 +62,8 @@ class Outlook:
         reads_count = READS_COUNT.get(settings.sam3d_reads_count, known.reads_count)
         slot = slot_of(limit) if limit and reads_count is not False else None  # A poll that is free delays nobody.
         worth = price(known.waiting, slot, timedelta(seconds=curve.median))
-        return Terms(make_plan(curve, worth), limit, reads_count)
+        is_bulk = settings.sam3d_bulk_look == "on"
+        return Terms(make_plan(curve, worth), limit, reads_count, known.single_look, is_bulk)
 
     def _from_nothing(self) -> Terms:
         settings = self._settings

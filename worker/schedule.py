@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.survival import AGES, Curve
@@ -35,6 +35,13 @@ class Plan:
     polls: float
     typical: timedelta
     processing: timedelta
+    ended: tuple[float, ...] = field(default=(), repr=False)
+
+    def chance_of_end(self, age: timedelta) -> float:
+        """Return how likely a run has ended by an age."""
+        if not self.ended:
+            return 0.0
+        return self.ended[bisect_right(AGES, max(age, NOW).total_seconds()) - 1] / self.ended[-1]
 
     @property
     def first(self) -> timedelta:
@@ -77,6 +84,7 @@ def make_plan(curve: Curve, price: timedelta) -> Plan:
         polls=polls[0] / ended[last],
         typical=timedelta(seconds=curve.median),
         processing=timedelta(seconds=curve.processing),
+        ended=ended,
     )
 
 

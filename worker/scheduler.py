@@ -145,7 +145,7 @@ class Scheduler:
         """Look at the runs whose polls are due soon all at once, where that is asked for."""
         if self._services.settings.sam3d_bulk_look == "off" or time.monotonic() < self._looks_at:
             return
-        self._looks_at = time.monotonic() + bulk.SOON.total_seconds()  # A page covers what is due until then.
+        self._looks_at = time.monotonic() + bulk.EVERY.total_seconds()
         try:
             self._get_out(bulk.look(self._services))
         except (AccountHeld, HistoryMissing, RemoteUnavailable) as error:

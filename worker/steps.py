@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from worker.answers import RemoteStatus, RunResult, RunStatus
@@ -10,7 +9,6 @@ from worker.budget import Terms, lowered
 from worker.collecting import collect, is_past
 from worker.errors import (
     AccountHeld,
-    HistoryMissing,
     OutputMissing,
     PermanentError,
     RemoteJobFailed,
@@ -22,10 +20,11 @@ from worker.errors import (
     TransientError,
 )
 from worker.expiry import last_looks
-from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import JobState, Step, Trigger
-from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze
+from worker.looking import look
+from worker.looking import result as read_result
+from worker.outcome import Advance, Doubt, Fail, Hold, Lesson, Limited, Outcome, Snooze
 from worker.quoting import quoted
 from worker.schedule import LONGEST_RETRY, NOW, named_reset, next_attempt, window_opens
 from worker.services import Services
@@ -46,24 +45,27 @@ def submit(services: Services, job: Job) -> Outcome:
 
 def poll(services: Services, job: Job) -> Outcome:
     """Look at the run once. Safe to run twice because looking changes nothing."""
-    return seen(services, job, _status(services, job), polls=1)
+    sight = look(services, job)
+    return seen(services, job, sight.found, sight.requests, sight.lesson)
 
 
-def seen(services: Services, job: Job, found: RunResult, polls: int = 0) -> Outcome:
-    """Return what a look at a run leads to; ``polls`` is how many it took."""
+def seen(services: Services, job: Job, found: RunResult, polls: int = 0, lesson: Lesson | None = None) -> Outcome:
+    """Return what a look at a run leads to; ``polls`` is how many requests it took."""
     run = found.run
     columns: dict[str, Any] = {"remote_status": run.status, "polls": job.polls + polls}
+    if polls > 1:  # The first is counted with the lease.
+        columns["requests"] = job.requests + polls - 1
     match run.status:
         case RemoteStatus.COMPLETED:
             known = {"addresses": list(found.addresses)} if found.addresses else {}
-            return Advance(Trigger.COMPLETED, columns={**columns, **_over(job, run), **known})
+            return Advance(Trigger.COMPLETED, columns={**columns, **_over(job, run), **known}, lesson=lesson)
         case RemoteStatus.FAILED:
             over = {**columns, "metrics": dict(run.metrics)}
-            return Fail(Trigger.ENDED, RemoteJobFailed.code, _why_failed(job, run), over)
+            return Fail(Trigger.ENDED, RemoteJobFailed.code, _why_failed(job, run), over, lesson=lesson)
         case RemoteStatus.QUEUED | RemoteStatus.PROCESSING | RemoteStatus.UNRECOGNISED:
             due_in = services.outlook.terms().plan.next(job.age, is_queued=run.status is RemoteStatus.QUEUED)
             columns |= {"attempts": 0, "gone_looks": 0, "running_at": job.observed_at}
-            return Snooze(due_in, f"the run, {run.status.lower()}", columns=columns)
+            return Snooze(due_in, f"the run, {run.status.lower()}", columns=columns, lesson=lesson)
 
 
 def _why_failed(job: Job, run: RunStatus) -> str:
@@ -75,7 +77,7 @@ def fetch(services: Services, job: Job) -> Outcome:
     """Download the outputs. Safe to run twice because each file is stored once, with the try that got it."""
     if job.addresses:
         return collect(services, job, job.addresses, {"metrics": dict(job.metrics or {})})
-    result = _result(services, job)
+    result = read_result(services, job)
     if result.run.status is RemoteStatus.FAILED:
         raise RemoteJobFailed(_why_failed(job, result.run))
     if result.run.status is not RemoteStatus.COMPLETED:
@@ -87,70 +89,6 @@ def _over(job: Job, run: RunStatus) -> dict[str, Any]:
     """Return what is known of a run that completed."""
     metrics = {**(job.metrics or {}), **run.metrics}
     return {"metrics": metrics, "cost": metrics.get("cost"), "remote_status": RemoteStatus.COMPLETED}
-
-
-def _status(services: Services, job: Job) -> RunResult:
-    """Look at the run, in the request history where the vendor does not know it."""
-    try:
-        return RunResult(services.vendor.status(_request_id(job)), ())
-    except RemoteRequestGone as gone:
-        found = _rescued(services, job, gone)
-        if found.run.status not in OVER:
-            raise RemoteRequestGone(str(gone), gone.answered_at, is_listed=True) from gone
-        return found
-
-
-OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}
-
-
-def _result(services: Services, job: Job) -> RunResult:
-    """Read the result, from the request history where it is not known, or names no output: the files live longer."""
-    try:
-        result = services.vendor.result(_request_id(job))
-    except RemoteRequestGone as gone:
-        result = _rescued(services, job, gone)
-        gone_at, is_listed = gone.answered_at, True
-    else:
-        gone_at, is_listed = result.run.answered_at, False
-    if result.run.status is not RemoteStatus.COMPLETED or result.addresses:
-        return result
-    found = None if is_listed else _listed(services, job)
-    if found and found.addresses:
-        return replace(result, addresses=found.addresses)
-    raise OutputMissing(_NO_OUTPUT, gone_at, is_listed=is_listed or found is not None)
-
-
-_NO_OUTPUT = "The run completed, but its result names no output."
-
-
-def _rescued(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult:
-    """Find a run that the vendor does not know in its request history.
-
-    Raises:
-        RemoteRequestGone: it is not listed, or there is no history.
-        RemoteUnavailable: the history does not answer now.
-    """
-    listed = _listed(services, job)
-    if listed is None:
-        raise gone
-    metrics = {} if listed.cost is None else {"cost": float(listed.cost)}
-    return RunResult(RunStatus(listed.status, metrics, listed.error), listed.addresses)
-
-
-def _listed(services: Services, job: Job) -> Listed | None:
-    """Look a run up in the request history, if there is one."""
-    if services.settings.sam3d_history == "off":
-        return None
-    try:
-        return services.vendor.listed(_request_id(job), wants_all=bool(job.parameters.get("include_artifacts")))
-    except HistoryMissing:
-        return None
-
-
-def _request_id(job: Job) -> str:
-    if job.request_id is None:
-        raise AssertionError(f"a job in {job.state} has a request id; the database checks it")
-    return job.request_id
 
 
 RUN: Mapping[Step, Callable[[Services, Job], Outcome]] = {

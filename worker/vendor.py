@@ -161,13 +161,13 @@ class Vendor:
             return Look(reading.requests, is_complete=False)
         raise RemoteUnavailable("A page of the request history is too large to be read.")
 
-    def newest(self, now: datetime) -> Mapping[str, Listed]:
+    def newest(self, now: datetime, number: int = 1) -> Mapping[str, Listed]:
         """Read the newest requests of the history, one page of them.
 
         Raises:
             HistoryMissing, RemoteUnavailable.
         """
-        query = _newest_first(now, now, PAGE_SIZES[0])
+        query = {**_newest_first(now, now, PAGE_SIZES[0]), "page": number}
         with deadline(self._settings.sam3d_read_deadline):
             return read_rows(_rows(self._row("", query))).requests
 

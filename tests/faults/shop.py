@@ -19,7 +19,7 @@ from worker.executor import execute
 from worker.intake import accept
 from worker.lifecycle import FollowUp
 from worker.messages import derived_job_id
-from worker.outlook import Outlook
+from worker.outlook import FRESH, Outlook
 from worker.prepare import prepare_request
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
@@ -37,7 +37,7 @@ class Shop:
         self._wrong = timedelta(0)
         self._messages: list[tuple[datetime, FollowUp]] = []
         self._scheduler = Scheduler(app.services, self._send, dict)
-        self._tick_at = self.now
+        self._tick_at = self._stale_at = self.now
 
     @property
     def now(self) -> datetime:
@@ -78,6 +78,9 @@ class Shop:
 
     def _work(self, message: tuple[datetime, FollowUp]) -> None:
         self._messages.remove(message)
+        if self.now >= self._stale_at:
+            self.services.outlook._stale_at = 0
+            self._stale_at = self.now + FRESH
         following = execute(self.services, message[1].step, message[1].ticket)
         if following:
             self._send(following)

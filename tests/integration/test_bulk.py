@@ -21,6 +21,7 @@ from tests.integration.budgeted import (
 )
 from worker import bulk
 from worker.app import App
+from worker.budget import LEAST_BULK
 from worker.executor import execute, load
 from worker.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.models import now
@@ -56,11 +57,11 @@ def test_one_page_takes_the_place_of_many_polls(budgeted: Budgeted, clock: Clock
     for ticket in failed + unlisted:
         row = job_row(app, ticket)
         assert (row["state"], row["version"], row["due_at"]) == (JobState.PROCESSING, 1, clock.time + 3 * SECOND)
-    assert counted_requests(app) == {}
+    assert counted_requests(app) == {"history": 1}
 
 
 def test_what_was_settled_is_fetched(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
-    """Ten jobs without a single poll; a poll's message that is under way is stale."""
+    """Ten jobs without a single poll or result; a poll's message that is under way is stale."""
     app = budgeted(600, sam3d_bulk_look="on")
     tickets = _runs(app, simulator, 10)
     sent: list[FollowUp] = []
@@ -70,10 +71,79 @@ def test_what_was_settled_is_fetched(budgeted: Budgeted, clock: Clock, simulator
     clock.advance(3 * SECOND)
     assert [execute(app.services, Step.POLL, ticket) for ticket in tickets] == [None] * 10
     assert {job_row(app, ticket)["state"] for ticket in tickets} == {JobState.SUCCEEDED}
-    assert (count_calls(simulator, "status"), count_calls(simulator, "result")) == (0, 10)
+    assert (count_calls(simulator, "status"), count_calls(simulator, "result")) == (0, 0)
+    assert counted_requests(app) == {"history": 1}
+    for ticket in tickets:
+        row = job_row(app, ticket)
+        assert (row["requests"], float(row["cost"]), row["addresses"]) == (0, 0.06, None)
 
 
-@pytest.mark.parametrize(("count", "setting"), [(bulk.LEAST - 1, "on"), (bulk.LEAST, "off")])
+def test_a_row_without_its_address_is_asked_for_at_the_result(
+    budgeted: Budgeted, clock: Clock, simulator: Simulator
+) -> None:
+    """That the run is over counts; and whoever asked for artifacts gets both files."""
+    app = budgeted(600, sam3d_bulk_look="on")
+    simulator.update(history_output_delay_seconds=100)
+    tickets = _runs(app, simulator, LEAST_BULK)
+    sent: list[FollowUp] = []
+    make_scheduler(app, sent).look()
+    assert {each.step for each in sent} == {Step.FETCH}
+    for each in sent:
+        drive(app, clock, each)
+    assert {job_row(app, ticket)["state"] for ticket in tickets} == {JobState.SUCCEEDED}
+    assert count_calls(simulator, "result") == LEAST_BULK
+
+
+def test_artifacts_need_all_their_rows(budgeted: Budgeted, simulator: Simulator) -> None:
+    """One row is one output: where the second is missing, the result is asked."""
+    app = budgeted(sam3d_bulk_look="on")
+    tickets = _runs(app, simulator, LEAST_BULK)
+    alter_job(app, tickets[0], parameters={"include_artifacts": True})
+    bulk.look(app.services)
+    assert job_row(app, tickets[0])["addresses"] is None
+    assert len(job_row(app, tickets[1])["addresses"]) == 1
+
+
+def test_ids_of_rows_are_compared_without_dashes(budgeted: Budgeted, simulator: Simulator) -> None:
+    """The history may write them in another way than the submit's answer."""
+    app = budgeted(sam3d_bulk_look="on")
+    simulator.update(history_dashless=True)
+    _runs(app, simulator, LEAST_BULK)
+    assert len(bulk.look(app.services)) == LEAST_BULK
+
+
+def test_a_run_of_which_a_look_failed_is_left_to_its_poll(budgeted: Budgeted, simulator: Simulator) -> None:
+    """Where the vendor does not know a run, no row of another host puts off the end of it."""
+    app = budgeted(sam3d_bulk_look="on")
+    tickets = _runs(app, simulator, LEAST_BULK + 1)
+    alter_job(app, tickets[0], attempts=1)
+    assert {each.ticket.job_id for each in bulk.look(app.services)} == {each.job_id for each in tickets[1:]}
+
+
+def test_a_history_that_is_late_puts_no_result_off_for_long(budgeted: Budgeted, simulator: Simulator) -> None:
+    """A run that takes far longer than most is polled, whatever is listed."""
+    app = budgeted(sam3d_bulk_look="on")
+    tickets = _runs(app, simulator, LEAST_BULK, run_time=9000)
+    for ticket in tickets[1:]:
+        alter_job(app, ticket, submitted_at=now - 3000 * SECOND)
+    assert [each.ticket.job_id for each in bulk.look(app.services)] == [tickets[0].job_id]
+
+
+def test_runs_on_a_later_page_are_found(budgeted: Budgeted, simulator: Simulator) -> None:
+    """Two hundred newer rows of the team are listed before ours."""
+    app = budgeted(sam3d_bulk_look="on")
+    _runs(app, simulator, LEAST_BULK)
+    _runs(app, simulator, 150)
+    with app.services.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE jobs SET due_at = due_at + interval '1 hour' WHERE id NOT IN "
+            "(SELECT id FROM jobs ORDER BY accepted_at LIMIT 5)"
+        )
+    assert len(bulk.look(app.services)) == LEAST_BULK
+    assert count_calls(simulator, "history") == 2
+
+
+@pytest.mark.parametrize(("count", "setting"), [(LEAST_BULK - 1, "on"), (LEAST_BULK, "off")])
 def test_few_runs_are_polled(budgeted: Budgeted, simulator: Simulator, count: int, setting: str) -> None:
     """A page is larger than a few polls; and nothing is asked for where it is not wanted."""
     app = budgeted(sam3d_bulk_look=setting)
@@ -86,8 +156,8 @@ def test_few_runs_are_polled(budgeted: Budgeted, simulator: Simulator, count: in
 def test_runs_whose_polls_are_far_or_taken_are_left_alone(budgeted: Budgeted, simulator: Simulator) -> None:
     """Only what is due soon counts, and what no worker has."""
     app = budgeted(sam3d_bulk_look="on")
-    add_submitted(app, simulator, bulk.LEAST, due_at=now + bulk.SOON + SECOND)
-    add_submitted(app, simulator, bulk.LEAST, due_at=now, lease_until=now + 30 * SECOND)
+    add_submitted(app, simulator, LEAST_BULK, due_at=now + bulk.SOON + SECOND)
+    add_submitted(app, simulator, LEAST_BULK, due_at=now, lease_until=now + 30 * SECOND)
     sent: list[FollowUp] = []
     make_scheduler(app, sent).look()
     assert (sent, count_calls(simulator, "history")) == ([], 0)
@@ -96,7 +166,7 @@ def test_runs_whose_polls_are_far_or_taken_are_left_alone(budgeted: Budgeted, si
 def test_without_a_history_runs_are_polled(budgeted: Budgeted, simulator: Simulator) -> None:
     """A warning, and no further try for a minute."""
     app = budgeted(sam3d_bulk_look="on")
-    tickets = _runs(app, simulator, bulk.LEAST)
+    tickets = _runs(app, simulator, LEAST_BULK)
     simulator.update(history_available=False)
     sent: list[FollowUp] = []
     scheduler = make_scheduler(app, sent)
@@ -113,13 +183,13 @@ def test_without_a_history_runs_are_polled(budgeted: Budgeted, simulator: Simula
     simulator.update(history_available=True)
     scheduler._looks_at = 0
     scheduler.look()
-    assert len(sent) == bulk.LEAST
+    assert len(sent) == LEAST_BULK
 
 
 def test_a_word_that_nobody_knows_is_left_to_the_polls(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """The history is known from the vendor's SDK alone: runs that are over must not be put off again and again."""
     app = budgeted(sam3d_bulk_look="on")
-    tickets = _runs(app, simulator, bulk.LEAST)
+    tickets = _runs(app, simulator, LEAST_BULK)
     created = clock.time.isoformat()
     ids = [job_row(app, ticket)["request_id"] for ticket in tickets]
     rows = [{"request_id": each, "model_status": "SUCCEEDED", "model_created": created} for each in ids]
@@ -133,7 +203,7 @@ def test_a_word_that_nobody_knows_is_left_to_the_polls(budgeted: Budgeted, clock
 def test_the_history_teaches_nothing_of_reads(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """It is another host's: that it answers while submits are limited says nothing of polls."""
     app = budgeted(sam3d_bulk_look="on", sam3d_reads_count="auto")
-    _runs(app, simulator, bulk.LEAST)
+    _runs(app, simulator, LEAST_BULK)
     close_window(app, 30 * SECOND)
     clock.advance(SECOND)
     make_scheduler(app, []).look()
@@ -141,13 +211,14 @@ def test_the_history_teaches_nothing_of_reads(budgeted: Budgeted, clock: Clock, 
     assert account_row(app)["reads_count"] is None
 
 
-def test_a_settled_job_does_not_keep_the_slot_of_its_poll(limited: App, clock: Clock, simulator: Simulator) -> None:
-    """Its result is not due at that time: it draws a slot of its own, and is not made before that."""
+def test_a_settled_job_needs_no_slot(limited: App, clock: Clock, simulator: Simulator) -> None:
+    """Its poll had drawn one; the file's address is known, so that nothing is asked of the vendor."""
     alter_account(limited, next_slot_at=now + 3 * SECOND)
     (ticket,) = add_submitted(limited, simulator)
     assert execute(limited.services, Step.POLL, ticket)
-    _runs(limited, simulator, bulk.LEAST - 1)
+    _runs(limited, simulator, LEAST_BULK - 1)
     settled = {each.ticket.job_id: each for each in bulk.look(limited.services)}
     fetch = settled[ticket.job_id]
     assert fetch.step is Step.FETCH
-    assert load(limited.services, Step.FETCH, fetch.ticket) is None
+    assert load(limited.services, Step.FETCH, fetch.ticket)
+    assert job_row(limited, ticket)["requests"] == 0

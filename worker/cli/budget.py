@@ -36,6 +36,7 @@ def described(found: Usage, asked: int | None) -> dict[str, Any]:
         "limit_set": asked,
         "limit_now": _rounded(terms.limit),
         "reads_count": "assumed" if terms.reads_count is None else terms.reads_count,
+        "single_look": "not known yet" if terms.single_look is None else terms.single_look,
         "closed_seconds": seconds(carried.closed_for),
         "jobs_waiting": carried.waiting,
         "jobs_in_flight": carried.in_flight,

@@ -19,7 +19,7 @@ SLACK = timedelta(milliseconds=250)
 SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
     jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at, jobs.c.vendor_submitted_at,
-    jobs.c.running_at, jobs.c.gone_looks, jobs.c.metrics, jobs.c.addresses, jobs.c.kept,
+    jobs.c.running_at, jobs.c.gone_looks, jobs.c.requests, jobs.c.metrics, jobs.c.addresses, jobs.c.kept,
     now.label("observed_at"),
 )  # fmt: skip
 
@@ -106,6 +106,7 @@ def polled_soon(connection: Connection, account: str, within: timedelta, limit: 
             jobs.c.account == account,
             jobs.c.state == JobState.PROCESSING,
             jobs.c.due_at <= now + within,
+            jobs.c.attempts == 0,  # What went wrong with one is for its poll to find out.
             jobs.c.lease_until.is_(None),
             not_(is_held),
         )

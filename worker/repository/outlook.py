@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select, update
 
 from worker.errors import RemoteJobFailed
 from worker.lifecycle import JobState
@@ -15,6 +15,9 @@ from worker.survival import Run
 
 RUNS = 400
 """How many runs are learnt from: the vendor's pace is that of the last hours."""
+
+DOUBTED_FOR = timedelta(days=1)
+"""After which it is tried again whether a look at a result also tells that a run goes on."""
 
 MANY = 1000
 """Waiting jobs from which on more of them make no difference to what a request is worth."""
@@ -28,16 +31,37 @@ class Known:
     learnt_ago: timedelta
     reads_count: bool | None
     waiting: int
+    single_look: bool | None = None
 
 
 def known(connection: Connection, account: str) -> Known:
     """Read what was learnt of an account; more than :data:`MANY` waiting jobs are not counted."""
     waiting = select(func.count()).select_from(select(jobs.c.id).where(*is_waiting(account)).limit(MANY).subquery())
     query = select(
-        accounts.c.learnt_limit, now - accounts.c.learnt_at, accounts.c.reads_count, waiting.scalar_subquery()
+        accounts.c.learnt_limit,
+        now - accounts.c.learnt_at,
+        accounts.c.reads_count,
+        waiting.scalar_subquery(),
+        _single_look,
     ).where(accounts.c.name == account)
-    learnt, ago, reads_count, count_of = connection.execute(query).one()
-    return Known(float(learnt) if learnt is not None else None, ago or NOW, reads_count, count_of)
+    learnt, ago, reads_count, count_of, single_look = connection.execute(query).one()
+    return Known(float(learnt) if learnt is not None else None, ago or NOW, reads_count, count_of, single_look)
+
+
+_single_look = case(
+    (or_(accounts.c.single_look, accounts.c.single_look_at > now - DOUBTED_FOR), accounts.c.single_look)
+)
+
+
+def learn_look(connection: Connection, account: str, *, works: bool) -> bool:
+    """Write whether a look at a result also tells that a run goes on; return whether that is new."""
+    learnt = (
+        update(accounts)
+        .where(accounts.c.name == account, _single_look.is_distinct_from(works))
+        .values(single_look=works, single_look_at=now)
+        .returning(accounts.c.name)
+    )
+    return connection.execute(learnt).scalar() is not None
 
 
 def recent_runs(connection: Connection, account: str) -> Sequence[Run]:

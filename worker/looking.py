@@ -1,0 +1,138 @@
+"""Look at one run: its status and its result, in one request where the vendor answers so, and where it is forgotten.
+
+Whether ``GET /v2/requests/{id}`` also tells that a run goes on is learnt, account by account; that it does not counts
+for a day.
+"""
+
+from dataclasses import dataclass, replace
+
+from worker.answers import RemoteStatus, RunResult, RunStatus
+from worker.budget import Terms
+from worker.errors import HistoryMissing, OutputMissing, RemoteRequestGone, RemoteUnavailable
+from worker.history import Listed
+from worker.job import Job
+from worker.outcome import Lesson
+from worker.services import Services
+
+OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}
+UNDER_WAY = {RemoteStatus.QUEUED, RemoteStatus.PROCESSING}
+
+NO_OUTPUT = "The run completed, but its result names no output."
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a look found, how many requests it took, and what it taught."""
+
+    found: RunResult
+    requests: int = 1
+    lesson: Lesson | None = None
+
+
+def look(services: Services, job: Job) -> Sight:
+    """Look at a run: at its result where that tells as much as its status, or may do.
+
+    After a look that failed the status is asked: whatever is wrong with results, they stand in nobody's way.
+    """
+    terms = services.outlook.terms()
+    if job.attempts or not terms.looks_at_result(job.age):
+        return Sight(status(services, job))
+    found = _result_so_far(services, job)
+    if found is None:
+        return _status_after_all(services, job, terms)
+    is_new = found.run.status in UNDER_WAY and terms.single_look is None
+    return Sight(found, lesson=Lesson(single_look=True) if is_new else None)
+
+
+def _result_so_far(services: Services, job: Job) -> RunResult | None:
+    """Return what the result says, or None where its answer does not tell how the run is.
+
+    Raises:
+        RemoteRateLimited, AccountHeld.
+        RemoteUnavailable: nothing came, or another request's.
+    """
+    try:
+        found = services.vendor.result(id_of(job))
+    except RemoteRequestGone:
+        return None
+    except RemoteUnavailable as error:
+        if error.http_status is None:
+            raise
+        return None
+    return found if found.run.status in OVER | UNDER_WAY else None
+
+
+def _status_after_all(services: Services, job: Job, terms: Terms) -> Sight:
+    """Ask for the status: only if that says that the run goes on was it the result's fault."""
+    found = status(services, job)
+    slot = terms.slot if terms.reads_count is not False else None
+    is_off = found.run.status in UNDER_WAY
+    return Sight(found, requests=2, lesson=Lesson(False if is_off else None, is_repeated=True, slot=slot))
+
+
+def status(services: Services, job: Job) -> RunResult:
+    """Read the status of a run, from the request history where the vendor does not know it.
+
+    Raises:
+        RemoteRequestGone: it is not listed, or not as one that is over, or there is no history.
+        RemoteRateLimited, RemoteUnavailable, AccountHeld.
+    """
+    try:
+        return RunResult(services.vendor.status(id_of(job)), ())
+    except RemoteRequestGone as gone:
+        found = _rescued(services, job, gone)
+        if found.run.status not in OVER:
+            raise RemoteRequestGone(str(gone), gone.answered_at, is_listed=True) from gone
+        return found
+
+
+def result(services: Services, job: Job) -> RunResult:
+    """Read the result, from the request history where it is not known, or names no output: the files live longer.
+
+    Raises:
+        OutputMissing: the run completed, and no output of it is named.
+        RemoteRequestGone, RemoteRateLimited, RemoteUnavailable, AccountHeld.
+    """
+    is_listed = False
+    try:
+        found = services.vendor.result(id_of(job))
+        answered_at = found.run.answered_at
+    except RemoteRequestGone as gone:
+        found, answered_at, is_listed = _rescued(services, job, gone), gone.answered_at, True
+    if found.run.status is not RemoteStatus.COMPLETED or found.addresses:
+        return found
+    row = None if is_listed else _listed(services, job)
+    if row and row.addresses:
+        return replace(found, addresses=row.addresses)
+    raise OutputMissing(NO_OUTPUT, answered_at, is_listed=is_listed or row is not None)
+
+
+def _rescued(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult:
+    """Find a run that the vendor does not know in its request history.
+
+    Raises:
+        RemoteRequestGone: it is not listed, or there is no history.
+        RemoteUnavailable: the history does not answer now.
+    """
+    listed = _listed(services, job)
+    if listed is None:
+        raise gone
+    metrics = {} if listed.cost is None else {"cost": float(listed.cost)}
+    return RunResult(RunStatus(listed.status, metrics, listed.error), listed.addresses)
+
+
+def _listed(services: Services, job: Job) -> Listed | None:
+    """Look a run up in the request history, if there is one."""
+    if services.settings.sam3d_history == "off":
+        return None
+    try:
+        return services.vendor.listed(id_of(job), wants_all=bool(job.parameters.get("include_artifacts")))
+    except HistoryMissing:
+        return None
+
+
+def id_of(job: Job) -> str:
+    """Return the vendor's id of a job's run."""
+    if job.request_id is None:
+        raise AssertionError(f"a job in {job.state} has a request id; the database checks it")
+    return job.request_id
