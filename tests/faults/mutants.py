@@ -69,7 +69,7 @@ MUTANTS = (
     ),
     Mutant(
         "there is no sweep",
-        [Edit("worker/scheduler.py", "self.reconcile, self.sweep,", "self.reconcile,")],
+        [Edit("worker/scheduler.py", "self.sweep, self.prune", "self.prune")],
         [f"{CRASHES}::test_killed_anywhere"],
     ),
     Mutant(
