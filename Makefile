@@ -28,6 +28,7 @@ mutants: .venv/.dev-stamp services  ## Show that the tests can fail: put three f
 bench-polling: .venv/.dev-stamp services  ## Measure what requests jobs take, and draw the figure (15 minutes).
 	$(BIN)/python -m tests.benchmarks.polling --figure docs/polling.svg
 	$(BIN)/python -m tests.benchmarks.budget
+	$(BIN)/python -m tests.benchmarks.budget --bulk
 	$(BIN)/python -m tests.benchmarks.waiting
 
 check: lint test  ## Everything that continuous integration checks: lint, then test.

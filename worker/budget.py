@@ -18,6 +18,9 @@ EARLY, LATE = timedelta(seconds=0.25), timedelta(seconds=1)
 PATIENCE = 0.25
 """Of a run: so late a job that is under way may be for the sake of those that wait for the budget."""
 
+DEAREST = 0.4
+"""Of a run: the most that a request is worth, so that a job takes about 2.5 of them where many wait."""
+
 OVERBOOKED = 2.25
 """Submits are let through as if the budget were so much larger: a slot that nothing was there for is lost, and what is
 too much waits in the queue, which then lets no submit through. More makes jobs come in waves (simulated)."""
@@ -112,7 +115,7 @@ def price(waiting: int, slot: timedelta | None, typical: timedelta) -> timedelta
 
     At most a share of a run: a job that is under way wants its result as well.
     """
-    return max(PROMPT, min(waiting * (slot or NOW), PATIENCE * typical))
+    return max(PROMPT, min(waiting * (slot or NOW), DEAREST * typical))
 
 
 def limit_now(limit: int, learnt: float | None, age: timedelta) -> float:

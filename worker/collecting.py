@@ -136,10 +136,11 @@ def _is_given_up(job: Job, haul: Haul, kept: Mapping[str, str], *, is_told: bool
     """Tell whether what is missing is tried no more: sooner where a sound model is stored."""
     if not haul.missing:
         return False
+    has_glb = _has_glb(list(kept.values()))
     if haul.is_refused:
-        return is_told
+        return is_told or has_glb
     if has_model:
-        return job.attempts + 1 >= (EXTRA_TRIES if _has_glb(list(kept.values())) else OTHER_TRIES)
+        return job.attempts + 1 >= (EXTRA_TRIES if has_glb else OTHER_TRIES)
     is_broken = haul.has_broken and job.broken_files + 1 >= BROKEN_FILES
     return is_broken or is_past(job.age, job.attempts)
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ PHOTO = Path("worker/photos/cat.png")
 MINUTE = timedelta(minutes=1)
 LIMITED = {"submit", "status", "result", "credits"}
 """The simulator's calls that count against its limit."""
+
+COUNTED = LIMITED | {"history"}
+"""Those that a job is said to take."""
 
 FIRST, LAST = 0.1, 0.9
 """Of the jobs to end, between which everything is measured: the first polls and the last ones are another matter."""
@@ -48,7 +52,7 @@ class Carried:
     def used(self) -> float:
         """Which share of the limit was used."""
         first, last = self.between
-        made = sum(first < at <= last for at, _, _ in self.requests)
+        made = sum(first < at <= last for at, call, _ in self.requests if call in LIMITED)
         return made / (self.limit * ((last - first) / MINUTE))
 
     @property
@@ -59,7 +63,20 @@ class Carried:
     @property
     def most_in_a_minute(self) -> int:
         """How many requests came within one minute of the vendor's clock at the most."""
-        return max(Counter(at.replace(second=0, microsecond=0) for at, _, _ in self.requests).values())
+        limited = (at.replace(second=0, microsecond=0) for at, call, _ in self.requests if call in LIMITED)
+        return max(Counter(limited).values())
+
+    @property
+    def requests_a_job(self) -> float:
+        """How many requests a job took, pages of the history included."""
+        return len(self.requests) / self.jobs
+
+    @property
+    def most_at_once(self) -> int:
+        """How many runs were under way at once at the most, as their submits and ends tell."""
+        began = [(at, 1) for at, call, answer in self.requests if call == "submit" and answer == "200"]
+        ended = [(at, -1) for at in self.ends]
+        return max(accumulate(step for _, step in sorted([*began, *ended])))
 
     @property
     def by_call(self) -> Mapping[str, float]:
@@ -73,7 +90,8 @@ class Carried:
         return (
             f"{self.jobs} jobs at {self.limit} requests a minute: {self.jobs_a_minute:.1f} jobs a minute, "
             f"{self.used:.1%} of the limit used, {self.refused:.2%} refused, "
-            f"{self.most_in_a_minute} in a minute at the most; a job takes {calls}"
+            f"{self.most_in_a_minute} in a minute at the most, {self.most_at_once} runs at once; "
+            f"a job takes {self.requests_a_job:.2f}: {calls}"
         )
 
 
@@ -99,7 +117,7 @@ def carried(service: Service, simulator: Simulator, jobs: int, limit: int, withi
     made = [
         (datetime.fromisoformat(entry["at"]), str(entry["call"]), str(entry["answer"]))
         for entry in log
-        if entry["call"] in LIMITED
+        if entry["call"] in COUNTED
     ]
     return Carried(jobs, limit, ends, made)
 

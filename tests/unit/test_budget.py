@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.budget import (
+    DEAREST,
     HALVED,
     LATE,
     LOWERED,
@@ -24,7 +25,8 @@ from worker.budget import (
 )
 from worker.lifecycle import Step
 from worker.repository.jobs import SLACK
-from worker.schedule import NOW, PROMPT, Plan
+from worker.schedule import NOW, PROMPT, Plan, make_plan
+from worker.survival import learn
 
 SECOND = timedelta(seconds=1)
 A_HAIR = timedelta(milliseconds=1)
@@ -84,12 +86,12 @@ def test_a_slot_is_never_nothing(limit: int) -> None:
 
 @given(fewer=st.integers(0, 1000), more=st.integers(0, 1000), limit=limits, typical=st.integers(1, 3600))
 def test_a_request_is_worth_more_the_more_wait(fewer: int, more: int, limit: int, typical: int) -> None:
-    """Never less than a prompt look is worth where nobody waits, never more than a quarter of a run."""
+    """Never less than a prompt look is worth where nobody waits, never more than two fifths of a run."""
     fewer, more = sorted((fewer, more))
     run, slot = timedelta(seconds=typical), slot_of(limit)
     least, most = price(fewer, slot, run), price(more, slot, run)
-    assert PROMPT <= least <= most <= max(PROMPT, PATIENCE * run)
-    assert PATIENCE <= 0.25
+    assert PROMPT <= least <= most <= max(PROMPT, DEAREST * run)
+    assert DEAREST <= 0.4
 
 
 @given(waiting=st.integers(0, 1000), typical=st.integers(0, 3600))
@@ -210,3 +212,20 @@ def test_a_job_takes_its_submit_its_polls_and_its_result() -> None:
 def test_the_queue_is_a_share_of_a_run(limit: int, plan: Plan) -> None:
     """What waits for its slot is late by so much at the most, so it does not depend on the limit."""
     assert Terms(plan, limit).queue == PATIENCE * plan.typical
+
+
+@pytest.mark.parametrize(
+    ("single_look", "bulk_look", "requests"), [(None, False, 5), (False, False, 5), (True, False, 4), (True, True, 1.2)]
+)
+def test_what_a_job_takes(single_look: bool | None, bulk_look: bool, requests: float) -> None:
+    """Its submit, its polls, and its result where the last of them is not that; or hardly more than its submit."""
+    assert Terms(_plan(), 60, None, single_look, bulk_look).requests == pytest.approx(requests)
+
+
+@given(age=ages)
+def test_where_a_look_goes(age: timedelta) -> None:
+    """To the result where that tells all; where nobody knows, once a run is likely over."""
+    plan = make_plan(learn((), 30), PROMPT)
+    assert Terms(plan, single_look=True).looks_at_result(age)
+    assert not Terms(plan, single_look=False).looks_at_result(age)
+    assert Terms(plan, single_look=None).looks_at_result(age) == (age >= plan.typical)

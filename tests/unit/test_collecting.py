@@ -1,0 +1,115 @@
+"""What becomes of files that did not come: what is whole is kept in any case, and a model is a success."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from worker.collecting import BROKEN_FILES, EXTRA_TRIES, LAST_TRIES, OTHER_TRIES, Haul, concluded
+from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
+from worker.job import Job
+from worker.lifecycle import JobState, Trigger
+from worker.outcome import Advance, Fail, Outcome, Snooze, StoredFile
+from worker.schedule import OUTPUT_LIFETIME
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+JOB = Job("job", "default", JobState.FETCHING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)
+GLB, PLY, ZIP = "https://x/a.glb", "https://x/a.ply", "https://x/a.zip"
+NAMES = {GLB: "model.glb", PLY: "splat.ply", ZIP: "artifacts.zip"}
+AWAY, BROKEN, REFUSED = RemoteUnavailable("x", 503), OutputBroken("x"), OutputUnusable("x")
+
+
+def outcome_of(*whole: str, is_told: bool = True, kept: tuple[str, ...] = (), missing: Any = (), **job: Any) -> Outcome:
+    """Return what it leads to that some files came, some were kept before, and others are missing."""
+    files = {at: StoredFile(NAMES[at], "", 1, "", io.BytesIO()) for at in whole}
+    haul = Haul(files, dict(missing))
+    of_job = replace(JOB, kept={at: NAMES[at] for at in kept}, **job)
+    return concluded(of_job, haul, {}, is_told=is_told, jitter=1)
+
+
+def columns(outcome: Outcome) -> Mapping[str, Any]:
+    """Return what is written."""
+    assert isinstance(outcome, Advance | Snooze | Fail)
+    return outcome.columns
+
+
+@pytest.mark.parametrize("model", [GLB, PLY])
+@pytest.mark.parametrize("kept", [True, False])
+def test_one_model_is_a_success(model: str, *, kept: bool) -> None:
+    """Whichever try brought it; and each file is written with where it came from."""
+    outcome = outcome_of(ZIP, kept=(model,)) if kept else outcome_of(model, ZIP)
+    assert isinstance(outcome, Advance)
+    assert (outcome.trigger, columns(outcome)["kept"]) == (Trigger.STORED, {at: NAMES[at] for at in (model, ZIP)})
+
+
+@pytest.mark.parametrize("error", [AWAY, BROKEN, REFUSED])
+def test_what_is_whole_is_stored_whatever_else_is_missing(error: Sam3dError) -> None:
+    """And only the rest is asked for again."""
+    outcome = outcome_of(ZIP, is_told=False, missing={GLB: error})
+    assert isinstance(outcome, Snooze)
+    assert [file.name for file in outcome.files] == ["artifacts.zip"]
+    assert columns(outcome)["addresses"] == (None if error is REFUSED else [GLB])
+
+
+@pytest.mark.parametrize(
+    ("error", "has", "attempts", "is_over"),
+    [
+        (AWAY, GLB, EXTRA_TRIES - 2, False),
+        (AWAY, GLB, EXTRA_TRIES - 1, True),
+        (BROKEN, GLB, EXTRA_TRIES - 1, True),
+        (REFUSED, GLB, 0, True),
+        (AWAY, PLY, EXTRA_TRIES, False),
+        (AWAY, PLY, OTHER_TRIES - 1, True),
+    ],
+)
+def test_an_extra_file_is_tried_a_few_times(error: Sam3dError, has: str, attempts: int, *, is_over: bool) -> None:
+    """Then the model is what counts."""
+    outcome = outcome_of(has, is_told=False, missing={ZIP: error}, attempts=attempts)
+    assert isinstance(outcome, Advance if is_over else Snooze)
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_file_that_is_elsewhere_is_asked_for_at_the_result(status: int) -> None:
+    """Which may name another place: its address is forgotten, no other is."""
+    outcome = outcome_of(ZIP, is_told=False, missing={GLB: RemoteUnavailable("x", status)})
+    assert (columns(outcome)["addresses"], columns(outcome)["kept"]) == (None, {ZIP: "artifacts.zip"})
+
+
+@pytest.mark.parametrize("broken_files", range(BROKEN_FILES))
+def test_a_broken_model_is_fetched_again_a_few_times(broken_files: int) -> None:
+    """Then it is what was paid for, and the evidence is told."""
+    outcome = outcome_of(missing={GLB: BROKEN}, broken_files=broken_files)
+    assert isinstance(outcome, Fail if broken_files + 1 == BROKEN_FILES else Snooze)
+    assert columns(outcome)["broken_files"] == broken_files + 1
+
+
+def test_a_model_that_is_refused_ends_the_job_once_the_result_has_said_so() -> None:
+    """An address that came from elsewhere is checked against it first."""
+    assert isinstance(outcome_of(is_told=False, missing={GLB: REFUSED}), Snooze)
+    assert isinstance(outcome_of(is_told=True, missing={GLB: REFUSED}), Fail)
+
+
+@pytest.mark.parametrize(
+    ("age", "attempts", "is_over"),
+    [
+        (OUTPUT_LIFETIME + timedelta(seconds=1), LAST_TRIES, True),
+        (OUTPUT_LIFETIME + timedelta(seconds=1), LAST_TRIES - 1, False),
+        (OUTPUT_LIFETIME, 1000, False),
+    ],
+)
+def test_a_model_that_does_not_come_is_given_up_with_its_week(age: timedelta, attempts: int, *, is_over: bool) -> None:
+    """And not by one clock that is ahead for a minute."""
+    outcome = outcome_of(missing={GLB: AWAY}, submitted_at=NOW - age, attempts=attempts)
+    assert isinstance(outcome, Fail if is_over else Snooze)
+
+
+def test_files_without_a_model_are_no_success() -> None:
+    """They are stored, and the model is asked for until the vendor's hour is over."""
+    outcome = outcome_of(ZIP)
+    assert isinstance(outcome, Snooze)
+    assert (len(outcome.files), columns(outcome)["addresses"]) == (1, None)
+    with pytest.raises(OutputMissing):
+        outcome_of(kept=(ZIP,))
