@@ -43,6 +43,8 @@ The files, in the order a job travels:
 ``habits``         pure: how it shows inputs and times, learnt from submits that were answered
 ``evidence``       pure: what it says of a submit without an answer
 ``bulk``           look at many runs at once, in the request history
+``conclusion``     what is known of a submit without an answer, and what a proof makes of its job
+``mixups``         give back: runs that were given to the wrong job
 ``reconcile``      look up: what became of submits without an answer
 ``holding``        hold: an account is stopped and goes on again
 ``probing``        probe: a held account is tried

@@ -1,7 +1,7 @@
 """Pure: what the request history says of a submit that got no answer: its run, that there is none, or neither."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -112,6 +112,16 @@ class Evidence:
     now: datetime
     settle: timedelta
 
+    def without(self, released: Sequence[Sent]) -> "Evidence":
+        """Return it with the runs of some answers given back: those submits have no answer that tells."""
+        runs = {each.run for each in released}
+        return replace(
+            self,
+            answered=[each for each in self.answered if each.run not in runs],
+            unanswered=[*self.unanswered, *(replace(each, run=None) for each in released)],
+            claimed=self.claimed - runs,
+        )
+
     def judge(self, doubted: Doubted, taken: frozenset[str] = NOTHING_TAKEN) -> Proof:
         """Say what became of a submit; "can't tell" is the answer unless everything is proven.
 
@@ -145,9 +155,7 @@ class Evidence:
     @cached_property
     def mixed_up(self) -> list[Pair]:
         """The submits that were answered with the run of another: its row shows what they did not send."""
-        usual = mixed_up(self._all_pairs)
-        others = [each.inputs for each in self.unanswered]
-        return [*usual, *(pair for pair in self._all_pairs if pair not in usual and _is_of(pair, others))]
+        return mixed_up(self._all_pairs, self.unanswered)
 
     @cached_property
     def _pairs(self) -> list[Pair]:
@@ -163,7 +171,7 @@ class Evidence:
 
     @cached_property
     def free(self) -> Sequence[Listed]:
-        """The runs of our user and model that are nobody's; one that answered another's submit is not his."""
+        """The runs of our user and model that are nobody's, or are had by a job that they were not made for."""
         has = self.claimed - {pair.row.run for pair in self.mixed_up}
         claimed = [self.look.requests[each] for each in has if each in self.look.requests]
         users = {each.user for each in claimed} - {None}
@@ -180,7 +188,8 @@ class Evidence:
 
     def _own(self, doubted: Doubted, alike: Sequence[Listed]) -> Listed | None:
         """Return the oldest run that is this submit's or as good."""
-        fitting = [row for row in alike if self._is_in_time(doubted, row) and self._is_told(doubted, row, alike)]
+        nobodys = [row for row in alike if row.run not in self.claimed]
+        fitting = [row for row in nobodys if self._is_in_time(doubted, row) and self._is_told(doubted, row, alike)]
         return min(fitting, key=lambda row: self._clock(row).ours(row), default=None)
 
     def _is_told(self, doubted: Doubted, row: Listed, alike: Sequence[Listed]) -> bool:
@@ -241,11 +250,6 @@ class Evidence:
             and self._form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME
             and abs(clock.ours(pair.row) - pair.sent.intended_at) <= CLOCKS_DIFFER
         )
-
-
-def _is_of(pair: Pair, others: Sequence[Inputs]) -> bool:
-    """Tell whether a row shows exactly what another submit sent, and not what its own did."""
-    return pair.row.inputs != pair.sent.inputs and pair.row.inputs in others
 
 
 def _window(sent: Sent) -> Window:

@@ -70,10 +70,14 @@ class Form:
             return Likeness.UNCLEAR
         differing = [name for name in PARAMETERS if sent.get(name) != row.get(name)]
         known = {name: self.shows.get((name, kind(sent, name))) for name in differing}
-        if AS_SENT in known.values():
-            return Likeness.OTHER
+        if AS_SENT in known.values():  # Of the same photo it may be, with the rest in another writing.
+            return Likeness.UNCLEAR if _has_a_file_of(row, sent) else Likeness.OTHER
         is_usual = all(how == kind(row, name) for name, how in known.items())
         return Likeness.SAME if is_usual else Likeness.UNCLEAR
+
+
+def _has_a_file_of(row: Inputs, sent: Inputs) -> bool:
+    return any(name in sent and row.get(name) == sent[name] for name in _FILES)
 
 
 def learn_form(pairs: Sequence[Pair]) -> Form:
@@ -105,20 +109,30 @@ def _habit(key: tuple[str, str], tally: Counter[str]) -> str | None:
     return how if is_plain or count >= OFTEN else None
 
 
-def mixed_up(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the answers whose run has another value where nearly all rows show what was sent: a stranger's run."""
-    usual = {key for key, tally in _tallies(pairs).items() if tally[AS_SENT] > tally.total() / 2}
-    return [pair for pair in pairs if any(_shows_another(pair, name) for name in _as_sent(pair, usual))]
+def mixed_up(pairs: Sequence[Pair], unanswered: Sequence[Sent]) -> list[Pair]:
+    """Return the answers that named the run of another submit.
+
+    Its row has another file where nearly all rows show what was sent, or is of a submit of ours that got no answer.
+    """
+    tallies = _tallies(pairs)
+    usual = {key for key, tally in tallies.items() if tally[AS_SENT] > tally.total() / 2}
+    of_strangers = [pair for pair in pairs if any(_shows_another(pair, name, usual) for name in _FILES)]
+    left = [pair for pair in pairs if pair not in of_strangers]
+    form = learn_form(left)
+    return [*of_strangers, *(pair for pair in left if _is_of_another(form, pair, unanswered))]
 
 
-def _as_sent(pair: Pair, usual: set[tuple[str, str]]) -> list[str]:
-    return [name for name in PARAMETERS if (name, kind(pair.sent.inputs, name)) in usual]
-
-
-def _shows_another(pair: Pair, name: str) -> bool:
+def _shows_another(pair: Pair, name: str, usual: set[tuple[str, str]]) -> bool:
     sent_as = kind(pair.sent.inputs, name)
     how = _showing(pair, name)
-    return how == sent_as if sent_as != DEFAULT else how != AS_SENT
+    return (name, sent_as) in usual and (how == sent_as != DEFAULT or (sent_as == DEFAULT and how != AS_SENT))
+
+
+def _is_of_another(form: Form, pair: Pair, unanswered: Sequence[Sent]) -> bool:
+    if form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME:
+        return False
+    others = (each for each in unanswered if each.job_id != pair.sent.job_id)
+    return any(form.compare(each.inputs, pair.row.inputs) is Likeness.SAME for each in others)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Trigger(StrEnum):
     NOT_SENT = "not_sent"  # No run was started, and the job may be submitted again.
     HELD = "held"  # The account is refused, not the job.
     REFUSED = "refused"  # The vendor refused the job's parameters.
-    UNKNOWN = "unknown"  # A run may have been started: the history is looked at.
+    UNKNOWN = "unknown"  # A run may have been started, or it has another's: the history is looked at.
     UNTOLD = "untold"  # The history can't tell either.
     RUNNING = "running"  # Not over yet, or the read failed for now.
     COMPLETED = "completed"  # The run is over, its output can be read.
@@ -53,8 +53,8 @@ def _table() -> Mapping[JobState, Mapping[Trigger, JobState | None]]:
         #                    TAKEN ANSWERED NOT_SENT HELD REFUSED UNKNOWN UNTOLD RUNNING COMPLETED ENDED STORED KILLED CANCELLED GIVEN_UP
         JobState.ACCEPTED:   "sub  pro      .        .    .       .       .      .       .         .     .      rev    can       .",
         JobState.SUBMITTING: ".    pro      acc      acc  fai     sub     rev    .       .         .     .      .      can       .",
-        JobState.PROCESSING: ".    .        .        pro  .       .       .      pro     fet       fai   .      rev    can       .",
-        JobState.FETCHING:   ".    .        .        fet  .       .       .      fet     .         fai   suc    rev    can       .",
+        JobState.PROCESSING: ".    .        .        pro  .       sub     .      pro     fet       fai   .      rev    can       .",
+        JobState.FETCHING:   ".    .        .        fet  .       sub     .      fet     .         fai   suc    rev    can       .",
         JobState.REVIEW:     ".    pro      acc      acc  fai     .       .      .       .         .     .      .      can       fai",
         JobState.SUCCEEDED:  ".    .        .        .    .       .       .      .       .         .     .      .      .         .",
         JobState.FAILED:     ".    .        .        .    .       .       .      .       .         .     .      .      .         .",

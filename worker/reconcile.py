@@ -11,20 +11,21 @@ import structlog
 
 from worker import changes
 from worker.changes import Recorded
+from worker.conclusion import adopted, adopting, conclude, doubted_of, submission_of
 from worker.config import Settings
 from worker.database import DatabaseError, describe, is_outage, live_sessions, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof, Window
+from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Proof
 from worker.failpoints import reach
 from worker.habits import CLOCKS_DIFFER, Clocks, Pair, learn_clocks, settled_after
 from worker.history import Listed, Look
-from worker.job import Job
-from worker.lifecycle import FollowUp, JobState, Trigger, Verdict
-from worker.outcome import Advance, Fail, Outcome, decide
+from worker.lifecycle import FollowUp, JobState, Trigger
+from worker.mixups import give_back
+from worker.outcome import Outcome, decide
 from worker.repository import submissions
 from worker.repository.outbox import Event
-from worker.repository.submissions import Answered, Submission, Unanswered
-from worker.schedule import LONGEST_LOOK_UP, NOW, Plan, look_again, submit_again
+from worker.repository.submissions import Answered, Unanswered
+from worker.schedule import look_again
 from worker.services import Services
 
 BATCH = 500
@@ -47,39 +48,18 @@ def reconcile(services: Services) -> Settled:
         found = submissions.unanswered(connection, BATCH)
         left = submissions.left_open(connection, ONE_HOUR, interval, BATCH)
         alive = live_sessions(connection)
-    doubts = [(each, _doubted(each, alive, services.settings)) for each in [*found, *left]]
+    doubts = [(each, doubted_of(each, alive, services.settings)) for each in [*found, *left]]
     if not doubts:
         return ()
     bench = _investigate(services, [doubted for _, doubted in doubts], doubts[0][0].job.observed_at)
     reach("reconcile.answered")
+    if bench.evidence:
+        bench.evidence = bench.evidence.without(give_back(services, bench.evidence.mixed_up))
     settled = [_settle(services, what, doubted, bench) for what, doubted in doubts]
     with transaction(services.engine) as connection:
         submissions.note_look(connection, [each.job.id for each in left])
     reach("reconcile.recorded")
     return [each for several in settled for each in several]
-
-
-def _doubted(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
-    last = what.submissions[-1]
-    doubtful = [each for each in what.submissions if _may_have_a_run(each)] or [last]
-    return Doubted(
-        job_id=what.job.id,
-        inputs=last.inputs,
-        is_inline=bool(last.is_inline),
-        windows=[Window(each.intended_at, _over_at(each, settings)) for each in doubtful],
-        over_at=_over_at(last, settings),
-        is_over=last.answered_at is not None or (last.session is not None and last.session not in alive),
-        was_absent=any(each.verdict is Verdict.ABSENT for each in what.submissions),
-    )
-
-
-def _may_have_a_run(submission: Submission) -> bool:
-    """Tell whether a submit may have started a run that is not known yet; one that was taken for absent may."""
-    return submission.verdict is None or submission.verdict.is_open or submission.verdict is Verdict.ABSENT
-
-
-def _over_at(submission: Submission, settings: Settings) -> datetime:
-    return submission.answered_at or submission.intended_at + settings.sam3d_submit_deadline
 
 
 @dataclass
@@ -180,11 +160,11 @@ def _commit_left(services: Services, what: Unanswered, proof: Proof) -> Settled:
     """
     if proof.request is None:
         return ()
-    answer = _adopting(proof)
+    answer = adopting(proof)
     if what.job.state in {JobState.REVIEW, JobState.ACCEPTED} and what.job.request_id is None:
-        return _write(services, what, proof, _adopted(what.job, proof, services.outlook.terms().plan), answer)
+        return _write(services, what, proof, adopted(what.job, proof, services.outlook.terms().plan), answer)
     with transaction(services.engine) as connection:
-        submissions.resolve(connection, what.job.id, answer, _submission_of(what, proof))
+        submissions.resolve(connection, what.job.id, answer, submission_of(what, proof))
     log.warning(
         "run_recorded", request_id=answer.request_id, state=what.job.state, next="it is on the job's submission"
     )
@@ -197,19 +177,10 @@ def _write(services: Services, what: Unanswered, proof: Proof, outcome: Outcome,
     with transaction(services.engine) as connection:
         recorded = changes.write(connection, job, change, services.settings.sam3d_sweep_grace)
         if recorded.version is not None and answer:
-            submissions.resolve(connection, job.id, answer, _submission_of(what, proof))
+            submissions.resolve(connection, job.id, answer, submission_of(what, proof))
     _tell(recorded, proof)
     following = changes.follow_up(job, recorded)
     return [*recorded.events, *([following] if following else [])]
-
-
-def _submission_of(what: Unanswered, proof: Proof) -> str | None:
-    """Return which submit of a job without an answer was made when a run was, or nearest to it."""
-    made_at = proof.made_at
-    waiting = [each for each in what.submissions if each.verdict is None or each.verdict.is_open]
-    if made_at is None or not waiting:
-        return None
-    return min(waiting, key=lambda each: abs(each.intended_at - made_at)).token
 
 
 def _tell(recorded: Recorded, proof: Proof) -> None:
@@ -219,58 +190,3 @@ def _tell(recorded: Recorded, proof: Proof) -> None:
         log.warning("submit_adopted", request_id=proof.request.request_id, why=proof.why)
     elif recorded.change.trigger is Trigger.NOT_SENT:
         log.warning("submit_absent", why=proof.why, next="it is submitted again")
-
-
-def conclude(
-    what: Unanswered, doubted: Doubted, proof: Proof, settings: Settings, plan: Plan, settle: timedelta
-) -> tuple[Answered | None, Outcome | None]:
-    """Turn a proof into what is written to the ledger and what becomes of the job; neither: it is looked at again."""
-    job = what.job
-    if proof.finding is Finding.FOUND:
-        return _adopting(proof), _adopted(job, proof, plan)
-    if proof.finding is Finding.ABSENT:
-        return Answered(Verdict.ABSENT, detail=proof.why), Advance(Trigger.NOT_SENT)
-    if job.observed_at < doubted.over_at + _patience(doubted, proof, settings, settle):
-        return None, None
-    if due_in := _sent_again(what, proof, settings):
-        return None, Advance(Trigger.NOT_SENT, due_in)
-    message = f"Whether a run was started is not known: {proof.why}. Decide with `sam3d review {job.id}`."
-    return Answered(Verdict.UNRESOLVED, detail=proof.why), Fail(Trigger.UNTOLD, "submit_unknown", message)
-
-
-def _sent_again(what: Unanswered, proof: Proof, settings: Settings) -> timedelta | None:
-    """Return when a submit that was answered with a 5xx is sent again, or None where it is not, or not any more.
-
-    The vendor's documentation allows it: with the setting it is believed where nothing speaks against it.
-    """
-    if settings.sam3d_submit_server_error != "retry" or not (proof.gap and proof.gap.is_silence):
-        return None
-    refused = [each for each in what.submissions if (each.http_status or 0) >= 500]
-    if not refused or refused[-1] is not what.submissions[-1]:
-        return None
-    due_in = submit_again(len(refused))
-    ends_at = refused[0].intended_at + settings.sam3d_submit_retry_for
-    return due_in if what.job.observed_at + due_in <= ends_at else None
-
-
-def _patience(doubted: Doubted, proof: Proof, settings: Settings, settle: timedelta) -> timedelta:
-    """Return how long to look: where there is no history only until it is clear that it is not just away."""
-    if settings.sam3d_history == "off" and doubted.is_over:
-        return NOW
-    if proof == NO_HISTORY and doubted.is_over:
-        return settings.sam3d_reconcile_settle
-    return max(settings.sam3d_reconcile_deadline, settle + LONGEST_LOOK_UP)
-
-
-def _adopting(proof: Proof) -> Answered:
-    return Answered(Verdict.ADOPTED, proof.request.request_id if proof.request else None, detail=proof.why)
-
-
-def _adopted(job: Job, proof: Proof, plan: Plan) -> Advance:
-    """Go on with a run that was found; the vendor's hour counts from when it accepted it."""
-    if proof.request is None:
-        raise AssertionError("what was found is named")
-    submitted_at = min(proof.made_at or job.observed_at, job.observed_at)
-    status = proof.request.status
-    columns = {"request_id": proof.request.request_id, "remote_status": status, "submitted_at": submitted_at}
-    return Advance(Trigger.ANSWERED, max(NOW, plan.first - (job.observed_at - submitted_at)), columns)

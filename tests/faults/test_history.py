@@ -1,6 +1,8 @@
 """A request history that is late, incomplete, of another form or shared: no job is paid twice, few need a person."""
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +13,11 @@ import pytest
 from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import RUN, app_inputs, running_simulator, shop, simulator
 from tests.integration.conftest import PHOTO, app
+from worker.executor import load, record
 from worker.intake import cancel
+from worker.job import Job
+from worker.lifecycle import FollowUp, Step, Ticket, Trigger
+from worker.outcome import Advance, decide
 from worker.simulator import Simulator
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]
@@ -253,3 +259,44 @@ def test_an_id_that_was_given_before_is_no_answer(shop: Shop, simulator: Simulat
     assert {prompt: made[shop.job(job)["request_id"]] for prompt, job in ids.items()} == {each: each for each in ids}
     assert {"adopted", "accepted"} == {verdict for job in ids.values() for verdict in shop.verdicts(job)}
     shop.check_bill()
+
+
+@pytest.mark.parametrize("form", [{}, {"history_images": "dropped"}, {"history_utc_offset_minutes": -60}], ids=str)
+def test_an_id_of_a_run_whose_own_answer_was_lost_is_given_back(
+    shop: Shop, simulator: Simulator, form: dict[str, Any]
+) -> None:
+    """The ledger does not know that id yet: once the row is listed both jobs get the run that is theirs."""
+    simulator.update(**form)
+    ids = {}
+    for number in range(9):
+        rule = {1: "drop_answer", 2: "known_id", 5: "drop_answer", 6: "known_id"}.get(number)
+        if rule:
+            simulator.add_fault(call="submit", kind=rule, prompt=f"job {number}.", count=1)
+        ids[f"job {number}."] = shop.accept(f"job {number}.")
+        shop.live(timedelta(seconds=1))
+    shop.live(10 * MINUTE)
+    assert shop.states == {"succeeded": len(ids)}
+    made = {run["request_id"]: run["prompt"] for run in simulator.ledger()}
+    assert {prompt: made[shop.job(job)["request_id"]] for prompt, job in ids.items()} == {each: each for each in ids}
+    shop.check_bill()
+
+
+def test_two_workers_that_are_given_one_id_at_once(shop: Shop, simulator: Simulator) -> None:
+    """The database lets one of them have it, whichever commits first; the other is looked up."""
+    services = shop.services
+    taken = []
+    for number in range(2):
+        follow_up = FollowUp(Step.SUBMIT, Ticket(shop.accept(f"job {number}."), 1), timedelta(0))
+        taken.append(load(services, Step.SUBMIT, follow_up.ticket))
+    answer = Advance(Trigger.ANSWERED, columns={"request_id": "5A3D-0001", "remote_status": "QUEUED"})
+    other = Advance(Trigger.ANSWERED, columns={"request_id": "5a3d0001", "remote_status": "QUEUED"})
+    start = threading.Barrier(2)
+
+    def commit(job: Job, outcome: Advance) -> str:
+        start.wait(10)
+        return str(record(services, job, decide(job.state, 0, outcome)).change.state)
+
+    with ThreadPoolExecutor(2) as pool:
+        states = [pool.submit(commit, job, outcome) for job, outcome in zip(taken, (answer, other), strict=True) if job]
+        assert sorted(each.result(20) for each in states) == ["processing", "submitting"]
+    assert sorted(str(verdict) for job in taken if job for verdict in shop.verdicts(job.id)) == ["accepted", "unknown"]

@@ -14,6 +14,7 @@ from functools import cache
 from typing import NamedTuple, TypeVar
 
 from worker.answers import RemoteStatus
+from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
 from worker.evidence import NO_HISTORY, Evidence
 from worker.habits import Sent
@@ -22,7 +23,6 @@ from worker.job import Job
 from worker.ledger import VERDICTS
 from worker.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
 from worker.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
-from worker.reconcile import _doubted, conclude
 from worker.repository.submissions import OPEN, Answered, Submission, Unanswered
 from worker.schedule import PROMPT, make_plan
 from worker.survival import learn
@@ -262,7 +262,7 @@ class Model:
         now = _over(len(ledger) - 1) + (-SECOND, SECOND, settings.sam3d_reconcile_settle, DEADLINE)[age]
         job = Job("job", "default", JobState.SUBMITTING, 0, {}, {}, 0, 0, 0, None, None, now)
         what = Unanswered(job, [_submission(token, entry) for token, entry in enumerate(ledger)])
-        doubted = _doubted(what, {SESSION} if lives else set(), settings)
+        doubted = doubted_of(what, {SESSION} if lives else set(), settings)
         proof = NO_HISTORY
         if self._rules.has_history:
             is_proven = is_later_listed or not self._rules.waits_for_proof

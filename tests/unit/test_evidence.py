@@ -202,11 +202,22 @@ def test_an_exact_clock_tells_what_looks_alike_apart() -> None:
 
 
 def test_an_answer_whose_run_shows_what_was_not_sent_is_a_mix_up() -> None:
-    """The run is its own submit's again, and teaches nothing."""
+    """The run speaks against a repeat of the submit that it is of, and is that one's once it was given back."""
     fooled = Sent("fooled", mark_inputs({"image": "z" * 1000, "prompt": "fooled"}), True, OVER, OVER, "run")
     given = evidence(listed("run"), claimed=frozenset({"later", "run"}), answered=(LATER, fooled))
     assert [pair.sent for pair in given.mixed_up] == [fooled]
-    assert given.judge(DOUBTED).finding is Finding.FOUND
+    assert given.judge(DOUBTED).gap is Gap.TWIN
+    assert given.without([fooled]).judge(DOUBTED).finding is Finding.FOUND
+
+
+def test_an_answer_that_named_a_strangers_run_is_a_mix_up() -> None:
+    """Its row has another photo, where others show what was sent; the same photo may just be written otherwise."""
+    good = [replace(LATER, run=f"later{n}") for n in range(3)]
+    rows = [listed(f"later{n}", OVER, OTHER) for n in range(3)]
+    for image, is_mix_up in (("z" * 1000, True), ("x" * 1000, False)):
+        sent = Sent("fooled", mark_inputs({"image": image, "prompt": " m4rk3r "}), True, OVER, OVER, "run")
+        given = evidence(*rows, listed("run"), answered=(*good, sent), unanswered=())
+        assert [pair.sent for pair in given.mixed_up] == ([sent] if is_mix_up else [])
 
 
 # Absent: a submit is absent, and repeated, only where everything is proven.

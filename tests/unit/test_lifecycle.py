@@ -96,8 +96,11 @@ def test_any_job_that_is_not_over_can_be_cancelled(state: JobState) -> None:
 
 
 def test_only_an_accepted_job_is_taken_for_a_submit() -> None:
-    """There is one way into the state that costs money."""
-    assert {before for before, after in CHANGES if after is JobState.SUBMITTING} == {JobState.ACCEPTED}
+    """There is one way into the state that costs money; who was given another's run comes back without a submit."""
+    entered = {before for before, after in CHANGES if after is JobState.SUBMITTING}
+    assert entered == {JobState.ACCEPTED, JobState.PROCESSING, JobState.FETCHING}
+    takes = {state for state in JobState if next_state(state, Trigger.TAKEN)}
+    assert takes == {JobState.ACCEPTED}
     assert [trigger for trigger in Trigger if next_state(JobState.ACCEPTED, trigger) is JobState.SUBMITTING] == [
         Trigger.TAKEN
     ]
@@ -117,9 +120,11 @@ def test_no_count_of_dead_workers_ends_a_submit() -> None:
 
 
 def test_only_a_submit_can_be_in_doubt() -> None:
-    """Reads are free and are made again."""
-    for trigger in (Trigger.UNKNOWN, Trigger.UNTOLD):
-        assert [state for state in JobState if next_state(state, trigger)] == [JobState.SUBMITTING]
+    """Reads are free and are made again; a run that turns out to be another's leaves its submit in doubt."""
+    assert [state for state in JobState if next_state(state, Trigger.UNTOLD)] == [JobState.SUBMITTING]
+    doubted = {state: next_state(state, Trigger.UNKNOWN) for state in JobState}
+    with_a_run = {JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING}
+    assert {state: after for state, after in doubted.items() if after} == dict.fromkeys(with_a_run, JobState.SUBMITTING)
 
 
 @pytest.mark.parametrize("state", JobState)

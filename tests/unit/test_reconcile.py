@@ -9,6 +9,7 @@ from itertools import product
 import pytest
 
 from worker.answers import RemoteStatus
+from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
 from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Gap, Proof, Window
 from worker.habits import Sent
@@ -16,7 +17,7 @@ from worker.history import Listed, Look
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome, decide
-from worker.reconcile import Bench, _doubted, conclude
+from worker.reconcile import Bench
 from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import PROMPT, make_plan
 from worker.survival import learn
@@ -66,7 +67,7 @@ def concluded(
     """Return what a proof leads to."""
     settings = defaults().model_copy(update={"sam3d_reconcile_deadline": DEADLINE, **changes})
     what = Unanswered(JOB, submits or (made(),))
-    return conclude(what, _doubted(what, set(alive), settings), proof, settings, PLAN, SETTLE)
+    return conclude(what, doubted_of(what, set(alive), settings), proof, settings, PLAN, SETTLE)
 
 
 ADOPTED, ABSENT_ONCE, AGAIN, RETRIED, REVIEW = "adopted", "absent", "look again", "retried", "review"
@@ -163,7 +164,7 @@ def test_a_submit_is_sent_again_later_each_time() -> None:
 def test_a_history_that_is_slow_is_waited_for(settle: timedelta, end: str) -> None:
     """Rows were seen to land later than the deadline: nobody is asked before they may have."""
     what = Unanswered(JOB, (made(age=OLD),))
-    assert told(conclude(what, _doubted(what, set(), defaults()), OPEN, defaults(), PLAN, settle)) == end
+    assert told(conclude(what, doubted_of(what, set(), defaults()), OPEN, defaults(), PLAN, settle)) == end
 
 
 def test_nobody_is_asked_while_the_process_may_still_report() -> None:
@@ -232,7 +233,7 @@ def test_an_adopted_run_is_as_old_as_it_is(ago: timedelta, submitted: datetime, 
 
 def doubted(*submits: Submission, alive: frozenset[int] = frozenset()) -> Doubted:
     """Return what is known of a job's submits."""
-    return _doubted(Unanswered(JOB, submits), set(alive), defaults())
+    return doubted_of(Unanswered(JOB, submits), set(alive), defaults())
 
 
 @pytest.mark.parametrize(("verdict", "alive", "is_over"), [

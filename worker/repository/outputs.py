@@ -29,6 +29,11 @@ def _add_chunks(connection: Connection, output_id: int, content: BinaryIO) -> No
         position += 1
 
 
+def remove(connection: Connection, job_id: str) -> None:
+    """Forget the files of a job: they were made for another."""
+    connection.execute(outputs.delete().where(outputs.c.job_id == job_id))
+
+
 def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
     """List the outputs of a job: id, name, media_type, bytes, sha256."""
     columns = (outputs.c.id, outputs.c.name, outputs.c.media_type, outputs.c.bytes, outputs.c.sha256)

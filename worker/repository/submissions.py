@@ -109,6 +109,12 @@ def resolve(connection: Connection, job_id: str, what: Answered, token: str | No
     connection.execute(update(submissions).where(which).values(values))
 
 
+def give_back(connection: Connection, run: str, why: str) -> None:
+    """Take back which run a POST was answered with: it is another's, and its own is not known."""
+    given_back = update(submissions).where(submissions.c.run == run)
+    connection.execute(given_back.values(verdict=Verdict.UNKNOWN, run=None, request_id=None, detail=why))
+
+
 def job_of(connection: Connection, token: str) -> Job | None:
     """Return the job of a POST, or None where its intent was never committed."""
     query = select(*SEEN).join(submissions, submissions.c.job_id == jobs.c.id).where(submissions.c.token == token)

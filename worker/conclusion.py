@@ -1,0 +1,100 @@
+"""What is known of a job whose submits got no answer, and what a proof makes of it. No I/O."""
+
+from datetime import datetime, timedelta
+
+from worker.config import Settings
+from worker.evidence import NO_HISTORY, Doubted, Finding, Proof, Window
+from worker.job import Job
+from worker.lifecycle import Trigger, Verdict
+from worker.outcome import Advance, Fail, Outcome
+from worker.repository.submissions import Answered, Submission, Unanswered
+from worker.schedule import LONGEST_LOOK_UP, NOW, Plan, submit_again
+
+
+def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
+    """Return what is known of a job's submits, given the sessions whose process lives."""
+    last = what.submissions[-1]
+    doubtful = [each for each in what.submissions if _may_have_a_run(each)] or [last]
+    return Doubted(
+        job_id=what.job.id,
+        inputs=last.inputs,
+        is_inline=bool(last.is_inline),
+        windows=[Window(each.intended_at, _over_at(each, settings)) for each in doubtful],
+        over_at=_over_at(last, settings),
+        is_over=last.answered_at is not None or (last.session is not None and last.session not in alive),
+        was_absent=any(each.verdict is Verdict.ABSENT for each in what.submissions),
+    )
+
+
+def _may_have_a_run(submission: Submission) -> bool:
+    """Tell whether a submit may have started a run that is not known yet; one that was taken for absent may."""
+    return submission.verdict is None or submission.verdict.is_open or submission.verdict is Verdict.ABSENT
+
+
+def _over_at(submission: Submission, settings: Settings) -> datetime:
+    return submission.answered_at or submission.intended_at + settings.sam3d_submit_deadline
+
+
+def submission_of(what: Unanswered, proof: Proof) -> str | None:
+    """Return which submit of a job without an answer was made when a run was, or nearest to it."""
+    made_at = proof.made_at
+    waiting = [each for each in what.submissions if each.verdict is None or each.verdict.is_open]
+    if made_at is None or not waiting:
+        return None
+    return min(waiting, key=lambda each: abs(each.intended_at - made_at)).token
+
+
+def conclude(
+    what: Unanswered, doubted: Doubted, proof: Proof, settings: Settings, plan: Plan, settle: timedelta
+) -> tuple[Answered | None, Outcome | None]:
+    """Turn a proof into what is written to the ledger and what becomes of the job; neither: it is looked at again."""
+    job = what.job
+    if proof.finding is Finding.FOUND:
+        return adopting(proof), adopted(job, proof, plan)
+    if proof.finding is Finding.ABSENT:
+        return Answered(Verdict.ABSENT, detail=proof.why), Advance(Trigger.NOT_SENT)
+    if job.observed_at < doubted.over_at + _patience(doubted, proof, settings, settle):
+        return None, None
+    if due_in := _sent_again(what, proof, settings):
+        return None, Advance(Trigger.NOT_SENT, due_in)
+    message = f"Whether a run was started is not known: {proof.why}. Decide with `sam3d review {job.id}`."
+    return Answered(Verdict.UNRESOLVED, detail=proof.why), Fail(Trigger.UNTOLD, "submit_unknown", message)
+
+
+def _sent_again(what: Unanswered, proof: Proof, settings: Settings) -> timedelta | None:
+    """Return when a submit that was answered with a 5xx is sent again, or None where it is not, or not any more.
+
+    The vendor's documentation allows it: with the setting it is believed where nothing speaks against it.
+    """
+    if settings.sam3d_submit_server_error != "retry" or not (proof.gap and proof.gap.is_silence):
+        return None
+    refused = [each for each in what.submissions if (each.http_status or 0) >= 500]
+    if not refused or refused[-1] is not what.submissions[-1]:
+        return None
+    due_in = submit_again(len(refused))
+    ends_at = refused[0].intended_at + settings.sam3d_submit_retry_for
+    return due_in if what.job.observed_at + due_in <= ends_at else None
+
+
+def _patience(doubted: Doubted, proof: Proof, settings: Settings, settle: timedelta) -> timedelta:
+    """Return how long to look: where there is no history only until it is clear that it is not just away."""
+    if settings.sam3d_history == "off" and doubted.is_over:
+        return NOW
+    if proof == NO_HISTORY and doubted.is_over:
+        return settings.sam3d_reconcile_settle
+    return max(settings.sam3d_reconcile_deadline, settle + LONGEST_LOOK_UP)
+
+
+def adopting(proof: Proof) -> Answered:
+    """Return what is written of a submit whose run was found."""
+    return Answered(Verdict.ADOPTED, proof.request.request_id if proof.request else None, detail=proof.why)
+
+
+def adopted(job: Job, proof: Proof, plan: Plan) -> Advance:
+    """Go on with a run that was found; the vendor's hour counts from when it accepted it."""
+    if proof.request is None:
+        raise AssertionError("what was found is named")
+    submitted_at = min(proof.made_at or job.observed_at, job.observed_at)
+    status = proof.request.status
+    columns = {"request_id": proof.request.request_id, "remote_status": status, "submitted_at": submitted_at}
+    return Advance(Trigger.ANSWERED, max(NOW, plan.first - (job.observed_at - submitted_at)), columns)
