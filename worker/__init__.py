@@ -47,6 +47,10 @@ The files, in the order a job travels:
 ``mixups``         give back: runs that were given to the wrong job
 ``reconcile``      look up: what became of submits without an answer
 ``holding``        hold: an account is stopped and goes on again
+``memory``         what this process remembers of the database
+``noticing``       notice: a database that lacks what was committed was set back
+``comparing``      compare: a database that may have been set back, with the vendor's history
+``adopting``       adopt: runs that the ledger lost get back to their jobs
 ``probing``        probe: a held account is tried
 ``pruning``        prune: what is old is deleted, and photos that no job needs
 ``limiting``       the vendor's request limit is used up for a while, and what that teaches
@@ -62,7 +66,7 @@ The files, in the order a job travels:
 ``events``         event out: payloads and the relay of the outbox
 ``leases``         what makes the sweep come sooner: who is gone, which messages are lost
 ``readers``        since when a queue has messages and no reader
-``scheduler``      the loop that releases, looks, relays, probes, reconciles, sweeps and prunes
+``scheduler``      the loop that compares, releases, looks, relays, probes, reconciles, sweeps and prunes
 ``errors``         the error tree
 ``observability``  structured logs
 ``usage``          what the request budget is used for: for people and as metrics

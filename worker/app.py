@@ -9,7 +9,7 @@ from uuid import uuid4
 import structlog
 from celery import Celery, signals
 
-from worker import failpoints, tasks, topology
+from worker import failpoints, noticing, tasks, topology
 from worker.config import Settings
 from worker.database import Session, create_database_engine
 from worker.events import Outbox
@@ -49,6 +49,7 @@ def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
         session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",
     )
+    noticing.watch(app.services)
     tasks.register(app, app.services)
     if ACCEPT in steps:
         app.steps["worker"].add(InboxStep)

@@ -135,6 +135,15 @@ class Settings(BaseSettings):
         timedelta(minutes=15),
         description="After which a submit that can't be told from the history is for a person, s.",
     )
+    sam3d_compare_wait: Seconds = Field(
+        timedelta(seconds=8),
+        description="How long other processes may say what they miss after the database was started, s, before it is "
+        "compared with the history.",
+    )
+    sam3d_compare_window: Positive = Field(
+        timedelta(days=1),
+        description="How far back the history is compared at most where no process misses anything, s.",
+    )
     sam3d_submit_server_error: Literal["retry", "review"] = Field(
         "review",
         description="What a 5xx to a submit leads to where the history can't tell: a person is asked, or it is sent "

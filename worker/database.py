@@ -141,6 +141,19 @@ def sqlstate(error: BaseException) -> str:
     return getattr(error.orig, "sqlstate", None) or "" if isinstance(error, DBAPIError) else ""
 
 
+def on_connect(engine: Engine, check: Callable[[Any], None]) -> None:
+    """Have each new connection of the driver checked before anybody has it; a check that fails keeps nobody from it."""
+
+    def checked(driver: Any, _: object) -> None:
+        try:
+            check(driver)
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                driver.rollback()
+
+    event.listen(engine, "connect", checked)
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Give a connection whose work is committed at the end, or undone by an exception."""

@@ -147,6 +147,7 @@ class HoldCause(StrEnum):
     PROTOCOL = "protocol"
     OUTAGE = "outage"
     OPERATOR = "operator"
+    RESTORED = "restored"
 
 
 class AccountHeld(Sam3dError):

@@ -13,6 +13,8 @@ from worker.database import Connection, DatabaseError, transaction
 from worker.history import digest_inputs, mark_inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Step, Ticket, Trigger, Verdict
+from worker.memory import Intended
+from worker.noticing import is_set_back
 from worker.outcome import Change, Doubt, Snooze, decide
 from worker.repository import jobs, submissions, turns
 from worker.repository.outbox import Event
@@ -43,18 +45,32 @@ def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | Non
     token, session = str(uuid4()), services.session.key()
     try:
         with transaction(services.engine) as connection:
-            lease = services.settings.lease_for(Step.SUBMIT)
             if not needs_slot:  # Where the budget decides, the release has chosen.
                 ticket = turns.whose_turn(connection, ticket)
-            job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
-            if job:
-                structlog.contextvars.bind_contextvars(job_id=job.id)
-                sent = Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
-                submissions.intend(connection, token, job, services.worker_name, session, sent)
-            return job
+            job = _take(connection, services, ticket, token, session, needs_slot=needs_slot)
     except DatabaseError:
         persist(lambda: _withdraw(services, ticket, token), "intent")
         raise
+    services.memory.keep(Intended(token, job.observed_at) if job else None)
+    return job
+
+
+def _take(
+    connection: Connection, services: Services, ticket: Ticket, token: str, session: int, *, needs_slot: bool
+) -> Job | None:
+    """Take a job with the intent to pay for it, unless the database lacks an intent that this process committed."""
+    if is_set_back(connection, services):
+        return None
+    lease = services.settings.lease_for(Step.SUBMIT)
+    job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
+    if job:
+        structlog.contextvars.bind_contextvars(job_id=job.id)
+        submissions.intend(connection, token, job, services.worker_name, session, _digest(job))
+    return job
+
+
+def _digest(job: Job) -> Digest:
+    return Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
 
 
 def _withdraw(services: Services, ticket: Ticket, token: str) -> None:
@@ -70,11 +86,31 @@ def commit_answer(services: Services, job: Job, change: Change) -> Recorded:
     """Commit what came back to a POST, whatever became of its job. Safe to run twice because it is written by token."""
     grace = services.settings.sam3d_sweep_grace
     with transaction(services.engine) as connection:
+        job = _as_taken(connection, services, job)
         change = _answered(connection, job, change)
         recorded = changes.write(connection, job, change, grace)
         if recorded.version is None:
             return replace(recorded, events=_late(connection, job, change, grace))
         return recorded
+
+
+def _as_taken(connection: Connection, services: Services, job: Job) -> Job:
+    """Take a job again for the answer to an intent that the database lost: it was set back during the POST.
+
+    The version that was taken may be that of another change by now, so it is no fence any more.
+    """
+    if job.token is None or submissions.job_of(connection, job.token):
+        return job
+    found = jobs.find(connection, job.id)
+    if found and found.request_id is None:
+        session = services.session.key()
+        submissions.intend(connection, job.token, job, services.worker_name, session, _digest(job))
+    is_free = found is not None and found.state is JobState.ACCEPTED
+    return replace(job, version=found.version if found and is_free else _NOBODYS)
+
+
+_NOBODYS = -1
+"""A version that no row has."""
 
 
 def _answered(connection: Connection, job: Job, change: Change) -> Change:

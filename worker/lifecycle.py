@@ -51,7 +51,7 @@ def _table() -> Mapping[JobState, Mapping[Trigger, JobState | None]]:
     }  # fmt: skip
     rows = {
         #                    TAKEN ANSWERED NOT_SENT HELD REFUSED UNKNOWN UNTOLD RUNNING COMPLETED ENDED STORED KILLED CANCELLED GIVEN_UP
-        JobState.ACCEPTED:   "sub  pro      .        .    .       .       .      .       .         .     .      rev    can       .",
+        JobState.ACCEPTED:   "sub  pro      .        .    .       .       rev    .       .         .     .      rev    can       .",
         JobState.SUBMITTING: ".    pro      acc      acc  fai     sub     rev    .       .         .     .      .      can       .",
         JobState.PROCESSING: ".    .        .        pro  .       sub     .      pro     fet       fai   .      rev    can       .",
         JobState.FETCHING:   ".    .        .        fet  .       sub     .      fet     .         fai   suc    rev    can       .",

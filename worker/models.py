@@ -37,6 +37,9 @@ metadata = MetaData(
 now = func.sam3d_now(type_=DateTime(timezone=True))
 """The database's time."""
 
+incarnation = func.sam3d_incarnation(type_=Text)
+"""Names the life of the database that answers: another one after each start of its server, and after each restore."""
+
 _TIME = DateTime(timezone=True)
 _NOW = text("sam3d_now()")
 _LIVE = "state NOT IN ('succeeded', 'failed', 'cancelled')"
@@ -81,6 +84,9 @@ accounts = Table(
     Column("learnt_at", _TIME, comment="when it was lowered; it rises from then on"),
     Column("single_look", Boolean, comment="whether a look at a result also tells that it runs; null: unknown"),
     Column("single_look_at", _TIME, comment="when that was seen; that it does not counts for a day"),
+    Column("compared_with", Text, comment="the incarnation of the database that was compared last; null: none was yet"),
+    Column("missing_since", _TIME, comment="from when on submits are missing that a process knows of; null: none is"),
+    Column("settled_until", _TIME, comment="submits until then may be missing: deleted, or compared since"),
     comment="one row for each account at the vendor",
 )
 

@@ -90,17 +90,17 @@ def _investigate(services: Services, doubts: Sequence[Doubted], now: datetime) -
         return Bench(None, NO_HISTORY)
     first = min(window.first for each in doubts for window in each.windows) - CLOCKS_DIFFER
     try:
-        look = services.vendor.history(first, now, _clocks(services, first))
+        look = services.vendor.history(first, now, clocks(services, first))
     except HistoryMissing as error:
         log.warning("history_missing", reason=str(error), next="what it can't tell goes to review")
         return Bench(None, NO_HISTORY)
     except (AccountHeld, RemoteUnavailable) as error:
         log.warning("history_unavailable", reason=str(error), next="the next tick")
         return Bench(None, NO_ANSWER)
-    return Bench(_evidence(services, look, first, now))
+    return Bench(gather(services, look, first, now))
 
 
-def _clocks(services: Services, first: datetime) -> Callable[[Mapping[str, Listed]], Clocks]:
+def clocks(services: Services, first: datetime) -> Callable[[Mapping[str, Listed]], Clocks]:
     """Return what tells the vendor's clock from the rows of submits of ours that were answered."""
     with transaction(services.engine) as connection:
         deadline = services.settings.sam3d_submit_deadline
@@ -108,7 +108,7 @@ def _clocks(services: Services, first: datetime) -> Callable[[Mapping[str, Liste
     return lambda requests: learn_clocks([Pair(known[run], row) for run, row in requests.items() if run in known])
 
 
-def _evidence(services: Services, look: Look, first: datetime, now: datetime) -> Evidence:
+def gather(services: Services, look: Look, first: datetime, now: datetime) -> Evidence:
     """Put together what is known, after the look: each run that it lists was intended before."""
     settings = services.settings
     with transaction(services.engine) as connection:

@@ -1,4 +1,4 @@
-"""The loop that finds what was left behind: release, look, relay, probe, reconcile, sweep, prune.
+"""The loop that finds what was left behind: compare, release, look, relay, probe, reconcile, sweep, prune.
 
 Several may run, one works.
 """
@@ -13,6 +13,7 @@ import structlog
 
 from worker import bulk, changes, watchdog
 from worker.budget import MINUTE
+from worker.comparing import Comparison
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
@@ -59,6 +60,7 @@ class Scheduler:
         self._standings: Mapping[str, Standing] = {}
         self._leases = Leases(services.engine)
         self._trusts_messages = False
+        self._comparison = Comparison(services)
         self._looks_at = time.monotonic()
         self._stopped = threading.Event()
         self._heart = watchdog.heart("scheduler")
@@ -84,6 +86,7 @@ class Scheduler:
             while (left := ends_at - time.monotonic()) > 0 and not self._stopped.is_set():
                 self._pause(min(left, TICK_SECONDS))
                 if has_broker and is_leader():
+                    self._do(self.compare)
                     self._do(self.release)
                     self._do(self.look)
 
@@ -103,7 +106,7 @@ class Scheduler:
         self._heart.beat()
         if not self._has_broker():
             return False
-        early = (self.release, self.relay, self.probe, self.reconcile)
+        early = (self.compare, self.release, self.relay, self.probe, self.reconcile)
         for part in (*early, self._leases.free, self.distrust, self.sweep, self.prune):
             if not is_leader():
                 break
@@ -132,6 +135,10 @@ class Scheduler:
             log.warning("messages_lost", next="every run is looked for soon after it is due")
             self._trusts_messages = False
         return True
+
+    def compare(self) -> None:
+        """Compare a database that may have been set back with the request history."""
+        self._get_out(self._comparison.compare(self._heart.beat))
 
     def release(self) -> None:
         """Send the submits that the request budget can carry, where jobs wait for it."""

@@ -1,10 +1,11 @@
 """What a step works with: one record, made by ``app`` at boot, closed at shutdown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.config import Settings
 from worker.database import Engine, Session
 from worker.events import Outbox
+from worker.memory import Memory
 from worker.outlook import Outlook
 from worker.storage import Downloads
 from worker.vendor import Vendor
@@ -22,6 +23,7 @@ class Services:
     outlook: Outlook
     session: Session
     worker_name: str
+    memory: Memory = field(default_factory=Memory)
 
     def close(self) -> None:
         """Give connections back."""

@@ -28,6 +28,7 @@ INTERVALS = {
     "SAM3D_EXPECTED_RUN": "1",
     "SAM3D_RECONCILE_SETTLE": "2",
     "SAM3D_RECONCILE_DEADLINE": "20",
+    "SAM3D_COMPARE_WAIT": "1",
 }
 
 SHIM = Path(__file__).parent / "shim"

@@ -41,7 +41,7 @@ def test_downgrade_leaves_nothing(database_url: str) -> None:
     engine = database.create_database_engine(database_url, 1)
     assert inspect(engine).get_table_names() == ["alembic_version"]
     with engine.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM pg_proc WHERE proname = 'sam3d_now'")).scalar() == 0
+        assert connection.execute(text("SELECT count(*) FROM pg_proc WHERE proname LIKE 'sam3d%'")).scalar() == 0
     engine.dispose()
 
 

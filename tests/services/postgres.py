@@ -96,6 +96,23 @@ class PrivatePostgres:
         """Let a frozen server run again."""
         self._running.thaw()
 
+    def back_up(self) -> None:
+        """Copy the data as they are at this instant; the server is stopped from running meanwhile, so all fits."""
+        self.freeze()
+        self._copy(self._data, self._directory / "backup")
+        self.thaw()
+
+    def set_back(self) -> None:
+        """Kill the server, put the copy of its data back, and start it on that."""
+        self.kill()
+        shutil.rmtree(self._data)
+        self._copy(self._directory / "backup", self._data)
+        (self._data / "postmaster.pid").unlink()
+        self.start()
+
+    def _copy(self, source: Path, target: Path) -> None:
+        subprocess.run(["cp", "-a", source, target], check=True)
+
     def heal(self) -> None:
         """Thaw the server if it is frozen, start it if it has ended."""
         self.thaw()

@@ -7,14 +7,15 @@ import typer
 from worker import holding, retrying, review
 from worker.app import App, create_app
 from worker.cli.look import JobId, job_uuid
-from worker.cli.show import AsJson, print_json, print_table, say
+from worker.cli.show import AsJson, err, print_json, print_table, say
+from worker.comparing import MAY_BE_PAID_AGAIN
 from worker.config import load_settings
 from worker.database import require_schema, transaction
 from worker.errors import HoldCause, InvalidMessage
 from worker.lifecycle import JobState
 from worker.outcome import Hold
 from worker.outlook import ACCOUNT
-from worker.repository import reading
+from worker.repository import lineage, reading
 from worker.tasks import send
 
 
@@ -94,13 +95,19 @@ def hold(
 
 
 def resume(as_json: AsJson = False) -> None:
-    """Let a held account go on at once, whatever held it; the vendor may stop it again."""
+    """Let a held account go on at once, whatever held it; the vendor may stop it again.
+
+    After the database was set back: also without having compared it with the request history.
+    """
     app = _app()
     with transaction(app.services.engine) as connection:
+        is_uncompared = lineage.resume(connection, ACCOUNT)
         events = holding.resume(connection, ACCOUNT)
     app.services.outbox.announce(events)
     app.services.close()
-    _show_account("resumed", is_changed=bool(events), as_json=as_json)
+    if is_uncompared:
+        err.print(f"The database was not compared with the request history: {MAY_BE_PAID_AGAIN}.", highlight=False)
+    _show_account("resumed", is_changed=bool(events) or is_uncompared, as_json=as_json)
 
 
 def _show_account(word: str, *, is_changed: bool, as_json: bool) -> None:

@@ -12,6 +12,9 @@ from worker.models import accounts, jobs, now
 from worker.outcome import Hold
 from worker.schedule import NOW
 
+NOT_TRIED = (HoldCause.OPERATOR, HoldCause.RESTORED)
+"""Causes that no job can tell the end of."""
+
 
 def hold(connection: Connection, name: str, reason: Hold, *, stops_reads: bool) -> bool:
     """Stop an account, or go on stopping it after a probe; return whether it was running.
@@ -51,6 +54,11 @@ def resume(connection: Connection, name: str, *, but: HoldCause | None = None) -
     return _resume(connection, accounts.c.name == name, accounts.c.held_cause.is_distinct_from(but))
 
 
+def resume_from(connection: Connection, name: str, cause: HoldCause) -> bool:
+    """Let an account work again if it is held for this cause; return whether it was."""
+    return _resume(connection, accounts.c.name == name, accounts.c.held_cause == cause)
+
+
 def _resume(connection: Connection, *which: ColumnElement[bool]) -> bool:
     running = (
         update(accounts)
@@ -76,7 +84,7 @@ def to_probe(connection: Connection, interval: timedelta) -> Sequence[Held]:
         update(accounts)
         .where(
             accounts.c.held_at.is_not(None),
-            accounts.c.held_cause != HoldCause.OPERATOR,
+            accounts.c.held_cause.not_in(NOT_TRIED),
             or_(accounts.c.probed_at.is_(None), accounts.c.probed_at <= now - interval),
         )
         .values(probed_at=now, probe_job_id=None)
@@ -98,7 +106,7 @@ def let_one_through(connection: Connection, name: str) -> FollowUp | None:
         .join(accounts, accounts.c.name == jobs.c.account)
         .where(
             accounts.c.name == name,
-            accounts.c.held_cause != HoldCause.OPERATOR,
+            accounts.c.held_cause.not_in(NOT_TRIED),
             jobs.c.state.in_(states),
             jobs.c.lease_until.is_(None),
             or_(jobs.c.state == JobState.ACCEPTED, accounts.c.stops_reads),

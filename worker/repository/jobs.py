@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_
 
 from worker.job import Job
 from worker.lifecycle import DRIVEN_BY, JobState, Ticket, next_state
-from worker.models import accounts, jobs, now
+from worker.models import accounts, incarnation, jobs, now
 from worker.outcome import Change
 from worker.repository.intake import inputs_of
 
@@ -28,7 +28,14 @@ _ENTERED_AT = {JobState.PROCESSING: jobs.c.submitted_at, JobState.FETCHING: jobs
 }
 """The column that is stamped when a job enters a state."""
 
-is_held = exists().where(
+is_uncompared = exists().where(
+    accounts.c.name == jobs.c.account,
+    jobs.c.state == JobState.ACCEPTED,
+    or_(accounts.c.missing_since.is_not(None), accounts.c.compared_with != select(incarnation).scalar_subquery()),
+)
+"""Whether a job's submit waits until a database that may have been set back was compared with the history."""
+
+is_held = is_uncompared | exists().where(
     accounts.c.name == jobs.c.account,
     accounts.c.held_at.is_not(None),
     or_(jobs.c.state == JobState.ACCEPTED, accounts.c.stops_reads),

@@ -1,0 +1,129 @@
+"""Adopt: runs that the vendor lists and the ledger lost are given to the jobs that they were started for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import uuid4
+
+import structlog
+
+from worker import changes
+from worker.changes import Recorded
+from worker.database import transaction
+from worker.evidence import Evidence
+from worker.history import Listed, digest_inputs, mark_inputs
+from worker.job import Job
+from worker.lifecycle import FollowUp, Trigger
+from worker.outcome import Advance, Fail, Outcome, decide
+from worker.outlook import ACCOUNT
+from worker.pairing import Lineup, Waiting, first_in_turn
+from worker.repository import jobs, lineage
+from worker.repository.lineage import Adopted, Lineage
+from worker.repository.outbox import Event
+from worker.repository.submissions import Digest
+from worker.schedule import NOW
+from worker.services import Services
+
+Settled = Sequence[Event | FollowUp]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A job that waits to be submitted, and the run that it was submitted for already."""
+
+    job: Job
+    sent: Digest
+    is_inline: bool
+    run: Listed
+    made_at: datetime
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look says of the jobs that wait: which runs are theirs, and who may have one that nobody can tell."""
+
+    lost: Sequence[Lost]
+    untold: Sequence[Job]
+    strays: Sequence[Listed]
+    is_ours_alone: bool
+
+    @property
+    def speaks_for_a_loss(self) -> bool:
+        """Whether the database lacks what it once knew, though no process remembers it."""
+        return bool(self.lost) or (bool(self.untold) and self.is_ours_alone)
+
+
+NOTHING = Found((), (), (), is_ours_alone=False)
+
+
+def find(services: Services, seen: Lineage, evidence: Evidence, beat: Callable[[], None]) -> Found:
+    """Pair the runs that nobody here has with the waiting jobs of the same inputs: as many as there are of both."""
+    lineup = Lineup(evidence)
+    is_ours_alone = lineup.is_ours_alone(seen.newest.at if seen.newest else None)
+    with transaction(services.engine) as connection:
+        waiting = lineage.waiting_jobs(connection, ACCOUNT) if lineup.free else ()
+    is_careful = seen.missing_since is not None or is_ours_alone
+    lost: list[Lost] = []
+    untold: list[Job] = []
+    for job_id, accepted_at, parameters in waiting:
+        beat()
+        if is_careful or lineup.resembles(mark_inputs(parameters)):
+            match _match(services, lineup, job_id, accepted_at):
+                case Lost() as found:
+                    lost.append(found)
+                case Job() as job:
+                    untold.append(job)
+    return Found(lost, first_in_turn(untold, len(lineup.free)), lineup.free, is_ours_alone)
+
+
+def _match(services: Services, lineup: Lineup, job_id: str, accepted_at: datetime) -> Lost | Job | None:
+    """Return a job with its run, a job that may have one, or neither."""
+    with transaction(services.engine) as connection:
+        job = lineage.waiting_job(connection, job_id)
+    if job is None or not lineup.free:
+        return None
+    light, sent = replace(job, files=()), Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
+    waiting = Waiting(job_id, sent.inputs, accepted_at)
+    if run := lineup.take_own(waiting):
+        return Lost(light, sent, job.is_inline, run, lineup.made_at(run))
+    return light if lineup.may_have(waiting) else None
+
+
+def adopt(services: Services, lost: Lost) -> Settled:
+    """Go on with a job's run; the vendor's hour counts from when it accepted it.
+
+    Safe to run twice because a job that waits no more is left alone, and a run is one submit's.
+    """
+    job, run = lost.job, lost.run
+    submitted_at = min(lost.made_at, job.observed_at)
+    columns = {"request_id": run.request_id, "remote_status": run.status, "submitted_at": submitted_at}
+    due_in = max(NOW, services.outlook.terms().plan.first - (job.observed_at - submitted_at))
+    written = _write(services, job, Advance(Trigger.ANSWERED, due_in, columns), lost)
+    if written:
+        log.warning("run_adopted", job_id=job.id, request_id=run.request_id, why="the database was set back")
+    return written
+
+
+def ask(services: Services, job: Job) -> Settled:
+    """Put a job to review that may have been submitted before the database was set back, and may not."""
+    message = (
+        "The database was set back, and the vendor's request history lists runs that may be this job's. "
+        f"Decide with `sam3d review {job.id}`."
+    )
+    return _write(services, job, Fail(Trigger.UNTOLD, "submit_unknown", message))
+
+
+def _write(services: Services, job: Job, outcome: Outcome, lost: Lost | None = None) -> Settled:
+    change = decide(job.state, job.attempts, outcome)
+    with transaction(services.engine) as connection:
+        version = jobs.write(connection, job, change, services.settings.sam3d_sweep_grace)
+        if version is None:
+            return ()
+        if lost:
+            adopted = Adopted(lost.run.request_id, lost.made_at, lost.sent, lost.is_inline)
+            lineage.write_adopted(connection, str(uuid4()), job, services.worker_name, adopted)
+        events = changes.announcement(connection, job, change)
+    following = changes.follow_up(job, Recorded(change, version, events))
+    return [*events, *([following] if following else [])]
