@@ -23,6 +23,8 @@ from tests.acceptance.conftest import KEY, SECRET_PROMPT, Service
 from tests.faults.witness import Witness
 from tests.waiting import wait_until
 from worker.simulator import Simulator
+from worker.simulator.artifacts import make_files
+from worker.simulator.model import Hint
 from worker.topology import CONFIRMED, CONNECTION, declare
 
 FINAL = {"succeeded", "failed", "cancelled"}
@@ -54,13 +56,16 @@ class Judge:
     def submit(self, count: int, **fields: Any) -> list[str]:
         """Publish requests, each with a prompt of its own, half of them to each way in; return the job ids."""
         ids = [str(uuid4()) for _ in range(count)]
+        self.send([request_of(job_id, **fields) for job_id in ids])
+        return ids
+
+    def send(self, requests: Sequence[dict[str, Any]]) -> None:
+        """Publish requests that were made by hand, half of them to each way in."""
         with Connection(self._broker_url, connect_timeout=5, transport_options=CONNECTION) as connection:
             declare(connection)
             with connection.Producer() as producer:
-                for number, job_id in enumerate(ids):
-                    body = {"image": tiny_image(), "prompt": prompt_of(job_id), "job_id": job_id, **fields}
+                for number, body in enumerate(requests):
                     producer.publish(**(_as_task(body) if number % 2 else _as_json(body)), **CONFIRMED)
-        return ids
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """Read from the database; what is written by the query is committed."""
@@ -129,7 +134,7 @@ class Judge:
         """Check that each run was intended by a committed row, and that no job has two."""
         runs: dict[str, list[str]] = {}
         for run in self._simulator.ledger():
-            runs.setdefault(run["prompt"], []).append(run["request_id"])
+            runs.setdefault(run["prompt"], []).append(canonical(run["request_id"]))
         query = "SELECT job_id::text, count(*) FROM submissions GROUP BY job_id"
         intended = {row["job_id"]: row["count"] for row in self.rows(query)}
         for job in jobs:
@@ -137,7 +142,7 @@ class Judge:
             assert len(paid) <= 1, f"{len(paid)} runs were paid for job {job['id']}"
             assert len(paid) <= intended.get(job["id"], 0), f"job {job['id']} was sent without a committed intent"
             if job["state"] == "succeeded":
-                assert paid == [job["request_id"]], f"job {job['id']} has another run's result"
+                assert paid == [canonical(job["request_id"])], f"job {job['id']} has another run's result"
 
     def _check_outputs(self, ids: Collection[str]) -> None:
         query = (
@@ -181,9 +186,26 @@ class Judge:
 _SECRETS = {"the key": KEY, "a prompt": SECRET_PROMPT, "an image": tiny_image()[-40:], "a signed URL": SIGNED_URL}
 
 
+def canonical(request_id: str) -> str:
+    """Return an id in one writing: the history's may lack the dashes."""
+    return request_id.replace("-", "").lower()
+
+
+@cache
+def model_of(seed: int) -> str:
+    """Return the digest of the model that the vendor makes of the tests' photo with a seed."""
+    made = make_files(base64.b64decode(tiny_image()), Hint(mask=None, box=None, points=()), seed)
+    return hashlib.sha256(made.glb).hexdigest()
+
+
 def prompt_of(job_id: str) -> str:
     """Return the prompt that a job was sent with: on the vendor's bill it names the job."""
     return f"{SECRET_PROMPT} {job_id}"
+
+
+def request_of(job_id: str, **fields: Any) -> dict[str, Any]:
+    """Return a job's request, whose prompt names it."""
+    return {"image": tiny_image(), "prompt": prompt_of(job_id), "job_id": job_id, **fields}
 
 
 def _as_json(fields: dict[str, Any]) -> dict[str, Any]:

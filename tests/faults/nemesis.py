@@ -5,40 +5,20 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import suppress
 
+import psycopg
 import structlog
 
-from tests.acceptance.conftest import KEY
+from tests.faults.bad_vendor import BadVendor, Producer
 from tests.faults.fleet import Fleet
 from tests.faults.supervisor import ROLES
+from tests.faults.verdict import Database
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
 from worker.simulator import Simulator
 
-CREDITS = 1_000_000.0
-STARTS = ({"starts_run": True}, {"starts_run": False})
-SUBMIT_FAULTS: list[dict[str, Any]] = [
-    *({"kind": kind, **starts} for kind in ("reset", "hang") for starts in STARTS),
-    *({"kind": "status", "http_status": code, **starts} for code in (500, 502, 504) for starts in STARTS),
-    *({"kind": kind} for kind in ("drop_answer", "html", "wrong_json", "broken_json", "truncate", "missing_id")),
-    *({"kind": kind} for kind in ("empty", "slow_bytes", "slow_headers", "unknown_status", "fail_job", "never_ends")),
-    {"kind": "status", "http_status": 429, "starts_run": False},
-    {"kind": "redirect", "url": "http://127.0.0.1:9/", "starts_run": False},
-]
-READ_FAULTS: list[dict[str, Any]] = [
-    *({"kind": "status", "http_status": code} for code in (429, 500, 502, 504)),
-    *({"kind": kind} for kind in ("reset", "drop_answer", "hang", "html", "wrong_json", "broken_json", "truncate")),
-    *({"kind": kind} for kind in ("empty", "slow_bytes", "slow_headers")),
-]
-FAULTS_OF_A_CALL: Mapping[str, list[dict[str, Any]]] = {
-    "submit": SUBMIT_FAULTS,
-    "status": [*READ_FAULTS, {"kind": "unknown_status"}, {"kind": "missing_id"}, {"kind": "gone"}],
-    "result": [*READ_FAULTS, {"kind": "gone"}],
-    "download": [*({"kind": kind} for kind in ("reset", "truncate", "hang", "slow_bytes", "wrong_magic", "empty"))],
-    "history": [*READ_FAULTS, {"kind": "gone"}],
-}
-"""What the vendor can do wrong; faults that make a good run end as failed by contract are left out."""
+AN_HOUR = "1 hour"
 
 log = structlog.get_logger(__name__)
 
@@ -52,18 +32,23 @@ class Nemesis:
         rabbitmq: PrivateRabbit,
         postgres: PrivatePostgres,
         simulator: Simulator,
+        producer: Producer,
+        database: Database,
         vhost: str,
         chance: random.Random,
     ) -> None:
+        vendor = BadVendor(simulator, producer, chance, self._heal_after)
         self.struck: Counter[str] = Counter()
         self.broker_lost: list[tuple[float, float]] = []  # When the broker forgot what it had, seconds since the epoch.
         self._fleet = fleet
         self._rabbitmq = rabbitmq
         self._postgres = postgres
-        self._simulator = simulator
+        self._database = database
+        self.vendor = vendor
         self._vhost = vhost
         self._chance = chance
         self._heals: list[tuple[float, Callable[[], object]]] = []
+        self.cancelled: set[str] = set()  # Whose submit was under way then.
         self._faults: Mapping[Callable[[], str], float] = {
             self._kill: 14,
             self._freeze: 8,
@@ -78,11 +63,9 @@ class Nemesis:
             self._delete_vhost: 1.5,
             self._restart_database: 4,
             self._freeze_database: 2,
-            self._spoil_a_call: 30,
-            self._exhaust_credits: 2,
-            self._revoke_key: 2,
-            self._limit_requests: 0.5,
-            self._hide_history: 2,
+            self._step_the_clock: 2,
+            self._cancel_a_submit: 6,
+            **vendor.faults,
         }
 
     def strike(self) -> None:
@@ -99,11 +82,11 @@ class Nemesis:
 
     def heal(self) -> None:
         """Undo everything."""
+        self._postgres.heal()
         self._heal_what_is_due(float("inf"))
         self._rabbitmq.heal()
         self._rabbitmq.clear_alarms()
-        self._postgres.heal()
-        self._simulator.clear_faults()
+        self.vendor.heal()
 
     def _heal_what_is_due(self, now: float) -> None:
         due = [heal for at, heal in self._heals if at <= now]
@@ -193,28 +176,31 @@ class Nemesis:
         self._postgres.thaw()
         return "database frozen"
 
-    def _spoil_a_call(self) -> str:
-        call = self._chance.choice(sorted(FAULTS_OF_A_CALL))
-        rule = self._chance.choice(FAULTS_OF_A_CALL[call])
-        self._simulator.add_fault(call=call, count=self._chance.randint(1, 4), rate=0.7, **rule)
-        return f"vendor: {call} {rule.get('http_status') or rule['kind']}"
+    def _step_the_clock(self) -> str:
+        """Put the database's clock an hour ahead for some seconds."""
+        try:
+            self._database.step_clock(AN_HOUR)
+        except psycopg.Error:
+            return "clock not stepped"
+        self._heal_after(2, 8, self._set_the_clock_right)
+        return "clock an hour ahead"
 
-    def _set_for_a_while(self, longest: float, during: dict[str, Any], after: dict[str, Any]) -> None:
-        self._simulator.update(**during)
-        self._heal_after(2, longest, lambda: self._simulator.update(**after))
+    def _set_the_clock_right(self) -> None:
+        """Put it back, as soon as the database answers."""
+        ends_at = time.monotonic() + 120
+        while time.monotonic() < ends_at:
+            with suppress(psycopg.Error):
+                return self._database.step_clock("0")
+            time.sleep(0.2)
+        raise TimeoutError("the database does not answer")
 
-    def _exhaust_credits(self) -> str:
-        self._set_for_a_while(12, {"credits": 0.0}, {"credits": CREDITS})
-        return "vendor: no credits"
-
-    def _revoke_key(self) -> str:
-        self._set_for_a_while(12, {"revoked_keys": (KEY,)}, {"revoked_keys": ()})
-        return "vendor: key revoked"
-
-    def _limit_requests(self) -> str:
-        self._set_for_a_while(10, {"requests_per_minute": 20}, {"requests_per_minute": None})
-        return "vendor: request limit"
-
-    def _hide_history(self) -> str:
-        self._set_for_a_while(10, {"history_available": False}, {"history_available": True})
-        return "vendor: no history"
+    def _cancel_a_submit(self) -> str:
+        """Cancel a job whose submit is under way, or unanswered."""
+        try:
+            found = self._database.rows("SELECT id::text FROM jobs WHERE state = 'submitting' LIMIT 1")
+        except psycopg.Error:
+            found = []
+        for row in found:
+            self.cancelled.add(row["id"])
+            self._fleet.start(f"cancel-{row['id']}", "cancel", row["id"])
+        return "cancelled in its submit" if found else "nothing to cancel"

@@ -24,13 +24,14 @@ import psycopg
 import structlog
 
 from tests.acceptance.conftest import Service, deployed
+from tests.faults.bad_vendor import CREDITS, LATEST_ROW_SECONDS
 from tests.faults.conftest import INTERVALS
 from tests.faults.fleet import Fleet
 from tests.faults.judge import prompt_of
-from tests.faults.nemesis import CREDITS, Nemesis
+from tests.faults.nemesis import Nemesis
 from tests.faults.supervisor import EXPECTED, Supervisor
 from tests.faults.traffic import Traffic
-from tests.faults.verdict import Database, Verdict, judge
+from tests.faults.verdict import Allowed, Database, Verdict, judge
 from tests.faults.witness import Witness
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
@@ -42,8 +43,9 @@ VHOST = "soak"
 SETTINGS = {
     **INTERVALS,
     "SAM3D_DOWNLOAD_DEADLINE": "5",
-    "SAM3D_RECONCILE_DEADLINE": "40",
-    "SAM3D_RECORD_LIFETIME": "60",
+    "SAM3D_RECONCILE_SETTLE": str(1.5 * LATEST_ROW_SECONDS),
+    "SAM3D_RECONCILE_DEADLINE": "60",
+    "SAM3D_RECORD_LIFETIME": "120",
     "SAM3D_SUBMIT_SERVER_ERROR": "review",
     "SAM3D_REQUESTS_PER_MINUTE": "100000",  # Enough for all of it, and each request draws its slot.
 }
@@ -71,9 +73,7 @@ class Soak:
 @contextmanager
 def prepared(seed: int, logs: Path) -> Iterator[Soak]:
     """Give a deployment of which nothing runs yet, and end it."""
-    vendor = SimulatorSettings.model_validate(
-        {"run_time": 1.5, "credits": CREDITS, "credits_status": 406, "seed": seed}
-    )
+    vendor = SimulatorSettings.model_validate({"run_time": 1.5, "credits": CREDITS, "seed": seed})
     with (
         PrivatePostgres() as postgres,
         PrivateRabbit() as rabbitmq,
@@ -83,6 +83,8 @@ def prepared(seed: int, logs: Path) -> Iterator[Soak]:
         Fleet(service, zygote) as fleet,
     ):
         database, broker_url = Database(service.environment["SAM3D_DATABASE_URL"]), rabbitmq.url_of(VHOST)
+        traffic = Traffic(broker_url, database.accepted, random.Random(f"traffic {seed}"), JOBS_PER_SECOND)
+        chance = random.Random(f"nemesis {seed}")
         yield Soak(
             service=service,
             fleet=fleet,
@@ -90,8 +92,8 @@ def prepared(seed: int, logs: Path) -> Iterator[Soak]:
             database=database,
             witness=Witness(broker_url),
             supervisor=Supervisor(fleet, random.Random(f"supervisor {seed}"), ARMED_SHARE),
-            traffic=Traffic(broker_url, database.accepted, random.Random(f"traffic {seed}"), JOBS_PER_SECOND),
-            nemesis=Nemesis(fleet, rabbitmq, postgres, simulator, VHOST, random.Random(f"nemesis {seed}")),
+            traffic=traffic,
+            nemesis=Nemesis(fleet, rabbitmq, postgres, simulator, traffic, database, VHOST, chance),
         )
 
 
@@ -167,6 +169,8 @@ def told(seed: int, counted: dict[str, Any], verdict: Verdict, logs: Path) -> di
         "good": verdict.is_good,
         "lost": verdict.lost,
         "paid twice": verdict.paid_twice,
+        "strangers' models": verdict.strangers,
+        "failed without a cause": verdict.failed_without_cause,
         "outputs missing": verdict.outputs_missing,
         "events missing": verdict.events_missing,
         "secrets told": verdict.secrets_told,
@@ -223,8 +227,8 @@ def main() -> None:
 
     with prepared(asked.seed, logs) as soak:
         counted = run(soak, asked.minutes * 60)
-        found = soak.nemesis.broker_lost
-        verdict = judge(soak.traffic.sent, soak.database, soak.simulator.ledger(), soak.witness.heard, found, logs)
+        allowed = Allowed(soak.nemesis.vendor.poisoned, soak.nemesis.cancelled, soak.nemesis.broker_lost)
+        verdict = judge(soak.traffic.sent, soak.database, soak.simulator.ledger(), soak.witness.heard, allowed, logs)
     report = told(asked.seed, counted, verdict, logs)
     show(report)
     if asked.json:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from kombu import Connection, Producer
 
-from tests.faults.judge import _as_json, _as_task, prompt_of, tiny_image
+from tests.faults.judge import _as_json, _as_task, request_of
 from tests.faults.witness import BROKEN
 from worker.envelope import REQUESTED
 from worker.topology import declare
@@ -23,6 +23,8 @@ PATIENCE_SECONDS = 15.0
 
 _PATIENT = {"delivery_mode": 2, "confirm_timeout": 5.0}
 _OPTIONS = {"confirm_publish": True, "read_timeout": 6, "write_timeout": 6}
+
+SEEDS = 8
 
 Message = dict[str, Any]
 
@@ -39,6 +41,7 @@ class Traffic(threading.Thread):
         self._chance = chance
         self._rate = rate
         self._waiting: deque[tuple[str, Message]] = deque()
+        self._asked: deque[str] = deque()
         self._known: set[str] = set()
         self._looked_at = time.monotonic()
         self._is_over = threading.Event()
@@ -53,6 +56,10 @@ class Traffic(threading.Thread):
         self._is_over.set()
         self._has_ended.set()
         self.join(timeout=30)
+
+    def ask_for(self, job_id: str) -> None:
+        """Send a request with this id among the next ones."""
+        self._asked.append(job_id)
 
     @property
     def is_all_accepted(self) -> bool:
@@ -92,8 +99,10 @@ class Traffic(threading.Thread):
     def _ask(self) -> None:
         """Make the requests of half a second: often none, sometimes a burst."""
         burst = self._chance.choice((0, 0, 1, 1, 2, 4, 6))
-        for _ in range(round(burst * self._rate / 4)):
-            job_id = str(UUID(int=self._chance.getrandbits(128), version=4))
+        fresh = [str(UUID(int=self._chance.getrandbits(128), version=4)) for _ in range(round(burst * self._rate / 4))]
+        while self._asked:
+            fresh.append(self._asked.popleft())
+        for job_id in fresh:
             self.sent[job_id] = time.monotonic()
             self._queue(job_id)
         if self._known and self._chance.random() < 0.1:
@@ -130,7 +139,12 @@ class Traffic(threading.Thread):
 
 def body_of(job_id: str) -> dict[str, Any]:
     """Return the request of a job; its prompt names it on the vendor's bill."""
-    return {"image": tiny_image(), "prompt": prompt_of(job_id), "job_id": job_id}
+    return request_of(job_id, seed=seed_of(job_id))
+
+
+def seed_of(job_id: str) -> int:
+    """Return a job's seed, one of few: the model of another job is most likely another model."""
+    return UUID(job_id).int % SEEDS
 
 
 def _as_structured_event(fields: dict[str, Any]) -> Message:

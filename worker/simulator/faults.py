@@ -163,6 +163,10 @@ class FaultBook:
         self._next += 1
         return self._next - 1
 
+    def drop(self, number: int) -> None:
+        """Drop one rule; one that is not there is gone already."""
+        self._entries = [entry for entry in self._entries if entry.number != number]
+
     def clear(self) -> None:
         """Drop all rules."""
         self._entries.clear()

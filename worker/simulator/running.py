@@ -73,6 +73,10 @@ class Simulator:
         checked = FaultRule.model_validate(rule)
         return self._ask(lambda: self._world.faults.add(checked))
 
+    def drop_fault(self, number: int) -> None:
+        """Drop one fault rule by its number."""
+        self._ask(lambda: self._world.faults.drop(number))
+
     def clear_faults(self) -> None:
         """Drop all fault rules."""
         self._ask(self._world.faults.clear)

@@ -76,6 +76,15 @@ def test_the_first_rule_wins() -> None:
     assert [rule.kind for rule in picked if rule] == ["hang", "empty"]
 
 
+def test_a_rule_can_be_dropped() -> None:
+    """The others stay, and dropping it twice is no harm."""
+    book = book_with(call="submit", kind="hang")
+    kept = book.add(FaultRule(call="submit", kind="empty"))
+    for _ in range(2):
+        book.drop(1)
+    assert [entry["id"] for entry in book.listed()] == [kept]
+
+
 def test_early_rules_are_asked_for_apart() -> None:
     """A reset before the body is read can't look at the job, and is not picked twice."""
     book = book_with(call="submit", kind="reset")
