@@ -3,6 +3,7 @@
 import atexit
 import shutil
 import signal
+import subprocess
 from functools import cached_property
 from pathlib import Path
 from typing import LiteralString, Self
