@@ -206,7 +206,8 @@ class Evidence:
 
     def _is_contested(self, doubted: Doubted, row: Listed) -> bool:
         """Tell whether a submit of other inputs may have started a run: not if just one of the two was made then."""
-        rivals = [each for each in self.unanswered if each.inputs != doubted.inputs and self._is_like(each, row)]
+        others = [each for each in self.unanswered if each.inputs != doubted.inputs]
+        rivals = [each for each in others if self._form.compare(each.inputs, row.inputs) is not Likeness.OTHER]
         at, exactly = self._clock(row).ours(row), self._clock(row).spread
         if any(_window(each).holds(at, exactly) for each in rivals):
             return True

@@ -1,0 +1,150 @@
+"""Worlds of submits, late rows, clocks, forms and strangers: the judge never passes a run over, nor takes another's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.answers import RemoteStatus
+from worker.evidence import Doubted, Evidence, Finding, Window
+from worker.habits import Sent
+from worker.history import Inputs, Listed, Look, mark_inputs
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+SETTLE = 5 * MINUTE
+PHOTOS = ["a" * 101, "b" * 101, "https://example.com/c.png"]
+PROMPTS = [None, "cat", "dog"]
+OFFSETS = [timedelta(0), timedelta(hours=5.5), -timedelta(hours=8), 3 * MINUTE]
+
+
+@dataclass(frozen=True)
+class Submit:
+    """A submit of a world: what was sent and when, whether it was answered, and what became of it."""
+
+    number: int
+    body: Mapping[str, Any]
+    at: datetime
+    is_answered: bool
+    has_run: bool
+    lateness: timedelta
+    is_stranger: bool = False
+
+    @property
+    def run(self) -> str:
+        """Name the run that it started, if it did."""
+        return f"run{self.number}"
+
+
+@dataclass(frozen=True)
+class World:
+    """Submits of ours and of a stranger, the form and the clock of the history, and when it is looked at."""
+
+    submits: tuple[Submit, ...]
+    images: str
+    ahead: timedelta
+    now: datetime
+
+    def shown(self, submit: Submit) -> Inputs:
+        """Return what a row shows of what was sent."""
+        image = str(submit.body["image"])
+        rest = {name: value for name, value in submit.body.items() if name != "image"}
+        if self.images == "as sent" or (self.images == "url" and image.startswith("https")):
+            return mark_inputs(submit.body)
+        return mark_inputs(rest | ({"image": f"https://theirs/{submit.number}"} if self.images == "url" else {}))
+
+    def look(self) -> Look:
+        """Return a complete look: what has landed by now."""
+        rows = [
+            Listed(
+                each.run, each.at + SECOND + self.ahead, RemoteStatus.PROCESSING, self.shown(each), "me", None, None, ()
+            )
+            for each in self.submits
+            if each.has_run and each.at + each.lateness <= self.now
+        ]
+        return Look({row.run: row for row in rows}, is_complete=True)
+
+    def evidence(self) -> Evidence:
+        """Return what the service knows of it."""
+        ours = [each for each in self.submits if not each.is_stranger]
+        answered = [_sent(each, each.run) for each in ours if each.is_answered]
+        unanswered = [_sent(each, None) for each in ours if not each.is_answered]
+        claimed = frozenset(each.run or "" for each in answered)
+        return Evidence(self.look(), answered, unanswered, claimed, self.now, SETTLE)
+
+
+def _sent(each: Submit, run: str | None) -> Sent:
+    return Sent(f"job{each.number}", mark_inputs(each.body), _is_inline(each), each.at, each.at + 2 * SECOND, run)
+
+
+def _is_inline(each: Submit) -> bool:
+    return not str(each.body["image"]).startswith("https")
+
+
+def _doubted(each: Submit) -> Doubted:
+    over = each.at + 2 * SECOND
+    window = (Window(each.at, over),)
+    return Doubted(f"job{each.number}", mark_inputs(each.body), _is_inline(each), window, over, True, False)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Draw a world: rows land within the time that the service allows for."""
+    kinds = st.sampled_from(["answered", "lost with a run", "lost without", "stranger's"])
+    submits = []
+    for number, kind in enumerate(draw(st.lists(kinds, min_size=1, max_size=8))):
+        prompt, photo = draw(st.sampled_from(PROMPTS)), draw(st.sampled_from(PHOTOS))
+        body = {"image": photo} | ({"prompt": prompt} if prompt else {})
+        if kind == "stranger's":
+            body = {"image": "s" * 101, "prompt": f"his {number}"}
+        at = NOON + draw(st.integers(0, 600)) * SECOND
+        late = draw(st.integers(0, 290)) * SECOND
+        submits.append(Submit(number, body, at, kind == "answered", kind != "lost without", late, kind == "stranger's"))
+    images = draw(st.sampled_from(["as sent", "dropped", "url"]))
+    now = NOON + draw(st.integers(0, 1800)) * SECOND
+    return World(tuple(submits), images, draw(st.sampled_from(OFFSETS)), now)
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds())
+def test_no_run_is_passed_over_and_none_of_other_inputs_is_taken(world: World) -> None:
+    """Absent only where no run was started that nobody has; found only with a run of just what was sent."""
+    evidence = world.evidence()
+    sent = {each.run: each.body for each in world.submits}
+    taken: frozenset[str] = frozenset()
+    lost = [each for each in world.submits if not each.is_answered and not each.is_stranger and each.at < world.now]
+    for each in sorted(lost, key=lambda submit: submit.at):
+        proof = evidence.judge(_doubted(each), taken)
+        if proof.request:
+            assert sent[proof.request.run] == each.body
+            taken |= {proof.request.run}
+        if proof.finding is Finding.ABSENT:
+            assert not each.has_run or each.run in taken
+    assert len(taken) <= len(lost)
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds())
+def test_with_prompts_of_their_own_nobody_is_asked(world: World) -> None:
+    """Whatever the form and the clock: once rows have settled and a later submit is listed, each doubt ends."""
+    named = [
+        Submit(each.number, {"image": "x" * 101, "prompt": f"object {each.number}"}, each.at, each.is_answered,
+               each.has_run, each.lateness)
+        for each in world.submits
+        if not each.is_stranger
+    ]  # fmt: skip
+    hour = NOON + 60 * MINUTE
+    later = [
+        Submit(100 + n, {"image": "y" * 101, "prompt": f"later {n}"}, hour + n * SECOND, True, True, timedelta(0))
+        for n in range(3)
+    ]
+    strangers = [each for each in world.submits if each.is_stranger]
+    whole = World((*named, *strangers, *later), world.images, world.ahead, NOON + timedelta(hours=2))
+    evidence = whole.evidence()
+    for each in named:
+        if not each.is_answered:
+            finding = evidence.judge(_doubted(each)).finding
+            assert finding is (Finding.FOUND if each.has_run else Finding.ABSENT)
