@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 COPIED = ("worker", "tests", "migrations", "pyproject.toml", "README.md")
 CRASHES = "tests/faults/test_crash_points.py"
+HISTORY = "tests/faults/test_history.py"
 SUBMITS = "tests/faults/test_vendor_faults.py::test_broken_submits_are_looked_up"
 READS = "tests/faults/test_reads.py"
 TESTS_FAILED = 1  # pytest's exit code; any other says that the tests could not be run.
@@ -87,6 +88,33 @@ MUTANTS = (
             )
         ],
         [f"{READS}::test_no_job_gets_the_model_of_another"],
+    ),
+    Mutant(
+        "a failed look is silence",
+        [Edit("worker/evidence.py", "self in {Gap.NO_HISTORY, ", "self in {Gap.NO_HISTORY, Gap.NO_ANSWER, ")],
+        [f"{HISTORY}::test_a_look_that_failed_is_no_silence"],
+    ),
+    Mutant(
+        "a run is looked for in the time of its submit alone",
+        [
+            Edit(
+                "worker/evidence.py",
+                "Gap.TWIN: bool(alike),",
+                "Gap.TWIN: any(self._is_in_time(doubted, row) for row in alike),",
+            )
+        ],
+        [f"{HISTORY}::test_a_run_of_the_same_inputs_at_any_time_speaks_against_a_repeat"],
+    ),
+    Mutant(
+        "an id that the ledger knows is an answer",
+        [
+            Edit(
+                "worker/ledger.py",
+                "if request_id and not submissions.claim(connection, job.token, request_id):",
+                "if request_id and request_id == job.id:",
+            )
+        ],
+        [f"{HISTORY}::test_an_id_that_was_given_before_is_no_answer"],
     ),
 )
 

@@ -1,5 +1,6 @@
 """A request history that is late, incomplete, of another form or shared: no job is paid twice, few need a person."""
 
+import os
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -300,3 +301,38 @@ def test_two_workers_that_are_given_one_id_at_once(shop: Shop, simulator: Simula
         states = [pool.submit(commit, job, outcome) for job, outcome in zip(taken, (answer, other), strict=True) if job]
         assert sorted(each.result(20) for each in states) == ["processing", "submitting"]
     assert sorted(str(verdict) for job in taken if job for verdict in shop.verdicts(job.id)) == ["accepted", "unknown"]
+
+
+# All of it at once.
+
+MANY = int(os.environ.get("TEST_DOUBTS", "80"))
+
+
+@pytest.mark.parametrize("images", ["as_sent", "dropped"])
+def test_all_of_it_at_once(shop: Shop, simulator: Simulator, images: str) -> None:
+    """Jobs for four minutes: pages fail, rows are late and in local time, answers are lost either way, some cancelled.
+
+    Nobody is paid for twice, and hardly anybody is in review.
+    """
+    chance = random.Random(MANY)
+    simulator.update(
+        history_images=images, history_utc_offset_minutes=330, history_zone=False, history_delay_spread_seconds=150,
+        foreign_run_every_seconds=3, credits=1000,
+    )  # fmt: skip
+    simulator.add_fault(call="history", kind="status", http_status=500, rate=0.1)
+    simulator.add_fault(call="submit", kind="status", http_status=500, starts_run=True, rate=0.1)
+    simulator.add_fault(call="submit", kind="reset", starts_run=False, prompt="job", rate=0.1)
+    ids = {}
+    for number in range(MANY):
+        ids[f"job {number}."] = shop.accept(f"job {number}.")
+        if chance.random() < 0.02:
+            shop.live(timedelta(seconds=0))
+            cancel(shop.services, ids[f"job {number}."])
+        shop.live(4 * MINUTE / MANY)
+    shop.accept("the last one")
+    shop.live(16 * MINUTE)
+    shop.accept("the very last one")
+    shop.live(16 * MINUTE)
+    assert {prompt for prompt in ids if shop.paid(prompt) > 1} == set()
+    assert shop.states["review"] <= MANY / 100
+    assert shop.states["succeeded"] + shop.states["cancelled"] + shop.states["review"] == MANY + 2
