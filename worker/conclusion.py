@@ -8,7 +8,7 @@ from worker.job import Job
 from worker.lifecycle import Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome
 from worker.repository.submissions import Answered, Submission, Unanswered
-from worker.schedule import LONGEST_LOOK_UP, NOW, Plan, submit_again
+from worker.schedule import NOW, Plan, submit_again
 
 
 def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
@@ -82,7 +82,7 @@ def _patience(doubted: Doubted, proof: Proof, settings: Settings, settle: timede
         return NOW
     if proof == NO_HISTORY and doubted.is_over:
         return settings.sam3d_reconcile_settle
-    return max(settings.sam3d_reconcile_deadline, settle + LONGEST_LOOK_UP)
+    return max(settings.sam3d_reconcile_deadline, 1.2 * settle)
 
 
 def adopting(proof: Proof) -> Answered:

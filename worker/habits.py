@@ -182,11 +182,11 @@ def _latest(listed: Listed, clocks: Clocks) -> datetime:
 
 
 def settled_after(least: timedelta, latest: timedelta | None) -> timedelta:
-    """Return how long a run may still be listed late: half as long again as the latest that was seen, and a minute.
+    """Return how long a run may still be listed late: twice as long as one was seen not to be, at the latest.
 
     Never less than ``least``: a history that was quick all day may be slow now.
     """
-    return max(least, min(latest * 1.5 + timedelta(minutes=1), LONGEST_SETTLE)) if latest else least
+    return max(least, min(2 * (latest or timedelta(0)), LONGEST_SETTLE))
 
 
 LONGEST_SETTLE = timedelta(minutes=30)

@@ -114,9 +114,8 @@ def gather(services: Services, look: Look, first: datetime, now: datetime) -> Ev
     with transaction(services.engine) as connection:
         answered = submissions.answered(connection, first, settings.sam3d_submit_deadline)
         if look.is_complete:
-            submissions.note_missing(
-                connection, [each.run for each in answered if each.run and each.run not in look.requests]
-            )
+            missing = [each for each in answered if each.over_at <= now and each.run not in look.requests]
+            submissions.note_missing(connection, [each.run for each in missing if each.run], now)
         return Evidence(
             look=look,
             answered=answered,

@@ -127,7 +127,7 @@ def test_rows_that_land_late_are_waited_for(shop: Shop, simulator: Simulator, se
 
 
 def test_how_late_rows_land_is_learnt(shop: Shop, simulator: Simulator) -> None:
-    """An answered submit was seen not to be listed for seven minutes: nothing is absent before ten."""
+    """An answered submit was seen not to be listed for seven minutes: nothing is absent before twice that."""
     simulator.update(history_delay_seconds=7 * 60)
     job = doubted(shop, simulator, "slow", kind="drop_answer")
     shop.live(timedelta(seconds=2))
@@ -138,7 +138,7 @@ def test_how_late_rows_land_is_learnt(shop: Shop, simulator: Simulator) -> None:
     shop.live(timedelta(seconds=2))
     simulator.update(history_delay_seconds=0)
     shop.accept("later")
-    shop.live(10 * MINUTE)
+    shop.live(12 * MINUTE)
     assert shop.verdicts(late) == ["unknown"]
     shop.live(3 * MINUTE)
     assert shop.verdicts(late) == ["absent", "accepted"]

@@ -9,7 +9,7 @@ import pytest
 
 from worker.answers import RemoteStatus
 from worker.evidence import Doubted, Evidence, Finding, Gap, Window
-from worker.habits import CLOCKS_DIFFER, Sent
+from worker.habits import CLOCKS_DIFFER, Sent, settled_after
 from worker.history import Inputs, Listed, Look, mark_inputs
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -268,3 +268,13 @@ def test_what_proves_nothing(later: Sent) -> None:
 def test_only_silence_lets_a_5xx_be_sent_again() -> None:
     """There is no history, or it was read whole and has nothing to say: no other gap is silence."""
     assert {gap for gap in Gap if gap.is_silence} == {Gap.NO_HISTORY, Gap.NO_LATER_SUBMIT}
+
+
+@pytest.mark.parametrize(
+    ("latest", "settle"),
+    [(None, 5), (1, 5), (2, 5), (2.5, 5), (7, 14), (20, 30)],
+)
+def test_how_long_a_row_may_still_land(latest: float | None, settle: float) -> None:
+    """Twice as long as the latest was seen to take; five minutes at the least, half an hour at the most."""
+    minute = timedelta(minutes=1)
+    assert settled_after(5 * minute, latest * minute if latest else None) == settle * minute

@@ -11,7 +11,7 @@ _LISTED = (
     jobs.c.id, jobs.c.state, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost, jobs.c.accepted_at,
     jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
 )  # fmt: skip
-_HIDDEN = {"parameters", "fingerprint", "body_id", "sweep_at", "session", "addresses", "kept"}
+_HIDDEN = {"parameters", "fingerprint", "body_id", "sweep_at", "session", "addresses", "kept", "inputs"}
 """A prompt, where outputs are for whoever knows it, and what nobody needs to see."""
 
 Rows = Sequence[Mapping[str, Any]]
@@ -50,7 +50,8 @@ def history(connection: Connection, job_id: str) -> Rows:
 
 def submissions_of(connection: Connection, job_id: str) -> Rows:
     """List the submits of a job, oldest first."""
-    query = select(submissions).where(submissions.c.job_id == job_id).order_by(submissions.c.intended_at)
+    shown = [column for column in submissions.columns if column.name not in _HIDDEN]
+    query = select(*shown).where(submissions.c.job_id == job_id).order_by(submissions.c.intended_at)
     return _rows(connection, query)
 
 

@@ -264,9 +264,9 @@ MOST = 10_000
 """Submits that are read for one look: more than the history has pages for."""
 
 
-def note_missing(connection: Connection, runs: Iterable[str]) -> None:
+def note_missing(connection: Connection, runs: Iterable[str], at: datetime) -> None:
     """Remember that a history that was read whole did not list some runs."""
-    connection.execute(update(submissions).where(submissions.c.run.in_(list(runs))).values(missed_at=now))
+    connection.execute(update(submissions).where(submissions.c.run.in_(list(runs))).values(missed_at=at))
 
 
 def latest_landing(connection: Connection, within: timedelta) -> timedelta | None:
