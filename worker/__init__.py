@@ -14,6 +14,7 @@ The files, in the order a job travels:
 ``consumer``       the worker's edge to the broker: what Celery may have
 ``hearing``        whether a process hears the queues that it reads
 ``quarantine``     where messages go that nobody can read
+``redelivery``     requests that came back: which killed a worker, and what is told when there are too many
 ``dead``           what is there, and how it goes back
 ``inbox``          the plain-JSON inbox
 ``envelope``       what is around a request: plain JSON or a CloudEvent

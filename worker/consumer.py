@@ -1,12 +1,14 @@
 """The worker's edge to the broker: what Celery may have; what it would drop or stumble over is quarantined."""
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
 import structlog
+from amqp.exceptions import IrrecoverableChannelError, IrrecoverableConnectionError
 from celery import bootsteps
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.message import Message
@@ -21,13 +23,22 @@ from worker.leases import expect_all
 from worker.lifecycle import Step
 from worker.messages import is_nested_at_most
 from worker.quarantine import as_mapping, publish_again, quarantine
+from worker.redelivery import (
+    DELIVERIES,
+    Losses,
+    is_back,
+    number_of_deliveries,
+    request_of,
+    tell_sender,
+    why_given_up,
+)
 from worker.tasks import is_in_memory, is_step_ticket
 from worker.topology import MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, missing, queue_name
 
 MAX_TASK_NESTING = 100
 """Far above what a request may have, far below what breaks Celery's own reading."""
 
-DELIVERIES = "x-sam3d-deliveries"
+REFUSED_SECONDS = 5
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +83,10 @@ class Consumer(CeleryConsumer):
     app: Any
     hearing: Hearing
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        self.losses = Losses()
+        super().__init__(*args, **more)
+
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[valid-type,misc]
         """Without Celery's own delayed delivery: messages wait in our ladder."""
 
@@ -88,7 +103,7 @@ class Consumer(CeleryConsumer):
 
         def receive_checked(message: Message) -> None:
             self.hearing.hear(message)
-            if is_back(message):
+            if is_back(message) and not self.losses.is_recent:
                 self._count(message)
             elif why := _why_unreadable(message):
                 quarantine(self.app.producer_pool, message, why)
@@ -109,17 +124,30 @@ class Consumer(CeleryConsumer):
             quarantine(self.app.producer_pool, message, f"Celery can't take it ({type(error).__name__})")
 
     def _count(self, message: Message) -> None:
-        """Send a request that a worker did not get through with on its way again, a few times.
-
-        The queue of requests counts no deliveries, as it is what any Celery producer declares.
-        """
+        """Send a request that a worker did not get through with on its way again, a few times."""
         deliveries = 1 + number_of_deliveries(message)
         if deliveries > MAX_DELIVERIES:
-            quarantine(self.app.producer_pool, message, f"no worker got through with it, {deliveries} times")
+            self._give_up(message, why_given_up(deliveries))
             return
         marks = {DELIVERIES: deliveries}
         if publish_again(self.app.producer_pool, message, exchange="", routing_key=REQUESTS, marks=marks):
             log.warning("request_redelivered", deliveries=deliveries, next="it is at the end of the queue")
+
+    def _give_up(self, message: Message, why: str) -> None:
+        """Quarantine a request, and only then read it once more, to tell its sender."""
+        if quarantine(self.app.producer_pool, message, why):
+            tell_sender(self.app.services, *request_of(message), why)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Remember that what comes back now had been on its way."""
+        self.losses.note()
+        super().on_connection_error_after_connected(exc)
+        _wait_where_refused(exc)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Wait for a broker that refuses: its virtual host is made anew, or its password was changed before ours."""
+        super().on_connection_error_before_connected(exc)
+        _wait_where_refused(exc)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, for ever; a broker that is back after hours is seen at once, not half a minute later."""
@@ -153,16 +181,10 @@ class Consumer(CeleryConsumer):
         quarantine(self.app.producer_pool, message, f"it is not a valid task message ({type(exc).__name__})")
 
 
-def is_back(message: Message) -> bool:
-    """Tell whether a request was given to a worker before, which did not acknowledge it."""
-    headers, came = as_mapping(message.headers), as_mapping(message.delivery_info)
-    return bool(came.get("redelivered")) and headers.get("task") == RECONSTRUCT_TASK
-
-
-def number_of_deliveries(message: Message) -> int:
-    """Return how often a request was sent on its way again."""
-    counted = as_mapping(message.headers).get(DELIVERIES)
-    return counted if type(counted) is int and counted > 0 else 0
+def _wait_where_refused(exc: Exception) -> None:
+    if isinstance(exc, IrrecoverableChannelError | IrrecoverableConnectionError):
+        log.error("broker_refuses", reason=type(exc).__name__, next=f"tries again in {REFUSED_SECONDS} s")
+        time.sleep(REFUSED_SECONDS)
 
 
 def _why_unreadable(message: Message) -> str | None:

@@ -20,10 +20,19 @@ from worker.failpoints import reach
 from worker.frames import UNREADABLE
 from worker.hearing import Hearing
 from worker.quarantine import as_mapping, publish_again, quarantine, seen_for
+from worker.redelivery import (
+    BROKE,
+    COUNTED_BY_BROKER,
+    Losses,
+    is_last,
+    number_of_deliveries,
+    tell_sender,
+    why_given_up,
+)
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
 from worker.tasks import is_in_memory, send
-from worker.topology import INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
+from worker.topology import INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +46,7 @@ class Inbox(ConsumerMixin):
         self._services = services
         self._producers = app.producer_pool
         self._heart = watchdog.heart("inbox")
+        self._losses, self._was_connected = Losses(), False
         self._hearing = Hearing()
         self._consumers: Sequence[Consumer] = ()
 
@@ -52,6 +62,12 @@ class Inbox(ConsumerMixin):
         """Keep what kombu would log and forget."""
         quarantine(self._producers, message, f"the body can't be unpacked ({type(exc).__name__})")
 
+    def on_connection_revived(self) -> None:
+        """Remember that what comes back now had been on its way when the connection was lost."""
+        if self._was_connected:
+            self._losses.note()
+        self._was_connected = True
+
     def on_consume_ready(self, connection: Any, channel: Any, consumers: Sequence[Consumer], **more: Any) -> None:
         """Know who has to go on reading; the in-memory broker forgets nobody."""
         self._hearing, self._consumers = Hearing(), () if is_in_memory(self._app) else consumers
@@ -66,6 +82,9 @@ class Inbox(ConsumerMixin):
         """Accept a request; it is acknowledged once its row is committed."""
         self._heart.beat()
         self._hearing.hear(message)
+        if is_last(message):
+            self._give_up(message)
+            return
         try:
             envelope = _opened(message)
             body_age = seen_for(message) if envelope.is_of_body else None
@@ -80,6 +99,22 @@ class Inbox(ConsumerMixin):
             reach("accept.sent")
             message.ack()
 
+    def _give_up(self, message: Message) -> None:
+        """Put aside what kills one worker after the other; what only lost its connection each time begins anew."""
+        if self._losses.is_recent:
+            publish_again(self._producers, message, exchange="", routing_key=INBOX)
+            return
+        why = why_given_up(number_of_deliveries(message, COUNTED_BY_BROKER) + 1)
+        if quarantine(self._producers, message, why):
+            self._tell(message, why)
+
+    def _tell(self, message: Message, why: str) -> None:
+        try:
+            request = _opened(message)
+        except Unreadable:  # Nobody knows whose it was.
+            return
+        tell_sender(self._services, request.fields, request.derived_id, why)
+
     def _put_away(self, message: Message, error: Exception) -> None:
         """Let a request come again after an outage, and quarantine one that broke us."""
         self._heart.beat()
@@ -89,7 +124,8 @@ class Inbox(ConsumerMixin):
             publish_again(self._producers, message, exchange=exchange, routing_key=INBOX_KEY)
             return
         log.error("request_broke", reason=describe(error), exc_info=not isinstance(error, DatabaseError))
-        quarantine(self._producers, message, "an error of the service")
+        if quarantine(self._producers, message, BROKE):
+            self._tell(message, BROKE)
 
     def run_on(self) -> None:
         """Read until told to stop, whatever a message does to the connection it came over."""

@@ -39,12 +39,14 @@ KEPT = ("message_id", "correlation_id", "type", "reply_to", "priority", "timesta
 log = structlog.get_logger(__name__)
 
 
-def quarantine(producers: ProducerPool, message: Message, why: str) -> None:
-    """Move a message to the dead letters, then acknowledge it. Its content is not logged."""
+def quarantine(producers: ProducerPool, message: Message, why: str) -> bool:
+    """Move a message to the dead letters, then acknowledge it; return whether they have it. No content is logged."""
     exchange, routing_key = came_by(message)
     marks = {REASON: why, EXCHANGE: exchange, KEY: routing_key}
-    if publish_again(producers, message, exchange="", routing_key=DEAD, marks=marks):
+    is_there = publish_again(producers, message, exchange="", routing_key=DEAD, marks=marks)
+    if is_there:
         log.error("message_quarantined", why=why, came_from=exchange or routing_key, next="see `sam3d dead list`")
+    return is_there
 
 
 def publish_again(

@@ -106,8 +106,8 @@ class Scheduler:
         self._heart.beat()
         if not self._has_broker():
             return False
-        early = (self.compare, self.release, self.relay, self.probe, self.reconcile)
-        for part in (*early, self._leases.free, self.distrust, self.sweep, self.prune):
+        early = (self.compare, self.release, self.relay, self.probe, self.expect)
+        for part in (*early, self.reconcile, self.sweep, self.prune):
             if not is_leader():
                 break
             self._do(part)
@@ -188,8 +188,9 @@ class Scheduler:
             if isinstance(each, FollowUp) and not self._send(each):
                 return
 
-    def distrust(self) -> None:
-        """Look for every run soon after it is due, once: what the broker had before is lost, or nobody knows."""
+    def expect(self) -> None:
+        """Have the sweep come soon for what the dead had taken, and for every run where messages may be lost."""
+        self._leases.free()
         if not self._trusts_messages:
             expect_all(self._services.engine, self._heart.beat)
         self._trusts_messages = True

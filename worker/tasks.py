@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from celery import Celery, Task
@@ -17,6 +17,7 @@ from worker.lifecycle import FollowUp, Step, Ticket
 from worker.messages import derived_job_id, given_job_id
 from worker.publishing import Unroutable, borrowed
 from worker.quarantine import EXCHANGE, KEY, REASON
+from worker.redelivery import BROKE, tell_sender
 from worker.repository import leases
 from worker.schedule import BROKEN_WINDOW, NOW
 from worker.services import Services
@@ -82,8 +83,9 @@ def _put_away(app: Celery, task_id: str, fields: dict[str, Any], error: Exceptio
         return
     has_trace = not isinstance(error, DatabaseError)
     log.error("request_broke", reason=describe(error), next=f"it is in {DEAD}", exc_info=has_trace)
-    marks = {REASON: "an error of the service", EXCHANGE: "", KEY: REQUESTS}
+    marks = {REASON: BROKE, EXCHANGE: "", KEY: REQUESTS}
     _send_request(app, task_id, fields, {**_route(app, DEAD, DEAD_KEY, NOW), "headers": marks})
+    tell_sender(cast("Any", app).services, fields, derived_job_id("celery", task_id), BROKE)
 
 
 def _send_request(app: Celery, task_id: str, fields: dict[str, Any], route: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from tests.faults.test_messages import Broken, count, dead_letters, publish, pub
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
+from worker.lifecycle import EventType
 from worker.messages import derived_job_id
 from worker.simulator import Simulator
 from worker.topology import MAX_DELIVERIES
@@ -55,15 +56,17 @@ def test_a_request_that_kills_every_worker_ends_in_the_dead_letters(
     assert kills >= MAX_DELIVERIES + 1
 
     found = {(each["reason"], each["exchange"], each["routing_key"]) for each in dead_letters(deployment)}
-    assert found == {
-        (f"no worker got through with it, {MAX_DELIVERIES + 1} times", "", "sam3d.requests"),
-        ("delivery_limit", "sam3d.inbox", "reconstruct"),
+    why = f"no worker got through with it, {MAX_DELIVERIES + 1} times"
+    assert found == {(why, "", "sam3d.requests"), (why, "sam3d.inbox", "reconstruct")}
+    ids = {str(derived_job_id("celery", task_id)), str(derived_job_id("amqp", message_id))}
+    told = judge.rows("SELECT job_id::text, type, payload->'error'->>'code' AS code FROM events")
+    assert {(each["job_id"], each["type"], each["code"]) for each in told} == {
+        (job_id, EventType.REFUSED, "put_aside") for job_id in ids
     }
     fleet.start("scheduler", "scheduler")
     fleet.workers("worker")
     replayed: list[dict[str, Any]] = json.loads(deployment.run("dead", "replay", "--all", "--json").stdout)
     assert {each["task_id"] for each in replayed} == {task_id, None}
-    ids = {str(derived_job_id("celery", task_id)), str(derived_job_id("amqp", message_id))}
     judge.await_states(ids, "succeeded")
     assert len(simulator.ledger()) == 2
     assert dead_letters(deployment) == []

@@ -3,7 +3,7 @@
 from kombu import Connection
 
 from tests.acceptance.conftest import Service
-from tests.faults.conftest import count_logged, start_all, start_worker
+from tests.faults.conftest import count_logged, start_all, start_worker, told_again
 from tests.faults.judge import Judge
 from tests.services.postgres import PrivatePostgres
 from tests.services.proxy import COMMITTED, Proxy
@@ -63,14 +63,15 @@ def test_a_take_whose_reply_was_lost_is_given_back(
 def test_what_could_not_be_sent_is_swept_as_soon_as_the_broker_is_back(
     deployment: Service, judge: Judge, simulator: Simulator, rabbitmq: PrivateRabbit
 ) -> None:
-    """All runs end while the broker is away: no grace is waited for, nor the next sweep."""
+    """It is killed under steps whose messages then can't be sent: no grace is waited for, nor the next sweep."""
     deployment.environment |= LONG_WAITS
     start_all(deployment)
     simulator.update(run_time=4)
-    ids = judge.submit(12)
-    judge.await_states(ids, "processing")
+    judge.await_states(judge.submit(2), "succeeded")
     rabbitmq.settle()
-    rabbitmq.kill()
+    with told_again(deployment, "step_unsent"):
+        ids = judge.submit(24)  # The worker is at them when it breaks.
+        rabbitmq.kill()
     wait_until(lambda: count_logged(deployment, "broker_unreachable") > 1, "the scheduler tries again and again")
     rabbitmq.start()
     judge.check(ids, within=60)

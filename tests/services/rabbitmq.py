@@ -86,6 +86,21 @@ class PrivateRabbit:
         )
         return self.url_of(name)
 
+    def create_user(self, vhost: str, name: str, password: str) -> str:
+        """Create a user who may use a virtual host, and return its address for him."""
+        self._call(
+            f'ok = rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"{password}">>, <<"tests">>), '
+            f'ok = rabbit_auth_backend_internal:set_permissions(<<"{name}">>, <<"{vhost}">>, '
+            '<<".*">>, <<".*">>, <<".*">>, <<"tests">>), true'
+        )
+        return self.url_of(vhost).replace("guest:guest", f"{name}:{password}")
+
+    def change_password(self, name: str, password: str) -> None:
+        """Change a user's password; who is connected stays connected."""
+        self._call(
+            f'ok = rabbit_auth_backend_internal:change_password(<<"{name}">>, <<"{password}">>, <<"tests">>), true'
+        )
+
     def delete_vhost(self, name: str) -> None:
         """Delete a virtual host if there is one, with its queues and connections."""
         vhost = f'<<"{name}">>'

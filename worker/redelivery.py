@@ -1,0 +1,94 @@
+"""Requests that came back: which came back because their worker died, and what is told when there are too many."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from kombu.message import Message
+
+from worker.database import transaction
+from worker.envelope import body_bytes
+from worker.events import error_payload
+from worker.lifecycle import EventType
+from worker.messages import derived_job_id, given_job_id, readable_metadata
+from worker.quarantine import as_mapping
+from worker.repository import outbox
+from worker.services import Services
+from worker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
+
+DELIVERIES = "x-sam3d-deliveries"
+"""Our count, for the queue of requests, which counts nothing as it is what any Celery producer declares."""
+
+COUNTED_BY_BROKER = "x-delivery-count"
+
+LOSS_EXPLAINS = timedelta(seconds=60)
+"""How long after a loss of its connection a process takes what comes back for what had been on its way then."""
+
+BROKE = "an error of the service"
+
+log = structlog.get_logger(__name__)
+
+
+class Losses:
+    """Remembers when this process lost its connection to the broker, and lived."""
+
+    def __init__(self) -> None:
+        self._last_at: float | None = None
+
+    def note(self) -> None:
+        """Say that the connection was lost."""
+        self._last_at = time.monotonic()
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether a message that comes back now need not have killed anybody."""
+        return self._last_at is not None and time.monotonic() - self._last_at < LOSS_EXPLAINS.total_seconds()
+
+
+def is_back(message: Message) -> bool:
+    """Tell whether a request was given to a worker before, which did not acknowledge it."""
+    headers, came = as_mapping(message.headers), as_mapping(message.delivery_info)
+    return bool(came.get("redelivered")) and headers.get("task") == RECONSTRUCT_TASK
+
+
+def number_of_deliveries(message: Message, counted_as: str = DELIVERIES) -> int:
+    """Return how often a request was sent on its way again."""
+    counted = as_mapping(message.headers).get(counted_as)
+    return counted if type(counted) is int and counted > 0 else 0
+
+
+def is_last(message: Message) -> bool:
+    """Tell whether the broker would put a message aside by itself, unheard, if it came back once more."""
+    return number_of_deliveries(message, COUNTED_BY_BROKER) >= MAX_DELIVERIES
+
+
+def why_given_up(deliveries: int) -> str:
+    """Say why a request is put aside."""
+    return f"no worker got through with it, {deliveries} times"
+
+
+def request_of(message: Message) -> tuple[Mapping[str, Any], UUID]:
+    """Read the fields and the derived identity of a Celery message, as far as they can be read."""
+    try:
+        _, fields, _ = json.loads(body_bytes(message.body))
+    except (ValueError, TypeError, RecursionError):
+        fields = {}
+    return as_mapping(fields), derived_job_id("celery", str(as_mapping(message.headers).get("id")))
+
+
+def tell_sender(services: Services, fields: Mapping[str, Any], derived_id: UUID, why: str) -> None:
+    """Announce that a request was put aside; what is wrong with it must not stop who tells."""
+    job_id = str(given_job_id(fields) or derived_id)
+    error = error_payload("put_aside", f"The request was put aside for an operator: {why}.")
+    payload = {"job_id": job_id, "metadata": dict(readable_metadata(fields)), **error}
+    try:
+        with transaction(services.engine) as connection:
+            event = outbox.add(connection, EventType.REFUSED, job_id, payload)
+    except Exception as error_of_ours:
+        log.error("sender_untold", job_id=job_id, reason=type(error_of_ours).__name__, next="see `sam3d dead list`")
+        return
+    services.outbox.announce([event])
