@@ -65,6 +65,7 @@ The files, in the order a job travels:
 ``storage``        where output bytes go
 ``kinds``          what a downloaded file is, by its bytes
 ``events``         event out: payloads and the relay of the outbox
+``clocks``         brings back what a step of the database's clock has put off
 ``leases``         what makes the sweep come sooner: who is gone, which messages are lost
 ``readers``        since when a queue has messages and no reader
 ``scheduler``      the loop that compares, releases, looks, relays, probes, reconciles, sweeps and prunes

@@ -13,6 +13,7 @@ import structlog
 
 from worker import bulk, changes, watchdog
 from worker.budget import MINUTE
+from worker.clocks import Clocks
 from worker.comparing import Comparison
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
@@ -60,6 +61,7 @@ class Scheduler:
         self._standings: Mapping[str, Standing] = {}
         self._leases = Leases(services.engine)
         self._trusts_messages = False
+        self._clocks = Clocks(services.engine, services.settings)
         self._comparison = Comparison(services)
         self._looks_at = time.monotonic()
         self._stopped = threading.Event()
@@ -106,7 +108,7 @@ class Scheduler:
         self._heart.beat()
         if not self._has_broker():
             return False
-        early = (self.compare, self.release, self.relay, self.probe, self.expect)
+        early = (self.set_clock, self.compare, self.release, self.relay, self.probe, self.expect)
         for part in (*early, self.reconcile, self.sweep, self.prune):
             if not is_leader():
                 break
@@ -187,6 +189,11 @@ class Scheduler:
             self._heart.beat()
             if isinstance(each, FollowUp) and not self._send(each):
                 return
+
+    def set_clock(self) -> None:
+        """Bring back what a step of the database's clock has put off; its messages would come far too late."""
+        if self._clocks.check(self._heart.beat):
+            self._trusts_messages = False
 
     def expect(self) -> None:
         """Have the sweep come soon for what the dead had taken, and for every run where messages may be lost."""

@@ -1,0 +1,84 @@
+"""Notices that the database's clock has stepped back, and brings what it had put off back with it.
+
+A step ahead needs nothing: what was waited for is due, and what a worker is at is looked at twice at the most.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from worker.config import Settings
+from worker.database import Engine, transaction
+from worker.lifecycle import Step
+from worker.repository import clocks
+from worker.schedule import LONGEST_RESET, PATIENT_RETRY
+
+SMALLEST_STEP = timedelta(seconds=5)
+"""Less than that is the time that asking takes, or a clock that is brought in line gently."""
+
+BATCH = 500
+FIRST = "00000000-0000-0000-0000-000000000000"
+
+log = structlog.get_logger(__name__)
+
+
+class Clocks:
+    """Compares the database's clock with one that never steps."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._furthest = furthest(settings)
+        self._seen: tuple[datetime, float] | None = None
+        self._owed = timedelta(0)
+
+    def check(self, beat: Callable[[], None]) -> bool:
+        """Bring rows back that a step of the clock has put off; return whether there were any.
+
+        Safe to run twice because nothing is brought back further than to now.
+        """
+        self._owed = max(self._owed, timedelta(0)) + self._stepped_back_by()
+        is_step = self._owed >= SMALLEST_STEP
+        if is_step:
+            self._move(self._owed, beat)
+        self._owed = timedelta(0)
+        return self._bring_back(beat) or is_step
+
+    def _stepped_back_by(self) -> timedelta:
+        before = time.monotonic()
+        with transaction(self._engine) as connection:
+            seen = clocks.read(connection), before
+        last, self._seen = self._seen or seen, seen
+        return timedelta(seconds=seen[1] - last[1]) - (seen[0] - last[0])
+
+    def _move(self, by: timedelta, beat: Callable[[], None]) -> None:
+        seconds = round(by.total_seconds())
+        log.warning("clock_stepped_back", seconds=seconds, next="what it had put off is brought back as far")
+        with transaction(self._engine) as connection:
+            clocks.move_accounts(connection, by)
+        last: str | None = FIRST
+        while last:
+            beat()
+            with transaction(self._engine) as connection:
+                last = clocks.move_jobs(connection, by, last, BATCH)
+        with transaction(self._engine) as connection:
+            clocks.move_records(connection, by)
+
+    def _bring_back(self, beat: Callable[[], None]) -> bool:
+        """Bring back what a clock put off that had stepped before this process began to watch it."""
+        total, found = 0, BATCH
+        while found == BATCH:
+            beat()
+            with transaction(self._engine) as connection:
+                found = clocks.bring_back(connection, self._furthest, BATCH)
+            total += found
+        if total:
+            log.warning("jobs_brought_back", count=total, next="they are due now: nothing is put off for so long")
+        return total > 0
+
+
+def furthest(settings: Settings) -> timedelta:
+    """Return how far ahead anything of a job can lie: its longest wait, the grace for its message, a lease."""
+    longest = max(LONGEST_RESET, PATIENT_RETRY, *(settings.lease_for(step) for step in Step))
+    return longest + settings.sam3d_sweep_grace + settings.sam3d_sweep_interval
