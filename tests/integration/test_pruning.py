@@ -108,12 +108,13 @@ def test_a_transaction_deletes_a_little(app: App) -> None:
 
 
 def test_events_go_with_their_job(keeping: App, clock: Clock) -> None:
-    """With the sender's metadata in them; those of a job that is still there stay."""
+    """With the sender's metadata in them, those that a duplicate was told just now as well; a younger job's stay."""
     old, young = send(keeping, metadata={"name": "m4rk3r"}), send(keeping)
     for each in (old, young):
         end(keeping, "succeeded", each)
-    publish_all(keeping)
     clock.advance(DAY + timedelta(minutes=1))
+    accept(keeping.services, {**request(metadata={"name": "m4rk3r"}), "job_id": old}, derived_job_id("celery", "late"))
+    publish_all(keeping)
     rows(keeping, "UPDATE jobs SET finished_at = sam3d_now() WHERE id = :id RETURNING 1", id=UUID(young))
     prune_now(keeping)
     assert job_ids(keeping) == [young]
