@@ -1,5 +1,6 @@
 """Prune: delete what is old, and the photos that no job needs any more; a little at a time."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -14,6 +15,7 @@ ONE_DAY = timedelta(days=1)
 JOBS = 20  # At a time: their files go with them.
 EVENTS = 500
 INPUTS = 20
+LONGEST_SECONDS = 5.0  # For each kind: whoever leads has other things to do.
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +35,10 @@ def prune(services: Services, beat: Callable[[], None]) -> None:
 
 
 def _repeat(services: Services, beat: Callable[[], None], what: str, delete: Callable[[Connection], int]) -> None:
-    """Delete some in a transaction of their own, until none are left."""
+    """Delete some in a transaction of their own, until none are left or it takes long: the next tick goes on."""
+    ends_at = time.monotonic() + LONGEST_SECONDS
     deleted = 1
-    while deleted:
+    while deleted and time.monotonic() < ends_at:
         beat()
         with transaction(services.engine) as connection:
             deleted = delete(connection)

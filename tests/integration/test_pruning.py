@@ -107,6 +107,18 @@ def test_a_transaction_deletes_a_little(app: App) -> None:
     assert not any(kept(app).values())
 
 
+def test_years_of_photos_do_not_keep_the_scheduler(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an upgrade there are many at once: it stops in time, and the next tick goes on."""
+    for _ in range(INPUTS + 1):
+        end(app, "succeeded", send(app))
+    monkeypatch.setattr("worker.pruning.LONGEST_SECONDS", 1e-9)
+    prune_now(app)
+    assert sum(kept(app).values()) >= 1
+    monkeypatch.undo()
+    prune_now(app)
+    assert not any(kept(app).values())
+
+
 def test_events_go_with_their_job(keeping: App, clock: Clock) -> None:
     """With the sender's metadata in them, those that a duplicate was told just now as well; a younger job's stay."""
     old, young = send(keeping, metadata={"name": "m4rk3r"}), send(keeping)
