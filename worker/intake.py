@@ -72,7 +72,7 @@ def _commit(services: Services, fields: Mapping[str, Any], identity: Identity) -
 
 
 def _admit(connection: Connection, services: Services, request: ReconstructionRequest, identity: Identity) -> Accepted:
-    job_id = _id_of_job(connection, services, identity)
+    job_id = _id_of_job(connection, services, identity, has_key=request.idempotency_key is not None)
     claim = Claim(identity, job_id, request.idempotency_key, request.fingerprint, request.metadata)
     values = {
         "id": job_id,
@@ -88,12 +88,14 @@ def _admit(connection: Connection, services: Services, request: ReconstructionRe
     return begin(connection, services, values, files) or Accepted(_answer(connection, claim))
 
 
-def _id_of_job(connection: Connection, services: Services, identity: Identity) -> str:
+def _id_of_job(connection: Connection, services: Services, identity: Identity, *, has_key: bool) -> str:
     """Return the id that a job of the request has if it is new."""
     if identity.body_id is None or identity.body_age is None:
         return identity.job_id
     counts_for = services.settings.sam3d_body_identity + identity.body_age
-    return repository.id_for_body(connection, identity.body_id, counts_for)
+    # A key says when it is free again; a message that came before is no new request for all that.
+    is_sent_anew = has_key and not identity.is_told_apart
+    return repository.id_for_body(connection, identity.body_id, counts_for, is_sent_anew=is_sent_anew)
 
 
 def begin(
@@ -141,7 +143,7 @@ def _reject(
     connection: Connection, services: Services, fields: Mapping[str, Any], identity: Identity, error: InvalidMessage
 ) -> Accepted:
     """Record a request that can't be run as a failed job; it does not take the key it named."""
-    job_id, key = _id_of_job(connection, services, identity), fields.get("idempotency_key")
+    job_id, key = _id_of_job(connection, services, identity, has_key=False), fields.get("idempotency_key")
     fingerprint = _raw_fingerprint(fields, identity.job_id)
     claim = Claim(identity, job_id, key if _is_key(key) else None, fingerprint, readable_metadata(fields))
     existing = repository.find_existing(connection, job_id, claim.key, identity.body_id)

@@ -173,6 +173,18 @@ def test_a_freed_key_makes_one_job_of_many_at_once(app: App) -> None:
     assert len(job_ids(app)) == 2
 
 
+def test_a_freed_key_counts_more_than_an_equal_body(app: App) -> None:
+    """Sent anew it is a new job at once; delivered again it is the one that failed."""
+    send_body(app, idempotency_key="order-1")
+    end(app, "failed", str(BODY))
+    send_body(app, AGAIN, idempotency_key="order-1")
+    assert job_ids(app) == [str(BODY)]
+    send_body(app, idempotency_key="order-1")
+    assert len(job_ids(app)) == 2
+    send_body(app, idempotency_key="order-1")
+    assert len(job_ids(app)) == 2, "that one is under way"
+
+
 def test_an_old_message_of_a_freed_key_stays_a_duplicate(app: App) -> None:
     """The failed job's own message comes again: its identity is known for good."""
     first = send(app, "m-1", idempotency_key="order-1")

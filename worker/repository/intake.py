@@ -67,12 +67,13 @@ def last_of_key(connection: Connection, idempotency_key: str | None) -> str | No
     return connection.execute(query.order_by(jobs.c.accepted_at.desc()).limit(1)).scalar()
 
 
-def id_for_body(connection: Connection, body_id: str, counts_for: timedelta) -> str:
+def id_for_body(connection: Connection, body_id: str, counts_for: timedelta, *, is_sent_anew: bool) -> str:
     """Return the id of a job that is known by its body: an older job of it gives it up once that time is over.
 
-    Who comes at the same time waits here for the other, and then finds its job.
+    One that ended without success gives it up at once to a request that is known to be sent anew. Who comes at the same
+    time waits here for the other, and then finds its job.
     """
-    is_over = jobs.c.accepted_at <= now - counts_for
+    is_over = or_(jobs.c.accepted_at <= now - counts_for, and_(literal(is_sent_anew), jobs.c.state.in_(FREED)))
     connection.execute(update(jobs).where(jobs.c.body_id == body_id, is_over).values(body_id=None))
     is_used = connection.execute(select(exists().where(jobs.c.id == body_id, is_over))).scalar()
     return str(uuid4()) if is_used else body_id
