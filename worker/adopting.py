@@ -8,17 +8,18 @@ from uuid import uuid4
 import structlog
 
 from worker import changes
+from worker.answers import RemoteStatus
 from worker.changes import Recorded
-from worker.database import transaction
+from worker.database import Connection, transaction
 from worker.evidence import Evidence
-from worker.history import Listed, digest_inputs, mark_inputs
+from worker.history import Inputs, Listed, digest_inputs, mark_inputs
 from worker.job import Job
 from worker.lifecycle import FollowUp, Trigger
 from worker.outcome import Advance, Fail, Outcome, decide
 from worker.outlook import ACCOUNT
 from worker.pairing import Lineup, Waiting, first_in_turn
 from worker.repository import jobs, lineage
-from worker.repository.lineage import Adopted, Lineage
+from worker.repository.lineage import Adopted, Lineage, Run
 from worker.repository.outbox import Event
 from worker.repository.submissions import Digest
 from worker.schedule import NOW
@@ -31,13 +32,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Lost:
-    """A job that waits to be submitted, and the run that it was submitted for already."""
+    """A job that waits to be submitted, without its files, and the run that it was submitted for already."""
 
     job: Job
-    sent: Digest
-    is_inline: bool
-    run: Listed
-    made_at: datetime
+    adopted: Adopted
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Found:
 
     lost: Sequence[Lost]
     untold: Sequence[Job]
-    strays: Sequence[Listed]
+    strays: Sequence[tuple[Run, Inputs]]
     is_ours_alone: bool
 
     @property
@@ -75,7 +73,17 @@ def find(services: Services, seen: Lineage, evidence: Evidence, beat: Callable[[
                     lost.append(found)
                 case Job() as job:
                     untold.append(job)
-    return Found(lost, first_in_turn(untold, len(lineup.free)), lineup.free, is_ours_alone)
+    return Found(lost, first_in_turn(untold, len(lineup.free)), _strays(lineup), is_ours_alone)
+
+
+def _strays(lineup: Lineup) -> Sequence[tuple[Run, Inputs]]:
+    """Return the runs that are left, and may be what somebody asks for again: they are whole, and show all."""
+    rows = [row for row in lineup.free if row.inputs and row.status is not RemoteStatus.FAILED]
+    return [(_run(lineup, row), row.inputs) for row in rows if row.inputs]
+
+
+def _run(lineup: Lineup, row: Listed) -> Run:
+    return Run(row.request_id, row.status, lineup.made_at(row))
 
 
 def _match(services: Services, lineup: Lineup, job_id: str, accepted_at: datetime) -> Lost | Job | None:
@@ -86,22 +94,29 @@ def _match(services: Services, lineup: Lineup, job_id: str, accepted_at: datetim
         return None
     light, sent = replace(job, files=()), Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
     waiting = Waiting(job_id, sent.inputs, accepted_at)
-    if run := lineup.take_own(waiting):
-        return Lost(light, sent, job.is_inline, run, lineup.made_at(run))
+    if row := lineup.take_own(waiting):
+        return Lost(light, Adopted(_run(lineup, row), sent, job.is_inline))
     return light if lineup.may_have(waiting) else None
 
 
 def adopt(services: Services, lost: Lost) -> Settled:
-    """Go on with a job's run; the vendor's hour counts from when it accepted it.
+    """Go on with a job's run.
 
     Safe to run twice because a job that waits no more is left alone, and a run is one submit's.
     """
-    job, run = lost.job, lost.run
-    submitted_at = min(lost.made_at, job.observed_at)
+    with transaction(services.engine) as connection:
+        return give(connection, services, lost.job, lost.adopted)
+
+
+def give(connection: Connection, services: Services, job: Job, adopted: Adopted) -> Settled:
+    """Write a run to its job, to be polled; the vendor's hour counts from when it accepted it."""
+    run = adopted.run
+    submitted_at = min(run.made_at, job.observed_at)
     columns = {"request_id": run.request_id, "remote_status": run.status, "submitted_at": submitted_at}
     due_in = max(NOW, services.outlook.terms().plan.first - (job.observed_at - submitted_at))
-    written = _write(services, job, Advance(Trigger.ANSWERED, due_in, columns), lost)
+    written = _write(connection, services, job, Advance(Trigger.ANSWERED, due_in, columns))
     if written:
+        lineage.write_adopted(connection, str(uuid4()), job, services.worker_name, adopted)
         log.warning("run_adopted", job_id=job.id, request_id=run.request_id, why="the database was set back")
     return written
 
@@ -112,18 +127,15 @@ def ask(services: Services, job: Job) -> Settled:
         "The database was set back, and the vendor's request history lists runs that may be this job's. "
         f"Decide with `sam3d review {job.id}`."
     )
-    return _write(services, job, Fail(Trigger.UNTOLD, "submit_unknown", message))
-
-
-def _write(services: Services, job: Job, outcome: Outcome, lost: Lost | None = None) -> Settled:
-    change = decide(job.state, job.attempts, outcome)
     with transaction(services.engine) as connection:
-        version = jobs.write(connection, job, change, services.settings.sam3d_sweep_grace)
-        if version is None:
-            return ()
-        if lost:
-            adopted = Adopted(lost.run.request_id, lost.made_at, lost.sent, lost.is_inline)
-            lineage.write_adopted(connection, str(uuid4()), job, services.worker_name, adopted)
-        events = changes.announcement(connection, job, change)
+        return _write(connection, services, job, Fail(Trigger.UNTOLD, "submit_unknown", message))
+
+
+def _write(connection: Connection, services: Services, job: Job, outcome: Outcome) -> Settled:
+    change = decide(job.state, job.attempts, outcome)
+    version = jobs.write(connection, job, change, services.settings.sam3d_sweep_grace)
+    if version is None:
+        return ()
+    events = changes.announcement(connection, job, change)
     following = changes.follow_up(job, Recorded(change, version, events))
     return [*events, *([following] if following else [])]

@@ -13,6 +13,7 @@ from typing import assert_never
 import structlog
 
 from worker import adopting, holding
+from worker.adopting import Found
 from worker.config import Settings
 from worker.database import transaction
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
@@ -138,7 +139,16 @@ class Comparison:
         settled = [what for each in found.lost for what in adopting.adopt(self._services, each)]
         if is_missing and following is Next.SETTLE:  # Until then a run may be listed that is told.
             settled += [what for job in found.untold for what in adopting.ask(self._services, job)]
+            self._keep(found)
         return [*settled, *self._conclude(seen, following)]
+
+    def _keep(self, found: Found) -> None:
+        """Keep the runs of jobs that are lost as well, and tell how many there are."""
+        with transaction(self._services.engine) as connection:
+            lineage.keep_strays(connection, found.strays)
+        if found.strays:
+            told = "who sends the same request again gets its run; see the README on a database that was restored"
+            log.warning("runs_unknown", count=len(found.strays), next=told)
 
     def _conclude(self, seen: Lineage, following: Next) -> Settled:
         match following:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import structlog
 
 from worker import changes
+from worker.adopting import give
 from worker.changes import Recorded, persist
 from worker.database import Connection, DatabaseError, transaction
 from worker.history import digest_inputs, mark_inputs
@@ -16,7 +17,8 @@ from worker.lifecycle import JobState, Step, Ticket, Trigger, Verdict
 from worker.memory import Intended
 from worker.noticing import is_set_back
 from worker.outcome import Change, Doubt, Snooze, decide
-from worker.repository import jobs, submissions, turns
+from worker.repository import jobs, lineage, submissions, turns
+from worker.repository.lineage import Adopted
 from worker.repository.outbox import Event
 from worker.repository.submissions import Answered, Digest
 from worker.schedule import NOW
@@ -58,14 +60,22 @@ def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | Non
 def _take(
     connection: Connection, services: Services, ticket: Ticket, token: str, session: int, *, needs_slot: bool
 ) -> Job | None:
-    """Take a job with the intent to pay for it, unless the database lacks an intent that this process committed."""
+    """Take a job with the intent to pay for it.
+
+    None where the database lacks an intent that this process committed, or a lost job of these inputs was paid.
+    """
     if is_set_back(connection, services):
         return None
     lease = services.settings.lease_for(Step.SUBMIT)
     job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
-    if job:
-        structlog.contextvars.bind_contextvars(job_id=job.id)
-        submissions.intend(connection, token, job, services.worker_name, session, _digest(job))
+    if job is None:
+        return None
+    structlog.contextvars.bind_contextvars(job_id=job.id)
+    sent = _digest(job)
+    if run := lineage.take_stray(connection, sent.inputs):
+        give(connection, services, job, Adopted(run, sent, job.is_inline))
+        return None
+    submissions.intend(connection, token, job, services.worker_name, session, sent)
     return job
 
 

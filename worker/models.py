@@ -232,6 +232,17 @@ submissions = Table(
     comment="one row for each POST that may cost money, written before it: the ledger",
 )
 
+strays = Table(
+    "strays",
+    metadata,
+    Column("run", Text, primary_key=True, comment="the vendor's id in one writing"),
+    Column("request_id", Text, nullable=False, comment="the vendor's id as it gave it"),
+    Column("inputs", JSONB, nullable=False, comment="a mark of each input as sent"),
+    Column("remote_status", Text, nullable=False, comment="as it was listed"),
+    Column("made_at", _TIME, nullable=False, comment="when the vendor had it"),
+    comment="runs of jobs that were lost when the database was set back: for whoever sends the same request again",
+)
+
 requests = Table(
     "requests",
     metadata,

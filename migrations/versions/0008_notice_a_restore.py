@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision: str = "0008"
 down_revision: str | None = "0007"
@@ -72,12 +73,23 @@ def upgrade() -> None:
     op.execute(_ON_DELETE)
     for column in _accounts():
         op.add_column("accounts", column)
+    op.create_table(
+        "strays",
+        sa.Column("run", sa.Text(), nullable=False, comment="the vendor's id in one writing"),
+        sa.Column("request_id", sa.Text(), nullable=False, comment="the vendor's id as it gave it"),
+        sa.Column("inputs", postgresql.JSONB(), nullable=False, comment="a mark of each input as sent"),
+        sa.Column("remote_status", sa.Text(), nullable=False, comment="as it was listed"),
+        sa.Column("made_at", _TIME, nullable=False, comment="when the vendor had it"),
+        sa.PrimaryKeyConstraint("run", name=op.f("pk_strays")),
+        comment="runs of jobs that were lost when the database was set back: for whoever sends the same request again",
+    )
 
 
 def downgrade() -> None:
     """Undo it."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
+    op.drop_table("strays")
     op.execute("DROP TRIGGER sam3d_settle ON submissions")
     op.execute("DROP FUNCTION sam3d_settle()")
     op.execute("DROP FUNCTION sam3d_incarnation()")

@@ -146,6 +146,23 @@ def test_a_database_that_is_set_back_by_an_hour(deployed: Restored, *, are_resta
     assert shop.verdicts(later) == ["accepted"]
 
 
+def test_a_request_that_is_sent_again(deployed: Restored) -> None:
+    """Its row was lost, and its run was paid: the job that is made anew has that run, whenever it is sent."""
+    shop = deployed.shop
+    deployed.back_up()
+    for prompt in ("at once", "later"):
+        shop.accept(prompt)
+    shop.live(3 * MINUTE)
+    deployed.set_back()
+    ids = [shop.accept("at once")]
+    shop.live(10 * MINUTE)
+    ids += [shop.accept("later"), shop.accept("another")]
+    shop.live(5 * MINUTE)
+    assert shop.states == {"succeeded": 3}
+    assert [shop.paid(each) for each in ("at once", "later", "another")] == [1, 1, 1]
+    assert [shop.verdicts(each) for each in ids] == [["adopted"], ["adopted"], ["accepted"]]
+
+
 def test_equal_jobs_share_the_runs_that_were_lost(deployed: Restored) -> None:
     """Of jobs with equal inputs as many are adopted as there are runs; the rest is submitted as ever."""
     shop = deployed.shop

@@ -5,16 +5,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, cast, delete, exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.answers import canonical_id
+from worker.history import Inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Verdict
 from worker.memory import Intended
-from worker.models import accounts, incarnation, jobs, now, submissions
+from worker.models import accounts, incarnation, jobs, now, strays, submissions
 from worker.repository.intake import inputs_of
 from worker.repository.jobs import SEEN
 from worker.repository.submissions import Digest
+from worker.schedule import OUTPUT_LIFETIME
 
 _NOTE_MISSING = """
 UPDATE accounts
@@ -148,13 +152,45 @@ def waiting_job(connection: Connection, job_id: str) -> Job | None:
 
 
 @dataclass(frozen=True)
+class Run:
+    """A run that was started before the database was set back."""
+
+    request_id: str
+    status: str
+    made_at: datetime
+
+
+@dataclass(frozen=True)
 class Adopted:
     """A run that was found for a job, and what the job sends."""
 
-    request_id: str
-    made_at: datetime
+    run: Run
     sent: Digest
     is_inline: bool
+
+
+def keep_strays(connection: Connection, found: Sequence[tuple[Run, Inputs]]) -> None:
+    """Keep the runs that no job here is known for, and forget those whose files are gone."""
+    connection.execute(delete(strays).where(strays.c.made_at < now - OUTPUT_LIFETIME))
+    for run, inputs in found:
+        row = {"request_id": run.request_id, "inputs": dict(inputs), "remote_status": run.status}
+        kept = upsert(strays).values(run=canonical_id(run.request_id), made_at=run.made_at, **row)
+        connection.execute(kept.on_conflict_do_nothing())
+
+
+def take_stray(connection: Connection, inputs: Inputs) -> Run | None:
+    """Take a run of exactly these inputs that was paid for a job which was lost; None where there is none."""
+    has_submit = exists().where(submissions.c.run == strays.c.run)
+    first = (
+        select(strays.c.run)
+        .where(strays.c.inputs == cast(dict(inputs), JSONB), ~has_submit)
+        .order_by(strays.c.made_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    taken = delete(strays).where(strays.c.run == first.scalar_subquery())
+    row = connection.execute(taken.returning(strays.c.request_id, strays.c.remote_status, strays.c.made_at)).first()
+    return Run(*row) if row else None
 
 
 def write_adopted(connection: Connection, token: str, job: Job, worker: str, what: Adopted) -> None:
@@ -167,11 +203,11 @@ def write_adopted(connection: Connection, token: str, job: Job, worker: str, wha
             inputs_sha256=what.sent.sha256,
             inputs=dict(what.sent.inputs),
             is_inline=what.is_inline,
-            intended_at=func.least(what.made_at, now),
+            intended_at=func.least(what.run.made_at, now),
             answered_at=now,
             verdict=Verdict.ADOPTED,
-            request_id=what.request_id,
-            run=canonical_id(what.request_id),
+            request_id=what.run.request_id,
+            run=canonical_id(what.run.request_id),
             detail="the database was set back; the history lists a run of these inputs",
         )
     )
