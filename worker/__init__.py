@@ -51,6 +51,7 @@ The files, in the order a job travels:
 ``memory``         what this process remembers of the database
 ``noticing``       notice: a database that lacks what was committed was set back
 ``comparing``      compare: a database that may have been set back, with the vendor's history
+``pairing``        pure: runs that the ledger lost, and the waiting jobs that they may be of
 ``adopting``       adopt: runs that the ledger lost get back to their jobs
 ``probing``        probe: a held account is tried
 ``pruning``        prune: what is old is deleted, and photos that no job needs

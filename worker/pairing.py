@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from worker.answers import RemoteStatus
 from worker.evidence import Evidence
-from worker.habits import CLOCKS_DIFFER, Clocks, Form, Likeness, Pair, Sent, learn_clocks, learn_form
-from worker.history import PARAMETERS, Inputs, Listed
+from worker.habits import AS_SENT, CLOCKS_DIFFER, Clocks, Form, Pair, Sent, learn_clocks, learn_form
+from worker.history import PARAMETERS, Inputs, Listed, kind
 
 ENOUGH = 3
 """Runs of ours, with none of anybody else's among them, after which the key is taken for ours alone."""
@@ -46,7 +46,7 @@ class Lineup:
         """Leave a run to the submit in doubt that may have started it."""
         waiting = Waiting(sent.job_id, sent.inputs, sent.intended_at)
         if self.take_own(waiting) is None:
-            hidden = (row for row in self._in_time(waiting) if self._compare(waiting, row) is Likeness.SAME)
+            hidden = (row for row in self._in_time(waiting) if self._may_be(waiting, row))
             self._take(next(hidden, None))
 
     def take_own(self, waiting: Waiting) -> Listed | None:
@@ -66,10 +66,14 @@ class Lineup:
 
     def may_have(self, waiting: Waiting) -> bool:
         """Tell whether a run may be a job's that does not show all that was sent."""
-        return any(self._compare(waiting, row) is not Likeness.OTHER for row in self._in_time(waiting))
+        return any(self._may_be(waiting, row) for row in self._in_time(waiting))
 
-    def _compare(self, waiting: Waiting, row: Listed) -> Likeness:
-        return self._form.compare(waiting.inputs, row.inputs)
+    def _may_be(self, waiting: Waiting, row: Listed) -> bool:
+        """Tell whether a run may be of these inputs: it shows none of them otherwise that such rows show as sent."""
+        if row.inputs is None:
+            return True
+        differing = [name for name in PARAMETERS if waiting.inputs.get(name) != row.inputs.get(name)]
+        return not any(self._form.shows.get((name, kind(waiting.inputs, name))) == AS_SENT for name in differing)
 
     def _in_time(self, waiting: Waiting) -> Sequence[Listed]:
         return [row for row in self.free if self._is_since(row, waiting.accepted_at - CLOCKS_DIFFER)]

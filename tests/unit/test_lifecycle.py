@@ -120,8 +120,12 @@ def test_no_count_of_dead_workers_ends_a_submit() -> None:
 
 
 def test_only_a_submit_can_be_in_doubt() -> None:
-    """Reads are free and are made again; a run that turns out to be another's leaves its submit in doubt."""
-    assert [state for state in JobState if next_state(state, Trigger.UNTOLD)] == [JobState.SUBMITTING]
+    """Reads are free and are made again; a run that turns out to be another's leaves its submit in doubt.
+
+    So may a submit be that the database lost.
+    """
+    untold = [state for state in JobState if next_state(state, Trigger.UNTOLD)]
+    assert untold == [JobState.ACCEPTED, JobState.SUBMITTING]
     doubted = {state: next_state(state, Trigger.UNKNOWN) for state in JobState}
     with_a_run = {JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING}
     assert {state: after for state, after in doubted.items() if after} == dict.fromkeys(with_a_run, JobState.SUBMITTING)
