@@ -24,7 +24,7 @@ from worker import holding
 from worker.app import App, create_app
 from worker.comparing import Comparison
 from worker.database import transaction, upgrade
-from worker.executor import load, record
+from worker.executor import execute, load, record
 from worker.intake import cancel
 from worker.job import Job
 from worker.lifecycle import Step, Ticket, Trigger
@@ -144,6 +144,19 @@ def test_a_database_that_is_set_back_by_an_hour(deployed: Restored, *, are_resta
     )
     assert shop.events() == ["held", "resumed"]
     assert shop.verdicts(later) == ["accepted"]
+
+
+def test_no_message_comes_before_the_comparison(deployed: Restored) -> None:
+    """A broker that gives a submit's message again finds that nothing may be paid yet, also where nobody remembers."""
+    shop = deployed.shop
+    job = shop.accept("redelivered")
+    deployed.back_up()
+    shop.live(RUN / 2)
+    deployed.set_back()
+    deployed.renew()
+    services = deployed.shop.services
+    assert execute(services, Step.SUBMIT, Ticket(job, 1)) is None
+    assert (deployed.shop.job(job)["state"], deployed.shop.paid("redelivered")) == ("accepted", 1)
 
 
 def test_a_request_that_is_sent_again(deployed: Restored) -> None:
