@@ -127,6 +127,10 @@ class BadVendor:
         self._simulator.clear_faults()
         self._simulator.update(**USUAL)
 
+    def slow_a_submit(self) -> None:
+        """Take three seconds for the next submit, start its run, and answer nothing."""
+        self._simulator.add_fault(call="submit", kind="hang", seconds=3, starts_run=True, count=1)
+
     def _spoil_a_call(self) -> str:
         call = self._chance.choice(sorted(FAULTS_OF_A_CALL))
         rule = self._chance.choice(FAULTS_OF_A_CALL[call])

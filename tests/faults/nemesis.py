@@ -195,12 +195,14 @@ class Nemesis:
         raise TimeoutError("the database does not answer")
 
     def _cancel_a_submit(self) -> str:
-        """Cancel a job whose submit is under way, or unanswered."""
-        try:
-            found = self._database.rows("SELECT id::text FROM jobs WHERE state = 'submitting' LIMIT 1")
-        except psycopg.Error:
-            found = []
-        for row in found:
-            self.cancelled.add(row["id"])
-            self._fleet.start(f"cancel-{row['id']}", "cancel", row["id"])
-        return "cancelled in its submit" if found else "nothing to cancel"
+        """Cancel the next job whose submit is under way, which takes a while, or is unanswered."""
+        self.vendor.slow_a_submit()
+        ends_at = time.monotonic() + 3
+        while time.monotonic() < ends_at:
+            with suppress(psycopg.Error):
+                for row in self._database.rows("SELECT id::text FROM jobs WHERE state = 'submitting' LIMIT 1"):
+                    self.cancelled.add(row["id"])
+                    self._fleet.start(f"cancel-{row['id']}", "cancel", row["id"])
+                    return "cancelled in its submit"
+            time.sleep(0.1)
+        return "nothing to cancel"

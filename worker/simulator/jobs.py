@@ -32,6 +32,7 @@ class Run:
     failure: str | None = None
     retry_count: int | None = None
     remaining_credits: float = 0.0
+    is_told: bool = False  # its id was given to the client
     is_foreign: bool = False  # another user of the key started it: it is listed, and not on this one's bill
     fetched: dict[str, bytes] = field(default_factory=dict)  # images that were given as URLs, by URL
 

@@ -103,6 +103,8 @@ async def _answer(world: World, call: str, answering: Answering, visit: Visit) -
         return await misbehave(world, rule, visit.request, call, genuine)
     visit.fate = rule
     answer = await genuine()
+    if call == "submit" and answer.status == 200 and (rule is None or rule.kind != "known_id"):
+        world.runs[str(visit.request_id)].is_told = True
     return answer, str(answer.status)
 
 

@@ -130,8 +130,8 @@ class World:
         return run if self.settings.known_after_seconds <= age < self.settings.record_seconds else None
 
     def newest(self) -> Run | None:
-        """Return the last run that was started here, if there is one."""
-        return next((run for run in reversed(self.runs.values()) if not run.is_foreign), None)
+        """Return the last run whose id was given to the client, if there is one."""
+        return next((run for run in reversed(self.runs.values()) if run.is_told), None)
 
     def other_than(self, run: Run) -> Run:
         """Return another run, the newest that is complete if there is one; for want of another the same."""

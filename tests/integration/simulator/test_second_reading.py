@@ -139,6 +139,16 @@ def test_known_id(simulator: Simulator, http: httpx.Client, photo: str, *, start
     assert submit(http, photo, prompt="third") != first
 
 
+def test_an_id_that_nobody_was_told_is_nobody_elses(simulator: Simulator, http: httpx.Client, photo: str) -> None:
+    """A run whose own submit was answered with another id, or not at all, is not given to the next one."""
+    first = submit(http, photo)
+    simulator.add_fault(call="submit", kind="html", count=1)
+    http.post(SUBMIT, json={"image": photo})
+    simulator.add_fault(call="submit", kind="known_id")
+    assert [submit(http, photo) for _ in range(2)] == [first, first]
+    assert len(simulator.ledger()) == 4
+
+
 def test_the_first_run_has_no_earlier_id(simulator: Simulator, http: httpx.Client, photo: str) -> None:
     """With no earlier run, the submit is answered as ever."""
     simulator.add_fault(call="submit", kind="known_id", starts_run=False)
