@@ -30,6 +30,7 @@ ACCEPTED = {200, 201, 202}
 """What accepts a submit, if it gives a request id."""
 
 MAX_ADDRESSES = 16
+LONGEST_ADDRESS = 4096
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -346,8 +347,9 @@ def read_addresses(value: object) -> tuple[str, ...]:
 
 def _addresses(value: object, depth: int = 4) -> Iterator[str]:
     """Find the URLs in an output: a string, a list, an object, or none at all."""
-    if isinstance(value, str) and value.startswith(("http://", "https://")):
-        yield value
+    if isinstance(value, str):
+        if value.startswith(("http://", "https://")) and value.isprintable() and len(value) <= LONGEST_ADDRESS:
+            yield value
     elif isinstance(value, dict | list) and depth:
         for each in value.values() if isinstance(value, dict) else value:
             yield from _addresses(each, depth - 1)

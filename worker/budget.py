@@ -18,10 +18,10 @@ EARLY, LATE = timedelta(seconds=0.25), timedelta(seconds=1)
 PATIENCE = 0.25
 """Of a run: so late a job that is under way may be for the sake of those that wait for the budget."""
 
-DEAREST = 0.4
+DEAREST = 0.35
 """Of a run: the most that a request is worth, so that a job takes about 2.5 of them where many wait."""
 
-OVERBOOKED = 2.25
+OVERBOOKED = 3.0
 """Submits are let through as if the budget were so much larger: a slot that nothing was there for is lost, and what is
 too much waits in the queue, which then lets no submit through. More makes jobs come in waves (simulated)."""
 
@@ -110,12 +110,14 @@ def slot_of(limit: float) -> timedelta:
     return (MINUTE + EARLY + LATE) / limit
 
 
-def price(waiting: int, slot: timedelta | None, typical: timedelta) -> timedelta:
+def price(waiting: int, polled: int, slot: timedelta | None, typical: timedelta) -> timedelta:
     """Return what a request is worth: it delays every job that waits for the budget by a slot.
 
-    At most a share of a run: a job that is under way wants its result as well.
+    So it does half of the other runs that are polled under it. At most a share of a run: a job that is under way wants
+    its result as well.
     """
-    return max(PROMPT, min(waiting * (slot or NOW), DEAREST * typical))
+    delayed = waiting + max(0, polled - 1) / 2
+    return max(PROMPT, min(delayed * (slot or NOW), DEAREST * typical))
 
 
 def limit_now(limit: int, learnt: float | None, age: timedelta) -> float:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 
 from worker import changes
-from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id
+from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id, read_numbers
 from worker.budget import LEAST_BULK, Kind
 from worker.database import Connection, transaction
 from worker.history import Listed
@@ -83,10 +83,9 @@ def _change(services: Services, job: Job, listed: Mapping[str, Listed]) -> Chang
 
 def _result(job: Job, found: Listed) -> RunResult:
     """Return what a row tells of a run; where not all of its outputs have one yet, its result is to be asked."""
-    metrics = {} if found.cost is None else {"cost": float(found.cost)}
     outputs = 2 if job.parameters.get("include_artifacts") else 1
     addresses = found.addresses if len(found.addresses) >= outputs else ()
-    return RunResult(RunStatus(found.status, metrics, None), addresses)
+    return RunResult(RunStatus(found.status, read_numbers({"cost": found.cost}), None), addresses)
 
 
 def _write_all(services: Services, changed: Sequence[tuple[Job, Change]]) -> Sequence[FollowUp]:

@@ -119,9 +119,9 @@ def concluded(job: Job, haul: Haul, columns: Mapping[str, Any], *, is_told: bool
     has_model = any(name.rpartition(".")[2] in MODELS for name in kept.values())
     if not haul.missing and not has_model and not files:
         raise OutputMissing("The run completed, but no model is among its files.")
-    if not haul.missing and has_model:
+    if not haul.missing and has_model and not _awaits_more(job, kept):
         return Advance(Trigger.STORED, columns=columns, files=files)
-    error = next(iter(haul.missing.values()), OutputMissing("The run completed, but no model is among its files."))
+    error = next(iter(haul.missing.values()), OutputMissing("The run completed, but not all of its files are named."))
     if not _is_given_up(job, haul, kept, is_told=is_told, has_model=has_model):
         left = None if haul.is_elsewhere or haul.is_refused else list(haul.missing) or None
         again_in = next_attempt(job.attempts, jitter)
@@ -130,6 +130,11 @@ def concluded(job: Job, haul: Haul, columns: Mapping[str, Any], *, is_told: bool
         log.warning("outputs_dropped", count=len(haul.missing), reason=str(error), next="the job succeeds without them")
         return Advance(Trigger.STORED, columns=columns, files=files)
     return Fail(Trigger.ENDED, getattr(error, "code", "output_unusable"), str(error), columns, files=files)
+
+
+def _awaits_more(job: Job, kept: Mapping[str, str]) -> bool:
+    """Tell whether the artifacts that were asked for may be named yet: for a few tries."""
+    return bool(job.parameters.get("include_artifacts")) and len(kept) < 2 and job.attempts + 1 < EXTRA_TRIES
 
 
 def _is_given_up(job: Job, haul: Haul, kept: Mapping[str, str], *, is_told: bool, has_model: bool) -> bool:

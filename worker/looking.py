@@ -6,7 +6,7 @@ for a day.
 
 from dataclasses import dataclass, replace
 
-from worker.answers import RemoteStatus, RunResult, RunStatus
+from worker.answers import RemoteStatus, RunResult, RunStatus, read_numbers
 from worker.budget import Terms
 from worker.errors import HistoryMissing, OutputMissing, RemoteRequestGone, RemoteUnavailable
 from worker.history import Listed
@@ -117,8 +117,7 @@ def _rescued(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult
     listed = _listed(services, job)
     if listed is None:
         raise gone
-    metrics = {} if listed.cost is None else {"cost": float(listed.cost)}
-    return RunResult(RunStatus(listed.status, metrics, listed.error), listed.addresses)
+    return RunResult(RunStatus(listed.status, read_numbers({"cost": listed.cost}), listed.error), listed.addresses)
 
 
 def _listed(services: Services, job: Job) -> Listed | None:

@@ -61,7 +61,7 @@ class Outlook:
         limit = limit_now(asked, known.learnt_limit, known.learnt_ago) if asked else None
         reads_count = READS_COUNT.get(settings.sam3d_reads_count, known.reads_count)
         slot = slot_of(limit) if limit and reads_count is not False else None  # A poll that is free delays nobody.
-        worth = price(known.waiting, slot, timedelta(seconds=curve.median))
+        worth = price(known.waiting, known.polled, slot, timedelta(seconds=curve.median))
         is_bulk = settings.sam3d_bulk_look == "on"
         return Terms(make_plan(curve, worth), limit, reads_count, known.single_look, is_bulk)
 

@@ -100,8 +100,8 @@ def budgeted(app: App) -> Iterator[Budgeted]:
 
 @pytest.fixture
 def limited(budgeted: Budgeted) -> App:
-    """Provide an app with a limit of 60 requests a minute, which two submits can go together under."""
-    return budgeted()
+    """Provide an app with a limit of 45 requests a minute, which two submits can go together under."""
+    return budgeted(45)
 
 
 def advance(app: App, follow_up: FollowUp) -> FollowUp:

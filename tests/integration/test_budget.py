@@ -488,7 +488,7 @@ def test_an_account_without_a_row_stops_nothing(limited: App) -> None:
     """What is asked of it is an error of the database, which every loop goes on after."""
     with transaction(limited.services.engine) as connection:
         connection.execute(accounts.delete())
-    assert fresh_terms(limited).limit == 60
+    assert fresh_terms(limited).limit == 45
     draw(limited.services, Step.SUBMIT, Ticket(str(uuid4()), 1))
     with pytest.raises(DatabaseError):
         make_scheduler(limited, []).release()

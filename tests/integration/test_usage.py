@@ -78,7 +78,7 @@ def test_requests_are_what_the_vendor_saw(budgeted: Budgeted, clock: Clock, simu
     assert {row.request_id: row.requests for row in rows} == dict(seen)
     found = usage(app.services)
     hour = {each.kind: each.last_hour for each in found.used}
-    assert hour == {Kind.SUBMIT: 3, Kind.POLL: 5, Kind.FETCH: 4, Kind.PROBE: 0, Kind.LIMITED: 0}
+    assert hour == {Kind.SUBMIT: 3, Kind.POLL: 5, Kind.FETCH: 4, Kind.PROBE: 0, Kind.HISTORY: 0, Kind.LIMITED: 0}
     assert (found.carried.finished, found.carried.waiting, found.carried.in_flight) == (3, 0, 0)
     assert found.carried.requests_per_job == pytest.approx(4)
     assert found.carried.polls_per_job == pytest.approx(5 / 3)
@@ -119,7 +119,7 @@ def test_metrics_and_command_tell_the_same(limited: App, clock: Clock) -> None:
     clock.advance(timedelta(minutes=1))
     fresh_terms(limited)
     found = usage(limited.services)
-    told, shown = _samples(exposition(found)), described(found, 60)
+    told, shown = _samples(exposition(found)), described(found, 45)
     kinds = {each["kind"]: each["last_minute"] for each in shown["used"]}
     told["sam3d_requests_last_minute", Kind.LIMITED] = told.pop(("sam3d_requests_limited_last_minute", None))
     assert {kind: told.pop(("sam3d_requests_last_minute", kind)) for kind in Kind} == kinds
@@ -134,7 +134,7 @@ def test_metrics_and_command_tell_the_same(limited: App, clock: Clock) -> None:
         "expected_wait_seconds": "expected_wait_seconds",
     }
     assert told == {(f"sam3d_{name}", None): pytest.approx(shown[key]) for name, key in same.items()}
-    assert (shown["limit_now"], shown["closed_seconds"], shown["jobs_waiting"]) == (pytest.approx(40.6), 90, 4)
+    assert (shown["limit_now"], shown["closed_seconds"], shown["jobs_waiting"]) == (pytest.approx(40.45), 90, 4)
 
 
 def test_metrics_without_a_limit_or_a_job_leave_out_what_nobody_knows(app: App) -> None:

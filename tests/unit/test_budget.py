@@ -89,7 +89,8 @@ def test_a_request_is_worth_more_the_more_wait(fewer: int, more: int, limit: int
     """Never less than a prompt look is worth where nobody waits, never more than two fifths of a run."""
     fewer, more = sorted((fewer, more))
     run, slot = timedelta(seconds=typical), slot_of(limit)
-    least, most = price(fewer, slot, run), price(more, slot, run)
+    least, most = price(fewer, 1, slot, run), price(more, 1, slot, run)
+    assert price(0, fewer, slot, run) <= price(0, more, slot, run) <= most
     assert PROMPT <= least <= most <= max(PROMPT, DEAREST * run)
     assert DEAREST <= 0.4
 
@@ -97,7 +98,7 @@ def test_a_request_is_worth_more_the_more_wait(fewer: int, more: int, limit: int
 @given(waiting=st.integers(0, 1000), typical=st.integers(0, 3600))
 def test_without_a_limit_a_request_costs_nobody_a_thing(waiting: int, typical: int) -> None:
     """However many wait, they do not wait for it."""
-    assert price(waiting, None, timedelta(seconds=typical)) == PROMPT
+    assert price(waiting, waiting, None, timedelta(seconds=typical)) == PROMPT
 
 
 @given(low=limits, high=limits, plan=plans, reads_count=st.booleans())

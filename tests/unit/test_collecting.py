@@ -113,3 +113,12 @@ def test_files_without_a_model_are_no_success() -> None:
     assert (len(outcome.files), columns(outcome)["addresses"]) == (1, None)
     with pytest.raises(OutputMissing):
         outcome_of(kept=(ZIP,))
+
+
+@pytest.mark.parametrize(("attempts", "is_over"), [(0, False), (EXTRA_TRIES - 1, True)])
+def test_artifacts_that_were_asked_for_may_be_named_late(attempts: int, *, is_over: bool) -> None:
+    """The model is stored meanwhile; after a few tries it is enough."""
+    outcome = outcome_of(GLB, parameters={"include_artifacts": True}, attempts=attempts)
+    assert isinstance(outcome, Advance if is_over else Snooze)
+    assert len(outcome.files) == 1
+    assert isinstance(outcome_of(GLB, ZIP, parameters={"include_artifacts": True}), Advance)

@@ -273,6 +273,7 @@ def result_of(answered: Callable[..., Vendor], **body: Any) -> RunResult:
         ({"output": []}, []),
         ({"output": {}}, []),
         ({"output": [5, True, "", "model.glb", "ftp://x/model.glb"]}, []),
+        ({"output": ["https://x/\0.glb", "https://x/\ud800", "https://x/" + "a" * 5000, OUTPUT]}, [OUTPUT]),
         ({"output": None, "image": "https://example.com/cat.png", "status_url": "https://api.segmind.com/v2/x"}, []),
     ],
 )

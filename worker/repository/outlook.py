@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Connection, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, update
 
 from worker.errors import RemoteJobFailed
 from worker.lifecycle import JobState
@@ -20,32 +20,40 @@ DOUBTED_FOR = timedelta(days=1)
 """After which it is tried again whether a look at a result also tells that a run goes on."""
 
 MANY = 1000
-"""Waiting jobs from which on more of them make no difference to what a request is worth."""
+"""Jobs from which on more of them make no difference to what a request is worth."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What an account's row says of its limit, and how many jobs wait for it."""
+    """What an account's row says of its limit, and how many jobs wait for it, or are polled under it."""
 
     learnt_limit: float | None
     learnt_ago: timedelta
     reads_count: bool | None
     waiting: int
+    polled: int
     single_look: bool | None = None
 
 
 def known(connection: Connection, account: str) -> Known:
-    """Read what was learnt of an account; more than :data:`MANY` waiting jobs are not counted."""
-    waiting = select(func.count()).select_from(select(jobs.c.id).where(*is_waiting(account)).limit(MANY).subquery())
+    """Read what was learnt of an account; more than :data:`MANY` jobs are not counted."""
+    waiting = _count(*is_waiting(account))
+    polled = _count(jobs.c.account == account, jobs.c.state == JobState.PROCESSING)
     query = select(
         accounts.c.learnt_limit,
         now - accounts.c.learnt_at,
         accounts.c.reads_count,
-        waiting.scalar_subquery(),
+        waiting,
+        polled,
         _single_look,
     ).where(accounts.c.name == account)
-    learnt, ago, reads_count, count_of, single_look = connection.execute(query).one()
-    return Known(float(learnt) if learnt is not None else None, ago or NOW, reads_count, count_of, single_look)
+    learnt, ago, *more = connection.execute(query).one()
+    return Known(float(learnt) if learnt is not None else None, ago or NOW, *more)
+
+
+def _count(*which: ColumnElement[bool]) -> ScalarSelect[int]:
+    found = select(jobs.c.id).where(*which).limit(MANY).subquery()
+    return select(func.count()).select_from(found).scalar_subquery()
 
 
 _single_look = case(
