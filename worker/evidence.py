@@ -1,6 +1,6 @@
 """Pure: what the request history says of a submit that got no answer: its run, that there is none, or neither."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -217,8 +217,15 @@ class Evidence:
     def _likeness(self, doubted: Doubted, row: Listed) -> Likeness:
         return self._form.compare(doubted.inputs, row.inputs) if doubted.inputs is not None else Likeness.UNCLEAR
 
-    def _is_like(self, sent: Sent, row: Listed) -> bool:
-        return self._form.compare(sent.inputs, row.inputs) is Likeness.SAME
+    @cached_property
+    def _makers(self) -> Mapping[str, set[str]]:
+        """The jobs of ours that each run may be of, by what its row shows."""
+        return {
+            row.run: {
+                each.job_id for each in self.unanswered if self._form.compare(each.inputs, row.inputs) is Likeness.SAME
+            }
+            for row in self.free
+        }
 
     def _is_in_time(self, doubted: Doubted, row: Listed) -> bool:
         at = self._clock(row).ours(row)
@@ -234,8 +241,7 @@ class Evidence:
         is_of_time = row.has_zone not in self._clocks or self._is_in_time(doubted, row)
         if not is_of_time or self._likeness(doubted, row) is not Likeness.UNCLEAR:
             return False
-        others = [each for each in self.unanswered if each.job_id != doubted.job_id]
-        return not any(self._is_like(each, row) for each in others)
+        return not self._makers[row.run] - {doubted.job_id}
 
     def _is_missing(self, sent: Sent) -> bool:
         is_late = self.now >= sent.over_at + self.settle
