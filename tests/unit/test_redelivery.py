@@ -1,0 +1,52 @@
+"""What came back, and why."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from kombu.message import Message
+
+from worker import redelivery
+from worker.messages import derived_job_id
+from worker.redelivery import COUNTED_BY_BROKER, Losses, is_back, is_last, number_of_deliveries, request_of
+from worker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
+
+
+def message(headers: dict[str, Any], body: Any = b"") -> Message:
+    """Make a message that came back."""
+    return Message(body=body, headers=headers, delivery_info={"redelivered": True})
+
+
+def test_only_requests_come_back() -> None:
+    """A step's message is a hint; the database knows what is to be done."""
+    assert is_back(message({"task": RECONSTRUCT_TASK}))
+    assert not is_back(message({"task": "sam3d.poll"}))
+
+
+def test_a_loss_explains_what_comes_back_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before, and not for ever."""
+    losses = Losses()
+    seen = [losses.is_recent]
+    losses.note()
+    seen.append(losses.is_recent)
+    monkeypatch.setattr(redelivery, "LOSS_EXPLAINS", redelivery.LOSS_EXPLAINS * 0)
+    assert [*seen, losses.is_recent] == [False, True, False]
+
+
+@pytest.mark.parametrize("counted", [None, "7", True, -1, 2.5, []])
+def test_a_count_that_is_none_is_nothing(counted: object) -> None:
+    """Whatever a sender put there."""
+    assert number_of_deliveries(message({redelivery.DELIVERIES: counted})) == 0
+
+
+def test_the_last_delivery_is_known() -> None:
+    """One more, and the broker would put the message aside by itself."""
+    assert not is_last(message({COUNTED_BY_BROKER: MAX_DELIVERIES - 1}))
+    assert is_last(message({COUNTED_BY_BROKER: MAX_DELIVERIES}))
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"[[], 3, {}]", b"\xff", b"[" * 100_000])
+def test_what_can_not_be_read_has_no_fields(body: bytes) -> None:
+    """Its identity is that of the task."""
+    task_id = str(uuid4())
+    assert request_of(message({"id": task_id}, body)) == ({}, derived_job_id("celery", task_id))
