@@ -173,7 +173,7 @@ class Comparison:
         what = (seen.incarnation, seen.missing_since, following)
         if self._was_told != what:
             self._was_told = what
-            log.warning(name, missing_since=seen.missing_since, next=next_step)
+            log.warning(name, missing_since=str(seen.missing_since), next=next_step)
 
     def _settle(self, seen: Lineage) -> Settled:
         with transaction(self._services.engine) as connection:
@@ -181,7 +181,7 @@ class Comparison:
                 return ()
             lineage.drive_waiting(connection, ACCOUNT)
             resumed = holding.resume_from(connection, ACCOUNT, HoldCause.RESTORED)
-        log.info("database_compared", missing_since=seen.missing_since)
+        log.info("database_compared", missing_since=str(seen.missing_since))
         return resumed
 
 

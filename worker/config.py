@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         "compared with the history.",
     )
     sam3d_compare_window: Positive = Field(
-        timedelta(days=1),
+        timedelta(days=7),
         description="How far back the history is compared at most where no process misses anything, s.",
     )
     sam3d_submit_server_error: Literal["retry", "review"] = Field(

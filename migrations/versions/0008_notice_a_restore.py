@@ -73,6 +73,8 @@ def upgrade() -> None:
     op.execute(_ON_DELETE)
     for column in _accounts():
         op.add_column("accounts", column)
+    # A database that comes from before this may be a backup: it is compared once, unless nothing was ever submitted.
+    op.execute("UPDATE accounts SET compared_with = 'none' WHERE EXISTS (SELECT FROM submissions)")
     op.create_table(
         "strays",
         sa.Column("run", sa.Text(), nullable=False, comment="the vendor's id in one writing"),

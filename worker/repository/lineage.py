@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, cast, delete, exists, func, insert, select, update
@@ -169,9 +169,13 @@ class Adopted:
     is_inline: bool
 
 
+KEPT_FOR = OUTPUT_LIFETIME - timedelta(days=1)
+"""How old a run may be to be given to somebody: its files have to be there still."""
+
+
 def keep_strays(connection: Connection, found: Sequence[tuple[Run, Inputs]]) -> None:
     """Keep the runs that no job here is known for, and forget those whose files are gone."""
-    connection.execute(delete(strays).where(strays.c.made_at < now - OUTPUT_LIFETIME))
+    connection.execute(delete(strays).where(strays.c.made_at < now - KEPT_FOR))
     for run, inputs in found:
         row = {"request_id": run.request_id, "inputs": dict(inputs), "remote_status": run.status}
         kept = upsert(strays).values(run=canonical_id(run.request_id), made_at=run.made_at, **row)
@@ -183,7 +187,7 @@ def take_stray(connection: Connection, inputs: Inputs) -> Run | None:
     has_submit = exists().where(submissions.c.run == strays.c.run)
     first = (
         select(strays.c.run)
-        .where(strays.c.inputs == cast(dict(inputs), JSONB), ~has_submit)
+        .where(strays.c.inputs == cast(dict(inputs), JSONB), strays.c.made_at > now - KEPT_FOR, ~has_submit)
         .order_by(strays.c.made_at)
         .limit(1)
         .with_for_update(skip_locked=True)
