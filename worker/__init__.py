@@ -47,6 +47,8 @@ The files, in the order a job travels:
 ``conclusion``     what is known of a submit without an answer, and what a proof makes of its job
 ``mixups``         give back: runs that were given to the wrong job
 ``reconcile``      look up: what became of submits without an answer
+``standing``       pure: whose trouble it is, the account's or one job's
+``judging``        judge: the same of each answer, from what others were answered
 ``holding``        hold: an account is stopped and goes on again
 ``memory``         what this process remembers of the database
 ``noticing``       notice: a database that lacks what was committed was set back

@@ -166,8 +166,9 @@ def _unavailable(answer: Answer) -> Sam3dError:
 _key = _refused_perhaps(HoldCause.KEY, "the key is missing, wrong or revoked; set SEGMIND_API_KEY to a valid one")
 _forbidden = _refused_perhaps(HoldCause.FORBIDDEN, "this account may not call the model; ask the vendor to allow it")
 _no_model = _refused_perhaps(HoldCause.MODEL, "the model is unknown or retired; an update of this service is needed")
-_HOW_WE_CALL = "it does not accept how we call it; check SEGMIND_BASE_URL, else report a bug"
-_protocol = _refused_perhaps(HoldCause.PROTOCOL, _HOW_WE_CALL)
+_protocol = _refused_perhaps(
+    HoldCause.PROTOCOL, "it does not accept how we call it; check SEGMIND_BASE_URL, else report a bug"
+)
 _NO_CREDITS = "the credits are used up; top the account up"
 _credits = _held(HoldCause.CREDITS, _NO_CREDITS)
 _spend_limit = _held(HoldCause.LIMIT, "the team's spend limit is reached; raise it or wait for the next period")
@@ -201,10 +202,6 @@ def _is(pattern: str) -> Callable[[str], bool]:
 SENTENCES: tuple[tuple[Callable[[str], bool], Meaning], ...] = (
     (_speaks_of("(?:insufficient|not enough|out of|no) credits?"), _credits),
     (_speaks_of("team", "(?:spend|spending|budget) (?:limit|cap)"), _spend_limit),
-    (
-        _is(r"(?:invalid|unsupported|missing) content[ -]?type\b[ a-z/.,:;+'-]{0,80}"),
-        _held(HoldCause.PROTOCOL, _HOW_WE_CALL),
-    ),
     (
         _is(
             r"(?:(?:the )?parameter \w+"

@@ -86,7 +86,7 @@ def _account_events(connection: Connection, job: Job, change: Change) -> Sequenc
     is_read = job.state is not JobState.SUBMITTING
     if change.hold:
         stops_reads = change.hold.cause is HoldCause.KEY or is_read
-        return holding.hold(connection, job.account, change.hold, stops_reads=stops_reads)
+        return holding.hold(connection, job.account, change.hold, stops_reads=stops_reads, job_id=job.id)
     if change.limited:
         limiting.close(connection, job, change.limited, is_read=is_read)
     if change.lesson:

@@ -53,7 +53,8 @@ def conclude(
         return adopting(proof), adopted(job, proof, plan)
     if proof.finding is Finding.ABSENT:
         return Answered(Verdict.ABSENT, detail=proof.why), Advance(Trigger.NOT_SENT)
-    if job.observed_at < doubted.over_at + _patience(doubted, proof, settings, settle):
+    since = max(doubted.over_at, min(what.account_up_at or doubted.over_at, job.observed_at))
+    if job.observed_at < since + _patience(doubted, proof, settings, settle):
         return None, None
     if due_in := _sent_again(what, proof, settings):
         return None, Advance(Trigger.NOT_SENT, due_in)

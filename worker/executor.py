@@ -12,6 +12,7 @@ from worker.database import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.failpoints import reach
 from worker.job import Job
+from worker.judging import judge_read
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
 from worker.network import deadline
 from worker.outcome import Change, Doubt, Outcome, decide
@@ -118,8 +119,10 @@ _LOGGED = {
 
 
 def _commit(services: Services, job: Job, change: Change) -> Recorded:
+    settings = services.settings
     with transaction(services.engine) as connection:
-        recorded = changes.write(connection, job, change, services.settings.sam3d_sweep_grace)
+        change = judge_read(connection, job, change, settings.sam3d_probe_interval)
+        recorded = changes.write(connection, job, change, settings.sam3d_sweep_grace)
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
     return recorded

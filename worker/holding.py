@@ -8,15 +8,20 @@ from worker.database import Connection
 from worker.errors import HoldCause
 from worker.lifecycle import EventType
 from worker.outcome import Hold
-from worker.repository import accounts, outbox
+from worker.repository import accounts, outbox, submissions
 from worker.repository.outbox import Event
 
 log = structlog.get_logger(__name__)
 
 
-def hold(connection: Connection, account: str, why: Hold, *, stops_reads: bool) -> Sequence[Event]:
-    """Stop an account; nothing is announced where it is stopped already."""
-    if not accounts.hold(connection, account, why, stops_reads=stops_reads):
+def hold(
+    connection: Connection, account: str, why: Hold, *, stops_reads: bool, job_id: str | None = None
+) -> Sequence[Event]:
+    """Stop an account, for the vendor or for a person; nothing is announced where it is stopped so already."""
+    is_persons = why.cause is HoldCause.OPERATOR
+    if is_persons and not accounts.pause(connection, account, why.message):
+        return ()
+    if not is_persons and not accounts.hold(connection, account, why, stops_reads=stops_reads, job_id=job_id):
         return ()
     next_step = _NEXT.get(why.cause, "it is tried once a minute")
     log.error("account_held", account=account, cause=why.cause, reason=why.message, next=next_step)
@@ -30,21 +35,30 @@ _NEXT = {
 }
 
 
-def resume(connection: Connection, account: str, *, but: HoldCause | None = None) -> Sequence[Event]:
-    """Let an account go on, unless it is held for one cause; nothing is announced where it is not stopped."""
-    return _resumed(connection, account) if accounts.resume(connection, account, but=but) else ()
+def lift(connection: Connection, account: str) -> Sequence[Event]:
+    """Let an account go on, whatever held it; an event for each hold."""
+    return [each for cause in accounts.lift(connection, account) for each in _resumed(connection, account, cause)]
+
+
+def resume(connection: Connection, account: str) -> Sequence[Event]:
+    """Let an account go on for all that the vendor has to do with it; a person's hold stays."""
+    return _resumed(connection, account, accounts.resume(connection, account))
 
 
 def resume_from(connection: Connection, account: str, cause: HoldCause) -> Sequence[Event]:
     """Let an account go on if it is held for this cause."""
-    return _resumed(connection, account) if accounts.resume_from(connection, account, cause) else ()
+    return _resumed(connection, account, accounts.resume_from(connection, account, cause))
 
 
 def resume_after(connection: Connection, account: str, job_id: str) -> Sequence[Event]:
     """Let an account go on if this is the job that tries it, and it got through."""
-    return _resumed(connection, account) if accounts.resume_after(connection, account, job_id) else ()
+    return _resumed(connection, account, accounts.resume_after(connection, account, job_id))
 
 
-def _resumed(connection: Connection, account: str) -> Sequence[Event]:
-    log.info("account_resumed", account=account)
-    return [outbox.add(connection, EventType.ACCOUNT_RESUMED, None, {"account": account})]
+def _resumed(connection: Connection, account: str, cause: HoldCause | None) -> Sequence[Event]:
+    """Announce the end of a hold; what the vendor answers from now on may tell what became of submits in doubt."""
+    if cause is None:
+        return ()
+    submissions.look_now(connection, account)
+    log.info("account_resumed", account=account, cause=cause)
+    return [outbox.add(connection, EventType.ACCOUNT_RESUMED, None, {"account": account, "cause": cause})]

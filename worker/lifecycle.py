@@ -33,7 +33,7 @@ class Trigger(StrEnum):
     HELD = "held"  # The account is refused, not the job.
     REFUSED = "refused"  # The vendor refused the job's parameters.
     UNKNOWN = "unknown"  # A run may have been started, or it has another's: the history is looked at.
-    UNTOLD = "untold"  # The history can't tell either.
+    UNTOLD = "untold"  # The history can't tell either; or a paid run is never shown, though others are.
     RUNNING = "running"  # Not over yet, or the read failed for now.
     COMPLETED = "completed"  # The run is over, its output can be read.
     ENDED = "ended"  # The run failed, is gone, or did not end in time; or its output is unusable.
@@ -53,8 +53,8 @@ def _table() -> Mapping[JobState, Mapping[Trigger, JobState | None]]:
         #                    TAKEN ANSWERED NOT_SENT HELD REFUSED UNKNOWN UNTOLD RUNNING COMPLETED ENDED STORED KILLED CANCELLED GIVEN_UP
         JobState.ACCEPTED:   "sub  pro      .        .    .       .       rev    .       .         .     .      rev    can       .",
         JobState.SUBMITTING: ".    pro      acc      acc  fai     sub     rev    .       .         .     .      .      can       .",
-        JobState.PROCESSING: ".    .        .        pro  .       sub     .      pro     fet       fai   .      rev    can       .",
-        JobState.FETCHING:   ".    .        .        fet  .       sub     .      fet     .         fai   suc    rev    can       .",
+        JobState.PROCESSING: ".    .        .        pro  .       sub     rev    pro     fet       fai   .      rev    can       .",
+        JobState.FETCHING:   ".    .        .        fet  .       sub     rev    fet     .         fai   suc    rev    can       .",
         JobState.REVIEW:     ".    pro      acc      acc  fai     .       .      .       .         .     .      .      can       fai",
         JobState.SUCCEEDED:  ".    .        .        .    .       .       .      .       .         .     .      .      .         .",
         JobState.FAILED:     ".    .        .        .    .       .       .      .       .         .     .      .      .         .",
@@ -80,6 +80,7 @@ class Verdict(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     HELD = "held"
+    DISPUTED = "disputed"  # Refused, and it may be the account that is or this one job.
     NOT_STARTED = "not_started"
     UNKNOWN = "unknown"
     ADOPTED = "adopted"  # The history, or a person, told which run it started.
@@ -94,7 +95,7 @@ class Verdict(StrEnum):
     @property
     def has_no_run(self) -> bool:
         """Whether the vendor itself said that no run was started."""
-        return self in {Verdict.REFUSED, Verdict.HELD, Verdict.NOT_STARTED}
+        return self in {Verdict.REFUSED, Verdict.HELD, Verdict.DISPUTED, Verdict.NOT_STARTED}
 
 
 class Step(StrEnum):

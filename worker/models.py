@@ -51,7 +51,7 @@ accounts = Table(
     metadata,
     Column("name", Text, primary_key=True, comment="`default` if unnamed"),
     Column("held_at", _TIME, comment="since when the account is stopped; null: it works"),
-    Column("held_cause", Text, comment="credits, key, forbidden, limit, model, protocol or operator"),
+    Column("held_cause", Text, comment="why the vendor refuses it: a HoldCause"),
     Column("held_message", Text, comment="a sentence for the operator"),
     Column(
         "stops_reads",
@@ -68,6 +68,16 @@ accounts = Table(
         nullable=False,
         server_default="0",
         comment="jobs that were let through since it is held, and refused",
+    ),
+    Column("paused_at", _TIME, comment="since when a person stops its submits, whatever the vendor does; null: nobody"),
+    Column("paused_message", Text, comment="why, as that person says"),
+    Column("resumed_at", _TIME, comment="when it went on last"),
+    Column(
+        "unknown_submits",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="submits in a row whose answer does not tell, none accepted in between",
     ),
     Column("next_slot_at", _TIME, comment="when the request budget allows the next request; null: none was drawn yet"),
     Column("closed_until", _TIME, comment="until when the vendor's request limit is used up"),
@@ -146,6 +156,14 @@ jobs = Table(
         comment="workers that died on it in a row",
     ),
     Column("attempts", Integer, nullable=False, server_default="0", comment="failed tries that were tried again"),
+    Column(
+        "refusals",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="requests that were refused or left in doubt; a job with fewer tries a held account first",
+    ),
+    Column("refused_at", _TIME, comment="since when the reads of its run are refused; null: they are not"),
     Column("broken_files", Integer, nullable=False, server_default="0", comment="outputs that arrived broken"),
     Column("polls", Integer, nullable=False, server_default="0", comment="looks at the vendor's status"),
     Column("requests", Integer, nullable=False, server_default="0", comment="requests to the vendor, polls included"),
@@ -220,7 +238,7 @@ submissions = Table(
     Column(
         "verdict",
         Text,
-        comment="accepted, refused, held, not_started, unknown; or, looked up: adopted, absent, unresolved",
+        comment="accepted, refused, held, disputed, not_started, unknown; or, looked up: adopted, absent, unresolved",
     ),
     Column("request_id", Text, index=True, comment="the vendor's id, as answered or as found in its history"),
     Column("run", Text, unique=True, comment="that id in one writing: a run is one POST's"),
@@ -229,6 +247,7 @@ submissions = Table(
     Column("looked_at", _TIME, comment="when the history was last searched for it, once nothing waits for it"),
     Index("ix_submissions_intended_at", "intended_at"),
     Index("ix_submissions_run_id", text("lower(replace(request_id, '-', ''))")),
+    Index("ix_submissions_answered", text("answered_at DESC"), postgresql_where=text("answered_at IS NOT NULL")),
     comment="one row for each POST that may cost money, written before it: the ledger",
 )
 

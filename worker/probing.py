@@ -1,6 +1,7 @@
 """Probe: a held account is tried, for free where its credits can tell, else with one job that waits for it."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 
@@ -32,10 +33,11 @@ def probe(services: Services) -> Sequence[Event | FollowUp]:
 
 def _is_worth_a_job(services: Services, account: Held) -> bool:
     """Ask for the credits; where they once seemed enough and were not, only a job can tell."""
+    if account.cause is HoldCause.OUTAGE:
+        return _is_up(services, account)
     if account.cause not in {HoldCause.CREDITS, HoldCause.KEY} or account.is_asked_in_vain:
         return True
-    with transaction(services.engine) as connection:
-        budget.charge(connection, account.name, Kind.PROBE, services.outlook.terms().slot)
+    _charge(services, account)
     try:
         balance = services.vendor.credits()
     except Sam3dError as error:
@@ -48,11 +50,39 @@ def _is_worth_a_job(services: Services, account: Held) -> bool:
     return is_enough
 
 
+def _is_up(services: Services, account: Held) -> bool:
+    """Look whether the vendor answers at all, which is free: where it does not, a submit would be one more in doubt.
+
+    Where the credits can't be read a run may be: one that it does not know is as good.
+    """
+    for look in (services.vendor.credits, lambda: services.vendor.status(NO_RUN)):
+        _charge(services, account)
+        try:
+            look()
+        except RemoteRequestGone:
+            return True
+        except TransientError as error:
+            log.info("account_probed", account=account.name, result=str(error), next="the next probe")
+        except Sam3dError:
+            return True
+        else:
+            return True
+    return False
+
+
+NO_RUN = str(UUID(int=0))
+
+
+def _charge(services: Services, account: Held) -> None:
+    with transaction(services.engine) as connection:
+        budget.charge(connection, account.name, Kind.PROBE, services.outlook.terms().slot)
+
+
 def _try(services: Services, account: Held) -> Sequence[Event | FollowUp]:
     """Let one job through; where none waits there is nothing that the account would have to be stopped for."""
     with transaction(services.engine) as connection:
         follow_up = accounts.let_one_through(connection, account.name)
         if follow_up is None:
-            return holding.resume(connection, account.name, but=HoldCause.OPERATOR)
+            return () if account.is_paused else holding.resume(connection, account.name)
     log.info("account_tried", account=account.name, job_id=follow_up.ticket.job_id)
     return [follow_up]

@@ -1,6 +1,8 @@
 """Review: what a person decides about a job of which nobody can tell whether its run was paid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -8,7 +10,7 @@ from worker import changes
 from worker.answers import is_request_id
 from worker.changes import Recorded
 from worker.database import Connection, transaction
-from worker.errors import InvalidMessage, Sam3dError
+from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
 from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome, decide
@@ -31,14 +33,36 @@ def adopt(services: Services, job_id: str, request_id: str, send: Send) -> JobSt
     if not is_request_id(request_id):
         raise InvalidMessage("adopt", "`--adopt` needs the vendor's request id, such as a UUID.")
 
+    listed_at = _listed_at(services, request_id)
+
     def resolve(connection: Connection, job: Job) -> tuple[Answered | None, Outcome]:
         if submissions.is_claimed(connection, request_id, job.id):
             raise Sam3dError(f"Another job has the run {request_id}; see `sam3d jobs`.")
-        return Answered(Verdict.ADOPTED, request_id, detail=_BY_A_PERSON), Advance(
-            Trigger.ANSWERED, columns={"request_id": request_id, "remote_status": None}
-        )
+        columns: dict[str, Any] = {"request_id": request_id, "remote_status": None}
+        intended_at = submissions.last_intended(connection, job.id)
+        columns["submitted_at"] = _submitted_at(job, request_id, listed_at, intended_at)
+        return Answered(Verdict.ADOPTED, request_id, detail=_BY_A_PERSON), Advance(Trigger.ANSWERED, columns=columns)
 
     return _apply(services, job_id, send, resolve)
+
+
+def _listed_at(services: Services, request_id: str) -> datetime | None:
+    """Look up when the vendor accepted a run, if it can be told."""
+    if services.settings.sam3d_history == "off":
+        return None
+    try:
+        listed = services.vendor.listed(request_id, wants_all=False)
+    except (AccountHeld, HistoryMissing, TransientError) as error:
+        log.warning("adopted_unlisted", reason=str(error), next="its hour counts from when it was submitted")
+        return None
+    return listed.created_at if listed else None
+
+
+def _submitted_at(job: Job, request_id: str, listed_at: datetime | None, intended_at: datetime | None) -> datetime:
+    """Return from when a run's hour counts: never from when a person came to it."""
+    if job.request_id == request_id and job.submitted_at:
+        return job.submitted_at
+    return min(listed_at or intended_at or job.observed_at, job.observed_at)
 
 
 def resubmit(services: Services, job_id: str, send: Send) -> JobState:
@@ -66,6 +90,17 @@ def give_up(services: Services, job_id: str, send: Send) -> JobState:
     """
     why = Fail(Trigger.GIVEN_UP, "given_up", "A person closed it in review.")
     return _apply(services, job_id, send, lambda *_: (None, why))
+
+
+def decide_all(job_ids: Sequence[str], decide_one: Callable[[str], JobState]) -> Mapping[str, str]:
+    """Decide jobs one after the other; return what each became, or why it stayed as it was."""
+    became: dict[str, str] = {}
+    for job_id in job_ids:
+        try:
+            became[job_id] = decide_one(job_id)
+        except Sam3dError as error:
+            became[job_id] = str(error)
+    return became
 
 
 _BY_A_PERSON = "a person decided"

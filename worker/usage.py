@@ -8,7 +8,9 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from worker.budget import Kind, Terms
 from worker.database import transaction
+from worker.errors import HoldCause
 from worker.outlook import ACCOUNT
+from worker.repository import reading
 from worker.repository import usage as repository
 from worker.repository.usage import Carried, Used
 from worker.services import Services
@@ -22,6 +24,7 @@ class Usage:
     terms: Terms
     used: Sequence[Used]
     carried: Carried
+    held_for: Sequence[str] = ()
 
     @property
     def expected_wait(self) -> timedelta:
@@ -40,7 +43,8 @@ def usage(services: Services) -> Usage:
     terms = services.outlook.terms()
     with transaction(services.engine) as connection:
         used, carried = repository.used(connection, ACCOUNT), repository.carried(connection, ACCOUNT)
-    return Usage(ACCOUNT, terms, used, carried)
+        held = [each["held_cause"] for each in reading.held_accounts(connection) if each["name"] == ACCOUNT]
+    return Usage(ACCOUNT, terms, used, carried, held)
 
 
 def exposition(usage: Usage) -> bytes:
@@ -59,6 +63,11 @@ def exposition(usage: Usage) -> bytes:
     gauge("jobs_waiting", "Jobs that are accepted and not submitted.", carried.waiting)
     gauge("jobs_in_flight", "Jobs that the vendor has, or whose output is fetched.", carried.in_flight)
     gauge("expected_wait_seconds", "How long a new job waits for its submit.", seconds(usage.expected_wait))
+    held = Gauge(
+        "sam3d_account_held", "Whether the account is held, by cause.", ["account", "cause"], registry=registry
+    )
+    for cause in HoldCause:
+        held.labels(usage.account, cause).set(cause in usage.held_for)
     made = Gauge("sam3d_requests_last_minute", "Requests drawn, by kind.", ["account", "kind"], registry=registry)
     for each in usage.used:
         if each.kind is Kind.LIMITED:

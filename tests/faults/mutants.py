@@ -116,6 +116,11 @@ MUTANTS = (
         ],
         [f"{HISTORY}::test_an_id_that_was_given_before_is_no_answer"],
     ),
+    Mutant(
+        "an outage of submits holds no account",
+        [Edit("worker/standing.py", "return unknown_submits >= IN_DOUBT", "return unknown_submits < 0")],
+        ["tests/faults/test_account.py::test_an_outage_holds_the_account"],
+    ),
 )
 
 

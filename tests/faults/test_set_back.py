@@ -247,7 +247,7 @@ def test_without_a_history_a_person_is_asked(deployed: Restored) -> None:
     assert shop.events() == ["held"]
     with transaction(shop.services.engine) as connection:  # What `sam3d resume` does.
         assert lineage.resume(connection, ACCOUNT)
-        holding.resume(connection, ACCOUNT)
+        holding.lift(connection, ACCOUNT)
     shop.live(5 * MINUTE)
     assert [shop.paid(each) for each in ("waiting", "waiting too")] == [2, 2]
 

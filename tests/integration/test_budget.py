@@ -377,7 +377,7 @@ def test_release_leaves_a_held_account_alone(limited: App, clock: Clock) -> None
         holding.hold(connection, "default", BY_A_PERSON, stops_reads=False)
     assert _released(limited) == []
     with transaction(limited.services.engine) as connection:
-        holding.resume(connection, "default")
+        holding.lift(connection, "default")
     assert len(_released(limited)) == 1
 
 

@@ -149,7 +149,7 @@ def test_cancelled_jobs_stay_cancelled(app: App, submitted_job: FollowUp) -> Non
 
 def test_a_refused_probe_waits_for_the_next_minute(app: App, simulator: Simulator, accepted_job: FollowUp) -> None:
     """The job that was let through waits like the others again: the sweep does not send it."""
-    simulator.update(model_forbidden=True)
+    simulator.update(team_limit_period="monthly")
     execute(app.services, accepted_job.step, accepted_job.ticket)
     sent: list[FollowUp] = []
     scheduler = _scheduler(app, sent)
@@ -161,4 +161,4 @@ def test_a_refused_probe_waits_for_the_next_minute(app: App, simulator: Simulato
     scheduler.sweep()
     scheduler.probe()
     assert len(sent) == 1
-    assert simulator.requests()["calls"]["submit"] == {"403": 2}
+    assert simulator.requests()["calls"]["submit"] == {"406": 2}

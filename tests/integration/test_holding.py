@@ -41,15 +41,16 @@ def _hold(app: App) -> None:
 
 
 def test_only_a_person_ends_a_persons_hold(app: App, simulator: Simulator, accepted_job: FollowUp) -> None:
-    """Even where the account was held before, and would go on by itself: nothing is tried."""
+    """Even where the account was held before, and would go on by itself: nothing is tried, neither hides the other."""
     simulator.update(credits=0, credits_status=406)
     execute(app.services, accepted_job.step, accepted_job.ticket)
     _hold(app)
     simulator.update(credits=10)
     assert _probes(app) == []
-    assert _causes(app) == ["operator"]
+    assert _causes(app) == ["credits", "operator"]
     with transaction(app.services.engine) as connection:
-        assert len(holding.resume(connection, "default")) == 1
+        lifted = [event.payload["cause"] for event in holding.lift(connection, "default")]
+    assert lifted == ["credits", "operator"]
     assert _causes(app) == []
 
 

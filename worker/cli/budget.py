@@ -33,6 +33,7 @@ def described(found: Usage, asked: int | None) -> dict[str, Any]:
     terms, carried = found.terms, found.carried
     return {
         "account": found.account,
+        "held_for": ", ".join(found.held_for) or None,
         "limit_set": asked,
         "limit_now": _rounded(terms.limit),
         "reads_count": "assumed" if terms.reads_count is None else terms.reads_count,

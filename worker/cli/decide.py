@@ -1,5 +1,6 @@
 """What a person decides: ``review``, ``retry``, ``hold``, ``resume``."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -12,49 +13,102 @@ from worker.comparing import MAY_BE_PAID_AGAIN
 from worker.config import load_settings
 from worker.database import require_schema, transaction
 from worker.errors import HoldCause, InvalidMessage
-from worker.lifecycle import JobState
+from worker.lifecycle import FollowUp, JobState, Verdict
 from worker.outcome import Hold
 from worker.outlook import ACCOUNT
 from worker.repository import lineage, reading
+from worker.repository.reading import Reviewed, Rows
 from worker.tasks import send
 
 
 def review_command(
     job_id: Annotated[str | None, typer.Argument(help="The job to decide; none: list them.")] = None,
-    adopt: Annotated[str | None, typer.Option(help="The paid run it has at the vendor: go on with that.")] = None,
+    adopt: Annotated[
+        str | None, typer.Option(help="The paid run it has at the vendor: go on with that. With --all: `known`.")
+    ] = None,
     resubmit: Annotated[bool, typer.Option("--resubmit", help="No run was started: submit it again.")] = False,
     fail: Annotated[bool, typer.Option("--fail", help="Give it up.")] = False,
+    is_all: Annotated[bool, typer.Option("--all", help="Decide all that are listed.")] = False,
+    code: Annotated[str | None, typer.Option(help="Only those with this error code.")] = None,
+    older_than: Annotated[float | None, typer.Option(min=0, help="Only those of this age, s.")] = None,
+    last: Annotated[Verdict | None, typer.Option(help="Only those whose last submit is known as this.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many, the oldest first.")] = None,
+    is_sure: Annotated[bool, typer.Option("--yes", help="With --all: do it; without it is only shown.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs that nobody can tell the fate of, or decide one: --adopt REQUEST_ID, --resubmit or --fail."""
+    """List the jobs that nobody can tell the fate of, or decide one, or with --all many of them.
+
+    A decision is --adopt REQUEST_ID, --resubmit or --fail. With --all and without --yes it is only shown what would
+    be decided; --adopt known goes on with the paid run that a job has already.
+    """
     chosen = [name for name, each in (("--adopt", adopt), ("--resubmit", resubmit), ("--fail", fail)) if each]
-    if len(chosen) > 1 or bool(chosen) != bool(job_id):
-        raise InvalidMessage("review", "`sam3d review JOB` takes one of --adopt REQUEST_ID, --resubmit and --fail.")
+    if len(chosen) > 1 or bool(chosen) != (bool(job_id) or is_all) or (job_id and is_all):
+        raise InvalidMessage(
+            "review", "`sam3d review JOB`, or `--all`, takes one of --adopt REQUEST_ID, --resubmit and --fail."
+        )
+    if is_all and adopt not in (None, "known"):
+        raise InvalidMessage("adopt", "`--all` takes `--adopt known`: each goes on with the run that it has.")
+    which = Reviewed(code, None if older_than is None else timedelta(seconds=older_than), last, limit)
     app = _app()
-    if job_id is None:
-        _list(app, as_json=as_json)
-    else:
+    if job_id:
         _decide(app, job_uuid(job_id), adopt, is_resubmitted=resubmit, as_json=as_json)
+    elif is_all and is_sure:
+        _decide_all(app, which, chosen[0], as_json=as_json)
+    else:
+        _list(app, which, chosen, as_json=as_json)
     app.services.close()
 
 
-def _list(app: App, *, as_json: bool) -> None:
-    with transaction(app.services.engine) as connection:
-        rows = reading.jobs_in_review(connection)
+_SHOWN = ["id", "age", "error_code", "last_submit", "http_status", "request_id", "error_message"]
+
+
+def _list(app: App, which: Reviewed, chosen: list[str], *, as_json: bool) -> None:
+    rows = _in_review(app, which, chosen[0] if chosen else None)
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, ["id", "age", "error_code", "request_id", "error_message"])
+        print_table(rows, _SHOWN)
+    if chosen:
+        err.print(f"{len(rows)} jobs would be decided with {chosen[0]}; --yes does it.", highlight=False)
+
+
+def _in_review(app: App, which: Reviewed, decision: str | None) -> Rows:
+    """List the jobs that a decision is possible for: one with a run is not resubmitted, one without not adopted."""
+    with transaction(app.services.engine) as connection:
+        rows = reading.jobs_in_review(connection, which)
+    match decision:
+        case "--adopt":
+            return [row for row in rows if row["request_id"]]
+        case "--resubmit":
+            return [row for row in rows if not row["request_id"]]
+    return rows
+
+
+def _decide_all(app: App, which: Reviewed, decision: str, *, as_json: bool) -> None:
+    runs = {str(row["id"]): row["request_id"] for row in _in_review(app, which, decision)}
+    became = review.decide_all(
+        list(runs),
+        lambda job_id: _decided(app, job_id, runs[job_id] if decision == "--adopt" else None, decision == "--resubmit"),
+    )
+    if as_json:
+        print_json([{"job_id": job_id, "result": result} for job_id, result in became.items()])
+    else:
+        print_table([{"id": job_id, "result": result} for job_id, result in became.items()], ["id", "result"])
 
 
 def _decide(app: App, job_id: str, adopted: str | None, *, is_resubmitted: bool, as_json: bool) -> None:
+    _show(job_id, _decided(app, job_id, adopted, is_resubmitted), as_json=as_json)
+
+
+def _decided(app: App, job_id: str, adopted: str | None, is_resubmitted: bool) -> JobState:
+    def deliver(follow_up: FollowUp) -> object:
+        return send(app, follow_up)
+
     if adopted:
-        state = review.adopt(app.services, job_id, adopted, lambda follow_up: send(app, follow_up))
-    elif is_resubmitted:
-        state = review.resubmit(app.services, job_id, lambda follow_up: send(app, follow_up))
-    else:
-        state = review.give_up(app.services, job_id, lambda follow_up: send(app, follow_up))
-    _show(job_id, state, as_json=as_json)
+        return review.adopt(app.services, job_id, adopted, deliver)
+    if is_resubmitted:
+        return review.resubmit(app.services, job_id, deliver)
+    return review.give_up(app.services, job_id, deliver)
 
 
 def _show(job_id: str, state: JobState, *, as_json: bool) -> None:
@@ -89,9 +143,10 @@ def hold(
     app = _app()
     with transaction(app.services.engine) as connection:
         events = holding.hold(connection, ACCOUNT, Hold(HoldCause.OPERATOR, message), stops_reads=False)
+        causes = [str(each["held_cause"]) for each in reading.held_accounts(connection)]
     app.services.outbox.announce(events)
     app.services.close()
-    _show_account("held", is_changed=bool(events), as_json=as_json)
+    _show_account("held", causes, is_changed=bool(events), as_json=as_json)
 
 
 def resume(as_json: AsJson = False) -> None:
@@ -101,20 +156,23 @@ def resume(as_json: AsJson = False) -> None:
     """
     app = _app()
     with transaction(app.services.engine) as connection:
+        causes = [str(each["held_cause"]) for each in reading.held_accounts(connection)]
         is_uncompared = lineage.resume(connection, ACCOUNT)
-        events = holding.resume(connection, ACCOUNT)
+        events = holding.lift(connection, ACCOUNT)
     app.services.outbox.announce(events)
     app.services.close()
     if is_uncompared:
         err.print(f"The database was not compared with the request history: {MAY_BE_PAID_AGAIN}.", highlight=False)
-    _show_account("resumed", is_changed=bool(events) or is_uncompared, as_json=as_json)
+    _show_account("resumed", causes, is_changed=bool(events) or is_uncompared, as_json=as_json)
 
 
-def _show_account(word: str, *, is_changed: bool, as_json: bool) -> None:
+def _show_account(word: str, causes: list[str], *, is_changed: bool, as_json: bool) -> None:
+    """Say whether the account was stopped or let go on, and for what it is or was stopped."""
     if as_json:
-        print_json({"account": ACCOUNT, "is_changed": is_changed})
+        print_json({"account": ACCOUNT, "is_changed": is_changed, "causes": causes})
     else:
-        say(f"account {ACCOUNT} {word}" if is_changed else f"account {ACCOUNT} was so already")
+        why = f" ({', '.join(causes)})" if causes else ""
+        say(f"account {ACCOUNT} {word}{why}" if is_changed else f"account {ACCOUNT} was so already{why}")
 
 
 def _app() -> App:

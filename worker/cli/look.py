@@ -52,7 +52,7 @@ def jobs(
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, ["id", "state", "age", "polls", "cost", "error_code"])
+        print_table(rows, ["id", "state", "age", "polls", "cost", "error_code", "waits_for"])
 
 
 def job(job_id: JobId, as_json: AsJson = False) -> None:
@@ -95,7 +95,7 @@ def print_job(shown: Mapping[str, Any]) -> None:
 
 
 _TABLES = {
-    "submissions": ("intended_at", "answered_at", "verdict", "detail"),
+    "submissions": ("intended_at", "answered_at", "http_status", "verdict", "detail"),
     "outputs": ("name", "media_type", "bytes"),
     "history": ("occurred_at", "type", "was_routed"),
 }

@@ -136,8 +136,9 @@ def _require_credits(app: App) -> None:
 
 def _require_account(app: App) -> None:
     with database.transaction(app.services.engine) as connection:
-        for held in reading.held_accounts(connection):
-            raise ConfigurationError(f"Held: {held['held_message']}")
+        held = [f"Held ({each['held_cause']}): {each['held_message']}" for each in reading.held_accounts(connection)]
+    if held:
+        raise ConfigurationError(" ".join(held))
 
 
 def _require_history(app: App) -> None:

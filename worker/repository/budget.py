@@ -159,7 +159,7 @@ def _first(connection: Connection, account: str, limit: int) -> Sequence[Ticket]
     query = (
         select(jobs.c.id, jobs.c.version)
         .where(*is_waiting(account), jobs.c.due_at <= now, ~is_held, ~is_closed)
-        .order_by(jobs.c.priority.desc(), jobs.c.accepted_at)
+        .order_by(jobs.c.refusals, jobs.c.priority.desc(), jobs.c.accepted_at)
         .limit(limit)
         .with_for_update(skip_locked=True, of=jobs)
     )

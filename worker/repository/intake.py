@@ -81,8 +81,8 @@ def id_for_body(connection: Connection, body_id: str, counts_for: timedelta, *, 
 
 def is_account_held(connection: Connection, account: str) -> bool:
     """Tell whether jobs of the account have to wait as rows."""
-    held = select(exists().where(accounts.c.name == account, accounts.c.held_at.is_not(None)))
-    return bool(connection.execute(held).scalar())
+    is_held = or_(accounts.c.held_at.is_not(None), accounts.c.paused_at.is_not(None))
+    return bool(connection.execute(select(exists().where(accounts.c.name == account, is_held))).scalar())
 
 
 def inputs_of(connection: Connection, job_id: str) -> list[InputFile]:

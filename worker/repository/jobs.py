@@ -12,9 +12,13 @@ from worker.lifecycle import DRIVEN_BY, JobState, Ticket, next_state
 from worker.models import accounts, incarnation, jobs, now
 from worker.outcome import Change
 from worker.repository.intake import inputs_of
+from worker.standing import FEW, SUSPECT
 
 SLACK = timedelta(milliseconds=250)
 """A message that comes this early counts as on time: another wait would be a whole second."""
+
+ITS_TURN = timedelta(seconds=5)
+"""After which a submit comes again that waits for others to be answered, where few go together."""
 
 SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
@@ -28,6 +32,8 @@ _ENTERED_AT = {JobState.PROCESSING: jobs.c.submitted_at, JobState.FETCHING: jobs
 }
 """The column that is stamped when a job enters a state."""
 
+_is_accepted = jobs.c.state == JobState.ACCEPTED
+
 is_uncompared = exists().where(
     accounts.c.name == jobs.c.account,
     jobs.c.state == JobState.ACCEPTED,
@@ -37,11 +43,19 @@ is_uncompared = exists().where(
 
 is_held = is_uncompared | exists().where(
     accounts.c.name == jobs.c.account,
-    accounts.c.held_at.is_not(None),
-    or_(jobs.c.state == JobState.ACCEPTED, accounts.c.stops_reads),
-    accounts.c.probe_job_id.is_distinct_from(jobs.c.id),
+    or_(
+        and_(
+            accounts.c.held_at.is_not(None),
+            or_(_is_accepted, accounts.c.stops_reads),
+            accounts.c.probe_job_id.is_distinct_from(jobs.c.id),
+        ),
+        and_(accounts.c.paused_at.is_not(None), _is_accepted),
+    ),
 )
-"""Whether a job waits for its account: before its submit always, after it where the key is refused."""
+"""Whether a job waits for its account: before its submit always, after it where the vendor refuses reads as well."""
+
+_is_suspect = exists().where(accounts.c.name == jobs.c.account, _is_accepted, accounts.c.unknown_submits >= SUSPECT)
+"""Whether the last submits of the account have no answer that tells: then few go together."""
 
 
 asks_vendor = jobs.c.addresses.is_(None)
@@ -77,11 +91,13 @@ def take(
     needs_slot: bool,
     becomes: JobState | None = None,
     session: int | None = None,
+    only: ColumnElement[bool] | None = None,
 ) -> Job | None:
     """Take the job under a lease if it is due, with the slot of the request budget that it needs; else return None."""
     taken = (
         update(jobs)
         .where(*is_due(ticket, state), or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true())
+        .where(true() if only is None else only)
         .values(
             state=becomes or state,
             version=jobs.c.version + 1,
@@ -101,8 +117,31 @@ def take_for_submit(
     connection: Connection, ticket: Ticket, lease: timedelta, token: str, *, needs_slot: bool
 ) -> Job | None:
     """Take an accepted job with its files; the intent to pay for it is written in the same transaction."""
-    job = take(connection, ticket, JobState.ACCEPTED, lease, needs_slot=needs_slot, becomes=JobState.SUBMITTING)
+    state, becomes = JobState.ACCEPTED, JobState.SUBMITTING
+    job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=not_(_is_suspect))
+    if job is None and (account := _suspect(connection, ticket)):
+        few = _posting(account) < FEW
+        job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=few)
     return replace(job, token=token, files=inputs_of(connection, job.id)) if job else None
+
+
+def _suspect(connection: Connection, ticket: Ticket) -> str | None:
+    """Lock a job that is due and its account, if it is one whose submits go a few at a time; return the account.
+
+    Who waits here for another submit's intent counts it.
+    """
+    due = (*is_due(ticket, JobState.ACCEPTED), _is_suspect)
+    account = connection.execute(select(jobs.c.account).where(*due).with_for_update(of=jobs)).scalar()
+    if account:
+        connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
+    return account
+
+
+def _posting(account: str) -> ColumnElement[int]:
+    """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
+    other = jobs.alias()
+    under_way = (other.c.state == JobState.SUBMITTING, other.c.lease_until > now)
+    return select(func.count()).where(other.c.account == account, *under_way).scalar_subquery()
 
 
 def polled_soon(connection: Connection, account: str, within: timedelta, limit: int) -> Sequence[Job]:
@@ -125,7 +164,7 @@ def polled_soon(connection: Connection, account: str, within: timedelta, limit: 
 
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:
     """Return how much too early a ticket is, or None where it is stale or waits as a row."""
-    comes_at = func.greatest(jobs.c.due_at, opens_at)
+    comes_at = func.greatest(jobs.c.due_at, opens_at, case((_is_suspect, now + ITS_TURN)))
     query = select(comes_at - now).where(
         jobs.c.id == ticket.job_id,
         jobs.c.version == ticket.version,
@@ -166,6 +205,7 @@ def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any
         "expired_leases": 0,
         "due_at": now + change.due_in,
         "sweep_at": now + change.due_in + grace,
+        **({"refused_at": None} if "remote_status" in change.columns else {}),
         **stamped,
         **change.columns,
         **(NO_ADDRESSES if change.state.is_final else {}),
@@ -238,7 +278,7 @@ def _overdue(connection: Connection, which: ColumnElement[bool], limit: int) -> 
     query = (
         select(*SEEN, expired.label("expired"))
         .where(_is_overdue, which)
-        .order_by(jobs.c.submitted_at.asc().nulls_last(), jobs.c.priority.desc(), jobs.c.accepted_at)
+        .order_by(jobs.c.submitted_at.asc().nulls_last(), jobs.c.refusals, jobs.c.priority.desc(), jobs.c.accepted_at)
         .limit(limit)
         .with_for_update(skip_locked=True, of=jobs)
     )

@@ -1,10 +1,14 @@
 """What people look at: lists and histories of jobs, without the files."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, true
 
+from worker.errors import HoldCause
+from worker.lifecycle import JobState
 from worker.models import accounts, events, jobs, now, submissions
 
 _LISTED = (
@@ -14,32 +18,85 @@ _LISTED = (
 _HIDDEN = {"parameters", "fingerprint", "body_id", "sweep_at", "session", "addresses", "kept", "inputs"}
 """A prompt, where outputs are for whoever knows it, and what nobody needs to see."""
 
+_HOLD = (accounts.c.paused_at, accounts.c.held_at, accounts.c.held_cause, accounts.c.stops_reads)
+_UNDER_WAY = {JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING}
+
 Rows = Sequence[Mapping[str, Any]]
 
 
 def newest_jobs(connection: Connection, state: str | None, limit: int) -> Rows:
     """List the newest jobs, of one state or of all."""
-    query = select(*_LISTED).order_by(jobs.c.accepted_at.desc()).limit(limit)
-    return _rows(connection, query.where(jobs.c.state == state) if state else query)
+    query = select(*_LISTED, *_HOLD).join(accounts, accounts.c.name == jobs.c.account)
+    query = query.order_by(jobs.c.accepted_at.desc()).limit(limit)
+    rows = _rows(connection, query.where(jobs.c.state == state) if state else query)
+    return [_with_hold(row) for row in rows]
 
 
-def jobs_in_review(connection: Connection) -> Rows:
+@dataclass(frozen=True)
+class Reviewed:
+    """Which of the jobs in review: by error code, age, what is known of their last submit; and how many."""
+
+    code: str | None = None
+    older_than: timedelta | None = None
+    last: str | None = None
+    limit: int | None = None
+
+
+def jobs_in_review(connection: Connection, which: Reviewed) -> Rows:
     """List the jobs that wait for a person, the oldest first."""
-    query = select(
-        jobs.c.id,
-        (now - jobs.c.accepted_at).label("age"),
-        jobs.c.error_code,
-        jobs.c.request_id,
-        jobs.c.error_message,
+    last = select(submissions).where(submissions.c.job_id == jobs.c.id).order_by(submissions.c.intended_at.desc())
+    shown = last.limit(1).lateral("last")
+    query = (
+        select(
+            jobs.c.id,
+            (now - jobs.c.accepted_at).label("age"),
+            jobs.c.error_code,
+            shown.c.verdict.label("last_submit"),
+            shown.c.http_status,
+            jobs.c.request_id,
+            jobs.c.error_message,
+        )
+        .select_from(jobs.outerjoin(shown, true()))
+        .where(jobs.c.state == JobState.REVIEW)
     )
-    return _rows(connection, query.where(jobs.c.state == "review").order_by(jobs.c.accepted_at))
+    if which.code:
+        query = query.where(jobs.c.error_code == which.code)
+    if which.older_than is not None:
+        query = query.where(jobs.c.accepted_at <= now - which.older_than)
+    if which.last:
+        query = query.where(shown.c.verdict == which.last)
+    return _rows(connection, query.order_by(jobs.c.accepted_at).limit(which.limit))
 
 
 def job_row(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
     """Read everything about a job that may be shown."""
     shown = [column for column in jobs.columns if column.name not in _HIDDEN]
-    row = connection.execute(select(*shown).where(jobs.c.id == job_id)).mappings().first()
-    return dict(row) if row else None
+    query = select(*shown, *_HOLD).join(accounts, accounts.c.name == jobs.c.account).where(jobs.c.id == job_id)
+    row = connection.execute(query).mappings().first()
+    return _with_hold(dict(row)) if row else None
+
+
+def _with_hold(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Say of a job that its account is held, if that is what it waits for."""
+    hidden = {column.name for column in _HOLD}
+    shown = {name: value for name, value in row.items() if name not in hidden}
+    holds = [(cause, since) for cause, since, stops in _holds(row) if row["state"] in stops]
+    if not holds:
+        return shown
+    since = min(since for _, since in holds).astimezone(UTC)
+    causes = ", ".join(cause for cause, _ in holds)
+    return {**shown, "waits_for": f"the account is held ({causes}), since {since:%Y-%m-%d %H:%M:%S} UTC"}
+
+
+def _holds(row: Mapping[str, Any]) -> Sequence[tuple[HoldCause, datetime, set[JobState]]]:
+    """List the holds of an account: why, since when, and jobs of which states wait for each."""
+    held, paused = [], []
+    if row["held_at"] and row["held_cause"] != HoldCause.OPERATOR:
+        stops = _UNDER_WAY if row["stops_reads"] else set()
+        held = [(HoldCause(row["held_cause"]), row["held_at"], {JobState.ACCEPTED, *stops})]
+    if row["paused_at"]:
+        paused = [(HoldCause.OPERATOR, row["paused_at"], {JobState.ACCEPTED})]
+    return held + paused
 
 
 def history(connection: Connection, job_id: str) -> Rows:
@@ -56,9 +113,18 @@ def submissions_of(connection: Connection, job_id: str) -> Rows:
 
 
 def held_accounts(connection: Connection) -> Rows:
-    """List the accounts that are stopped, and why."""
-    shown = (accounts.c.name, accounts.c.held_at, accounts.c.held_cause, accounts.c.held_message)
-    return _rows(connection, select(*shown).where(accounts.c.held_at.is_not(None)))
+    """List what accounts are stopped for, the vendor's trouble and a person's hold apart."""
+    query = select(accounts.c.name, *_HOLD, accounts.c.held_message, accounts.c.paused_message)
+    return [
+        {
+            "name": row["name"],
+            "held_at": since,
+            "held_cause": cause,
+            "held_message": row["paused_message" if cause is HoldCause.OPERATOR else "held_message"],
+        }
+        for row in _rows(connection, query.order_by(accounts.c.name))
+        for cause, since, _ in _holds(row)
+    ]
 
 
 def _rows(connection: Connection, query: Any) -> Rows:

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, insert, literal, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, literal, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from worker.answers import canonical_id
+from worker.errors import HoldCause
 from worker.habits import Sent
 from worker.history import Inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Verdict
-from worker.models import jobs, now, submissions
+from worker.models import accounts, jobs, now, submissions
 from worker.repository.jobs import SEEN, is_held
 
 OPEN = [verdict for verdict in Verdict if verdict.is_open]
@@ -156,10 +157,15 @@ class Submission:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A job that has submits without an answer that tells, and all of its submits, oldest first."""
+    """A job that has submits without an answer that tells, and all of its submits, oldest first.
+
+    ``account_up_at`` is when its account went on last, now if submits are still down: before that nothing was
+    submitted that could prove it absent.
+    """
 
     job: Job
     submissions: Sequence[Submission]
+    account_up_at: datetime | None = None
 
 
 def unanswered(connection: Connection, limit: int) -> list[Unanswered]:
@@ -202,9 +208,17 @@ def note_look(connection: Connection, job_ids: Iterable[str]) -> None:
 
 
 def _with_submissions(connection: Connection, query: Any) -> list[Unanswered]:
-    found = [Job.from_row(row) for row in connection.execute(query).mappings()]
-    made = _of_jobs(connection, [job.id for job in found])
-    return [Unanswered(job, made[job.id]) for job in found if job.id in made]
+    shown = query.add_columns(_account_up_at().label("account_up_at"))
+    found = [(Job.from_row(row), row["account_up_at"]) for row in connection.execute(shown).mappings()]
+    made = _of_jobs(connection, [job.id for job, _ in found])
+    return [Unanswered(job, made[job.id], up_at) for job, up_at in found if job.id in made]
+
+
+def _account_up_at() -> ColumnElement[datetime | None]:
+    payer = accounts.alias()
+    is_down = and_(payer.c.held_at.is_not(None), payer.c.held_cause == HoldCause.OUTAGE)
+    up_at = case((is_down, now), else_=payer.c.resumed_at)
+    return select(up_at).where(payer.c.name == jobs.c.account).scalar_subquery()
 
 
 def _of_jobs(connection: Connection, job_ids: Iterable[str]) -> Mapping[str, list[Submission]]:
@@ -225,6 +239,18 @@ def postpone(connection: Connection, job: Job, due_in: timedelta, waits_for: str
         .where(jobs.c.id == job.id, jobs.c.version == job.version)
         .values(due_at=now + due_in, waits_for=waits_for)
     )
+
+
+def last_intended(connection: Connection, job_id: str) -> datetime | None:
+    """Return when a job was submitted last, as it was written before the POST."""
+    query = select(func.max(submissions.c.intended_at)).where(submissions.c.job_id == job_id)
+    return connection.execute(query).scalar()
+
+
+def look_now(connection: Connection, account: str) -> None:
+    """Let the jobs in doubt be looked at again at once."""
+    in_doubt = (jobs.c.account == account, jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until.is_(None))
+    connection.execute(update(jobs).where(*in_doubt, jobs.c.due_at > now).values(due_at=now))
 
 
 def claimed(connection: Connection, runs: Iterable[str]) -> frozenset[str]:

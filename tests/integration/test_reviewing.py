@@ -1,0 +1,87 @@
+"""What a person decides: one job or many in one go, and from when the hour of an adopted run counts."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.faults.shop import MINUTE, Shop
+from tests.faults.test_vendor_faults import RUN, running_simulator, shop, simulator
+from tests.integration.conftest import app
+from tests.integration.test_cli import _run
+from worker import review
+from worker.app import App
+from worker.database import transaction
+from worker.simulator import Simulator
+
+__all__ = ["app", "running_simulator", "shop", "simulator"]
+
+
+def review_of(app: App, *arguments: str) -> Any:
+    """Run `sam3d review` on the database of an app; return what it prints."""
+    url = app.services.settings.database_url
+    done = _run("review", *arguments, "--json", SAM3D_DATABASE_URL=url, SAM3D_BROKER_URL="amqp://127.0.0.1:1//")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def in_review(shop: Shop, simulator: Simulator, count: int) -> list[str]:
+    """Put jobs to review: their answers are dropped, and there is no history."""
+    shop.set(sam3d_history="off")
+    ids = []
+    for number in range(count):
+        simulator.add_fault(call="submit", kind="drop_answer", count=1)
+        ids.append(shop.accept(f"lost {number}."))
+        shop.live(RUN / 10)
+        shop.accept(f"good {number}.")
+        shop.live(RUN / 10)
+    shop.live(2 * MINUTE)
+    assert {shop.job(each)["state"] for each in ids} == {"review"}
+    return ids
+
+
+def test_many_are_decided_in_one_go(app: App, shop: Shop, simulator: Simulator) -> None:
+    """First it is only shown; the filters narrow it; what a decision is not possible for is left out."""
+    ids = in_review(shop, simulator, 4)
+    listed = review_of(app, "--all", "--fail")
+    assert [each["id"] for each in listed] == ids
+    assert {each["last_submit"] for each in listed} == {"unresolved"}
+    assert shop.states["review"] == 4
+    assert review_of(app, "--all", "--adopt", "known", "--yes") == []
+    assert review_of(app, "--all", "--fail", "--code", "worker_killed", "--yes") == []
+    assert review_of(app, "--all", "--fail", "--last", "adopted", "--yes") == []
+    assert review_of(app, "--all", "--fail", "--older-than", "86400", "--yes") == []
+    failed = review_of(app, "--all", "--fail", "--code", "submit_unknown", "--limit", "1", "--yes")
+    assert failed == [{"job_id": ids[0], "result": "failed"}]
+    again = review_of(app, "--all", "--resubmit", "--last", "unresolved", "--yes")
+    assert [each["result"] for each in again] == ["accepted"] * 3
+    shop.live(3 * MINUTE)
+    assert shop.states == {"succeeded": 7, "failed": 1}
+
+
+@pytest.mark.parametrize("arguments", [["--all"], ["--all", "--fail", "--resubmit"], ["--all", "--adopt", "some-run"]])
+def test_a_decision_for_all_is_one(arguments: list[str]) -> None:
+    """And no run is given to several jobs."""
+    done = _run("review", *arguments)
+    assert (done.returncode, done.stderr.startswith("sam3d: ")) == (2, True)
+
+
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "not listed"])
+def test_the_hour_of_an_adopted_run_counts_from_its_submit(
+    app: App, shop: Shop, simulator: Simulator, *, is_listed: bool
+) -> None:
+    """Not from when a person came to it: the vendor forgets it in time."""
+    (job,) = in_review(shop, simulator, 1)
+    (run,) = [each["request_id"] for each in simulator.ledger() if each["prompt"] == "lost 0."]
+    shop.set(sam3d_history="auto" if is_listed else "off")
+    shop.live(20 * MINUTE)
+    review.adopt(shop.services, job, run, lambda _: None)
+    with transaction(app.services.engine) as connection:
+        query = text(
+            "SELECT submitted_at - intended_at FROM jobs JOIN submissions s ON s.job_id = jobs.id WHERE jobs.id = :id"
+        )
+        since = connection.execute(query, {"id": job}).scalar()
+    assert since is not None
+    assert abs(since) < timedelta(seconds=5)
