@@ -80,7 +80,7 @@ def test_doubts_of_an_outage_are_settled_after_it(shop: Shop, simulator: Simulat
     """With a history nobody is asked: once a submit is listed that came later, they are known to be absent."""
     simulator.add_fault(call="submit", kind="reset")
     ids = [shop.accept(f"job {number}.") for number in range(12)]
-    shop.live(20 * MINUTE)
+    shop.live(6 * MINUTE)
     assert shop.events() == ["held"]
     assert shop.states["review"] == 0
     simulator.clear_faults()
