@@ -15,7 +15,7 @@ MINUTE = timedelta(minutes=1)
 EARLY, LATE = timedelta(seconds=0.25), timedelta(seconds=1)
 """How far a request may be from its slot: a message waits whole seconds, and one that comes a little early counts."""
 
-PATIENCE = 0.25
+PATIENCE = 0.35
 """Of a run: so late a job that is under way may be for the sake of those that wait for the budget."""
 
 DEAREST = 0.35

@@ -15,13 +15,17 @@ from worker.lifecycle import FollowUp
 from worker.outcome import Change, decide
 from worker.outlook import ACCOUNT
 from worker.repository import budget, jobs
+from worker.schedule import NOW
 from worker.services import Services
 from worker.steps import seen
 from worker.vendor import PAGE_SIZES
 
 EVERY, SOON = timedelta(seconds=5), timedelta(seconds=7)
 """Between two pages, and how long before its poll a run is looked at with others: a page covers what comes until the
-next one, however late that is."""
+next one."""
+
+SOONEST = timedelta(seconds=30)
+"""The most of that, where pages come late since there is much else to do."""
 
 MOST_PAGES = 3
 BATCH = 25
@@ -36,8 +40,10 @@ LEFT_TO_POLLS = {RemoteStatus.FAILED, RemoteStatus.UNRECOGNISED}
 log = structlog.get_logger(__name__)
 
 
-def look(services: Services) -> Sequence[FollowUp]:
+def look(services: Services, late: timedelta = NOW) -> Sequence[FollowUp]:
     """Settle the polls that are due soon with a page, where there are many; what it does not list is polled.
+
+    ``late`` is by how much the page comes later than it should: so may the next one.
 
     Safe to run twice because each write is fenced by the version that was read.
 
@@ -45,7 +51,7 @@ def look(services: Services) -> Sequence[FollowUp]:
         AccountHeld, HistoryMissing, RemoteUnavailable: the history can't be read; the runs are polled.
     """
     with transaction(services.engine) as connection:
-        due = jobs.polled_soon(connection, ACCOUNT, SOON, PAGE_SIZES[0])
+        due = jobs.polled_soon(connection, ACCOUNT, min(SOON + 2 * late, SOONEST), PAGE_SIZES[0])
     if len(due) < LEAST_BULK:
         return ()
     listed = _listed(services, due)

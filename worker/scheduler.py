@@ -154,9 +154,10 @@ class Scheduler:
         """Look at the runs whose polls are due soon all at once, where that is asked for."""
         if self._services.settings.sam3d_bulk_look == "off" or time.monotonic() < self._looks_at:
             return
+        late = timedelta(seconds=min(time.monotonic() - self._looks_at, bulk.SOONEST.total_seconds()))
         self._looks_at = time.monotonic() + bulk.EVERY.total_seconds()
         try:
-            self._get_out(bulk.look(self._services))
+            self._get_out(bulk.look(self._services, late))
         except (AccountHeld, HistoryMissing, RemoteUnavailable) as error:
             self._looks_at = time.monotonic() + MINUTE.total_seconds()
             log.warning("bulk_look_failed", reason=str(error), next="runs are polled; tries again in a minute")
