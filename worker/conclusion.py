@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from worker.config import Settings
-from worker.evidence import NO_HISTORY, Doubted, Finding, Proof, Window
+from worker.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
 from worker.job import Job
 from worker.lifecycle import Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome
@@ -78,12 +78,16 @@ def _sent_again(what: Unanswered, proof: Proof, settings: Settings) -> timedelta
 
 
 def _patience(doubted: Doubted, proof: Proof, settings: Settings, settle: timedelta) -> timedelta:
-    """Return how long to look: where there is no history only until it is clear that it is not just away."""
+    """Return how long to look: where there is no history only until it is clear that it is not just away.
+
+    One that answers but can't be read to its end is waited for four times as long: a burst is over by then.
+    """
     if settings.sam3d_history == "off" and doubted.is_over:
         return NOW
     if proof == NO_HISTORY and doubted.is_over:
         return settings.sam3d_reconcile_settle
-    return max(settings.sam3d_reconcile_deadline, 1.2 * settle)
+    longer = 4 if proof.gap is Gap.UNREAD else 1
+    return longer * max(settings.sam3d_reconcile_deadline, 1.2 * settle)
 
 
 def adopting(proof: Proof) -> Answered:

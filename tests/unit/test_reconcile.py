@@ -185,6 +185,12 @@ def test_a_history_that_is_switched_off_is_not_waited_for(status: int | None, se
     assert told(concluded(NO_HISTORY, sent, sam3d_history="off", sam3d_submit_server_error=setting)) == end
 
 
+@pytest.mark.parametrize(("age", "end"), [(OLD, AGAIN), (4 * DEADLINE - SECOND, AGAIN), (4 * DEADLINE, REVIEW)])
+def test_a_history_that_is_too_long_to_be_read_is_waited_for(age: timedelta, end: str) -> None:
+    """It answers, but not all of it was read in time: once the burst is over it is."""
+    assert told(concluded(Proof(Finding.OPEN, Gap.UNREAD), made(age=age))) == end
+
+
 def test_a_5xx_is_for_a_person_by_default() -> None:
     """A promise is not kept by hoping."""
     assert told(concluded(NO_HISTORY, made(500))) == REVIEW
