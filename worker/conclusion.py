@@ -10,6 +10,9 @@ from worker.outcome import Advance, Fail, Outcome
 from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import NOW, Plan, submit_again
 
+MOST_ABSENT = 2
+"""How often a job that has no run is submitted again: where a tenth of the submits is lost, once is too few."""
+
 
 def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
     """Return what is known of a job's submits, given the sessions whose process lives."""
@@ -22,7 +25,7 @@ def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted
         windows=[Window(each.intended_at, _over_at(each, settings)) for each in doubtful],
         over_at=_over_at(last, settings),
         is_over=last.answered_at is not None or (last.session is not None and last.session not in alive),
-        was_absent=any(each.verdict is Verdict.ABSENT for each in what.submissions),
+        was_absent=sum(each.verdict is Verdict.ABSENT for each in what.submissions) >= MOST_ABSENT,
     )
 
 

@@ -45,7 +45,7 @@ class Doubted:
     windows: Sequence[Window]  # Of its submits that may have started a run.
     over_at: datetime  # When the last of them had an outcome, or must have.
     is_over: bool  # The process that made it reported its outcome, or has ended.
-    was_absent: bool  # It was absent and submitted again once before.
+    was_absent: bool  # It was absent and submitted again as often as is allowed.
 
 
 class Finding(StrEnum):
@@ -68,7 +68,7 @@ class Gap(StrEnum):
     TWIN = "the history lists a run of these inputs that can't be told to be this one's"
     STRAY = "the history lists a run that no submit of ours is known for, which may be this one in another writing"
     MISSING = "the history does not list another run of ours that it should by now"
-    WAS_ABSENT = "it was absent once before and was submitted again"
+    WAS_ABSENT = "it was absent twice before and was submitted again"
     NO_LATER_SUBMIT = "no later submit is listed with its inputs as such rows show them"
 
     @property

@@ -269,9 +269,12 @@ def test_a_run_may_be_of_an_earlier_submit(before: str | None, *, counts: bool) 
     assert doubted(first, last).windows[0].first == (first if counts else last).intended_at
 
 
-@pytest.mark.parametrize(("verdicts", "was_absent"), [(["unknown"], False), (["absent", "unknown"], True)])
-def test_a_submit_is_absent_once(verdicts: Sequence[str], *, was_absent: bool) -> None:
-    """The second time a person is asked: there may be something that nobody thought of."""
+@pytest.mark.parametrize(
+    ("verdicts", "was_absent"),
+    [(["unknown"], False), (["absent", "unknown"], False), (["absent", "absent", "unknown"], True)],
+)
+def test_a_submit_is_absent_twice_at_most(verdicts: Sequence[str], *, was_absent: bool) -> None:
+    """The third time a person is asked: there may be something that nobody thought of."""
     assert doubted(*(made(verdict=verdict) for verdict in verdicts)).was_absent == was_absent
 
 
