@@ -75,8 +75,8 @@ def test_the_hour_of_an_adopted_run_counts_from_its_submit(
     """Not from when a person came to it: the vendor forgets it in time."""
     (job,) = in_review(shop, simulator, 1)
     (run,) = [each["request_id"] for each in simulator.ledger() if each["prompt"] == "lost 0."]
-    shop.set(sam3d_history="auto" if is_listed else "off")
     shop.live(20 * MINUTE)
+    shop.set(sam3d_history="auto" if is_listed else "off")
     review.adopt(shop.services, job, run, lambda _: None)
     with transaction(app.services.engine) as connection:
         query = text(
