@@ -63,7 +63,7 @@ def look(services: Services, late: timedelta = NOW) -> Sequence[FollowUp]:
 
 
 def _listed(services: Services, due: Sequence[Job]) -> Mapping[str, Listed]:
-    """Read the newest requests, until the runs are found or the pages end."""
+    """Read the newest requests, until the pages end or too few of the runs are missing for another one."""
     wanted = {canonical_id(job.request_id or "") for job in due}
     listed: dict[str, Listed] = {}
     for number in range(1, MOST_PAGES + 1):
@@ -71,7 +71,7 @@ def _listed(services: Services, due: Sequence[Job]) -> Mapping[str, Listed]:
             budget.count(connection, ACCOUNT, Kind.HISTORY)
         page = services.vendor.newest(due[0].observed_at, number)
         listed |= {canonical_id(each.request_id): each for each in page.values()}
-        if wanted <= listed.keys() or len(page) < PAGE_SIZES[0] // 2:
+        if len(wanted - listed.keys()) < LEAST_BULK or len(page) < PAGE_SIZES[0] // 2:
             break
     return listed
 
