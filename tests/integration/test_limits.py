@@ -25,7 +25,7 @@ from tests.integration.budgeted import (
     take,
 )
 from worker.app import App
-from worker.budget import Kind
+from worker.budget import HALVED, LOWERED, Kind
 from worker.changes import Recorded
 from worker.executor import draw, execute, load, record, run
 from worker.job import Job
@@ -55,7 +55,7 @@ def test_a_429_closes_the_window(limited: App, clock: Clock, simulator: Simulato
     assert (account["closed_at"] is not None) is is_told
     assert closed_for == SECOND or account["closed_until"].second == 0 if is_told else closed_for == 60 * SECOND
     assert (row["state"], row["attempts"], row["waits_for"]) == (JobState.ACCEPTED, 0, "the vendor's request limit")
-    assert 30 <= account["learnt_limit"] <= 54
+    assert HALVED * 45 <= account["learnt_limit"] <= LOWERED * 45
     assert counted_requests(limited) == {Kind.SUBMIT: 1, Kind.LIMITED: 1}
 
 

@@ -27,9 +27,12 @@ from worker.app import App
 from worker.budget import Kind
 from worker.cli.budget import described
 from worker.database import transaction
+from worker.errors import HoldCause
 from worker.executor import draw, execute
+from worker.holding import hold
 from worker.lifecycle import JobState, Step
 from worker.models import jobs, now
+from worker.outcome import Hold
 from worker.repository import budget
 from worker.simulator import Simulator
 from worker.usage import exposition, usage
@@ -120,6 +123,7 @@ def test_metrics_and_command_tell_the_same(limited: App, clock: Clock) -> None:
     fresh_terms(limited)
     found = usage(limited.services)
     told, shown = _samples(exposition(found)), described(found, 45)
+    assert {told.pop(("sam3d_account_held", cause)) for cause in HoldCause} == {0}
     kinds = {each["kind"]: each["last_minute"] for each in shown["used"]}
     told["sam3d_requests_last_minute", Kind.LIMITED] = told.pop(("sam3d_requests_limited_last_minute", None))
     assert {kind: told.pop(("sam3d_requests_last_minute", kind)) for kind in Kind} == kinds
@@ -140,7 +144,7 @@ def test_metrics_and_command_tell_the_same(limited: App, clock: Clock) -> None:
 def test_metrics_without_a_limit_or_a_job_leave_out_what_nobody_knows(app: App) -> None:
     """A figure that is not there is not nothing."""
     told = _samples(exposition(usage(app.services)))
-    assert {name for name, kind in told if kind is None} == {
+    assert {name for name, label in told if label is None} == {
         "sam3d_request_limit_closed_seconds",
         "sam3d_requests_limited_last_minute",
         "sam3d_jobs_waiting",
@@ -150,11 +154,20 @@ def test_metrics_without_a_limit_or_a_job_leave_out_what_nobody_knows(app: App) 
     assert set(told.values()) == {0}
 
 
+@pytest.mark.parametrize("cause", [HoldCause.OPERATOR, HoldCause.OUTAGE])
+def test_a_hold_is_a_metric_with_its_cause(app: App, cause: HoldCause) -> None:
+    """Whoever is woken sees why the account is stopped, and that it is for nothing else."""
+    with transaction(app.services.engine) as connection:
+        hold(connection, "default", Hold(cause, "stopped"), stops_reads=False)
+    told = _samples(exposition(usage(app.services)))
+    assert {each for each in HoldCause if told["sam3d_account_held", each]} == {cause}
+
+
 def _samples(text: bytes) -> dict[tuple[str, str | None], float]:
-    """Read an exposition: each sample by its name and kind."""
+    """Read an exposition: each sample by its name and the label that it has beside the account's."""
     families = text_string_to_metric_families(text.decode())
     samples = [each for family in families for each in family.samples]
     assert all(each.labels["account"] == "default" for each in samples)
-    read = {(each.name, each.labels.get("kind")): each.value for each in samples}
+    read = {(each.name, each.labels.get("kind") or each.labels.get("cause")): each.value for each in samples}
     assert len(read) == len(samples)
     return read
