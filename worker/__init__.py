@@ -45,7 +45,7 @@ The files, in the order a job travels:
 ``evidence``       pure: what it says of a submit without an answer
 ``bulk``           look at many runs at once, in the request history
 ``conclusion``     what is known of a submit without an answer, and what a proof makes of its job
-``mixups``         give back: runs that were given to the wrong job
+``mixups``         give back: runs that were given to the wrong job, or to two
 ``reconcile``      look up: what became of submits without an answer
 ``standing``       pure: whose trouble it is, the account's or one job's
 ``judging``        judge: the same of each answer, from what others were answered

@@ -16,6 +16,7 @@ from worker.job import Job
 from worker.judging import judge_submit
 from worker.lifecycle import JobState, Step, Ticket, Trigger, Verdict
 from worker.memory import Intended
+from worker.mixups import contest
 from worker.noticing import is_set_back
 from worker.outcome import Change, Doubt, Snooze, decide
 from worker.repository import jobs, lineage, submissions, turns
@@ -98,7 +99,7 @@ def commit_answer(services: Services, job: Job, change: Change) -> Recorded:
     grace = services.settings.sam3d_sweep_grace
     with transaction(services.engine) as connection:
         job = _as_taken(connection, services, job)
-        change = _answered(connection, job, change, services.settings.sam3d_probe_interval / 2)
+        change = _answered(connection, services, job, change)
         recorded = changes.write(connection, job, change, grace)
         if recorded.version is None:
             return replace(recorded, events=_late(connection, job, change, grace))
@@ -124,13 +125,13 @@ _NOBODYS = -1
 """A version that no row has."""
 
 
-def _answered(connection: Connection, job: Job, change: Change, again_in: timedelta) -> Change:
+def _answered(connection: Connection, services: Services, job: Job, change: Change) -> Change:
     """Write a POST's answer to the ledger; the id of a run that the ledger knows already is no answer."""
     request_id = change.columns.get("request_id")
     if request_id and not submissions.claim(connection, job.token, request_id):
-        log.warning("answer_of_another", request_id=request_id, next="the job's own run is looked up")
+        contest(connection, services, job, request_id)
         change, request_id = decide(job.state, job.attempts, Doubt(_OF_ANOTHER, change.http_status)), None
-    judged = judge_submit(connection, job, change, again_in)
+    judged = judge_submit(connection, job, change, services.settings.sam3d_probe_interval / 2)
     detail = judged.columns.get("error_message") or judged.columns.get("waits_for")
     verdict = VERDICTS[judged.trigger]
     if change.hold and not change.hold.is_certain and judged.trigger is not Trigger.REFUSED:

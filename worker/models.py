@@ -242,6 +242,7 @@ submissions = Table(
     ),
     Column("request_id", Text, index=True, comment="the vendor's id, as answered or as found in its history"),
     Column("run", Text, unique=True, comment="that id in one writing: a run is one POST's"),
+    Column("told", Text, index=True, comment="the run that its answer named, whoever's it turns out to be"),
     Column("detail", Text, comment="what came in place of an id, in words"),
     Column("missed_at", _TIME, comment="when the request history last did not list its run, though it was read whole"),
     Column("looked_at", _TIME, comment="when the history was last searched for it, once nothing waits for it"),

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("inputs", JSONB(), comment="a mark of each input as sent: what the request history is searched for"),
         # New, and so without the doubles that older rows may have.
         sa.Column("run", sa.Text(), comment="that id in one writing: a run is one POST's"),
+        sa.Column("told", sa.Text(), comment="the run that its answer named, whoever's it turns out to be"),
         sa.Column(
             "missed_at",
             moment,
@@ -44,6 +45,7 @@ def upgrade() -> None:
     ):
         op.add_column("submissions", column)
     op.create_unique_constraint(op.f("uq_submissions_run"), "submissions", ["run"])
+    op.create_index(op.f("ix_submissions_told"), "submissions", ["told"])
     op.create_index("ix_submissions_intended_at", "submissions", ["intended_at"])
     op.create_index("ix_submissions_run_id", "submissions", [_IN_ONE_WRITING])
     op.create_index("ix_jobs_run_id", "jobs", [_IN_ONE_WRITING])
@@ -56,7 +58,8 @@ def downgrade() -> None:
     op.drop_index("ix_jobs_run_id", table_name="jobs")
     op.drop_index("ix_submissions_run_id", table_name="submissions")
     op.drop_index("ix_submissions_intended_at", table_name="submissions")
+    op.drop_index(op.f("ix_submissions_told"), table_name="submissions")
     op.drop_constraint(op.f("uq_submissions_run"), "submissions", type_="unique")
-    for name in ("looked_at", "missed_at", "run", "inputs"):
+    for name in ("looked_at", "missed_at", "told", "run", "inputs"):
         op.drop_column("submissions", name)
     op.alter_column("submissions", "inputs_sha256", existing_type=sa.Text(), comment=_DIGEST)

@@ -75,20 +75,57 @@ def answer(connection: Connection, token: str | None, what: Answered) -> None:
 def claim(connection: Connection, token: str | None, request_id: str) -> bool:
     """Write which run a POST has started; return False where the ledger knows that run already, whoever has it.
 
-    Of two that write at once the database lets one through.
+    Of two that write at once the database lets one through; an id that was given back stays known.
     """
     run = canonical_id(request_id)
-    others = exists().where(_run(submissions) == run, submissions.c.token.is_distinct_from(token))
-    own_job = select(submissions.c.job_id).where(submissions.c.token == token).scalar_subquery()
-    job = exists().where(_run(jobs) == run, jobs.c.id.is_distinct_from(own_job))
-    if connection.execute(select(or_(others, job))).scalar():
-        return False
+    own = update(submissions).where(submissions.c.token == token)
+    connection.execute(own.values(told=run))
     try:
-        with connection.begin_nested():
-            connection.execute(update(submissions).where(submissions.c.token == token).values(run=run))
+        with connection.begin_nested() as attempt:
+            connection.execute(own.values(run=run))
+            if _is_known(connection, token, run):  # Asked now: one that had it meanwhile has said so.
+                attempt.rollback()
+                return False
     except IntegrityError:
         return False
     return True
+
+
+def _is_known(connection: Connection, token: str | None, run: str) -> bool:
+    """Tell whether the ledger knows a run of anybody but this submit and its job."""
+    names_it = or_(_run(submissions) == run, submissions.c.told == run)
+    others = exists().where(names_it, submissions.c.token.is_distinct_from(token))
+    own_job = select(submissions.c.job_id).where(submissions.c.token == token).scalar_subquery()
+    job = exists().where(_run(jobs) == run, jobs.c.id.is_distinct_from(own_job))
+    return bool(connection.execute(select(or_(others, job))).scalar())
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The submit that has a run which another was answered with as well; ``is_alike``: they sent the same."""
+
+    job_id: str
+    verdict: Verdict
+    intended_at: datetime
+    answered_at: datetime | None
+    observed_at: datetime
+    is_alike: bool
+
+
+def holder_of(connection: Connection, token: str | None, request_id: str) -> Holder | None:
+    """Find the submit, but the one named, that has a run."""
+    own = select(submissions.c.inputs_sha256).where(submissions.c.token == token).scalar_subquery()
+    shown = (
+        submissions.c.job_id,
+        submissions.c.verdict,
+        submissions.c.intended_at,
+        submissions.c.answered_at,
+        now.label("observed_at"),
+        func.coalesce(submissions.c.inputs_sha256 == own, literal(value=False)).label("is_alike"),
+    )
+    has_it = (_run(submissions) == canonical_id(request_id), submissions.c.token.is_distinct_from(token))
+    row = connection.execute(select(*shown).where(*has_it).limit(1)).mappings().first()
+    return Holder(**{**row, "verdict": Verdict(row["verdict"])}) if row else None
 
 
 def _run(table: Any) -> Any:
@@ -113,7 +150,7 @@ def resolve(connection: Connection, job_id: str, what: Answered, token: str | No
 def give_back(connection: Connection, run: str, why: str) -> None:
     """Take back which run a POST was answered with: it is another's, and its own is not known."""
     given_back = update(submissions).where(submissions.c.run == run)
-    connection.execute(given_back.values(verdict=Verdict.UNKNOWN, run=None, request_id=None, detail=why))
+    connection.execute(given_back.values(verdict=Verdict.UNKNOWN, run=None, told=run, request_id=None, detail=why))
 
 
 def job_of(connection: Connection, token: str) -> Job | None:

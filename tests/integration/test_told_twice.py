@@ -1,0 +1,145 @@
+"""Two submits that are answered with one run: who certainly had it first keeps it, else neither has it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.integration.conftest import row_of
+from tests.integration.test_reconcile import _end, _new, _settle, _state, _submit, _taken, _verdicts, app
+from worker.app import App
+from worker.changes import Recorded
+from worker.executor import load, record
+from worker.job import Job
+from worker.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, Verdict
+from worker.mixups import keeps
+from worker.outcome import Advance, decide
+from worker.repository.submissions import Holder
+from worker.simulator import Simulator
+
+__all__ = ["app"]
+
+
+def _started(app: App, job: Job) -> str:
+    return app.services.vendor.submit(job.inputs).request_id
+
+
+def _answer(app: App, job: Job, request_id: str) -> Recorded:
+    told = Advance(Trigger.ANSWERED, columns={"request_id": request_id, "remote_status": "QUEUED"})
+    return record(app.services, job, decide(JobState.SUBMITTING, 0, told))
+
+
+def _states(app: App, *several: FollowUp) -> list[str]:
+    return [_state(app, each) for each in several]
+
+
+@pytest.fixture
+def mixed(app: App, simulator: Simulator) -> tuple[FollowUp, FollowUp, Job, Job, str]:
+    """Provide two jobs that were under way at once: the first one's run was told to the second, which said so first."""
+    first, second = _new(app, "first"), _new(app, "second")
+    slow, quick = _taken(app, first), _taken(app, second)
+    run = _started(app, slow)
+    _answer(app, quick, run)
+    assert _states(app, first, second) == ["submitting", "processing"]
+    return first, second, slow, quick, run
+
+
+Mixed = tuple[FollowUp, FollowUp, Job, Job, str]
+
+
+def test_of_two_that_were_under_way_at_once_both_are_doubts(app: App, simulator: Simulator, mixed: Mixed) -> None:
+    """Without a history a person decides about both; neither goes on with the run, nor does a third that is told it."""
+    simulator.update(history_available=False)
+    first, second, slow, _, run = mixed
+    _answer(app, slow, run)
+    assert _states(app, first, second) == ["submitting", "submitting"]
+    assert (_verdicts(app, first), _verdicts(app, second)) == (["unknown"], ["unknown"])
+    assert row_of(app, second.ticket.job_id)["request_id"] is None
+    third = _new(app, "third")
+    _answer(app, _taken(app, third), run.upper())
+    assert _settle(app) == []
+    assert _states(app, first, second, third) == ["review", "review", "review"]
+
+
+def test_the_history_tells_whose_it_is(app: App, simulator: Simulator, mixed: Mixed) -> None:
+    """The one has the run that it started, the other the one that was started for it, though it was told another."""
+    first, second, slow, quick, run = mixed
+    own = _started(app, quick)
+    _answer(app, slow, run)
+    for poll in _settle(app):
+        _end(app, poll)
+    assert _states(app, first, second) == ["succeeded", "succeeded"]
+    assert [row_of(app, each.ticket.job_id)["request_id"] for each in (first, second)] == [run, own]
+    assert len(simulator.ledger()) == 2
+
+
+def test_a_look_that_is_under_way_changes_nothing(app: App, mixed: Mixed) -> None:
+    """The run that is looked at is not the job's any more."""
+    first, second, slow, _, run = mixed
+    looking = load(app.services, Step.POLL, Ticket(second.ticket.job_id, second.ticket.version + 2))
+    assert looking
+    _answer(app, slow, run)
+    over = Advance(Trigger.COMPLETED, columns={"remote_status": "COMPLETED"})
+    assert record(app.services, looking, decide(JobState.PROCESSING, 0, over)).version is None
+    assert _states(app, first, second) == ["submitting", "submitting"]
+
+
+def test_a_commit_that_is_repeated_takes_nothing(app: App, mixed: Mixed) -> None:
+    """Where the reply to the commit was lost the answer is written again, though nobody has the run any more."""
+    first, second, slow, quick, run = mixed
+    for job in (slow, slow, quick):
+        _answer(app, job, run)
+    assert (_verdicts(app, first), _verdicts(app, second)) == (["unknown"], ["unknown"])
+    assert _states(app, first, second) == ["submitting", "submitting"]
+
+
+def test_who_was_answered_before_the_other_was_sent_keeps_its_run(app: App, simulator: Simulator) -> None:
+    """The later one is told a run that was there already: it alone is a doubt."""
+    simulator.update(history_available=False)
+    first, second = _new(app, "first"), _new(app, "second")
+    poll = _submit(app, first)
+    run = str(row_of(app, first.ticket.job_id)["request_id"])
+    _answer(app, _taken(app, second), run)
+    assert _states(app, first, second) == ["processing", "submitting"]
+    _end(app, poll)
+    assert _settle(app) == []
+    assert _states(app, first, second) == ["succeeded", "review"]
+
+
+def test_one_that_has_ended_keeps_it_and_says_so(
+    app: App, mixed: Mixed, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether its model is its own is for a person to see, who is told where to look."""
+    first, second, slow, _, run = mixed
+    _end(app, FollowUp(Step.POLL, Ticket(second.ticket.job_id, second.ticket.version + 2), timedelta(0)))
+    assert _state(app, second) == "succeeded"
+    _answer(app, slow, run)
+    assert _states(app, first, second) == ["submitting", "succeeded"]
+    told = capsys.readouterr().out + caplog.text
+    assert "run_of_another" in told
+
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _second(number: float) -> datetime:
+    return AT + timedelta(seconds=number)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answered", "now", "is_alike", "does"),
+    [
+        (Verdict.ACCEPTED, 2, 9, False, True),
+        (Verdict.ACCEPTED, 5, 9, False, False),
+        (Verdict.ACCEPTED, 3, 9, False, False),
+        (Verdict.ACCEPTED, None, 9, False, False),
+        (Verdict.ACCEPTED, 2, 2.5, False, False),
+        (Verdict.ACCEPTED, 0, 9, False, False),
+        (Verdict.ACCEPTED, 5, 9, True, True),
+        (Verdict.ADOPTED, 5, 9, False, True),
+    ],
+    ids=["before", "at once", "the same moment", "unknown", "set back", "set back before", "the same", "adopted"],
+)
+def test_who_keeps_a_run(verdict: Verdict, answered: float | None, now: float, *, is_alike: bool, does: bool) -> None:
+    """A submit that was made at 1 keeps its run from one that was made at 3 if it was answered in between."""
+    answered_at = None if answered is None else _second(answered)
+    assert keeps(Holder("job", verdict, _second(1), answered_at, _second(now), is_alike), _second(3)) is does
