@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from worker.config import Settings
 from worker.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
 from worker.job import Job
-from worker.lifecycle import Trigger, Verdict
+from worker.lifecycle import JobState, Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome
 from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import NOW, Plan, submit_again
 
-MOST_ABSENT = 2
-"""How often a job that has no run is submitted again: where a tenth of the submits is lost, once is too few."""
+MOST_ABSENT = 3
+"""How often a job that has no run is submitted again: where a fifth of the submits is lost, twice is too few."""
 
 
 def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
@@ -36,6 +36,12 @@ def _may_have_a_run(submission: Submission) -> bool:
 
 def _over_at(submission: Submission, settings: Settings) -> datetime:
     return submission.answered_at or submission.intended_at + settings.sam3d_submit_deadline
+
+
+def is_undecided(what: Unanswered) -> bool:
+    """Tell whether a job is in review for no other reason than that nothing told of its last submit."""
+    is_without_run = what.job.state is JobState.REVIEW and what.job.request_id is None
+    return is_without_run and what.submissions[-1].verdict is Verdict.UNRESOLVED
 
 
 def submission_of(what: Unanswered, proof: Proof) -> str | None:

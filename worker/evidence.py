@@ -68,7 +68,7 @@ class Gap(StrEnum):
     TWIN = "the history lists a run of these inputs that can't be told to be this one's"
     STRAY = "the history lists a run that no submit of ours is known for, which may be this one in another writing"
     MISSING = "the history does not list another run of ours that it should by now"
-    WAS_ABSENT = "it was absent twice before and was submitted again"
+    WAS_ABSENT = "it was absent three times before and was submitted again"
     NO_LATER_SUBMIT = "no later submit is listed with its inputs as such rows show them"
 
     @property

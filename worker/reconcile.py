@@ -11,17 +11,17 @@ import structlog
 
 from worker import changes
 from worker.changes import Recorded
-from worker.conclusion import adopted, adopting, conclude, doubted_of, submission_of
+from worker.conclusion import adopted, adopting, conclude, doubted_of, is_undecided, submission_of
 from worker.config import Settings
 from worker.database import DatabaseError, describe, is_outage, live_sessions, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Proof
+from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.failpoints import reach
 from worker.habits import CLOCKS_DIFFER, Clocks, Pair, learn_clocks, settled_after
 from worker.history import Listed, Look
-from worker.lifecycle import FollowUp, JobState, Trigger
+from worker.lifecycle import FollowUp, JobState, Trigger, Verdict
 from worker.mixups import give_back
-from worker.outcome import Outcome, decide
+from worker.outcome import Advance, Outcome, decide
 from worker.repository import submissions
 from worker.repository.outbox import Event
 from worker.repository.submissions import Answered, Unanswered
@@ -155,8 +155,10 @@ def _commit(services: Services, what: Unanswered, doubted: Doubted, bench: Bench
 def _commit_left(services: Services, what: Unanswered, proof: Proof) -> Settled:
     """Record the run of a submit that its job does not wait for; a job in review, or about to submit, goes on with it.
 
-    That none was started is left to whoever decides.
+    One that is in review as nothing told yet whether it has a run is submitted again once it is proven to have none.
     """
+    if proof.finding is Finding.ABSENT and is_undecided(what):
+        return _write(services, what, proof, Advance(Trigger.NOT_SENT), Answered(Verdict.ABSENT, detail=proof.why))
     if proof.request is None:
         return ()
     answer = adopting(proof)

@@ -172,12 +172,39 @@ def test_nothing_is_absent_without_a_later_submit(app: App, simulator: Simulator
     assert _history(app, lost) == ["accepted", "review"]
 
 
-def test_a_job_is_absent_twice_at_most(app: App, simulator: Simulator) -> None:
+def test_who_is_asked_about_in_vain_is_submitted_again(app: App, simulator: Simulator) -> None:
+    """It was the last submit for a while; the next one proves that it started none, before a person came to it."""
+    lost = _new(app, "lost")
+    record(app.services, _taken(app, lost), UNANSWERED)
+    _pass(app, minutes=20)
+    assert _settle(app) == []
+    assert _state(app, lost) == JobState.REVIEW
+    _submit(app, _new(app, "later"))
+    (again,) = _settle(app)
+    assert (again.ticket.job_id, again.step, _verdicts(app, lost)) == (lost.ticket.job_id, Step.SUBMIT, ["absent"])
+    _end(app, again)
+    assert _history(app, lost) == ["accepted", "review", "submitted", "succeeded"]
+    assert len(simulator.ledger()) == 2
+
+
+def test_who_has_a_run_stays_in_review(app: App, simulator: Simulator) -> None:
+    """What a person is asked about a run that is known is not decided by the history."""
+    job = _new(app, "refused")
+    _submit(app, job)
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE jobs SET state = 'review'"))
+        connection.execute(text("UPDATE submissions SET verdict = 'unresolved', run = NULL, request_id = NULL"))
+    _submit(app, _new(app, "later"))
+    assert _settle(app) == []
+    assert _state(app, job) == JobState.REVIEW
+
+
+def test_a_job_is_absent_three_times_at_most(app: App, simulator: Simulator) -> None:
     """Whatever makes it disappear, it does not go on for ever."""
     lost = _new(app, "lost")
     record(app.services, _taken(app, lost), UNANSWERED)
     _submit(app, _new(app, "later"))
-    for number in range(2):
+    for number in range(3):
         (again,) = _settle(app)
         record(app.services, _taken(app, again), UNANSWERED)
         _submit(app, _new(app, f"later still {number}"))

@@ -271,10 +271,10 @@ def test_a_run_may_be_of_an_earlier_submit(before: str | None, *, counts: bool) 
 
 @pytest.mark.parametrize(
     ("verdicts", "was_absent"),
-    [(["unknown"], False), (["absent", "unknown"], False), (["absent", "absent", "unknown"], True)],
+    [(["unknown"], False), ([*["absent"] * 2, "unknown"], False), ([*["absent"] * 3, "unknown"], True)],
 )
-def test_a_submit_is_absent_twice_at_most(verdicts: Sequence[str], *, was_absent: bool) -> None:
-    """The third time a person is asked: there may be something that nobody thought of."""
+def test_a_submit_is_absent_three_times_at_most(verdicts: Sequence[str], *, was_absent: bool) -> None:
+    """The fourth time a person is asked: there may be something that nobody thought of."""
     assert doubted(*(made(verdict=verdict) for verdict in verdicts)).was_absent == was_absent
 
 
