@@ -24,14 +24,16 @@ def test_no_job_has_another_jobs_model(
         simulator.add_fault(call=call, kind="other_result", rate=0.5)
     simulator.add_fault(call="submit", kind="known_id", rate=0.2)
     simulator.add_fault(call="submit", kind="known_id", rate=0.2, starts_run=False)
-    ids = [str(uuid4()) for _ in range(JOBS)]
+    ids = [str(uuid4()) for _ in range(JOBS + 1)]
     seeds = {each: number for number, each in enumerate(ids)}
     start_fleet(deployment)
-    judge.send([request_of(each, seed=seeds[each]) for each in ids])
+    *lied_to, later = ids
+    judge.send([request_of(each, seed=seeds[each]) for each in lied_to])
     lied_until = now(judge) + LYING_SECONDS
-    judge.await_states(ids, "processing", "fetching", "succeeded", "review", within=60 + JOBS)
-    wait_until(lambda: now(judge) > lied_until or judge.states(ids)["succeeded"] == JOBS, "the lies are over", 600)
+    judge.await_states(lied_to, "processing", "fetching", "succeeded", "review", within=60 + JOBS)
+    wait_until(lambda: now(judge) > lied_until or judge.states(lied_to)["succeeded"] == JOBS, "the lies are over", 600)
     simulator.clear_faults()  # Who was unlucky seven times comes again a minute later.
+    judge.send([request_of(later, seed=seeds[later])])  # Nothing proves of the very last submit that it started none.
     ends = await_end(judge, ids, within=60 + JOBS)
     name = "bodies and ids of others, " + ("with a history" if history else "without one")
     tell_doubts(judge, name) if history else print(f"\n{name}: {dict(ends)}")
