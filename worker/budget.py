@@ -18,8 +18,12 @@ EARLY, LATE = timedelta(seconds=0.25), timedelta(seconds=1)
 PATIENCE = 0.35
 """Of a run: so late a job that is under way may be for the sake of those that wait for the budget."""
 
-DEAREST = 0.35
+DEAREST = 0.45
 """Of a run: the most that a request is worth, so that a job takes about 2.5 of them where many wait."""
+
+BESIDE = 0.125
+"""So much of each other run that is polled a request delays: most are not due within the slots after it. Where nobody
+waits any more, runs are looked at sooner, and slots are used that would be lost (simulated)."""
 
 OVERBOOKED = 3.0
 """Submits are let through as if the budget were so much larger: a slot that nothing was there for is lost, and what is
@@ -113,10 +117,10 @@ def slot_of(limit: float) -> timedelta:
 def price(waiting: int, polled: int, slot: timedelta | None, typical: timedelta) -> timedelta:
     """Return what a request is worth: it delays every job that waits for the budget by a slot.
 
-    So it does half of the other runs that are polled under it. At most a share of a run: a job that is under way wants
+    So it does a few of the other runs that are polled under it. At most a share of a run: a job that is under way wants
     its result as well.
     """
-    delayed = waiting + max(0, polled - 1) / 2
+    delayed = waiting + max(0, polled - 1) * BESIDE
     return max(PROMPT, min(delayed * (slot or NOW), DEAREST * typical))
 
 

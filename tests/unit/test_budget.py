@@ -86,13 +86,27 @@ def test_a_slot_is_never_nothing(limit: int) -> None:
 
 @given(fewer=st.integers(0, 1000), more=st.integers(0, 1000), limit=limits, typical=st.integers(1, 3600))
 def test_a_request_is_worth_more_the_more_wait(fewer: int, more: int, limit: int, typical: int) -> None:
-    """Never less than a prompt look is worth where nobody waits, never more than two fifths of a run."""
+    """Never less than a prompt look is worth where nobody waits, never more than half a run."""
     fewer, more = sorted((fewer, more))
     run, slot = timedelta(seconds=typical), slot_of(limit)
     least, most = price(fewer, 1, slot, run), price(more, 1, slot, run)
     assert price(0, fewer, slot, run) <= price(0, more, slot, run) <= most
     assert PROMPT <= least <= most <= max(PROMPT, DEAREST * run)
-    assert DEAREST <= 0.4
+    assert DEAREST <= 0.5
+
+
+@given(jobs=st.integers(2, 1000), limit=limits, typical=st.integers(1, 3600))
+def test_who_waits_counts_for_more_than_who_is_polled(jobs: int, limit: int, typical: int) -> None:
+    """He loses a slot for certain; a run that is polled only if it is due just then."""
+    run, slot = timedelta(seconds=typical), slot_of(limit)
+    assert price(0, jobs, slot, run) <= price(jobs // 2, 0, slot, run)
+
+
+def test_slots_that_nobody_waits_for_are_used_to_see_ends_sooner() -> None:
+    """Of 20 runs under 60 requests a minute; while as many jobs wait beside them, a look is as dear as it can be."""
+    run, slot = timedelta(seconds=30), slot_of(60)
+    assert price(0, 20, slot, run) < 3 * SECOND
+    assert price(20, 20, slot, run) == DEAREST * run
 
 
 @given(waiting=st.integers(0, 1000), typical=st.integers(0, 3600))
