@@ -100,7 +100,7 @@ def test_rows_in_local_time_are_adopted(shop: Shop, simulator: Simulator, *, zon
     simulator.update(history_utc_offset_minutes=330, history_zone=zone)
     ids = [doubted(shop, simulator, f"job {number}", kind="drop_answer") for number in range(10)]
     shop.live(timedelta(seconds=2))
-    shop.accept_held("later")  # So many in a row hold the account: each of the others is its probe.
+    shop.accept("later")  # So many in a row hold the account: each of the others is its probe.
     shop.live(20 * MINUTE)
     assert shop.states == {"succeeded": len(ids) + 1}
     shop.check_bill()
