@@ -24,7 +24,7 @@ FIRST = "00000000-0000-0000-0000-000000000000"
 log = structlog.get_logger(__name__)
 
 
-class Clocks:
+class ClockWatch:
     """Compares the database's clock with one that never steps."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:

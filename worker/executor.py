@@ -53,14 +53,14 @@ def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
             lease = services.settings.lease_for(step)
             return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
     except DatabaseError:  # It may be taken all the same: the reply to the commit was lost.
-        changes.persist(partial(_give_back, services, ticket, session), "what was taken")
+        changes.persist(partial(_free, services, ticket, session), "what was taken")
         raise
 
 
-def _give_back(services: Services, ticket: Ticket, session: int) -> None:
+def _free(services: Services, ticket: Ticket, session: int) -> None:
     with transaction(services.engine) as connection:
-        if leases.give_back(connection, ticket, session):
-            log.warning("job_given_back", job_id=ticket.job_id, next="the sweep finds it")
+        if leases.free_job(connection, ticket, session):
+            log.warning("job_freed", job_id=ticket.job_id, next="the sweep finds it")
 
 
 def draw(services: Services, step: Step, ticket: Ticket) -> bool:
@@ -121,7 +121,7 @@ _LOGGED = {
 def _commit(services: Services, job: Job, change: Change) -> Recorded:
     settings = services.settings
     with transaction(services.engine) as connection:
-        change = judge_read(connection, job, change, settings.sam3d_probe_interval)
+        change = judge_read(connection, job, change, settings.sam3d_probe_interval, settings.sam3d_record_lifetime)
         recorded = changes.write(connection, job, change, settings.sam3d_sweep_grace)
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")

@@ -19,9 +19,6 @@ OUTAGE = Hold(
     "Submit after submit has no answer that tells whether a run was started; runs that were started go on.",
 )
 
-RECORD_LIFETIME = timedelta(hours=1)
-"""How long the vendor keeps the record of a run: what is refused until then is never shown."""
-
 log = structlog.get_logger(__name__)
 
 
@@ -60,10 +57,13 @@ def _judge_refusal(connection: Connection, job: Job, change: Change, refused: Ho
     assert_never(never)
 
 
-def judge_read(connection: Connection, job: Job, change: Change, again_in: timedelta) -> Change:
+def judge_read(
+    connection: Connection, job: Job, change: Change, again_in: timedelta, record_lifetime: timedelta
+) -> Change:
     """Say what a refused read makes of its job, and of the account, by what the reads of other runs were answered.
 
-    The run is paid: it is read again every ``again_in``, and only a person gives it up.
+    The run is paid: it is read again every ``again_in``, and only a person gives it up, who is asked once the vendor
+    has forgotten the run: what is refused until then is never shown.
     """
     refused = change.hold
     if refused is None or refused.is_certain:
@@ -72,7 +72,7 @@ def judge_read(connection: Connection, job: Job, change: Change, again_in: timed
     standing = accounts.refused_reads(connection, job).standing
     if standing is Standing.ACCOUNT:
         return replace(change, due_in=again_in)
-    if standing is Standing.JOB and job.age > RECORD_LIFETIME:
+    if standing is Standing.JOB and job.age > record_lifetime:
         message = f"{refused.message} {_NOT_SHOWN} `sam3d review {job.id}`."
         return decide(job.state, job.attempts, Fail(Trigger.UNTOLD, "read_refused", message))
     log.warning("read_disputed", reason=refused.message, next="it is read again")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from worker.topology import Standing
+from worker.topology import QueueLoad
 
 log = structlog.get_logger(__name__)
 
@@ -18,10 +18,10 @@ class Readers:
     def __init__(self) -> None:
         self._unread_since: dict[str, float] = {}
 
-    def see(self, standings: Mapping[str, Standing], grace: timedelta) -> None:
-        """Take in how the queues stand, and warn of each that nobody has read for longer than ``grace``."""
+    def see(self, loads: Mapping[str, QueueLoad], grace: timedelta) -> None:
+        """Take in the loads of the queues, and warn of each that nobody has read for longer than ``grace``."""
         now = time.monotonic()
-        unread = {name: each.messages for name, each in standings.items() if each.is_unread}
+        unread = {name: each.messages for name, each in loads.items() if each.is_unread}
         self._unread_since = {name: self._unread_since.get(name, now) for name in unread}
         for name, since in self._unread_since.items():
             if (seconds := now - since) >= grace.total_seconds():

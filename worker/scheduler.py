@@ -13,7 +13,7 @@ import structlog
 
 from worker import bulk, changes, watchdog
 from worker.budget import MINUTE
-from worker.clocks import Clocks
+from worker.clocks import ClockWatch
 from worker.comparing import Comparison
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
@@ -31,7 +31,7 @@ from worker.repository.jobs import Overdue
 from worker.repository.outbox import Event
 from worker.schedule import NOW, SHORTEST_GAP
 from worker.services import Services
-from worker.topology import Standing, queue_name
+from worker.topology import QueueLoad, queue_name
 
 BATCH = 500
 MAX_EXPIRED_LEASES = 5
@@ -51,17 +51,17 @@ class Scheduler:
         self,
         services: Services,
         send: Send,
-        declare: Callable[[], Mapping[str, Standing]],
+        declare: Callable[[], Mapping[str, QueueLoad]],
         readers: Readers | None = None,
     ) -> None:
         self._readers = readers or Readers()
         self._services = services
         self._send = send
         self._declare = declare
-        self._standings: Mapping[str, Standing] = {}
+        self._loads: Mapping[str, QueueLoad] = {}
         self._leases = Leases(services.engine)
         self._trusts_messages = False
-        self._clocks = Clocks(services.engine, services.settings)
+        self._clock_watch = ClockWatch(services.engine, services.settings)
         self._comparison = Comparison(services)
         self._looks_at = time.monotonic()
         self._stopped = threading.Event()
@@ -128,12 +128,12 @@ class Scheduler:
     def _has_broker(self) -> bool:
         """Bring back queues that were deleted; without a broker there is nothing to drive."""
         try:
-            self._standings = self._declare()
-            self._readers.see(self._standings, self._services.settings.sam3d_sweep_grace)
+            self._loads = self._declare()
+            self._readers.see(self._loads, self._services.settings.sam3d_sweep_grace)
         except Exception as error:  # Whatever is wrong with the broker, the loop goes on.
             log.warning("broker_unreachable", reason=type(error).__name__, next="tries again in a second")
             return False
-        if any(each.is_after_loss for each in self._standings.values()):
+        if any(each.is_after_loss for each in self._loads.values()):
             log.warning("messages_lost", next="every run is looked for soon after it is due")
             self._trusts_messages = False
         return True
@@ -193,7 +193,7 @@ class Scheduler:
 
     def set_clock(self) -> None:
         """Bring back what a step of the database's clock has put off; its messages would come far too late."""
-        if self._clocks.check(self._heart.beat):
+        if self._clock_watch.check(self._heart.beat):
             self._trusts_messages = False
 
     def expect(self) -> None:
@@ -218,7 +218,7 @@ class Scheduler:
             self._drive(partial(jobs.untaken, state=state), lost)
 
     def _waiting(self, step: Step | None) -> int:
-        queue = self._standings.get(queue_name(step)) if step else None
+        queue = self._loads.get(queue_name(step)) if step else None
         return queue.messages if queue else 0
 
     def _drive(self, find: Callable[[Connection, int], Sequence[Overdue]], most: int) -> None:

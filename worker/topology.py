@@ -151,7 +151,7 @@ def declare(connection: Connection) -> None:
 
 
 @dataclass(frozen=True)
-class Standing:
+class QueueLoad:
     """How many messages wait in a queue, about as many as there were some seconds ago, and how many read it."""
 
     messages: int
@@ -164,13 +164,13 @@ class Standing:
         return self.messages > 0 and not self.readers
 
 
-def standings(connection: Connection, lost: Collection[str] = ()) -> Mapping[str, Standing]:
-    """Return how the queues stand that workers read, by name; ``lost`` are queues that had to be made anew."""
+def loads(connection: Connection, lost: Collection[str] = ()) -> Mapping[str, QueueLoad]:
+    """Return the loads of the queues that workers read, by name; ``lost`` are queues that had to be made anew."""
     channel: Any
     names = [REQUESTS, INBOX, *(queue.name for queue in step_queues.values())]
     with connection.channel() as channel:
         found = {name: channel.queue_declare(name, passive=True) for name in names}
-    return {name: Standing(each.message_count, each.consumer_count, bool(lost)) for name, each in found.items()}
+    return {name: QueueLoad(each.message_count, each.consumer_count, bool(lost)) for name, each in found.items()}
 
 
 def missing(connection: Connection) -> Sequence[str]:

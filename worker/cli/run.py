@@ -22,7 +22,7 @@ from worker.observability import configure_logging
 from worker.readers import Readers
 from worker.scheduler import Scheduler
 from worker.tasks import send
-from worker.topology import Standing
+from worker.topology import QueueLoad
 from worker.usage import exposition, usage
 
 log = structlog.get_logger(__name__)
@@ -93,8 +93,8 @@ def declare(app: App) -> None:
             return
 
 
-def declare_now(app: App) -> Mapping[str, Standing]:
-    """Declare the topology within 30 s; return how the queues stand.
+def declare_now(app: App) -> Mapping[str, QueueLoad]:
+    """Declare the topology within 30 s; return the loads of the queues.
 
     Raises:
         ConfigurationError: something is there in another shape.
@@ -105,7 +105,7 @@ def declare_now(app: App) -> Mapping[str, Standing]:
             connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
             lost = topology.missing(connection)
             topology.declare(connection)
-            return topology.standings(connection, lost)
+            return topology.loads(connection, lost)
         except topology.PUBLISH_ERRORS:
             connection.collect()  # A broker that does not answer is not asked to close.
             raise
@@ -139,7 +139,7 @@ def scheduler() -> None:
     log.info("scheduler_stopped")
 
 
-def declare_once(app: App) -> Mapping[str, Standing]:
+def declare_once(app: App) -> Mapping[str, QueueLoad]:
     """Declare the topology within 30 s. What is there in another shape is told, and stops nothing else.
 
     Raises:

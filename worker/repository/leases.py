@@ -26,7 +26,7 @@ def free(connection: Connection, sessions: Collection[int]) -> int:
     return connection.execute(taken.values(lease_until=now, sweep_at=now)).rowcount
 
 
-def give_back(connection: Connection, ticket: Ticket, session: int) -> bool:
+def free_job(connection: Connection, ticket: Ticket, session: int) -> bool:
     """Free a job that a session took by this ticket, for the next sweep; return whether it had."""
     connection.execute(select(jobs.c.id).where(jobs.c.id == ticket.job_id).with_for_update())
     taken = update(jobs).where(
