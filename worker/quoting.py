@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from unicodedata import normalize
 
 READ = 2_000
 """Characters that are looked at: no pattern is tried on more."""
@@ -14,10 +15,11 @@ _TELLING = 12
 """Characters in a row that give a prompt away, also where it is quoted in part."""
 
 _HIDDEN = re.compile(
-    r"\S{0,200}(?:://|%3a%2f%2f)\S*"  # An address, escaped or not.
+    r"\S{0,200}(?:://|:\\/\\/|%3a%2f%2f)\S*"  # An address, escaped or not.
     r"|\bdata:\S+"
     r"|\S{1,200}\?\S{0,200}=\S*"  # One without its scheme: what is signed is after the question mark.
-    r"|\S{1,200}@\S+"
+    r"|[\w.-]{1,200}\.\w{1,63}(?::\d{1,5})?/\S*"  # A host and a path.
+    r"|\S{1,200}(?:@|%40)\S+"
     r"|\bSG_\w+"
     r"|[A-Za-z0-9+/=_-]{40,}",  # An image, a key, a signature: no sentence has such a word.
     re.IGNORECASE,
@@ -35,15 +37,19 @@ def quoted(text: str | None, parameters: Mapping[str, Any]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Keep what can be printed, with one blank between words."""
+    """Keep what can be printed, in one writing, with one blank between words."""
     blank = "".join(character if character.isprintable() else " " * character.isspace() for character in text)
-    return " ".join(blank.split())
+    return normalize("NFC", " ".join(_ESCAPED_BLANK.sub(" ", blank).split()))
+
+
+_ESCAPED_BLANK = re.compile(r"\\[nrt]")
 
 
 def _without_prompt(line: str, prompt: str) -> str:
-    """Leave out the prompt, and longer parts of it, in whatever case."""
+    """Leave out the prompt, and longer parts of it, in whatever case, also where blanks came into its words."""
     lowered, wanted = _lowered(line), _lowered(prompt)
-    hidden = {index for start, end in _told(lowered, wanted) for index in range(start, end)}
+    spans = [*_told(lowered, wanted), *_told_apart(lowered, wanted)]
+    hidden = {index for start, end in spans for index in range(start, end)}
     return "".join("…" if index in hidden else character for index, character in enumerate(line))
 
 
@@ -58,9 +64,21 @@ def _told(line: str, prompt: str) -> Iterator[tuple[int, int]]:
         return
     whole = re.escape(prompt)
     # A word of a letter or two is in many others.
-    pattern = whole if len(prompt) > 2 else rf"(?<![a-z0-9]){whole}(?![a-z0-9])"
+    pattern = whole if len(prompt) > _SHORT else rf"(?<![a-z0-9]){whole}(?![a-z0-9])"
     yield from (found.span() for found in re.finditer(pattern, line))
     parts = {prompt[start : start + _TELLING] for start in range(len(prompt) - _TELLING + 1)}
     for start in range(len(line) - _TELLING + 1):
         if line[start : start + _TELLING] in parts:
             yield start, start + _TELLING
+
+
+def _told_apart(line: str, prompt: str) -> Iterator[tuple[int, int]]:
+    """Give the same of a line whose words were broken or joined: blanks and backslashes do not count."""
+    counted = [index for index, character in enumerate(line) if character not in _BETWEEN]
+    dense, wanted = ("".join(each for each in text if each not in _BETWEEN) for text in (line, prompt))
+    if len(wanted) > _SHORT:
+        yield from ((counted[start], counted[end - 1] + 1) for start, end in _told(dense, wanted))
+
+
+_SHORT = 2
+_BETWEEN = {" ", "\\"}

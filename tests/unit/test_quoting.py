@@ -20,6 +20,11 @@ LONG = {"prompt": "word " * 400}
         ("see https://files.example/in.png?sig=1 now", "see … now"),
         ("see 'HTTPS%3A%2F%2Ffiles.example%2Fin.png' now", "see … now"),
         ("see files.example/in.png?X-Amz-Signature=1 now", "see … now"),
+        ("see 'https:\\/\\/files.example\\/in.png' now", "see … now"),
+        ("see files.example/in.png or 10.0.0.1:80/in.png now", "see … or … now"),
+        ("no 'a red cu\np with\u200b\\ta\u200bhandle' here", "no '…' here"),
+        ("of jane%40example.com", "of …"),
+        ("and/or e.g. 1.5 or 0.5/1", "and/or e.g. 1.5 or …"),
         ("the image data:image/png;base64,iVBO is bad", "the image … is bad"),
         (f"bad image {'iVBORw0KGgo' * 9}= here", "bad image … here"),
         ("key SG_0123456789abcdef of jane@example.com", "key … of …"),
@@ -39,6 +44,8 @@ def test_a_sentence_is_told_without_what_it_quotes(said: str | None, shown: str)
         ("a", "a bad parameter", "… bad parameter"),
         ("cup", "two cups", "two …s"),
         ("杯子", "不能识别杯子。", "不能识别…。"),
+        ("café", "no cafe\u0301s", "no …s"),
+        ('a "red" cup', 'no "a \\"red\\" cup"', 'no "…"'),
         ("(cup)+", "no (cup)+ here", "no … here"),
         ("", "nothing", "nothing"),
     ],
@@ -49,7 +56,17 @@ def test_a_short_prompt_is_left_out_too(prompt: str, said: str, shown: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 10**6, "a?" * 10**6, ":/" * 10**6, "a@" * 10**6, "word " * 10**6, "%3a" * 10**6]
+    "text",
+    [
+        "a" * 10**6,
+        "a?" * 10**6,
+        ":/" * 10**6,
+        "a@" * 10**6,
+        "a." * 10**6,
+        "a.a:1" * 10**6,
+        "word " * 10**6,
+        "%3a" * 10**6,
+    ],
 )
 def test_no_text_takes_long(text: str) -> None:
     """It is cut before any pattern is tried."""
