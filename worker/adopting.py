@@ -117,7 +117,8 @@ def give(connection: Connection, services: Services, job: Job, adopted: Adopted)
     written = _write(connection, services, job, Advance(Trigger.ANSWERED, due_in, columns))
     if written:
         lineage.write_adopted(connection, str(uuid4()), job, services.worker_name, adopted)
-        log.warning("run_adopted", job_id=job.id, request_id=run.request_id, why="the database was set back")
+        told = {"why": "the database was set back", "next": "the job goes on with it"}
+        log.warning("run_adopted", job_id=job.id, request_id=run.request_id, **told)
     return written
 
 

@@ -32,7 +32,7 @@ from worker.redelivery import (
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
 from worker.tasks import is_in_memory, send
-from worker.topology import INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
+from worker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +123,8 @@ class Inbox(ConsumerMixin):
             exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
             publish_again(self._producers, message, exchange=exchange, routing_key=INBOX_KEY)
             return
-        log.error("request_broke", reason=describe(error), exc_info=not isinstance(error, DatabaseError))
+        has_trace = not isinstance(error, DatabaseError)
+        log.error("request_broke", reason=describe(error), next=f"it goes to {DEAD}", exc_info=has_trace)
         if quarantine(self._producers, message, BROKE):
             self._tell(message, BROKE)
 

@@ -188,6 +188,8 @@ def _tell(recorded: Recorded, proof: Proof) -> None:
     if recorded.version is None:
         return
     if proof.request:
-        log.warning("submit_adopted", request_id=proof.request.request_id, why=proof.why)
+        log.warning(
+            "submit_adopted", request_id=proof.request.request_id, why=proof.why, next="the job goes on with it"
+        )
     elif recorded.change.trigger is Trigger.NOT_SENT:
         log.warning("submit_absent", why=proof.why, next="it is submitted again")
