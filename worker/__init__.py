@@ -37,7 +37,10 @@ The files, in the order a job travels:
 ``budget``         pure: how far apart requests are, what one is worth, how many jobs they carry
 ``outlook``        what a process goes by for some seconds: the plan of polls and the budget
 ``vendor``         submit, poll, fetch: the calls to the vendor's API
-``answers``        pure: what the vendor's answers mean, as typed values and errors
+``received``       pure: an answer as it came over the wire
+``answers``        pure: the vendor's answers as typed values
+``addresses``      pure: the addresses in an answer, and what their ends say of the files there
+``refusals``       pure: what the other answers mean, as errors
 ``quoting``        pure: what the vendor says to people, without what it may quote
 ``history``        pure: the vendor's request history as typed rows
 ``paging``         pure: the pages of it that one look reads

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from worker.answers import promised
+from worker.addresses import promised
 from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
 from worker.job import Job
 from worker.kinds import GLB, MODELS, OTHER

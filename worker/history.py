@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from worker.answers import OK, Answer, RemoteStatus, canonical_id, is_request_id, read_addresses
+from worker.addresses import read_addresses
+from worker.answers import OK, RemoteStatus, canonical_id, is_request_id
 from worker.errors import HistoryMissing, RemoteUnavailable
+from worker.received import Answer
 
 _DEFAULTS: Mapping[str, object] = {
     "image": None,

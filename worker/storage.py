@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import httpx
 
-from worker.answers import promised
+from worker.addresses import promised
 from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.kinds import identify

@@ -10,15 +10,12 @@ from typing import Any
 import httpx
 
 from worker.answers import (
-    Answer,
     RunResult,
     RunStatus,
     Submitted,
     canonical_id,
     read_body,
-    read_date,
     read_numbers,
-    read_reset,
     read_result,
     read_status,
     read_submitted,
@@ -30,6 +27,7 @@ from worker.habits import AS_LISTED, Clocks
 from worker.history import Listed, Look, read_history, read_page, read_rows
 from worker.network import create_client, deadline
 from worker.paging import Reading
+from worker.received import Answer, read_date, read_reset
 
 MODEL = "sam-3d-objects"
 MAX_ANSWER_BYTES = 2**20

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from worker import vendor as vendor_module
-from worker.answers import MAX_ADDRESSES, Answer, RemoteStatus, RunResult, RunStatus, canonical_id
+from worker.addresses import MAX_ADDRESSES
+from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -25,6 +26,7 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
 )
+from worker.received import Answer
 from worker.vendor import MAX_PAGES, Vendor
 
 MARKER = "m4rk3r"
