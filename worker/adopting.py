@@ -9,23 +9,20 @@ import structlog
 
 from worker import changes
 from worker.answers import RemoteStatus
-from worker.changes import Recorded
+from worker.changes import Recorded, Settled
 from worker.database import Connection, transaction
 from worker.evidence import Evidence
 from worker.history import Inputs, Listed, digest_inputs, mark_inputs
 from worker.job import Job
-from worker.lifecycle import FollowUp, Trigger
+from worker.lifecycle import Trigger
 from worker.outcome import Advance, Fail, Outcome, decide
 from worker.outlook import ACCOUNT
 from worker.pairing import Lineup, Waiting, first_in_turn
 from worker.repository import jobs, lineage
 from worker.repository.lineage import Adopted, Lineage, Run
-from worker.repository.outbox import Event
 from worker.repository.submissions import Digest
 from worker.schedule import NOW
 from worker.services import Services
-
-Settled = Sequence[Event | FollowUp]
 
 log = structlog.get_logger(__name__)
 

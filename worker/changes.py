@@ -21,6 +21,9 @@ from worker.repository.outbox import Event
 PATIENCE = timedelta(seconds=60)
 """How long is held on to what can't be committed: it was paid for, or cost a request."""
 
+Settled = Sequence[Event | FollowUp]
+"""What came of a look: events to announce and messages to send."""
+
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)

@@ -14,11 +14,11 @@ import structlog
 
 from worker import adopting, holding
 from worker.adopting import Found
+from worker.changes import Settled
 from worker.config import Settings
 from worker.database import transaction
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
 from worker.evidence import Evidence
-from worker.lifecycle import FollowUp
 from worker.noticing import is_set_back
 from worker.outcome import Hold
 from worker.outlook import ACCOUNT
@@ -32,8 +32,6 @@ from worker.services import Services
 MAY_BE_PAID_AGAIN = "runs that this database does not know may be paid again"
 
 log = structlog.get_logger(__name__)
-
-Settled = Sequence[Event | FollowUp]
 
 
 class Reach(StrEnum):

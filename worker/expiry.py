@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from worker.job import Job
 
-CLOCKS_DIFFER = timedelta(hours=6)
+BELIEVED = timedelta(hours=6)
 """A date from which the run were so much older or younger than by the database's clock is as good as none."""
 
 
@@ -48,5 +48,5 @@ def vendors_age(job: Job, answered_at: datetime | None) -> timedelta | None:
     if answered_at is None or job.vendor_submitted_at is None:
         return None
     age = answered_at - job.vendor_submitted_at
-    is_believed = age >= timedelta(0) and abs(age - job.age) <= CLOCKS_DIFFER
+    is_believed = age >= timedelta(0) and abs(age - job.age) <= BELIEVED
     return age if is_believed else None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from worker import changes
-from worker.changes import Recorded
+from worker.changes import Recorded, Settled
 from worker.conclusion import adopted, adopting, conclude, doubted_of, is_undecided, submission_of
 from worker.config import Settings
 from worker.database import DatabaseError, describe, is_outage, live_sessions, transaction
@@ -23,7 +23,6 @@ from worker.lifecycle import FollowUp, JobState, Trigger, Verdict
 from worker.mixups import give_back
 from worker.outcome import Advance, Outcome, decide
 from worker.repository import submissions
-from worker.repository.outbox import Event
 from worker.repository.submissions import Answered, Unanswered
 from worker.schedule import look_again
 from worker.services import Services
@@ -35,10 +34,6 @@ ONE_HOUR = timedelta(hours=1)
 ONE_DAY = timedelta(days=1)
 
 log = structlog.get_logger(__name__)
-
-
-Settled = Sequence[Event | FollowUp]
-"""What came of a look: events to announce and messages to send."""
 
 
 def reconcile(services: Services) -> Settled:
