@@ -19,7 +19,7 @@ from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, P
 from worker.failpoints import reach
 from worker.habits import CLOCKS_DIFFER, Clocks, Pair, learn_clocks, settled_after
 from worker.history import Listed, Look
-from worker.lifecycle import FollowUp, JobState, Trigger, Verdict
+from worker.lifecycle import JobState, Trigger, Verdict
 from worker.mixups import give_back
 from worker.outcome import Advance, Outcome, decide
 from worker.repository import submissions
