@@ -40,7 +40,7 @@ def stray(shop: Shop, simulator: Simulator, job: str, **fields: Any) -> None:
     httpx.post(f"{simulator.url}/_simulator/history", json=row).raise_for_status()
 
 
-# A4: the history in another form. Its form is learnt from a submit that was answered.
+# The history in another form. Its form is learnt from a submit that was answered.
 
 FORMS: list[dict[str, Any]] = [
     {"history_utc_offset_minutes": 330, "history_zone": False},
@@ -78,7 +78,7 @@ def test_what_rows_do_not_tell_apart_is_for_a_person(shop: Shop, simulator: Simu
     assert shop.paid("same") == len(ids)
 
 
-# D4: a run of the same inputs at any time.
+# A run of the same inputs at any time.
 
 
 @pytest.mark.parametrize("minutes", [-330, 330, 3, -3, 24 * 60 - 1])
@@ -106,7 +106,7 @@ def test_rows_in_local_time_are_adopted(shop: Shop, simulator: Simulator, *, zon
     shop.check_bill()
 
 
-# D5: rows that land late.
+# Rows that land late.
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -144,7 +144,7 @@ def test_how_late_rows_land_is_learnt(shop: Shop, simulator: Simulator) -> None:
     assert shop.verdicts(late) == ["absent", "accepted"]
 
 
-# D3: a history that fails in part, and runs that are our own.
+# A history that fails in part, and runs that are our own.
 
 
 def test_a_page_that_fails_is_read_again(shop: Shop, simulator: Simulator) -> None:
@@ -229,7 +229,7 @@ def test_what_nobody_waits_for_is_looked_up_rarely(shop: Shop, simulator: Simula
     assert shop.calls("history") == calls
 
 
-# D13: another user of the key.
+# Another user of the key.
 
 
 @pytest.mark.parametrize("form", [{}, {"history_images": "dropped"}, {"history_images": "url"}], ids=str)
@@ -244,7 +244,7 @@ def test_another_user_of_the_key_puts_nobody_to_review(shop: Shop, simulator: Si
     assert sum(shop.paid(f"lost {number}") for number in range(5)) == 5
 
 
-# D6: an id that was given before.
+# An id that was given before.
 
 
 def test_an_id_that_was_given_before_is_no_answer(shop: Shop, simulator: Simulator) -> None:
