@@ -77,14 +77,14 @@ def test_thousands_of_waiting_jobs_cost_no_memory(service: Service, rabbitmq: Pr
 
 
 def _processing_jobs(service: Service, count: int) -> list[Ticket]:
-    """Add jobs whose runs are polled next in an hour."""
+    """Add jobs whose runs are polled next in some minutes, which is as far as anything is put off."""
     engine = create_database_engine(service.settings.database_url, 1)
     with transaction(engine) as connection:
         rows = connection.execute(
             text(
                 "INSERT INTO jobs (id, state, fingerprint, request_id, submitted_at, due_at, sweep_at) "
                 "SELECT gen_random_uuid(), 'processing', 'x', 'run-' || n, now(), later, later "
-                "FROM generate_series(1, :count) n, (SELECT now() + interval '1 hour' AS later) RETURNING id, version"
+                "FROM generate_series(1, :count) n, (SELECT now() + interval '9 minutes' AS later) RETURNING id, version"
             ),
             {"count": count},
         ).all()
