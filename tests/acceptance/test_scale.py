@@ -84,7 +84,8 @@ def _processing_jobs(service: Service, count: int) -> list[Ticket]:
             text(
                 "INSERT INTO jobs (id, state, fingerprint, request_id, submitted_at, due_at, sweep_at) "
                 "SELECT gen_random_uuid(), 'processing', 'x', 'run-' || n, now(), later, later "
-                "FROM generate_series(1, :count) n, (SELECT now() + interval '9 minutes' AS later) RETURNING id, version"
+                "FROM generate_series(1, :count) n, (SELECT now() + interval '9 minutes' AS later) "
+                "RETURNING id, version"
             ),
             {"count": count},
         ).all()
