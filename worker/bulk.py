@@ -20,7 +20,7 @@ from worker.services import Services
 from worker.steps import seen
 from worker.vendor import PAGE_SIZES
 
-EVERY, SOON = timedelta(seconds=7), timedelta(seconds=9)
+EVERY, SOON = timedelta(seconds=5), timedelta(seconds=7)
 """Between two pages, and how long before its poll a run is looked at with others: a page covers what comes until the
 next one."""
 
