@@ -58,7 +58,8 @@ def publish_again(
     marks: Mapping[str, Any] | None = None,
 ) -> bool:
     """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
-    headers = {SEEN: int(time.time()), **as_mapping(message.headers), **(marks or {})}
+    seen_at = int(time.time() - seen_for(message).total_seconds())
+    headers = {SEEN: seen_at, **as_mapping(message.headers), **(marks or {})}
     try:
         publish_copy(producers, message, headers, exchange, routing_key)
     except PUBLISH_ERRORS as error:
