@@ -88,7 +88,7 @@ def _account_events(connection: Connection, job: Job, change: Change) -> Sequenc
     """Stop the account that was refused or limited; let it go on when the job that tries it got through."""
     is_read = job.state is not JobState.SUBMITTING
     if change.hold:
-        stops_reads = change.hold.cause is HoldCause.KEY or is_read
+        stops_reads = is_read or (change.hold.cause is HoldCause.KEY and change.hold.is_certain)
         return holding.hold(connection, job.account, change.hold, stops_reads=stops_reads, job_id=job.id)
     if change.limited:
         limiting.close(connection, job, change.limited, is_read=is_read)

@@ -125,7 +125,7 @@ def _listed(services: Services, job: Job) -> Listed | None:
     if services.settings.sam3d_history == "off":
         return None
     try:
-        return services.vendor.listed(id_of(job), wants_all=bool(job.parameters.get("include_artifacts")))
+        return services.vendor.listed(id_of(job), wants_all=True)  # A run makes more than it was asked for.
     except HistoryMissing:
         return None
 
