@@ -106,11 +106,13 @@ def strike_schedulers(
 
 
 def leave_in_doubt(judge: Judge, simulator: Simulator) -> list[str]:
-    """Submit a job whose answer the vendor does not get through."""
+    """Submit a job whose answer the vendor does not get through, after one that it does: one alone is no outage."""
+    answered = judge.submit(1)
+    judge.await_states(answered, "processing", "fetching", "succeeded")
     simulator.add_fault(call="submit", kind="drop_answer", count=1)
     ids = judge.submit(1)
     judge.await_states(ids, "submitting")
-    return ids
+    return [*answered, *ids]
 
 
 def assert_killed(process: Forked) -> None:
