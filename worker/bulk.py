@@ -14,11 +14,11 @@ from worker.job import Job
 from worker.lifecycle import FollowUp
 from worker.outcome import Change, decide
 from worker.outlook import ACCOUNT
+from worker.paging import PAGE_SIZES
 from worker.repository import budget, jobs
 from worker.schedule import NOW
 from worker.services import Services
 from worker.steps import seen
-from worker.vendor import PAGE_SIZES
 
 EVERY, SOON = timedelta(seconds=5), timedelta(seconds=7)
 """Between two pages, and how long before its poll a run is looked at with others: a page covers what comes until the

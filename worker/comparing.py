@@ -19,11 +19,11 @@ from worker.config import Settings
 from worker.database import transaction
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
 from worker.evidence import Evidence
+from worker.lookup import Lookup
 from worker.noticing import is_set_back
 from worker.outcome import Hold
 from worker.outlook import ACCOUNT
 from worker.pairing import LEARNT_FROM
-from worker.reconcile import clocks, gather
 from worker.repository import lineage
 from worker.repository.lineage import Lineage
 from worker.repository.outbox import Event
@@ -74,6 +74,7 @@ class Comparison:
     def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
         self._services = services
         self._clock = clock
+        self._lookup = Lookup(services)
         self._waits: tuple[object, float] = (None, 0.0)
         self._looks_at = clock()
         self._was_told: object = None
@@ -126,7 +127,7 @@ class Comparison:
     def _compare(self, seen: Lineage, waited: timedelta, beat: Callable[[], None]) -> Settled:
         settings = self._services.settings
         deadline = settings.sam3d_submit_deadline
-        reach, evidence = _look(self._services, seen)
+        reach, evidence = _look(self._services, self._lookup, seen)
         found = adopting.find(self._services, seen, evidence, beat) if evidence else adopting.NOTHING
         is_missing = seen.missing_since is not None or found.speaks_for_a_loss
         if is_missing and seen.missing_since is None:
@@ -183,20 +184,20 @@ class Comparison:
         return resumed
 
 
-def _look(services: Services, seen: Lineage) -> tuple[Reach, Evidence | None]:
+def _look(services: Services, lookup: Lookup, seen: Lineage) -> tuple[Reach, Evidence | None]:
     """Read the history since the newest submit that the database has: what it lost came after that."""
     if services.settings.sam3d_history == "off":
         return Reach.NONE, None
     first = _first(seen, services.settings) - LEARNT_FROM
     try:
-        look = services.vendor.history(first, seen.observed_at, clocks(services, first))
+        found = lookup.look(first, seen.observed_at)
     except HistoryMissing as error:
         log.warning("history_missing", reason=str(error), next="nothing can be compared")
         return Reach.NONE, None
     except (AccountHeld, RemoteUnavailable) as error:
         log.warning("history_unavailable", reason=str(error), next="the next tick")
         return Reach.PART, None
-    return Reach.WHOLE if look.is_complete else Reach.PART, gather(services, look, first, seen.observed_at)
+    return Reach.WHOLE if found.look.is_complete else Reach.PART, found
 
 
 def _first(seen: Lineage, settings: Settings) -> datetime:

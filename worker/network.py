@@ -51,6 +51,11 @@ def deadline(within: timedelta) -> Iterator[None]:
         _deadline.reset(token)
 
 
+def has_time() -> bool:
+    """Tell whether the deadline of the block has not passed yet."""
+    return _deadline.get(math.inf) > _now()
+
+
 def _remaining(timeout: float | None, expired: type[Exception]) -> float:
     left = _deadline.get() - _now()
     if left <= 0:

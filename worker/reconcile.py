@@ -3,7 +3,7 @@
 A submit is repeated only if it is proven that it started no run; what can't be told is for a person.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,9 +17,10 @@ from worker.database import DatabaseError, describe, is_outage, live_sessions, t
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.failpoints import reach
-from worker.habits import CLOCKS_DIFFER, Clocks, Pair, learn_clocks, settled_after
-from worker.history import Listed, Look
+from worker.habits import CLOCKS_DIFFER
+from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
+from worker.lookup import ONE_HOUR, Lookup
 from worker.mixups import give_back
 from worker.outcome import Advance, Outcome, decide
 from worker.repository import submissions
@@ -28,15 +29,10 @@ from worker.schedule import look_again
 from worker.services import Services
 
 BATCH = 500
-ONE_HOUR = timedelta(hours=1)
-"""How long the vendor keeps a run that can be gone on with (its documentation, on retention)."""
-
-ONE_DAY = timedelta(days=1)
-
 log = structlog.get_logger(__name__)
 
 
-def reconcile(services: Services) -> Settled:
+def reconcile(services: Services, lookup: Lookup) -> Settled:
     """Settle what can be settled of the submits without an answer. Safe to run twice because each write is fenced."""
     interval = services.settings.sam3d_sweep_interval
     with transaction(services.engine) as connection:
@@ -46,7 +42,7 @@ def reconcile(services: Services) -> Settled:
     doubts = [(each, doubted_of(each, alive, services.settings)) for each in [*found, *left]]
     if not doubts:
         return ()
-    bench = _investigate(services, [doubted for _, doubted in doubts], doubts[0][0].job.observed_at)
+    bench = _investigate(services, lookup, [doubted for _, doubted in doubts], doubts[0][0].job.observed_at)
     reach("reconcile.answered")
     if bench.evidence:
         bench.evidence = bench.evidence.without(give_back(services, bench.evidence.mixed_up))
@@ -64,6 +60,7 @@ class Bench:
     evidence: Evidence | None
     otherwise: Proof = NO_ANSWER
     taken: frozenset[str] = frozenset()
+    goes_on: bool = False  # The history is longer than what was read of it so far.
 
     def judge(self, doubted: Doubted) -> Proof:
         """Say what became of a submit by the evidence, or without one that the history can't tell."""
@@ -79,46 +76,19 @@ class Bench:
         return self.evidence.settle if self.evidence else settings.sam3d_reconcile_settle
 
 
-def _investigate(services: Services, doubts: Sequence[Doubted], now: datetime) -> Bench:
+def _investigate(services: Services, lookup: Lookup, doubts: Sequence[Doubted], now: datetime) -> Bench:
     """Read the history once for all."""
     if services.settings.sam3d_history == "off":
         return Bench(None, NO_HISTORY)
     first = min(window.first for each in doubts for window in each.windows) - CLOCKS_DIFFER
     try:
-        look = services.vendor.history(first, now, clocks(services, first))
+        return Bench(lookup.look(first, now), goes_on=lookup.goes_on)
     except HistoryMissing as error:
         log.warning("history_missing", reason=str(error), next="what it can't tell goes to review")
         return Bench(None, NO_HISTORY)
     except (AccountHeld, RemoteUnavailable) as error:
         log.warning("history_unavailable", reason=str(error), next="the next tick")
         return Bench(None, NO_ANSWER)
-    return Bench(gather(services, look, first, now))
-
-
-def clocks(services: Services, first: datetime) -> Callable[[Mapping[str, Listed]], Clocks]:
-    """Return what tells the vendor's clock from the rows of submits of ours that were answered."""
-    with transaction(services.engine) as connection:
-        deadline = services.settings.sam3d_submit_deadline
-        known = {each.run: each for each in submissions.answered(connection, first - ONE_HOUR, deadline)}
-    return lambda requests: learn_clocks([Pair(known[run], row) for run, row in requests.items() if run in known])
-
-
-def gather(services: Services, look: Look, first: datetime, now: datetime) -> Evidence:
-    """Put together what is known, after the look: each run that it lists was intended before."""
-    settings = services.settings
-    with transaction(services.engine) as connection:
-        answered = submissions.answered(connection, first, settings.sam3d_submit_deadline)
-        if look.is_complete:
-            missing = [each for each in answered if each.over_at <= now and each.run not in look.requests]
-            submissions.note_missing(connection, [each.run for each in missing if each.run], now)
-        return Evidence(
-            look=look,
-            answered=answered,
-            unanswered=submissions.without_run(connection, first - ONE_HOUR, settings.sam3d_submit_deadline),
-            claimed=submissions.claimed(connection, look.requests),
-            now=now,
-            settle=settled_after(settings.sam3d_reconcile_settle, submissions.latest_landing(connection, ONE_DAY)),
-        )
 
 
 def _settle(services: Services, what: Unanswered, doubted: Doubted, bench: Bench) -> Settled:
@@ -141,10 +111,15 @@ def _commit(services: Services, what: Unanswered, doubted: Doubted, bench: Bench
     answer, outcome = conclude(what, doubted, proof, settings, plan, bench.settle(settings))
     if outcome is None:
         with transaction(services.engine) as connection:
-            age = job.observed_at - doubted.over_at
-            submissions.postpone(connection, job, look_again(age, settings.sam3d_sweep_interval), proof.why)
+            submissions.postpone(connection, job, _again_in(job, doubted, bench, settings), proof.why)
         return ()
     return _write(services, what, proof, outcome, answer)
+
+
+def _again_in(job: Job, doubted: Doubted, bench: Bench, settings: Settings) -> timedelta:
+    """Return when a submit is looked for again: soon where the look goes on."""
+    interval = settings.sam3d_sweep_interval
+    return interval if bench.goes_on else look_again(job.observed_at - doubted.over_at, interval)
 
 
 def _commit_left(services: Services, what: Unanswered, proof: Proof) -> Settled:

@@ -20,6 +20,7 @@ from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
 from worker.leases import Leases, expect_all
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
+from worker.lookup import Lookup
 from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT
 from worker.probing import probe
@@ -63,6 +64,7 @@ class Scheduler:
         self._trusts_messages = False
         self._clock_watch = ClockWatch(services.engine, services.settings)
         self._comparison = Comparison(services)
+        self._lookup = Lookup(services)
         self._looks_at = time.monotonic()
         self._stopped = threading.Event()
         self._heart = watchdog.heart("scheduler")
@@ -181,7 +183,7 @@ class Scheduler:
 
     def reconcile(self) -> None:
         """Look submits without an answer up."""
-        self._get_out(reconcile(self._services))
+        self._get_out(reconcile(self._services, self._lookup))
 
     def _get_out(self, what: Sequence[FollowUp | Event]) -> None:
         """Announce the events and send the messages, until the broker takes one no more: the next sweep sends it."""

@@ -3,7 +3,7 @@
 The key never becomes part of an error. What answers mean is in ``answers``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,18 +23,15 @@ from worker.answers import (
 )
 from worker.config import Settings
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
-from worker.habits import AS_LISTED, Clocks
 from worker.history import Listed, Look, read_history, read_page, read_rows
-from worker.network import create_client, deadline
-from worker.paging import Reading
+from worker.network import create_client, deadline, has_time
+from worker.paging import PAGE_SIZES, Reading
 from worker.received import Answer, read_date, read_reset
 
 MODEL = "sam-3d-objects"
 MAX_ANSWER_BYTES = 2**20
-PAGE_SIZES = (100, 10, 1)
-"""A row has the inputs as sent, images included: where a page is too large, smaller ones are asked for."""
 LARGEST_PAGE_BYTES = 32 * 2**20
-MAX_PAGES = 50
+MAX_PAGES = 50  # In one turn of a look.
 PAGE_TRIES = 3
 ONE_DAY = timedelta(days=1)
 
@@ -122,7 +119,7 @@ class Vendor:
             found = read_rows(rows or ()).requests.get(canonical_id(request_id))
             if found is None or not wants_all or len(found.addresses) > 1:
                 return found
-            day = self.history(found.created_at, found.created_at)
+            day = self.history(Reading(found.created_at, found.created_at))
             return day.requests.get(found.run, found)
 
     def require_history(self) -> None:
@@ -136,28 +133,21 @@ class Vendor:
         except _TooLarge:
             raise RemoteUnavailable("What the request history answers is too large to be read.") from None
 
-    def history(
-        self, first: datetime, last: datetime, clocks: Callable[[Mapping[str, Listed]], Clocks] = lambda _: AS_LISTED
-    ) -> Look:
-        """Read all requests that the history has of a time, newest first, on as few pages as fit.
+    def history(self, reading: Reading) -> Look:
+        """Read on, page by page, until it is over or one look has taken long enough.
 
         A page that fails is tried again, and left out if it goes on failing: what was read counts all the same.
-        ``clocks`` tells from the requests read so far how far the times of rows are ahead of those asked for.
 
         Raises:
             HistoryMissing: the account host does not answer as known.
             RemoteUnavailable: it does not answer now.
         """
-        reading = Reading(first, clocks)
         with deadline(self._settings.sam3d_read_deadline):
-            for size in PAGE_SIZES:
-                try:
-                    return self._pages(reading, _newest_first(first, last, size))
-                except _TooLarge:
-                    reading = reading.again()
-        if reading.requests:
-            return Look(reading.requests, is_complete=False)
-        raise RemoteUnavailable("A page of the request history is too large to be read.")
+            for number in range(MAX_PAGES):
+                if reading.is_over or (number and not has_time()):
+                    break
+                self._read_on(reading, is_first=not number)
+        return reading.look()
 
     def newest(self, now: datetime, number: int = 1) -> Mapping[str, Listed]:
         """Read the newest requests of the history, one page of them.
@@ -169,15 +159,16 @@ class Vendor:
         with deadline(self._settings.sam3d_read_deadline):
             return read_rows(_rows(self._row("", query))).requests
 
-    def _pages(self, reading: Reading, query: Mapping[str, str | int]) -> Look:
-        for number in range(1, MAX_PAGES + 1):
-            try:
-                reading.take(self._page({**query, "page": number}))
-            except (HistoryMissing, RemoteUnavailable) as error:
+    def _read_on(self, reading: Reading, *, is_first: bool) -> None:
+        try:
+            query = _newest_first(reading.first, reading.began_at, reading.size)
+            reading.take(self._page({**query, "page": reading.number}))
+        except _TooLarge:
+            if not reading.make_smaller():
+                reading.leave_out(RemoteUnavailable("A row of the request history is too large to be read."))
+        except (HistoryMissing, RemoteUnavailable) as error:
+            if is_first or has_time():  # Otherwise it was the time that was too short: the next turn begins with it.
                 reading.leave_out(error)
-            if reading.is_over:
-                break
-        return reading.look()
 
     def _page(self, query: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
         """Read a page, and again where it fails; one that hangs leaves time for the others."""

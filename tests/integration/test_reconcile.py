@@ -20,6 +20,7 @@ from worker.executor import execute, load, record
 from worker.intake import accept, cancel
 from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Step, Trigger
+from worker.lookup import Lookup
 from worker.messages import derived_job_id
 from worker.outcome import Advance, Doubt, Snooze, decide
 from worker.paging import MAX_UNREAD_PAGES
@@ -93,7 +94,7 @@ def _history(app: App, job: FollowUp) -> list[str]:
 
 
 def _settle(app: App) -> list[FollowUp]:
-    return [each for each in reconcile(app.services) if isinstance(each, FollowUp)]
+    return [each for each in reconcile(app.services, Lookup(app.services)) if isinstance(each, FollowUp)]
 
 
 def _end(app: App, follow_up: FollowUp | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from worker.errors import HistoryMissing, RemoteUnavailable
 from worker.habits import AS_LISTED, Clock, Clocks
-from worker.paging import MAX_UNREAD_PAGES, Reading
+from worker.paging import MAX_UNREAD_PAGES, MOST_KNOWN_PAGES, MOST_ROWS, Reading
 
 FIRST = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -22,7 +22,7 @@ def row(request_id: str, at: datetime = FIRST, **fields: Any) -> dict[str, Any]:
 
 def reading(clocks: Clocks = AS_LISTED) -> Reading:
     """Begin a look, given what is learnt of the vendor's clock."""
-    return Reading(FIRST, lambda _: clocks)
+    return Reading(FIRST, FIRST, lambda _: clocks)
 
 
 def test_a_page_that_is_left_out_makes_a_look_incomplete() -> None:
@@ -80,12 +80,58 @@ def test_a_look_ends_where_rows_are_too_old_by_our_clock(
     assert (look.is_over, look.look().is_complete) == (is_over, is_over)
 
 
-def test_pages_of_another_size_keep_what_was_read() -> None:
-    """And read the same rows again without taking them for a page that does not turn."""
+@pytest.mark.parametrize(("given", "tens", "ones"), [(100, 21, 201), (25, 6, 51)])
+def test_pages_of_another_size_go_on_where_the_last_was(given: int, tens: int, ones: int) -> None:
+    """What was read on larger pages is not read again, nor passed over where the vendor gives fewer rows than asked."""
     look = reading()
-    look.take([row("run1"), row("run2")])
-    again = look.again()
-    again.take([row("run1")])
-    assert not again.is_over
-    again.take([])
-    assert (set(again.look().requests), again.look().is_complete) == ({"run1", "run2"}, True)
+    for number in range(2):
+        look.take([row(f"run{number}-{each}", FIRST + MINUTE) for each in range(given)])
+    assert look.make_smaller()
+    assert (look.size, look.number) == (10, tens)
+    assert look.make_smaller()
+    assert (look.size, look.number) == (1, ones)
+    assert not look.make_smaller()
+
+
+def test_a_turn_that_brings_nothing_new_ends_a_look() -> None:
+    """Some pages may be of what was read before; a history that shows them for ever does not turn its pages."""
+    look = reading()
+    known = [row("run", FIRST + MINUTE)]
+    look.take(known)
+    look.begin_turn(FIRST)
+    for _ in range(MOST_KNOWN_PAGES):
+        look.take(known)
+        assert not look.is_over
+    look.take(known)
+    assert (look.is_over, look.look().is_complete) == (True, False)
+
+
+def test_a_small_page_may_show_what_was_read() -> None:
+    """One new row is enough to move a single row to the next page of one row."""
+    look = reading()
+    assert look.make_smaller()
+    assert look.make_smaller()
+    look.take([row("run1", FIRST + MINUTE)])
+    look.take([row("run1", FIRST + MINUTE)])
+    look.take([row("run2", FIRST + MINUTE)])
+    look.take([])
+    assert (set(look.look().requests), look.look().is_complete) == ({"run1", "run2"}, True)
+
+
+def test_a_look_that_is_asked_to_reach_further_back_does() -> None:
+    """Another doubt, of an earlier time, may come to be looked at while it goes on."""
+    look = reading()
+    look.begin_turn(FIRST - 10 * MINUTE)
+    look.take([row("run", FIRST - 5 * MINUTE)])
+    assert not look.is_over
+    look.take([row("old", FIRST - 15 * MINUTE)])
+    assert (look.is_over, look.look().is_complete) == (True, True)
+
+
+def test_a_history_without_an_end_proves_nothing() -> None:
+    """It is not read for ever."""
+    look = reading()
+    for number in range(MOST_ROWS // look.size):
+        assert not look.is_over
+        look.take([row(f"run{number}", FIRST + MINUTE)])
+    assert (look.is_over, look.look().is_complete) == (True, False)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from worker import network as network_module
 from worker import vendor as vendor_module
 from worker.addresses import MAX_ADDRESSES
 from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id
@@ -26,6 +27,7 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
 )
+from worker.paging import Reading
 from worker.received import Answer
 from worker.vendor import MAX_PAGES, Vendor
 
@@ -384,7 +386,7 @@ def history_of(rows: list[dict[str, object]], limit: int = 100) -> Answering:
 def test_the_history_is_read_to_its_end(vendor: ScriptedVendor, limit: int) -> None:
     """A short page may be the vendor's own limit: the end is a page without rows."""
     vendor.answering = history_of([listed(each) for each in FOUND], limit)
-    look = vendor.history(TODAY, TODAY)
+    look = vendor.history(Reading(TODAY, TODAY))
     assert (list(look.requests), look.is_complete) == (FOUND, True)
 
 
@@ -398,7 +400,7 @@ def test_the_history_is_read_no_further_than_asked_for(vendor: ScriptedVendor) -
         return rows(request)
 
     vendor.answering = answer
-    look = vendor.history(TODAY - timedelta(minutes=10), TODAY)
+    look = vendor.history(Reading(TODAY - timedelta(minutes=10), TODAY))
     assert look.is_complete
     assert list(look.requests)[:11] == FOUND[:11]
     assert [dict(request.url.params) for request in asked] == [
@@ -410,27 +412,56 @@ def test_the_history_is_read_no_further_than_asked_for(vendor: ScriptedVendor) -
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [listed("run") for _ in range(10_000)],
-        [listed(f"run-{n}") for n in range(100 * MAX_PAGES + 1)],
-    ],
-    ids=["the same page again and again", "more pages than anybody reads"],
-)
-def test_a_history_without_an_end_proves_nothing(vendor: ScriptedVendor, rows: list[dict[str, object]]) -> None:
+def test_a_page_that_comes_again_proves_nothing(vendor: ScriptedVendor) -> None:
     """What it showed is still good to find a run in."""
+    vendor.answering = history_of([listed("run") for _ in range(10_000)])
+    reading = Reading(TODAY, TODAY)
+    look = vendor.history(reading)
+    assert (list(look.requests), look.is_complete, reading.is_over) == (["run"], False, True)
+
+
+def test_a_long_history_is_read_in_turns(vendor: ScriptedVendor) -> None:
+    """What comes meanwhile moves the rows to later pages, by whole pages too: what was there at first is all found."""
+    rows = [listed(f"run-{n}") for n in range(100 * MAX_PAGES + 250)]
     vendor.answering = history_of(rows)
-    look = vendor.history(TODAY, TODAY)
-    assert not look.is_complete
-    assert look.requests
+    reading = Reading(TODAY, TODAY)
+    first = vendor.history(reading)
+    assert (len(first.requests), first.is_complete, reading.is_over) == (100 * MAX_PAGES, False, False)
+    vendor.answering = history_of([listed(f"new-{n}") for n in range(350)] + rows)
+    reading.begin_turn(TODAY)
+    whole = vendor.history(reading)
+    assert (len(whole.requests), whole.is_complete, reading.is_over) == (len(rows), True, True)
+
+
+def test_a_turn_that_has_no_time_left_leaves_no_page_out(
+    vendor: ScriptedVendor, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that the deadline cut off is the first of the next turn."""
+    answer = history_of([listed(each) for each in FOUND])
+    clock, within = [0.0], settings.sam3d_read_deadline.total_seconds()
+    monkeypatch.setattr(network_module, "_now", lambda: clock[0])
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        clock[0] += 0.6 * within
+        if clock[0] > within:
+            raise httpx.ReadTimeout("the deadline of the whole call passed")
+        return answer(request)
+
+    vendor.answering = slow
+    reading = Reading(TODAY, TODAY)
+    assert (len(vendor.history(reading).requests), reading.is_over) == (100, False)
+    clock[0] = 0.0
+    vendor.answering = answer
+    reading.begin_turn(TODAY)
+    look = vendor.history(reading)
+    assert (list(look.requests), look.is_complete) == (FOUND, True)
 
 
 def test_pages_that_are_too_large_are_read_in_parts(vendor: ScriptedVendor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row has the inputs as sent, images included."""
     monkeypatch.setattr(vendor_module, "LARGEST_PAGE_BYTES", 20_000)
     vendor.answering = history_of([listed(each, request_body={"image": "x" * 1000}) for each in FOUND[:30]])
-    look = vendor.history(TODAY, TODAY)
+    look = vendor.history(Reading(TODAY, TODAY))
     assert (list(look.requests), look.is_complete) == (FOUND[:30], True)
 
 
@@ -438,7 +469,7 @@ def test_a_row_that_is_too_large_is_no_answer(vendor: ScriptedVendor, monkeypatc
     """The bodies that are read stay bounded."""
     monkeypatch.setattr(vendor_module, "LARGEST_PAGE_BYTES", 500)
     vendor.answering = history_of([listed("run", request_body={"image": "x" * 1000})])
-    assert type(raised(lambda: vendor.history(TODAY, TODAY))) is RemoteUnavailable
+    assert type(raised(lambda: vendor.history(Reading(TODAY, TODAY)))) is RemoteUnavailable
     vendor.answering = lambda _: reply(200, listed("run", request_body={"image": "x" * 1000}))
     assert type(raised(lambda: vendor.listed("run", wants_all=False))) is RemoteUnavailable
     assert type(raised(vendor.require_history)) is RemoteUnavailable
@@ -449,7 +480,7 @@ def test_each_status_is_decided_on_the_history(told: Callable[[int, bytes], Vend
     """Another host, known from the SDK alone: it is away for now, or it is not what we know."""
     later = {401, 403, 408, 425, 429, *range(500, 600)}
     for code, body in zip({*range(family, family + 100)} - {200}, cycle(BODIES), strict=False):
-        error = raised(partial(told(code, body).history, TODAY, TODAY))
+        error = raised(partial(told(code, body).history, Reading(TODAY, TODAY)))
         assert (code, type(error)) == (code, RemoteUnavailable if code in later else HistoryMissing)
 
 
@@ -457,7 +488,7 @@ def test_each_status_is_decided_on_the_history(told: Callable[[int, bytes], Vend
 def test_each_error_of_httpx_is_decided_on_the_history(vendor: ScriptedVendor, error: type[Exception]) -> None:
     """It is asked again later, whatever broke."""
     vendor.answering = broken(error)
-    assert type(raised(lambda: vendor.history(TODAY, TODAY))) is RemoteUnavailable
+    assert type(raised(lambda: vendor.history(Reading(TODAY, TODAY)))) is RemoteUnavailable
     assert type(raised(lambda: vendor.listed("run", wants_all=False))) is RemoteUnavailable
 
 
@@ -469,7 +500,7 @@ def test_each_error_of_httpx_is_decided_on_the_history(vendor: ScriptedVendor, e
 def test_a_history_of_another_form_is_none(answered: Callable[..., Vendor], body: object) -> None:
     """An empty list that is not one would prove that a run is absent."""
     vendor = answered(200, body)
-    assert type(raised(lambda: vendor.history(TODAY, TODAY))) is HistoryMissing
+    assert type(raised(lambda: vendor.history(Reading(TODAY, TODAY)))) is HistoryMissing
 
 
 @pytest.mark.parametrize("body", [listed("run"), [listed("other"), listed("run")], {"data": listed("run")}])

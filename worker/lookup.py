@@ -1,0 +1,68 @@
+"""Look a time up in the vendor's request history, in as many turns as it takes, and gather what is known of it."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from worker.database import transaction
+from worker.evidence import Evidence
+from worker.habits import Clocks, Pair, learn_clocks, settled_after
+from worker.history import Listed, Look
+from worker.paging import Reading
+from worker.repository import submissions
+from worker.services import Services
+
+ONE_HOUR = timedelta(hours=1)
+"""How long the vendor keeps a run that can be gone on with (its documentation, on retention)."""
+
+ONE_DAY = timedelta(days=1)
+
+
+class Lookup:
+    """Looks at the history; where there is more of it than one look may read, the next one goes on from there."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._reading: Reading | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the last look was too short."""
+        return self._reading is not None and not self._reading.is_over
+
+    def look(self, first: datetime, now: datetime) -> Evidence:
+        """Read what is listed since a time; what it proves, it proves as of when the reading began.
+
+        Raises:
+            HistoryMissing, RemoteUnavailable, AccountHeld: nothing was read.
+        """
+        reading = self._reading if self._reading and self.goes_on else None
+        self._reading = None  # Whatever breaks, the next look begins anew.
+        reading = reading or Reading(first, now, self._clocks(first))
+        reading.begin_turn(first)
+        look = self._services.vendor.history(reading)
+        self._reading = reading
+        return self._gather(look, reading)
+
+    def _clocks(self, first: datetime) -> Callable[[Mapping[str, Listed]], Clocks]:
+        """Return what tells the vendor's clock from the rows of submits of ours that were answered."""
+        with transaction(self._services.engine) as connection:
+            deadline = self._services.settings.sam3d_submit_deadline
+            known = {each.run: each for each in submissions.answered(connection, first - ONE_HOUR, deadline)}
+        return lambda requests: learn_clocks([Pair(known[run], row) for run, row in requests.items() if run in known])
+
+    def _gather(self, look: Look, reading: Reading) -> Evidence:
+        """Put together what is known, after the look: each run that it lists was intended before."""
+        settings, first, as_of = self._services.settings, reading.first, reading.began_at
+        with transaction(self._services.engine) as connection:
+            answered = submissions.answered(connection, first, settings.sam3d_submit_deadline)
+            if look.is_complete:
+                missing = [each for each in answered if each.over_at <= as_of and each.run not in look.requests]
+                submissions.note_missing(connection, [each.run for each in missing if each.run], as_of)
+            return Evidence(
+                look=look,
+                answered=answered,
+                unanswered=submissions.without_run(connection, first - ONE_HOUR, settings.sam3d_submit_deadline),
+                claimed=submissions.claimed(connection, look.requests),
+                now=as_of,
+                settle=settled_after(settings.sam3d_reconcile_settle, submissions.latest_landing(connection, ONE_DAY)),
+            )
