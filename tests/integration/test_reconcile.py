@@ -11,8 +11,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from tests.integration.budgeted import count_calls
 from tests.integration.conftest import PHOTO, row_of
-from worker import review
+from worker import paging, review, vendor
 from worker.app import App
 from worker.database import Connection, DatabaseError, Engine, transaction
 from worker.errors import Sam3dError
@@ -93,8 +94,9 @@ def _history(app: App, job: FollowUp) -> list[str]:
     return [str(event["type"]).rpartition(".")[2] for event in events]
 
 
-def _settle(app: App) -> list[FollowUp]:
-    return [each for each in reconcile(app.services, Lookup(app.services)) if isinstance(each, FollowUp)]
+def _settle(app: App, lookup: Lookup | None = None) -> list[FollowUp]:
+    settled = reconcile(app.services, lookup or Lookup(app.services))
+    return [each for each in settled if isinstance(each, FollowUp)]
 
 
 def _end(app: App, follow_up: FollowUp | None) -> None:
@@ -124,6 +126,29 @@ def test_however_the_page_is_wrapped(app: App, simulator: Simulator, wrapping: s
     simulator.add_fault(call="submit", kind="drop_answer", count=1)
     _submit(app, job)
     assert [each.step for each in _settle(app)] == [Step.POLL]
+
+
+def test_a_history_of_many_pages_is_read_in_turns(
+    app: App, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run on the page that was read is found at once; that there is none is proven once all pages were read."""
+    monkeypatch.setattr(vendor, "MAX_PAGES", 1)
+    monkeypatch.setattr(paging, "PAGE_SIZES", (1,))
+    lost, billed, later = _new(app, "lost"), _new(app, "billed"), _new(app, "later")
+    simulator.add_fault(call="submit", kind="reset", count=1)
+    _submit(app, lost)
+    _die(app)
+    _submit(app, later)
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    _submit(app, billed)
+    lookup, found = Lookup(app.services), []
+    for _ in range(3):
+        found.append([each.step for each in _settle(app, lookup)])
+        with transaction(app.services.engine) as connection:
+            connection.execute(text("UPDATE jobs SET due_at = now() WHERE state = 'submitting'"))
+    assert found == [[Step.POLL], [], [Step.SUBMIT]]
+    assert (_verdicts(app, billed), _verdicts(app, lost)) == (["adopted"], ["absent"])
+    assert count_calls(simulator, "history") == 3
 
 
 def test_what_never_arrived_is_submitted_once_more(app: App, simulator: Simulator) -> None:
