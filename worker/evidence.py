@@ -1,6 +1,6 @@
 """Pure: what the request history says of a submit that got no answer: its run, that there is none, or neither."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -128,7 +128,8 @@ class Evidence:
         ``taken`` are runs that were found for others by the same look.
         """
         free = [row for row in self.free if row.run not in taken]
-        alike = [row for row in free if self._likeness(doubted, row) is Likeness.SAME]
+        likeness = self._comparing(doubted)
+        alike = [row for row in free if likeness(row.inputs) is Likeness.SAME]
         if found := self._own(doubted, alike):
             return Proof(Finding.FOUND, request=found, made_at=self._clock(found).ours(found))
         gaps = {
@@ -137,7 +138,7 @@ class Evidence:
             Gap.LIVES: not doubted.is_over,
             Gap.MAY_LAND: self.now < doubted.over_at + self.settle,
             Gap.TWIN: bool(alike),
-            Gap.STRAY: any(self._may_be(doubted, row) for row in free),
+            Gap.STRAY: any(self._may_be(doubted, row) for row in free if likeness(row.inputs) is Likeness.UNCLEAR),
             Gap.MISSING: any(self._is_missing(each) for each in self.answered),
             Gap.WAS_ABSENT: doubted.was_absent,
             Gap.NO_LATER_SUBMIT: not any(self._proves(pair, doubted) for pair in self._pairs),
@@ -214,16 +215,15 @@ class Evidence:
         is_exact = any(each.holds(at, exactly) for each in doubted.windows)
         return not is_exact and any(_window(each).holds(at, CLOCKS_DIFFER) for each in rivals)
 
-    def _likeness(self, doubted: Doubted, row: Listed) -> Likeness:
-        return self._form.compare(doubted.inputs, row.inputs) if doubted.inputs is not None else Likeness.UNCLEAR
+    def _comparing(self, doubted: Doubted) -> Callable[[Inputs | None], Likeness]:
+        return self._form.comparing(doubted.inputs) if doubted.inputs is not None else lambda _: Likeness.UNCLEAR
 
     @cached_property
     def _makers(self) -> Mapping[str, set[str]]:
         """The jobs of ours that each run may be of, by what its row shows."""
+        likeness = [(each.job_id, self._form.comparing(each.inputs)) for each in self.unanswered]
         return {
-            row.run: {
-                each.job_id for each in self.unanswered if self._form.compare(each.inputs, row.inputs) is Likeness.SAME
-            }
+            row.run: {job_id for job_id, compare in likeness if compare(row.inputs) is Likeness.SAME}
             for row in self.free
         }
 
@@ -237,11 +237,9 @@ class Evidence:
     # Absent: nothing that is listed can be this one, and what was sent later is listed.
 
     def _may_be(self, doubted: Doubted, row: Listed) -> bool:
-        """Tell whether a run may be this one in another writing, and is not that of another submit of ours."""
+        """Tell whether a run, whose row does not say, may be this one: of its time, and of no other submit of ours."""
         is_of_time = row.has_zone not in self._clocks or self._is_in_time(doubted, row)
-        if not is_of_time or self._likeness(doubted, row) is not Likeness.UNCLEAR:
-            return False
-        return not self._makers[row.run] - {doubted.job_id}
+        return is_of_time and not self._makers[row.run] - {doubted.job_id}
 
     def _is_missing(self, sent: Sent) -> bool:
         is_late = self.now >= sent.over_at + self.settle

@@ -4,7 +4,7 @@ What a row shows of the inputs, which time it gives, and which answers named ano
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -66,18 +66,25 @@ class Form:
 
     def compare(self, sent: Inputs, row: Inputs | None) -> Likeness:
         """Tell whether a row is of these inputs. What is never shown as sent does not count."""
-        if row is None:
-            return Likeness.UNCLEAR
-        differing = [name for name in PARAMETERS if sent.get(name) != row.get(name)]
-        known = {name: self.shows.get((name, kind(sent, name))) for name in differing}
-        if AS_SENT in known.values():  # Of the same photo it may be, with the rest in another writing.
-            return Likeness.UNCLEAR if _has_a_file_of(row, sent) else Likeness.OTHER
-        is_usual = all(how == kind(row, name) for name, how in known.items())
-        return Likeness.SAME if is_usual else Likeness.UNCLEAR
+        return self.comparing(sent)(row)
 
+    def comparing(self, sent: Inputs) -> Callable[[Inputs | None], Likeness]:
+        """Return what compares rows with these inputs: many, where thousands are listed."""
+        shown = {name: self.shows.get((name, kind(sent, name))) for name in PARAMETERS}
+        as_sent = [(name, sent.get(name)) for name in PARAMETERS if shown[name] == AS_SENT]
+        files = [(name, sent[name]) for name in _FILES if name in sent]
 
-def _has_a_file_of(row: Inputs, sent: Inputs) -> bool:
-    return any(name in sent and row.get(name) == sent[name] for name in _FILES)
+        def compare(row: Inputs | None) -> Likeness:
+            if row is None:
+                return Likeness.UNCLEAR
+            if any(row.get(name) != mark for name, mark in as_sent):
+                # Of the same photo it may be, with the rest in another writing.
+                return Likeness.UNCLEAR if any(row.get(name) == mark for name, mark in files) else Likeness.OTHER
+            differing = (name for name in PARAMETERS if sent.get(name) != row.get(name))
+            is_usual = all(shown[name] == kind(row, name) for name in differing)
+            return Likeness.SAME if is_usual else Likeness.UNCLEAR
+
+        return compare
 
 
 def learn_form(pairs: Sequence[Pair]) -> Form:
