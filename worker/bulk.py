@@ -1,22 +1,24 @@
 """Look at many runs at once: a page of the vendor's request history takes the place of their polls and results."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
 from worker import changes
 from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id, read_numbers
-from worker.budget import LEAST_BULK, Kind
+from worker.budget import LEAST_BULK, MINUTE, Kind
 from worker.database import Connection, transaction
+from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import FollowUp
-from worker.outcome import Change, decide
+from worker.outcome import Change, Snooze, decide
 from worker.outlook import ACCOUNT
 from worker.paging import PAGE_SIZES
 from worker.repository import budget, jobs
-from worker.schedule import NOW
 from worker.services import Services
 from worker.steps import seen
 
@@ -27,11 +29,17 @@ next one."""
 SOONEST = timedelta(seconds=30)
 """The most of that, where pages come late since there is much else to do."""
 
+LONG_RUNS_EVERY, LONG_RUNS_SOON = timedelta(seconds=30), timedelta(seconds=40)
+"""The same for runs that take twice as long as most: they are few, and listed far behind the newest."""
+
+LONG_RUN = 2
+"""Typical runs."""
+
 MOST_PAGES = 3
 BATCH = 25
 """Jobs that are written in one transaction."""
 
-LONG = 8
+TOO_LONG = 8
 """Typical runs, after which one that is said to go on is polled: the history may be late with its word."""
 
 LEFT_TO_POLLS = {RemoteStatus.FAILED, RemoteStatus.UNRECOGNISED}
@@ -40,18 +48,40 @@ LEFT_TO_POLLS = {RemoteStatus.FAILED, RemoteStatus.UNRECOGNISED}
 log = structlog.get_logger(__name__)
 
 
-def look(services: Services, late: timedelta = NOW) -> Sequence[FollowUp]:
-    """Settle the polls that are due soon with a page, where there are many; what it does not list is polled.
+class BulkLook:
+    """Settles the polls that are due soon with a page, where there are many; what it does not list is polled."""
 
-    ``late`` is by how much the page comes later than it should: so may the next one.
+    def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
+        self._services = services
+        self._clock = clock
+        self._looks_at = self._looks_at_long_runs_at = clock()
 
-    Safe to run twice because each write is fenced by the version that was read.
+    def look(self) -> Sequence[FollowUp]:
+        """Look if it is time to. Safe to run twice because each write is fenced by the version that was read."""
+        at = self._clock()
+        if self._services.settings.sam3d_bulk_look == "off" or at < self._looks_at:
+            return ()
+        late = timedelta(seconds=min(at - self._looks_at, SOONEST.total_seconds()))  # So may the next page be.
+        self._looks_at = at + EVERY.total_seconds()
+        try:
+            return _settle(self._services, self._due(min(SOON + 2 * late, SOONEST), at))
+        except (AccountHeld, HistoryMissing, RemoteUnavailable) as error:
+            self._looks_at = at + MINUTE.total_seconds()
+            log.warning("bulk_look_failed", reason=str(error), next="runs are polled; tries again in a minute")
+            return ()
 
-    Raises:
-        AccountHeld, HistoryMissing, RemoteUnavailable: the history can't be read; the runs are polled.
-    """
-    with transaction(services.engine) as connection:
-        due = jobs.polled_soon(connection, ACCOUNT, min(SOON + 2 * late, SOONEST), PAGE_SIZES[0])
+    def _due(self, within: timedelta, at: float) -> Sequence[Job]:
+        with transaction(self._services.engine) as connection:
+            due = jobs.polled_soon(connection, ACCOUNT, within, PAGE_SIZES[0])
+            if at < self._looks_at_long_runs_at:
+                return due
+            self._looks_at_long_runs_at = at + LONG_RUNS_EVERY.total_seconds()
+            long = LONG_RUN * self._services.outlook.terms().plan.typical
+            more = jobs.polled_soon(connection, ACCOUNT, LONG_RUNS_SOON, PAGE_SIZES[0], long)
+        return list({job.id: job for job in [*due, *more]}.values())
+
+
+def _settle(services: Services, due: Sequence[Job]) -> Sequence[FollowUp]:
     if len(due) < LEAST_BULK:
         return ()
     listed = _listed(services, due)
@@ -63,10 +93,13 @@ def look(services: Services, late: timedelta = NOW) -> Sequence[FollowUp]:
 
 
 def _listed(services: Services, due: Sequence[Job]) -> Mapping[str, Listed]:
-    """Read the newest requests, until the pages end or too few of the runs are missing for another one."""
+    """Read the pages that the runs may be on, until the pages end or too few are missing for another one."""
     wanted = {canonical_id(job.request_id or "") for job in due}
     listed: dict[str, Listed] = {}
-    for number in range(1, MOST_PAGES + 1):
+    with transaction(services.engine) as connection:
+        newer = jobs.count_newer(connection, ACCOUNT, max(job.submitted_at or job.observed_at for job in due))
+    first = newer // PAGE_SIZES[0] + 1  # A newer run is listed before, by one row at least.
+    for number in range(first, first + MOST_PAGES):
         with transaction(services.engine) as connection:
             budget.count(connection, ACCOUNT, Kind.HISTORY)
         page = services.vendor.newest(due[0].observed_at, number)
@@ -81,10 +114,13 @@ def _change(services: Services, job: Job, listed: Mapping[str, Listed]) -> Chang
     found = listed.get(canonical_id(job.request_id or ""))
     if found is None or found.status in LEFT_TO_POLLS:
         return None
-    is_old = job.age > LONG * services.outlook.terms().plan.typical
-    if is_old and found.status is not RemoteStatus.COMPLETED:
-        return None
-    return decide(job.state, job.attempts, seen(services, job, _result(job, found)))
+    outcome = seen(services, job, _result(job, found))
+    typical = services.outlook.terms().plan.typical
+    if isinstance(outcome, Snooze) and job.age > LONG_RUN * typical:
+        if job.age > TOO_LONG * typical:
+            return None
+        outcome = replace(outcome, due_in=max(outcome.due_in, LONG_RUNS_SOON))
+    return decide(job.state, job.attempts, outcome)
 
 
 def _result(job: Job, found: Listed) -> RunResult:

@@ -11,12 +11,11 @@ from functools import partial
 
 import structlog
 
-from worker import bulk, changes, watchdog
-from worker.budget import MINUTE
+from worker import changes, watchdog
+from worker.bulk import BulkLook
 from worker.clocks import ClockWatch
 from worker.comparing import Comparison
 from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
-from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
 from worker.leases import Leases, expect_all
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
@@ -65,7 +64,7 @@ class Scheduler:
         self._clock_watch = ClockWatch(services.engine, services.settings)
         self._comparison = Comparison(services)
         self._lookup = Lookup(services)
-        self._looks_at = time.monotonic()
+        self._bulk_look = BulkLook(services)
         self._stopped = threading.Event()
         self._heart = watchdog.heart("scheduler")
 
@@ -154,15 +153,7 @@ class Scheduler:
 
     def look(self) -> None:
         """Look at the runs whose polls are due soon all at once, where that is asked for."""
-        if self._services.settings.sam3d_bulk_look == "off" or time.monotonic() < self._looks_at:
-            return
-        late = timedelta(seconds=min(time.monotonic() - self._looks_at, bulk.SOONEST.total_seconds()))
-        self._looks_at = time.monotonic() + bulk.EVERY.total_seconds()
-        try:
-            self._get_out(bulk.look(self._services, late))
-        except (AccountHeld, HistoryMissing, RemoteUnavailable) as error:
-            self._looks_at = time.monotonic() + MINUTE.total_seconds()
-            log.warning("bulk_look_failed", reason=str(error), next="runs are polled; tries again in a minute")
+        self._get_out(self._bulk_look.look())
 
     def relay(self) -> None:
         """Send the events that the worker which wrote them did not get out."""

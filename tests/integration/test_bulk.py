@@ -18,13 +18,16 @@ from tests.integration.budgeted import (
     drive,
     job_row,
     make_scheduler,
+    photo,
 )
 from worker import bulk
 from worker.app import App
 from worker.budget import LEAST_BULK
+from worker.bulk import BulkLook
 from worker.executor import execute, load
 from worker.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.models import now
+from worker.prepare import prepare_request
 from worker.simulator import Simulator
 
 SOON = {"due_at": now + 3 * SECOND}
@@ -99,7 +102,7 @@ def test_artifacts_need_all_their_rows(budgeted: Budgeted, simulator: Simulator)
     app = budgeted(sam3d_bulk_look="on")
     tickets = _runs(app, simulator, LEAST_BULK)
     alter_job(app, tickets[0], parameters={"include_artifacts": True})
-    bulk.look(app.services)
+    BulkLook(app.services).look()
     assert job_row(app, tickets[0])["addresses"] is None
     assert len(job_row(app, tickets[1])["addresses"]) == 1
 
@@ -109,7 +112,7 @@ def test_ids_of_rows_are_compared_without_dashes(budgeted: Budgeted, simulator: 
     app = budgeted(sam3d_bulk_look="on")
     simulator.update(history_dashless=True)
     _runs(app, simulator, LEAST_BULK)
-    assert len(bulk.look(app.services)) == LEAST_BULK
+    assert len(BulkLook(app.services).look()) == LEAST_BULK
 
 
 def test_a_run_of_which_a_look_failed_is_left_to_its_poll(budgeted: Budgeted, simulator: Simulator) -> None:
@@ -117,7 +120,7 @@ def test_a_run_of_which_a_look_failed_is_left_to_its_poll(budgeted: Budgeted, si
     app = budgeted(sam3d_bulk_look="on")
     tickets = _runs(app, simulator, LEAST_BULK + 1)
     alter_job(app, tickets[0], attempts=1)
-    assert {each.ticket.job_id for each in bulk.look(app.services)} == {each.job_id for each in tickets[1:]}
+    assert {each.ticket.job_id for each in BulkLook(app.services).look()} == {each.job_id for each in tickets[1:]}
 
 
 def test_a_history_that_is_late_puts_no_result_off_for_long(budgeted: Budgeted, simulator: Simulator) -> None:
@@ -126,21 +129,58 @@ def test_a_history_that_is_late_puts_no_result_off_for_long(budgeted: Budgeted, 
     tickets = _runs(app, simulator, LEAST_BULK, run_time=9000)
     for ticket in tickets[1:]:
         alter_job(app, ticket, submitted_at=now - 3000 * SECOND)
-    assert [each.ticket.job_id for each in bulk.look(app.services)] == [tickets[0].job_id]
+    assert [each.ticket.job_id for each in BulkLook(app.services).look()] == [tickets[0].job_id]
 
 
-def test_runs_on_a_later_page_are_found(budgeted: Budgeted, simulator: Simulator) -> None:
-    """Two hundred newer rows of the team are listed before ours."""
+def _put_off_all_but_the_first(app: App, count: int) -> None:
+    """Leave the oldest runs alone as those that are due soon."""
+    with app.services.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE jobs SET due_at = due_at + interval '1 hour', submitted_at = submitted_at + interval '5 seconds' "
+            f"WHERE id NOT IN (SELECT id FROM jobs ORDER BY accepted_at LIMIT {count})"
+        )
+
+
+def test_the_page_is_asked_for_that_runs_are_on(budgeted: Budgeted, simulator: Simulator) -> None:
+    """A hundred and fifty newer runs of ours are listed before them, so the first page is passed over."""
     app = budgeted(sam3d_bulk_look="on")
     _runs(app, simulator, LEAST_BULK)
     _runs(app, simulator, 150)
-    with app.services.engine.begin() as connection:
-        connection.exec_driver_sql(
-            "UPDATE jobs SET due_at = due_at + interval '1 hour' WHERE id NOT IN "
-            "(SELECT id FROM jobs ORDER BY accepted_at LIMIT 5)"
-        )
-    assert len(bulk.look(app.services)) == LEAST_BULK
+    _put_off_all_but_the_first(app, LEAST_BULK)
+    assert len(BulkLook(app.services).look()) == LEAST_BULK
+    assert count_calls(simulator, "history") == 1
+
+
+def test_runs_on_a_later_page_are_found(budgeted: Budgeted, simulator: Simulator) -> None:
+    """Newer rows of the team, of which nothing is known here, are listed before ours."""
+    app = budgeted(sam3d_bulk_look="on")
+    _runs(app, simulator, LEAST_BULK)
+    for _ in range(150):
+        app.services.vendor.submit({"image": prepare_request(photo())["image"]})
+    assert len(BulkLook(app.services).look()) == LEAST_BULK
     assert count_calls(simulator, "history") == 2
+
+
+def test_long_runs_are_looked_at_all_at_once(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
+    """Now and then, whenever in the next half minute they are due; and not sooner than that again."""
+    app = budgeted(sam3d_bulk_look="on")
+    typical = app.services.outlook.terms().plan.typical
+    seconds = [0.0]
+    look = BulkLook(app.services, lambda: seconds[0])
+    _runs(app, simulator, LEAST_BULK, run_time=9000)
+    long = add_submitted(app, simulator, LEAST_BULK, submitted_at=now - 3 * typical, due_at=now + 30 * SECOND)
+    young = add_submitted(app, simulator, LEAST_BULK, due_at=now + 30 * SECOND)
+    assert {each.ticket.job_id for each in look.look()} >= {each.job_id for each in long}
+    for ticket in long:
+        assert job_row(app, ticket)["due_at"] >= clock.time + bulk.LONG_RUNS_SOON
+    for ticket in young:
+        assert job_row(app, ticket)["version"] == 1
+    assert count_calls(simulator, "history") == 1
+    later = add_submitted(app, simulator, LEAST_BULK, submitted_at=now - 3 * typical, due_at=now + 30 * SECOND)
+    seconds[0] += bulk.EVERY.total_seconds()
+    assert look.look() == ()
+    seconds[0] += bulk.LONG_RUNS_EVERY.total_seconds()
+    assert {each.ticket.job_id for each in look.look()} >= {each.job_id for each in later}
 
 
 @pytest.mark.parametrize(("count", "setting"), [(LEAST_BULK - 1, "on"), (LEAST_BULK, "off")])
@@ -168,22 +208,20 @@ def test_without_a_history_runs_are_polled(budgeted: Budgeted, simulator: Simula
     app = budgeted(sam3d_bulk_look="on")
     tickets = _runs(app, simulator, LEAST_BULK)
     simulator.update(history_available=False)
-    sent: list[FollowUp] = []
-    scheduler = make_scheduler(app, sent)
+    seconds = [0.0]
+    look = BulkLook(app.services, lambda: seconds[0])
     with capture_logs() as logs:
-        scheduler.look()
-        scheduler.look()
+        assert (look.look(), look.look()) == ((), ())
     assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["bulk_look_failed"]
-    assert (sent, count_calls(simulator, "history")) == ([], 1)
+    assert count_calls(simulator, "history") == 1
     alter_job(app, tickets[0], due_at=now)
     following = execute(app.services, Step.POLL, tickets[0])
     assert following
     assert following.step is Step.FETCH
     _runs(app, simulator, 1)
     simulator.update(history_available=True)
-    scheduler._looks_at = 0
-    scheduler.look()
-    assert len(sent) == LEAST_BULK
+    seconds[0] += 60
+    assert len(look.look()) == LEAST_BULK
 
 
 def test_a_word_that_nobody_knows_is_left_to_the_polls(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
@@ -211,13 +249,14 @@ def test_the_history_teaches_nothing_of_reads(budgeted: Budgeted, clock: Clock, 
     assert account_row(app)["reads_count"] is None
 
 
-def test_a_settled_job_needs_no_slot(limited: App, clock: Clock, simulator: Simulator) -> None:
+def test_a_settled_job_needs_no_slot(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """Its poll had drawn one; the file's address is known, so that nothing is asked of the vendor."""
+    limited = budgeted(45, sam3d_bulk_look="on")
     alter_account(limited, next_slot_at=now + 3 * SECOND)
     (ticket,) = add_submitted(limited, simulator)
     assert execute(limited.services, Step.POLL, ticket)
     _runs(limited, simulator, LEAST_BULK - 1)
-    settled = {each.ticket.job_id: each for each in bulk.look(limited.services)}
+    settled = {each.ticket.job_id: each for each in BulkLook(limited.services).look()}
     fetch = settled[ticket.job_id]
     assert fetch.step is Step.FETCH
     assert load(limited.services, Step.FETCH, fetch.ticket)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
@@ -144,8 +144,10 @@ def _posting(account: str) -> ColumnElement[int]:
     return select(func.count()).where(other.c.account == account, *under_way).scalar_subquery()
 
 
-def polled_soon(connection: Connection, account: str, within: timedelta, limit: int) -> Sequence[Job]:
-    """List the runs that are to be polled within some time, those first that are due first."""
+def polled_soon(
+    connection: Connection, account: str, within: timedelta, limit: int, least_age: timedelta | None = None
+) -> Sequence[Job]:
+    """List the runs of some age that are to be polled within some time, those first that are due first."""
     query = (
         select(*SEEN)
         .where(
@@ -155,11 +157,18 @@ def polled_soon(connection: Connection, account: str, within: timedelta, limit: 
             jobs.c.attempts == 0,  # What went wrong with one is for its poll to find out.
             jobs.c.lease_until.is_(None),
             not_(is_held),
+            true() if least_age is None else jobs.c.submitted_at <= now - least_age,
         )
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
     return [Job.from_row(row) for row in connection.execute(query).mappings()]
+
+
+def count_newer(connection: Connection, account: str, than: datetime) -> int:
+    """Count the runs that were submitted after some time."""
+    query = select(func.count()).where(jobs.c.account == account, jobs.c.submitted_at > than)
+    return connection.execute(query).scalar_one()
 
 
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:
