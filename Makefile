@@ -22,7 +22,7 @@ test: .venv/.dev-stamp services  ## Run all tests, against a RabbitMQ and a Post
 soak: .venv/.dev-stamp services  ## Break everything at random under load: `make soak MINUTES=20 SEED=7`, both optional.
 	$(BIN)/python -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-mutants: .venv/.dev-stamp services  ## Show that the tests can fail: put three faults into a copy of the code.
+mutants: .venv/.dev-stamp services  ## Show that the tests can fail: put faults into a copy of the code, one by one.
 	$(BIN)/python -m tests.faults.mutants
 
 bench-polling: .venv/.dev-stamp services  ## Measure what requests jobs take, and draw the figure (15 minutes).

@@ -1,4 +1,4 @@
-"""Shows that the suite can fail: three faults are put into a copy of the code, and the tests must find each.
+"""Shows that the suite can fail: faults are put into a copy of the code, one by one, and the tests must find each.
 
 ``make mutants`` runs it; it fails if a mutant is not found, or if the copy without one is.
 """
