@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -19,10 +19,11 @@ from worker.outcome import Change, Snooze, decide
 from worker.outlook import ACCOUNT
 from worker.paging import PAGE_SIZES
 from worker.repository import budget, jobs
+from worker.schedule import LONGEST_GAP
 from worker.services import Services
 from worker.steps import seen
 
-EVERY, SOON = timedelta(seconds=5), timedelta(seconds=7)
+EVERY, SOON = timedelta(seconds=10), timedelta(seconds=12)
 """Between two pages, and how long before its poll a run is looked at with others: a page covers what comes until the
 next one."""
 
@@ -36,6 +37,12 @@ LONG_RUN = 2
 """Typical runs."""
 
 MOST_PAGES = 3
+MORE_BULK = 2
+"""Runs that are due, from which on a further page is worth it."""
+
+MOST_RUNS = 1000
+"""Of the newest that are counted to tell which page a run is on; and of those that go on and may be on one."""
+
 BATCH = 25
 """Jobs that are written in one transaction."""
 
@@ -82,31 +89,48 @@ class BulkLook:
 
 
 def _settle(services: Services, due: Sequence[Job]) -> Sequence[FollowUp]:
+    """Settle what is due, and what the same pages say is over."""
     if len(due) < LEAST_BULK:
         return ()
     listed = _listed(services, due)
-    changed = [(job, change) for job in due if (change := _change(services, job, listed))]
+    with transaction(services.engine) as connection:
+        polled = jobs.polled_soon(connection, ACCOUNT, LONGEST_GAP, MOST_RUNS)
+    is_due = {job.id for job in due}
+    over = [job for job in polled if job.id not in is_due and _status(job, listed) is RemoteStatus.COMPLETED]
+    changed = [(job, change) for job in [*due, *over] if (change := _change(services, job, listed))]
     batches = [changed[first : first + BATCH] for first in range(0, len(changed), BATCH)]
     following = [each for batch in batches for each in _write_all(services, batch)]
     log.info("bulk_looked", due=len(due), settled=len(changed))
     return following
 
 
+def _status(job: Job, listed: Mapping[str, Listed]) -> RemoteStatus | None:
+    found = listed.get(canonical_id(job.request_id or ""))
+    return found.status if found else None
+
+
 def _listed(services: Services, due: Sequence[Job]) -> Mapping[str, Listed]:
     """Read the pages that the runs may be on, until the pages end or too few are missing for another one."""
-    wanted = {canonical_id(job.request_id or "") for job in due}
-    listed: dict[str, Listed] = {}
     with transaction(services.engine) as connection:
-        newer = jobs.count_newer(connection, ACCOUNT, max(job.submitted_at or job.observed_at for job in due))
-    first = newer // PAGE_SIZES[0] + 1  # A newer run is listed before, by one row at least.
+        newest = jobs.submit_times(connection, ACCOUNT, MOST_RUNS)
+    expected = {canonical_id(job.request_id or ""): _page_of(job, newest) for job in due}
+    listed: dict[str, Listed] = {}
+    first = min(expected.values())
     for number in range(first, first + MOST_PAGES):
         with transaction(services.engine) as connection:
             budget.count(connection, ACCOUNT, Kind.HISTORY)
         page = services.vendor.newest(due[0].observed_at, number)
         listed |= {canonical_id(each.request_id): each for each in page.values()}
-        if len(wanted - listed.keys()) < LEAST_BULK or len(page) < PAGE_SIZES[0] // 2:
+        missing = sum(run not in listed and on <= number + 1 for run, on in expected.items())
+        if missing < MORE_BULK or len(page) < PAGE_SIZES[0] // 2:
             break
     return listed
+
+
+def _page_of(job: Job, newest: Sequence[datetime]) -> int:
+    """Return the first page that a run may be on: each newer one is listed before it, by one row at least."""
+    newer = sum(at > (job.submitted_at or job.observed_at) for at in newest)
+    return newer // PAGE_SIZES[0] + 1
 
 
 def _change(services: Services, job: Job, listed: Mapping[str, Listed]) -> Change | None:

@@ -161,6 +161,18 @@ def test_runs_on_a_later_page_are_found(budgeted: Budgeted, simulator: Simulator
     assert count_calls(simulator, "history") == 2
 
 
+def test_what_a_page_says_is_over_is_settled_before_its_time(budgeted: Budgeted, simulator: Simulator) -> None:
+    """The page is read anyway; what goes on is left to its own time."""
+    app = budgeted(sam3d_bulk_look="on")
+    due = _runs(app, simulator, LEAST_BULK)
+    over = add_submitted(app, simulator, 2, due_at=now + 30 * SECOND)
+    simulator.update(run_time=900)
+    running = add_submitted(app, simulator, 2, due_at=now + 30 * SECOND)
+    settled = {each.ticket.job_id for each in BulkLook(app.services).look()}
+    assert settled == {each.job_id for each in [*due, *over]}
+    assert [job_row(app, ticket)["version"] for ticket in running] == [1, 1]
+
+
 def test_long_runs_are_looked_at_all_at_once(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """Now and then, whenever in the next half minute they are due; and not sooner than that again."""
     app = budgeted(sam3d_bulk_look="on")

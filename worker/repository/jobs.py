@@ -165,10 +165,11 @@ def polled_soon(
     return [Job.from_row(row) for row in connection.execute(query).mappings()]
 
 
-def count_newer(connection: Connection, account: str, than: datetime) -> int:
-    """Count the runs that were submitted after some time."""
-    query = select(func.count()).where(jobs.c.account == account, jobs.c.submitted_at > than)
-    return connection.execute(query).scalar_one()
+def submit_times(connection: Connection, account: str, limit: int) -> Sequence[datetime]:
+    """List when the newest runs were submitted, the newest first."""
+    at = jobs.c.submitted_at
+    query = select(at).where(jobs.c.account == account, at.is_not(None)).order_by(at.desc()).limit(limit)
+    return connection.execute(query).scalars().all()
 
 
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:
