@@ -43,9 +43,10 @@ The files, in the order a job travels:
 ``refusals``       pure: what the other answers mean, as errors
 ``quoting``        pure: what the vendor says to people, without what it may quote
 ``history``        pure: the vendor's request history as typed rows
-``paging``         pure: the pages of it that one look reads
+``paging``         pure: the pages of it that a look reads, in as many turns as it takes
 ``habits``         pure: how it shows inputs and times, learnt from submits that were answered
 ``evidence``       pure: what it says of a submit without an answer
+``lookup``         a look at a time in it, and all that is known of that time
 ``bulk``           look at many runs at once, in the request history
 ``conclusion``     what is known of a submit without an answer, and what a proof makes of its job
 ``mixups``         give back: runs that were given to the wrong job, or to two
