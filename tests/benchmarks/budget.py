@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--bulk", action="store_true", help="with the bulk look, and 100 runs at once")
     parser.add_argument("--logs", type=Path, default=None, help="keep the processes' logs here")
     asked = parser.parse_args()
-    jobs, limit, promise = (400, 200, BULK) if asked.bulk else (100, 60, SINGLE)
+    jobs, limit, promise = (500, 120, BULK) if asked.bulk else (100, 60, SINGLE)
     jobs, limit = asked.jobs or jobs, asked.limit or limit
     logs = asked.logs or Path(tempfile.mkdtemp(prefix="sam3d-budget-"))
     logs.mkdir(parents=True, exist_ok=True)
