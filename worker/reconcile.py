@@ -29,7 +29,7 @@ from worker.services import Services
 
 BATCH = 500
 ONE_HOUR = timedelta(hours=1)
-"""How long the vendor keeps a run that can be gone on with (its documentation, on retention)."""
+"""How much further back submits are read than a look goes: they tell the vendor's clock, and who else has a run."""
 
 ONE_DAY = timedelta(days=1)
 
@@ -38,10 +38,10 @@ log = structlog.get_logger(__name__)
 
 def reconcile(services: Services) -> Settled:
     """Settle what can be settled of the submits without an answer. Safe to run twice because each write is fenced."""
-    interval = services.settings.sam3d_sweep_interval
+    interval, lifetime = services.settings.sam3d_sweep_interval, services.settings.sam3d_record_lifetime
     with transaction(services.engine) as connection:
         found = submissions.unanswered(connection, BATCH)
-        left = submissions.left_open(connection, ONE_HOUR, interval, BATCH)
+        left = submissions.left_open(connection, lifetime, interval, BATCH)
         alive = live_sessions(connection)
     doubts = [(each, doubted_of(each, alive, services.settings)) for each in [*found, *left]]
     if not doubts:
