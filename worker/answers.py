@@ -5,7 +5,7 @@ Facts are from the model's API page and the vendor's documentation. Nothing the 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -164,14 +164,18 @@ def _is_number(value: object) -> bool:
 def read_result(answer: Answer, request_id: str) -> RunResult:
     """Read the final body of a run: the addresses in ``output``, and those of files beside it; raises as a status.
 
-    Files are kept only of a body that says whose they are.
+    Files are kept only of a body that says whose they are. One that has an output is of a run that is over, under
+    whatever word that nobody knows.
     """
     body = _own(answer, request_id)
     run = _status(body, answer.dated_at)
     if whose(body) is None:
         return RunResult(run, ())
+    made = list(find_addresses(body.get("output")))
+    if made and run.status is RemoteStatus.UNRECOGNISED:
+        run = replace(run, status=RemoteStatus.COMPLETED)
     beside = {name: value for name, value in body.items() if name not in _INPUTS}
-    found = [*find_addresses(body.get("output")), *filter(is_file, find_addresses(beside))]
+    found = [*made, *filter(is_file, find_addresses(beside))]
     return RunResult(run, tuple(dict.fromkeys(found))[:MAX_ADDRESSES])
 
 

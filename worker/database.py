@@ -15,7 +15,15 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    PendingRollbackError,
+    ResourceClosedError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as Busy
 
 from worker.errors import ConfigurationError
@@ -128,9 +136,12 @@ def is_outage(error: Exception) -> bool:
     """Tell a database that can't work now from a value that it will never take."""
     if isinstance(error, DBAPIError):
         return not isinstance(error, DataError | IntegrityError) and not sqlstate(error).startswith(_TOO_MUCH)
-    # A statement that never reached the driver holds something that can't be sent.
-    return isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError)
+    # Whatever else SQLAlchemy raises is a mistake of ours, or a value that can't be sent: it would come again for ever.
+    return isinstance(error, _LOST)
 
+
+_LOST = (Busy, DisconnectionError, PendingRollbackError, ResourceClosedError)
+"""What SQLAlchemy itself says of a pool that is empty and of a connection that is gone."""
 
 _TOO_MUCH = "54"
 """PostgreSQL's class of errors for what is too large or too complex (its manual, appendix A)."""

@@ -88,14 +88,16 @@ def _ply(content: BinaryIO, size: int, _: bytes) -> FileKind:
     return PLY
 
 
-def _zip(content: BinaryIO, size: int, _: bytes) -> FileKind:
+def _zip(content: BinaryIO, size: int, head: bytes) -> FileKind:
+    """Tell a ZIP by its ends: its directory is not read, as that of a small file can fill the memory.
+
+    A USDZ begins with its scene, which is not compressed (its specification, "Layout").
+    """
     if not zipfile.is_zipfile(content):
         raise OutputBroken(f"The ZIP of {size} bytes has no directory.")
-    try:
-        first = zipfile.ZipFile(content).namelist()[:1]
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        raise OutputBroken(f"The ZIP of {size} bytes has a broken directory.") from None
-    return USDZ if first and first[0].lower().endswith((".usd", ".usda", ".usdc")) else ZIP
+    length = int.from_bytes(head[26:28], "little")
+    first = head[30 : 30 + length].lower() if head.startswith(b"PK\3\4") else b""
+    return USDZ if first.endswith((b".usd", b".usda", b".usdc")) else ZIP
 
 
 def _png(content: BinaryIO, size: int, _: bytes) -> FileKind:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from worker.answers import RemoteStatus, RunResult, RunStatus, read_numbers
 from worker.budget import Terms
 from worker.errors import HistoryMissing, OutputMissing, RemoteRequestGone, RemoteUnavailable
+from worker.expiry import last_looks
 from worker.history import Listed
 from worker.job import Job
 from worker.outcome import Lesson
@@ -16,6 +17,9 @@ from worker.services import Services
 
 OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}
 UNDER_WAY = {RemoteStatus.QUEUED, RemoteStatus.PROCESSING}
+
+TRIES_APART = 5
+"""Failed tries in a row after which the request history is asked for a run, each time."""
 
 NO_OUTPUT = "The run completed, but its result names no output."
 
@@ -36,12 +40,20 @@ def look(services: Services, job: Job) -> Sight:
     """
     terms = services.outlook.terms()
     if job.attempts or not terms.looks_at_result(job.age):
-        return Sight(status(services, job))
+        return _status_first(services, job, terms)
     found = _result_so_far(services, job)
     if found is None:
         return _status_after_all(services, job, terms)
     is_new = found.run.status in UNDER_WAY and terms.single_look is None
     return Sight(found, lesson=Lesson(single_look=True) if is_new else None)
+
+
+def _status_first(services: Services, job: Job, terms: Terms) -> Sight:
+    """Ask for the status, and where its word is one that nobody knows for the result: with an output it is over."""
+    found = status(services, job)
+    if found.run.status is not RemoteStatus.UNRECOGNISED:
+        return Sight(found)
+    return Sight(_result_so_far(services, job) or found, requests=2, lesson=_repeated(terms))
 
 
 def _result_so_far(services: Services, job: Job) -> RunResult | None:
@@ -65,20 +77,26 @@ def _result_so_far(services: Services, job: Job) -> RunResult | None:
 def _status_after_all(services: Services, job: Job, terms: Terms) -> Sight:
     """Ask for the status: only if that says that the run goes on was it the result's fault."""
     found = status(services, job)
-    slot = terms.slot if terms.reads_count is not False else None
     is_off = found.run.status in UNDER_WAY
-    return Sight(found, requests=2, lesson=Lesson(False if is_off else None, is_repeated=True, slot=slot))
+    return Sight(found, requests=2, lesson=_repeated(terms, single_look=False if is_off else None))
+
+
+def _repeated(terms: Terms, *, single_look: bool | None = None) -> Lesson:
+    """Say that a look took a second request, which has no slot of the budget yet."""
+    return Lesson(single_look, is_repeated=True, slot=terms.slot if terms.reads_count is not False else None)
 
 
 def status(services: Services, job: Job) -> RunResult:
-    """Read the status of a run, from the request history where the vendor does not know it.
+    """Read the status of a run, from the request history where the vendor does not know it, or can't show it.
 
     Raises:
         RemoteRequestGone: it is not listed, or not as one that is over, or there is no history.
         RemoteRateLimited, RemoteUnavailable, AccountHeld.
     """
     try:
-        return RunResult(services.vendor.status(id_of(job)), ())
+        return RunResult(_told(services, job, services.vendor.status(id_of(job))), ())
+    except RemoteUnavailable as error:
+        return _in_its_place(services, job, error)
     except RemoteRequestGone as gone:
         found = _rescued(services, job, gone)
         if found.run.status not in OVER:
@@ -86,8 +104,39 @@ def status(services: Services, job: Job) -> RunResult:
         return found
 
 
+def _told(services: Services, job: Job, run: RunStatus) -> RunStatus:
+    """Return a status that tells how the run is; one that never does, such as an error under 200, ends with the hour.
+
+    Raises:
+        RemoteRequestGone: the hour is over, and the vendor only has a word that nobody knows, or none.
+    """
+    lifetime = services.settings.sam3d_record_lifetime
+    if run.status is RemoteStatus.UNRECOGNISED and last_looks(job, run.answered_at, lifetime):
+        raise RemoteRequestGone("The vendor does not say how the run is.", run.answered_at)
+    return run
+
+
+def _in_its_place(services: Services, job: Job, error: RemoteUnavailable) -> RunResult:
+    """Find a run that can't be read in the request history, which is another host's: asked every few tries.
+
+    Raises:
+        RemoteUnavailable: it is not the time to ask, or the history does not list it as over.
+    """
+    if (job.attempts + 1) % TRIES_APART:
+        raise error
+    try:
+        found = _rescued(services, job, RemoteRequestGone(str(error)))
+    except (RemoteRequestGone, RemoteUnavailable):
+        raise error from None
+    if found.run.status is RemoteStatus.FAILED or (found.run.status is RemoteStatus.COMPLETED and found.addresses):
+        return found
+    raise error
+
+
 def result(services: Services, job: Job) -> RunResult:
     """Read the result, from the request history where it is not known, or names no output: the files live longer.
+
+    So it is where the result can't be read, or says that the run is not over.
 
     Raises:
         OutputMissing: the run completed, and no output of it is named.
@@ -95,16 +144,29 @@ def result(services: Services, job: Job) -> RunResult:
     """
     is_listed = False
     try:
-        found = services.vendor.result(id_of(job))
+        found = _over(services.vendor.result(id_of(job)))
         answered_at = found.run.answered_at
+    except RemoteUnavailable as error:
+        return _in_its_place(services, job, error)
     except RemoteRequestGone as gone:
-        found, answered_at, is_listed = _rescued(services, job, gone), gone.answered_at, True
+        found, answered_at, is_listed = _over(_rescued(services, job, gone)), gone.answered_at, True
     if found.run.status is not RemoteStatus.COMPLETED or found.addresses:
         return found
     row = None if is_listed else _listed(services, job)
     if row and row.addresses:
         return replace(found, addresses=row.addresses)
     raise OutputMissing(NO_OUTPUT, answered_at, is_listed=is_listed or row is not None)
+
+
+def _over(found: RunResult) -> RunResult:
+    """Return the result of a run that is over.
+
+    Raises:
+        RemoteUnavailable: it says otherwise, though the status had said so.
+    """
+    if found.run.status not in OVER:
+        raise RemoteUnavailable("The run is over, but its result is not there yet.")
+    return found
 
 
 def _rescued(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult:

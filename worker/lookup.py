@@ -12,7 +12,7 @@ from worker.repository import submissions
 from worker.services import Services
 
 ONE_HOUR = timedelta(hours=1)
-"""How long the vendor keeps a run that can be gone on with (its documentation, on retention)."""
+"""How much further back submits are read than a look goes: they tell the vendor's clock, and who else has a run."""
 
 ONE_DAY = timedelta(days=1)
 

@@ -20,7 +20,7 @@ from worker.failpoints import reach
 from worker.habits import CLOCKS_DIFFER
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
-from worker.lookup import ONE_HOUR, Lookup
+from worker.lookup import Lookup
 from worker.mixups import give_back
 from worker.outcome import Advance, Outcome, decide
 from worker.repository import submissions
@@ -34,10 +34,10 @@ log = structlog.get_logger(__name__)
 
 def reconcile(services: Services, lookup: Lookup) -> Settled:
     """Settle what can be settled of the submits without an answer. Safe to run twice because each write is fenced."""
-    interval = services.settings.sam3d_sweep_interval
+    interval, lifetime = services.settings.sam3d_sweep_interval, services.settings.sam3d_record_lifetime
     with transaction(services.engine) as connection:
         found = submissions.unanswered(connection, BATCH)
-        left = submissions.left_open(connection, ONE_HOUR, interval, BATCH)
+        left = submissions.left_open(connection, lifetime, interval, BATCH)
         alive = live_sessions(connection)
     doubts = [(each, doubted_of(each, alive, services.settings)) for each in [*found, *left]]
     if not doubts:

@@ -14,7 +14,6 @@ from worker.errors import (
     RemoteJobFailed,
     RemoteRateLimited,
     RemoteRequestGone,
-    RemoteUnavailable,
     Sam3dError,
     SubmitUnknown,
     TransientError,
@@ -80,8 +79,6 @@ def fetch(services: Services, job: Job) -> Outcome:
     result = read_result(services, job)
     if result.run.status is RemoteStatus.FAILED:
         raise RemoteJobFailed(_why_failed(job, result.run))
-    if result.run.status is not RemoteStatus.COMPLETED:
-        raise RemoteUnavailable("The run is over, but its result is not there yet.")
     return collect(services, job, result.addresses, _over(job, result.run))
 
 

@@ -217,6 +217,19 @@ def test_a_job_in_review_goes_on_with_its_run(shop: Shop, simulator: Simulator) 
     shop.check_bill()
 
 
+def test_a_run_is_looked_up_for_as_long_as_the_vendor_knows_it(shop: Shop, simulator: Simulator) -> None:
+    """Which is a setting: its history was away for longer than an hour."""
+    simulator.update(record_seconds=3 * HOUR.total_seconds())
+    shop.set(sam3d_record_lifetime=3 * HOUR, sam3d_sweep_interval=MINUTE)
+    simulator.add_fault(call="history", kind="status", http_status=502)
+    doubted(shop, simulator, "lost", kind="drop_answer")
+    shop.live(90 * MINUTE)
+    assert shop.states == {"review": 1}
+    simulator.clear_faults()
+    shop.live(5 * MINUTE)
+    assert shop.states == {"succeeded": 1}
+
+
 def test_what_nobody_waits_for_is_looked_up_rarely(shop: Shop, simulator: Simulator) -> None:
     """A cancelled job whose submit started nothing takes a look a minute at most, and none after its hour."""
     job = doubted(shop, simulator, "gone", kind="reset", starts_run=False)

@@ -1,6 +1,7 @@
 """A vendor whose reads go wrong for minutes, or tell of another run: nothing that was paid is given up or mixed up."""
 
 import hashlib
+from itertools import product
 from typing import Any
 
 import httpx
@@ -106,6 +107,59 @@ def test_one_404_of_a_result_is_no_end(shop: Shop, simulator: Simulator) -> None
     accept(shop)
     shop.live(3 * MINUTE)
     assert shop.states == {"succeeded": COUNT}
+
+
+UNREADABLE: dict[str, list[dict[str, Any]]] = {
+    "500": [{"kind": "status", "http_status": 500}],
+    "redirected": [{"kind": "redirect", "url": "http://127.0.0.1:9/"}],
+    "another request's": [{"kind": "other_result"}],
+}
+
+
+@pytest.mark.parametrize("calls", [["result"], ["status", "result"]])
+@pytest.mark.parametrize("rules", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_run_that_is_never_shown_is_taken_from_the_history(
+    shop: Shop, simulator: Simulator, rules: list[dict[str, Any]], calls: list[str]
+) -> None:
+    """One record of the vendor's is broken for good: what the run made is listed, and lives for days."""
+    for call, rule in product(calls, rules):
+        simulator.add_fault(call=call, prompt="broken", **rule)
+    for prompt in ("broken", "job 1", "job 2"):
+        shop.accept(prompt)
+    shop.live(5 * MINUTE)
+    assert shop.states == {"succeeded": 3}
+    assert shop.calls("history") <= 3, "its row, the other outputs of its day, and what a start looks at"
+
+
+@pytest.mark.parametrize("unfinished", ["status", "404"])
+@pytest.mark.parametrize("calls", [["result"], ["status", "result"]])
+def test_a_new_word_for_a_run_that_is_over_loses_nothing(
+    shop: Shop, simulator: Simulator, calls: list[str], unfinished: str
+) -> None:
+    """It has an output, wherever looks go; the history need not tell."""
+    simulator.update(history_available=False, unfinished_result=unfinished)
+    accept(shop)
+    shop.live(RUN + MINUTE / 2)
+    for call in calls:
+        simulator.add_fault(call=call, kind="unknown_status", message="SUCCEEDED")
+    accept(shop)
+    shop.live(5 * MINUTE)
+    assert shop.states == {"succeeded": 2 * COUNT}
+
+
+@pytest.mark.parametrize(("history", "state"), [(True, "succeeded"), (False, "failed")])
+def test_an_error_under_200_ends_with_the_hour(shop: Shop, simulator: Simulator, state: str, *, history: bool) -> None:
+    """Nobody is asked for ever of a run that the vendor never speaks of."""
+    simulator.update(history_available=history)
+    for call in ("status", "result"):
+        simulator.add_fault(call=call, kind="status", http_status=200, body={"error": "not found"})
+    shop.set(sam3d_sweep_interval=MINUTE)
+    job = shop.accept("unspoken of")
+    shop.live(58 * MINUTE)
+    assert shop.job(job)["state"] == "processing"
+    shop.live(10 * MINUTE)
+    assert shop.states == {state: 1}
+    assert shop.events(job) == ["accepted", "submitted", state]
 
 
 def test_every_file_is_kept_and_none_comes_twice(shop: Shop, simulator: Simulator) -> None:

@@ -1,7 +1,11 @@
 """An account that a person holds, or that cannot tell what it lacks, against a real database and the simulator."""
 
+import json
+
 from sqlalchemy import text
 
+from tests.integration.conftest import row_of
+from tests.integration.test_cli import _run
 from worker import holding
 from worker.app import App
 from worker.database import transaction
@@ -52,6 +56,24 @@ def test_only_a_person_ends_a_persons_hold(app: App, simulator: Simulator, accep
         lifted = [event.payload["cause"] for event in holding.lift(connection, "default")]
     assert lifted == ["credits", "operator"]
     assert _causes(app) == []
+
+
+def test_a_doctor_says_since_when_an_account_is_held(app: App, accepted_job: FollowUp) -> None:
+    """As a job that waits for it does, each hold with why."""
+    _hold(app)
+    waits_for = str(row_of(app, accepted_job.ticket.job_id)["waits_for"])
+    settings = app.services.settings
+    found = _run(
+        "doctor", "--json",
+        SAM3D_DATABASE_URL=settings.database_url,
+        SAM3D_BROKER_URL="amqp://127.0.0.1:1//",
+        SEGMIND_BASE_URL=settings.segmind_base_url,
+        SEGMIND_ACCOUNT_URL=settings.segmind_account_url,
+    )  # fmt: skip
+    rows = {row["check"]: row["result"] for row in json.loads(found.stdout)}
+    since = waits_for.partition("since ")[2]
+    assert waits_for == f"the account is held (operator), since {since}"
+    assert rows["account"] == f"Held (operator), since {since}: Held by a person."
 
 
 def test_a_persons_hold_stops_submits_only(app: App, submitted_job: FollowUp) -> None:

@@ -61,6 +61,22 @@ def test_many_are_decided_in_one_go(app: App, shop: Shop, simulator: Simulator) 
     assert shop.states == {"succeeded": 7, "failed": 1}
 
 
+def test_a_limit_counts_those_that_a_decision_is_possible_for(app: App, shop: Shop, simulator: Simulator) -> None:
+    """The oldest have a run, which nobody submits again: they take no place."""
+    ids = in_review(shop, simulator, 3)
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE jobs SET request_id = 'run' WHERE id = :id"), {"id": ids[0]})
+    assert [each["id"] for each in review_of(app, "--all", "--resubmit", "--limit", "2")] == ids[1:]
+    assert [each["id"] for each in review_of(app, "--all", "--adopt", "known", "--limit", "2")] == ids[:1]
+    assert [each["id"] for each in review_of(app, "--all", "--fail", "--limit", "2")] == ids[:2]
+
+
+def test_an_age_of_millennia_is_a_mistake() -> None:
+    """And no traceback."""
+    done = _run("review", "--older-than", "1e300")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
 @pytest.mark.parametrize("arguments", [["--all"], ["--all", "--fail", "--resubmit"], ["--all", "--adopt", "some-run"]])
 def test_a_decision_for_all_is_one(arguments: list[str]) -> None:
     """And no run is given to several jobs."""

@@ -2,7 +2,17 @@
 
 import pytest
 from psycopg import errors
-from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import (
+    ArgumentError,
+    CompileError,
+    DBAPIError,
+    InvalidRequestError,
+    NoSuchColumnError,
+    PendingRollbackError,
+    ResourceClosedError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from worker.database import describe, is_outage
@@ -61,7 +71,14 @@ def test_what_never_reached_the_server() -> None:
     assert is_outage(PoolExhausted("no connection is free"))
     assert is_outage(PendingRollbackError("the connection was lost"))
     assert not is_outage(StatementError("can't be written as JSON", "INSERT", {}, TypeError()))
+    assert is_outage(ResourceClosedError("the connection is closed"))
     assert not is_outage(KeyError("a mistake"))
+
+
+@pytest.mark.parametrize("mistake", [ArgumentError, CompileError, InvalidRequestError, NoSuchColumnError])
+def test_a_mistake_of_ours_is_no_outage(mistake: type[SQLAlchemyError]) -> None:
+    """The request that meets it goes to the dead letters; it would come again every five seconds for ever."""
+    assert not is_outage(mistake("a statement that was never right"))
 
 
 def test_an_error_is_described_without_its_text() -> None:

@@ -38,6 +38,7 @@ from worker.expiry import LISTED, UNTOLD
 from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, next_state
+from worker.looking import TRIES_APART
 from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
 from worker.schedule import OUTPUT_LIFETIME, PROMPT, make_plan
 from worker.services import Services
@@ -394,6 +395,80 @@ def test_no_age_ends_a_run_that_the_vendor_says_goes_on(age: timedelta) -> None:
     assert isinstance(outcome, Snooze)
     columns = decide(JobState.PROCESSING, 9, outcome).columns
     assert (columns["attempts"], columns["gone_looks"]) == (0, 0)
+
+
+class SpeechlessVendor(ForgetfulVendor):
+    """Answers, and never says how a run is: an error under 200, or a word that nobody knows."""
+
+    def status(self, _: str) -> RunStatus:
+        """Answer without a word."""
+        return RunStatus(RemoteStatus.UNRECOGNISED, {}, "not found")
+
+    def result(self, _: str) -> RunResult:
+        """Answer without a word, and without an output."""
+        return RunResult(self.status(""), ())
+
+
+def test_a_run_of_which_nothing_is_ever_said_ends() -> None:
+    """It goes on within its hour; after that it is no better known than where the vendor answers 404."""
+    assert isinstance(looked(SpeechlessVendor(None), EXPIRED - timedelta(seconds=1), looks=99), Snooze)
+    outcomes = [looked(SpeechlessVendor(None), EXPIRED, looks=looks) for looks in range(UNTOLD.count)]
+    assert [type(each) for each in outcomes] == [Snooze] * (UNTOLD.count - 1) + [Fail]
+    found = looked(SpeechlessVendor(listed(RemoteStatus.COMPLETED, None, OUTPUT)), EXPIRED)
+    assert isinstance(found, Advance)
+    assert found.trigger is Trigger.COMPLETED
+
+
+class UnreadableVendor(ForgetfulVendor):
+    """Can't show a run: its answers are 500."""
+
+    def status(self, _: str) -> RunStatus:
+        """Answer 500."""
+        raise RemoteUnavailable("It answers 500.", 500)
+
+    def result(self, _: str) -> RunResult:
+        """Answer 500."""
+        raise RemoteUnavailable("It answers 500.", 500)
+
+
+class ReturningVendor(UnreadableVendor):
+    """Says of a run that was over that it goes on."""
+
+    def result(self, _: str) -> RunResult:
+        """Answer that it runs."""
+        return RunResult(RunStatus(RemoteStatus.PROCESSING, {}, None), ())
+
+
+def outcomes_of(vendor: ForgetfulVendor, state: JobState) -> list[Outcome]:
+    """Return what tries lead to after so many that failed."""
+    step = Step.POLL if state is JobState.PROCESSING else Step.FETCH
+    return [
+        executor.run(services_with(vendor), step, aged(state, EARLY, attempts=tried))
+        for tried in range(2 * TRIES_APART)
+    ]
+
+
+@pytest.mark.parametrize("vendor", [UnreadableVendor, ReturningVendor])
+@pytest.mark.parametrize("state", [JobState.PROCESSING, JobState.FETCHING])
+@pytest.mark.parametrize(
+    "history", [None, listed(RemoteStatus.PROCESSING), listed(RemoteStatus.COMPLETED), HistoryMissing("x"),
+    RemoteUnavailable("x")]
+)  # fmt: skip
+def test_a_run_that_can_not_be_read_is_looked_for_in_the_history(
+    vendor: type[ForgetfulVendor], state: JobState, history: Any
+) -> None:
+    """Every few tries; where that does not help, the trouble is told that there is."""
+    asked = vendor(history)
+    outcomes = outcomes_of(asked, state)
+    assert len(asked.asked) == 2
+    assert {type(each) for each in outcomes} == {Snooze}
+    assert len({each.reason for each in outcomes if isinstance(each, Snooze)}) == 1
+
+
+def test_a_run_that_can_not_be_read_and_failed_is_told_by_the_history() -> None:
+    """With its reason."""
+    outcomes = outcomes_of(UnreadableVendor(listed(RemoteStatus.FAILED, "no object")), JobState.PROCESSING)
+    assert [type(each) for each in outcomes[:TRIES_APART]] == [Snooze] * (TRIES_APART - 1) + [Fail]
 
 
 class CompletedVendor(ForgetfulVendor):

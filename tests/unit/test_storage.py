@@ -1,12 +1,14 @@
 """What a downloaded file is told by its bytes, whatever it is called; two of a kind get two names."""
 
 import io
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 
 import pytest
 
 from worker.errors import OutputBroken
-from worker.kinds import identify
+from worker.kinds import FileKind, identify
 from worker.outcome import StoredFile
 from worker.storage import with_unique_names
 
@@ -95,6 +97,22 @@ def test_a_broken_file_is_told_with_evidence(content: bytes, evidence: str) -> N
 def test_what_bytes_do_not_tell_its_address_does(content: bytes, promised: str, name: str) -> None:
     """Within what we know: no name of the vendor's becomes one of ours, and bytes come first."""
     assert identify(io.BytesIO(content), len(content), promised).name == name
+
+
+def test_the_directory_of_a_zip_is_not_read() -> None:
+    """Each of its names takes ten times its bytes in memory: 512 MiB of them would end the process."""
+    content = packed(*(f"{number}" for number in range(30_000)))
+    kind, peak = _measured(lambda: identify(io.BytesIO(content), len(content), "zip"))
+    assert (kind.name, peak < len(content)) == ("artifacts.zip", True)
+
+
+def _measured(call: Callable[[], FileKind]) -> tuple[FileKind, int]:
+    """Return what a call returns, and the most memory that it had, bytes."""
+    tracemalloc.start()
+    try:
+        return call(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("promised", ["", "zip", "ply", "exe"])

@@ -286,6 +286,16 @@ def test_outputs_in_any_shape(answered: Callable[..., Vendor], body: dict[str, A
     assert list(result_of(answered, **body).addresses) == addresses
 
 
+@pytest.mark.parametrize("word", ["SUCCEEDED", "completed", None, 5])
+def test_a_result_with_an_output_is_over(answered: Callable[..., Vendor], word: object) -> None:
+    """Under whatever word that nobody knows; one that is known counts; a file beside a missing output is none."""
+    assert result_of(answered, status=word, output=OUTPUT).run.status is RemoteStatus.COMPLETED
+    assert result_of(answered, status=word, model=OUTPUT).run.status is RemoteStatus.UNRECOGNISED
+    assert result_of(answered, status="PROCESSING", output=OUTPUT).run.status is RemoteStatus.PROCESSING
+    stranger = answered(200, {"status": word, "output": OUTPUT})
+    assert stranger.result("id") == RunResult(RunStatus(RemoteStatus.UNRECOGNISED, {}, None), ())
+
+
 def test_outputs_are_bounded(answered: Callable[..., Vendor]) -> None:
     """Nobody downloads ten thousand files, or follows an output for ever."""
     nested: Any = OUTPUT

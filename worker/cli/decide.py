@@ -1,5 +1,6 @@
 """What a person decides: ``review``, ``retry``, ``hold``, ``resume``."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from worker.app import App, create_app
 from worker.cli.look import JobId, job_uuid
 from worker.cli.show import AsJson, err, print_json, print_table, say
 from worker.comparing import MAY_BE_PAID_AGAIN
-from worker.config import load_settings
+from worker.config import LONGEST, load_settings
 from worker.database import require_schema, transaction
 from worker.errors import HoldCause, InvalidMessage
 from worker.lifecycle import FollowUp, JobState, Verdict
@@ -30,7 +31,9 @@ def review_command(
     fail: Annotated[bool, typer.Option("--fail", help="Give it up.")] = False,
     is_all: Annotated[bool, typer.Option("--all", help="Decide all that are listed.")] = False,
     code: Annotated[str | None, typer.Option(help="Only those with this error code.")] = None,
-    older_than: Annotated[float | None, typer.Option(min=0, help="Only those of this age, s.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, max=LONGEST.total_seconds(), help="Only those of this age, s.")
+    ] = None,
     last: Annotated[Verdict | None, typer.Option(help="Only those whose last submit is known as this.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many, the oldest first.")] = None,
     is_sure: Annotated[bool, typer.Option("--yes", help="With --all: do it; without it is only shown.")] = False,
@@ -74,14 +77,9 @@ def _list(app: App, which: Reviewed, chosen: list[str], *, as_json: bool) -> Non
 
 def _in_review(app: App, which: Reviewed, decision: str | None) -> Rows:
     """List the jobs that a decision is possible for: one with a run is not resubmitted, one without not adopted."""
+    has_run = {"--adopt": True, "--resubmit": False}.get(decision or "")
     with transaction(app.services.engine) as connection:
-        rows = reading.jobs_in_review(connection, which)
-    match decision:
-        case "--adopt":
-            return [row for row in rows if row["request_id"]]
-        case "--resubmit":
-            return [row for row in rows if not row["request_id"]]
-    return rows
+        return reading.jobs_in_review(connection, replace(which, has_run=has_run))
 
 
 def _decide_all(app: App, which: Reviewed, decision: str, *, as_json: bool) -> None:

@@ -1,7 +1,7 @@
 """For operators: ``db``, ``config``, ``doctor``."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -136,9 +136,14 @@ def _require_credits(app: App) -> None:
 
 def _require_account(app: App) -> None:
     with database.transaction(app.services.engine) as connection:
-        held = [f"Held ({each['held_cause']}): {each['held_message']}" for each in reading.held_accounts(connection)]
+        held = [_held(each) for each in reading.held_accounts(connection)]
     if held:
         raise ConfigurationError(" ".join(held))
+
+
+def _held(account: Mapping[str, Any]) -> str:
+    """Say why an account is held and since when, as a job that waits for it does."""
+    return f"Held ({account['held_cause']}), {reading.since(account['held_at'])}: {account['held_message']}"
 
 
 def _require_history(app: App) -> None:

@@ -34,12 +34,13 @@ def newest_jobs(connection: Connection, state: str | None, limit: int) -> Rows:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Which of the jobs in review: by error code, age, what is known of their last submit; and how many."""
+    """Which of the jobs in review: by error code, age, last submit, whether they have a run; and how many of those."""
 
     code: str | None = None
     older_than: timedelta | None = None
     last: str | None = None
     limit: int | None = None
+    has_run: bool | None = None
 
 
 def jobs_in_review(connection: Connection, which: Reviewed) -> Rows:
@@ -65,6 +66,8 @@ def jobs_in_review(connection: Connection, which: Reviewed) -> Rows:
         query = query.where(jobs.c.accepted_at <= now - which.older_than)
     if which.last:
         query = query.where(shown.c.verdict == which.last)
+    if which.has_run is not None:
+        query = query.where(jobs.c.request_id.is_not(None) == which.has_run)
     return _rows(connection, query.order_by(jobs.c.accepted_at).limit(which.limit))
 
 
@@ -83,9 +86,13 @@ def _with_hold(row: Mapping[str, Any]) -> Mapping[str, Any]:
     holds = [(cause, since) for cause, since, stops in _holds(row) if row["state"] in stops]
     if not holds:
         return shown
-    since = min(since for _, since in holds).astimezone(UTC)
     causes = ", ".join(cause for cause, _ in holds)
-    return {**shown, "waits_for": f"the account is held ({causes}), since {since:%Y-%m-%d %H:%M:%S} UTC"}
+    return {**shown, "waits_for": f"the account is held ({causes}), {since(min(at for _, at in holds))}"}
+
+
+def since(at: datetime) -> str:
+    """Say since when, as it is read."""
+    return f"since {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _holds(row: Mapping[str, Any]) -> Sequence[tuple[HoldCause, datetime, set[JobState]]]:
