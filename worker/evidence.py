@@ -20,6 +20,7 @@ from worker.habits import (
 )
 from worker.history import Inputs, Listed, Look
 
+_ONE_HOUR = timedelta(hours=1)
 _UNKNOWN_CLOCK = Clock(timedelta(0), CLOCKS_DIFFER)
 
 
@@ -196,11 +197,14 @@ class Evidence:
         """Tell whether a run of the same shown inputs is of the same sent ones, too.
 
         Where a row hides something, no other submit of ours may have started the run, and there may not be more such
-        runs than we made submits: one of them would be a stranger's.
+        runs than we made submits: one of them would be a stranger's. One that shows nothing of what was sent is known
+        by its time alone, which is not enough where somebody else starts runs as well.
         """
         if row.inputs == doubted.inputs:
             return True
         if row.has_zone not in self._clocks or self._is_contested(doubted, row):
+            return False
+        if self._tells_by_time_alone(doubted, row) and (self._strangers or not self._is_at_its_time(doubted, row)):
             return False
         return len(alike) <= sum(each.inputs == doubted.inputs for each in self.unanswered)
 
@@ -211,8 +215,23 @@ class Evidence:
         at, exactly = self._clock(row).ours(row), self._clock(row).spread
         if any(_window(each).holds(at, exactly) for each in rivals):
             return True
-        is_exact = any(each.holds(at, exactly) for each in doubted.windows)
+        is_exact = self._is_at_its_time(doubted, row)
         return not is_exact and any(_window(each).holds(at, CLOCKS_DIFFER) for each in rivals)
+
+    def _tells_by_time_alone(self, doubted: Doubted, row: Listed) -> bool:
+        """Tell whether nothing that was sent is shown."""
+        return not (row.inputs or {}).items() & (doubted.inputs or {}).items()
+
+    def _is_at_its_time(self, doubted: Doubted, row: Listed) -> bool:
+        """Tell whether a run was made when a submit was, as exactly as the vendor's clock is known."""
+        clock = self._clock(row)
+        return any(each.holds(clock.ours(row), clock.spread) for each in doubted.windows)
+
+    @cached_property
+    def _strangers(self) -> Sequence[Listed]:
+        """The runs of the last hour or so that show what no submit of ours sent: somebody else uses the key."""
+        since = min([self.now, *(each.intended_at for each in self.unanswered)]) - _ONE_HOUR
+        return [row for row in self.free if not self._makers[row.run] and self._clock(row).ours(row) >= since]
 
     def _likeness(self, doubted: Doubted, row: Listed) -> Likeness:
         return self._form.compare(doubted.inputs, row.inputs) if doubted.inputs is not None else Likeness.UNCLEAR

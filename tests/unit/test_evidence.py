@@ -184,6 +184,35 @@ def test_more_runs_than_submits_are_not_told_apart() -> None:
     assert evidence(*runs, later, unanswered=twice).judge(DOUBTED).finding is Finding.FOUND
 
 
+NOTHING_SHOWN: Inputs = {}
+UNNAMED = mark_inputs({"image": "x" * 1000})
+HIS = listed("his", OVER, mark_inputs({"prompt": "his"}))
+
+
+def test_a_run_that_shows_nothing_is_no_proof_where_somebody_else_starts_runs() -> None:
+    """Its time alone tells whose it is, as long as no run is listed that nobody of ours can have started."""
+    sent = replace(LATER, inputs=mark_inputs({"image": "y" * 1000}))
+    later, run = listed("later", OVER, NOTHING_SHOWN), listed("run", inputs=NOTHING_SHOWN)
+    own, doubted = replace(OWN, inputs=UNNAMED), replace(DOUBTED, inputs=UNNAMED)
+    alone = evidence(run, later, answered=(sent,), unanswered=(own,))
+    assert alone.judge(doubted).finding is Finding.FOUND
+    shared = evidence(run, later, HIS, answered=(sent,), unanswered=(own,))
+    assert shared.judge(doubted).gap is Gap.TWIN
+
+
+def test_a_run_that_shows_nothing_is_found_at_the_second_of_the_submit_alone() -> None:
+    """Once the vendor's clock is known so exactly: one of a minute later may be a stranger's first."""
+    answered = tuple(replace(LATER, run=f"later{n}", inputs=UNNAMED, intended_at=OVER + n * SECOND) for n in range(6))
+    rows = [listed(f"later{n}", OVER + n * SECOND, NOTHING_SHOWN) for n in range(6)]
+    claimed = frozenset(each.run for each in rows)
+    own, doubted = replace(OWN, inputs=UNNAMED), replace(DOUBTED, inputs=UNNAMED)
+    for seconds, finding in ((1, Finding.FOUND), (60, Finding.OPEN)):
+        run = listed("run", INTENDED + seconds * SECOND, NOTHING_SHOWN)
+        given = evidence(*rows, run, claimed=claimed, answered=answered, unanswered=(own,))
+        shown = {name: row for name, row in given.look.requests.items() if name != "later"}
+        assert replace(given, look=Look(shown, is_complete=True)).judge(doubted).finding is finding
+
+
 def test_an_exact_clock_tells_what_looks_alike_apart() -> None:
     """Six submits were listed to the second: a run of this submit's second is not that of one a minute later."""
     answered = tuple(replace(LATER, run=f"later{n}", intended_at=OVER + n * SECOND) for n in range(6))
