@@ -47,6 +47,7 @@ class Doubted:
     over_at: datetime  # When the last of them had an outcome, or must have.
     is_over: bool  # The process that made it reported its outcome, or has ended.
     was_absent: bool  # It was absent and submitted again as often as is allowed.
+    told: frozenset[str] = frozenset()  # Runs that its submits were answered with, and that it does not have.
 
 
 class Finding(StrEnum):
@@ -256,7 +257,12 @@ class Evidence:
     # Absent: nothing that is listed can be this one, and what was sent later is listed.
 
     def _may_be(self, doubted: Doubted, row: Listed) -> bool:
-        """Tell whether a run may be this one in another writing, and is not that of another submit of ours."""
+        """Tell whether a run may be this one in another writing, and is not that of another submit of ours.
+
+        One that it was answered with, and that was made then, may be its own until another has it.
+        """
+        if row.run in doubted.told and self._is_at_its_time(doubted, row):
+            return True
         is_of_time = row.has_zone not in self._clocks or self._is_in_time(doubted, row)
         if not is_of_time or self._likeness(doubted, row) is not Likeness.UNCLEAR:
             return False

@@ -70,14 +70,33 @@ class Form:
             return Likeness.UNCLEAR
         differing = [name for name in PARAMETERS if sent.get(name) != row.get(name)]
         known = {name: self.shows.get((name, kind(sent, name))) for name in differing}
-        if AS_SENT in known.values():  # Of the same photo it may be, with the rest in another writing.
-            return Likeness.UNCLEAR if _has_a_file_of(row, sent) else Likeness.OTHER
+        if AS_SENT in known.values():
+            return Likeness.UNCLEAR if _may_be_rewritten(sent, row, known) else Likeness.OTHER
         is_usual = all(how == kind(row, name) for name, how in known.items())
         return Likeness.SAME if is_usual else Likeness.UNCLEAR
 
 
-def _has_a_file_of(row: Inputs, sent: Inputs) -> bool:
-    return any(name in sent and row.get(name) == sent[name] for name in _FILES)
+def _may_be_rewritten(sent: Inputs, row: Inputs, known: Mapping[str, str | None]) -> bool:
+    """Tell whether a row can be of inputs that it shows otherwise, though rows are known to show some of them as sent.
+
+    One of the same photo can, and one that is blank where files are shown: it may be filled in later.
+    """
+    is_blank = not row and any(name in _FILES and how != DEFAULT for name, how in known.items())
+    has_a_file = any(name in sent and row.get(name) == sent[name] for name in _FILES)
+    return (
+        is_blank or has_a_file or not any(_is_another(name, sent, row) for name, how in known.items() if how == AS_SENT)
+    )
+
+
+def _is_another(name: str, sent: Inputs, row: Inputs) -> bool:
+    """Tell whether a value is another one, where rows show as sent what is of its kind.
+
+    They may do so only up to a size: a file that is left out or elsewhere can be the one, and so can a long text.
+    """
+    sent_as = kind(sent, name)
+    if name in _FILES and sent_as != DEFAULT:
+        return kind(row, name) == sent_as
+    return sent_as != "long"
 
 
 def learn_form(pairs: Sequence[Pair]) -> Form:
@@ -129,8 +148,8 @@ def _shows_another(pair: Pair, name: str, usual: set[tuple[str, str]]) -> bool:
 
 
 def _is_of_another(form: Form, pair: Pair, unanswered: Sequence[Sent]) -> bool:
-    if form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME:
-        return False
+    if not pair.row.inputs or form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME:
+        return False  # One that shows nothing names nobody.
     others = (each for each in unanswered if each.job_id != pair.sent.job_id)
     return any(form.compare(each.inputs, pair.row.inputs) is Likeness.SAME for each in others)
 

@@ -249,6 +249,28 @@ def test_an_answer_that_named_a_strangers_run_is_a_mix_up() -> None:
         assert [pair.sent for pair in given.mixed_up] == ([sent] if is_mix_up else [])
 
 
+def test_a_run_that_was_given_back_speaks_against_a_repeat() -> None:
+    """A large photo is listed cut, where small ones are as sent: its own run was taken for another's."""
+    good = [replace(LATER, run=f"later{n}") for n in range(3)]
+    rows = [listed(f"later{n}", OVER, OTHER) for n in range(3)]
+    cut = listed("run", inputs=mark_inputs({"image": "x" * 500, "prompt": "m4rk3r"}))
+    given = evidence(*rows, cut, claimed=frozenset({"later0", "later1", "later2", "run"}),
+                     answered=(*good, replace(OWN, run="run")), unanswered=())  # fmt: skip
+    back = given.without([pair.sent for pair in given.mixed_up])
+    assert [each.job_id for each in back.unanswered] == ["job"]
+    assert back.judge(replace(DOUBTED, told=frozenset({"run"}))).gap is Gap.STRAY
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{"prompt": MARKS["prompt"]}, {**MARKS, "image": mark_inputs({"image": "https://theirs/1"})["image"]}, {}],
+    ids=["left out", "elsewhere", "blank"],
+)
+def test_a_photo_that_is_shown_otherwise_than_smaller_ones(inputs: Inputs) -> None:
+    """A later submit's was listed as it was sent: a row of this time without it may be this submit's all the same."""
+    assert evidence(listed("run", inputs=inputs)).judge(DOUBTED).gap is Gap.STRAY
+
+
 # Absent: a submit is absent, and repeated, only where everything is proven.
 
 LACKING: Mapping[Gap, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
