@@ -183,7 +183,7 @@ class Evidence:
             for row in self.look.requests.values()
             if row.run not in has
             and (not users or row.user is None or row.user in users)
-            and (not models or row.model in models)
+            and (not models or row.model is None or row.model in models)
         ]
 
     # Found: a run of these inputs, in the time of the submit, that can be nobody else's.

@@ -271,6 +271,13 @@ def test_a_photo_that_is_shown_otherwise_than_smaller_ones(inputs: Inputs) -> No
     assert evidence(listed("run", inputs=inputs)).judge(DOUBTED).gap is Gap.STRAY
 
 
+def test_a_run_of_a_model_that_is_not_named() -> None:
+    """A row may have its model's name later."""
+    later = replace(LATER_ROW, model="sam-3d-objects")
+    assert evidence(listed("run"), later).judge(DOUBTED).finding is Finding.FOUND
+    assert evidence(replace(listed("run"), model="another"), later).judge(DOUBTED).finding is Finding.ABSENT
+
+
 # Absent: a submit is absent, and repeated, only where everything is proven.
 
 LACKING: Mapping[Gap, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
