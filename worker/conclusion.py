@@ -26,6 +26,7 @@ def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted
         over_at=_over_at(last, settings),
         is_over=last.answered_at is not None or (last.session is not None and last.session not in alive),
         was_absent=sum(each.verdict is Verdict.ABSENT for each in what.submissions) >= MOST_ABSENT,
+        told=frozenset(each.told for each in doubtful if each.told),
     )
 
 

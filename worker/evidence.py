@@ -20,6 +20,7 @@ from worker.habits import (
 )
 from worker.history import Inputs, Listed, Look
 
+_ONE_HOUR = timedelta(hours=1)
 _UNKNOWN_CLOCK = Clock(timedelta(0), CLOCKS_DIFFER)
 
 
@@ -46,6 +47,7 @@ class Doubted:
     over_at: datetime  # When the last of them had an outcome, or must have.
     is_over: bool  # The process that made it reported its outcome, or has ended.
     was_absent: bool  # It was absent and submitted again as often as is allowed.
+    told: frozenset[str] = frozenset()  # Runs that its submits were answered with, and that it does not have.
 
 
 class Finding(StrEnum):
@@ -127,9 +129,9 @@ class Evidence:
 
         ``taken`` are runs that were found for others by the same look.
         """
-        free = [row for row in self.free if row.run not in taken]
-        likeness = self._comparing(doubted)
-        alike = [row for row in free if likeness(row.inputs) is Likeness.SAME]
+        compare = self._comparing(doubted)
+        compared = [(row, compare(row.inputs)) for row in self.free if row.run not in taken]
+        alike = [row for row, likeness in compared if likeness is Likeness.SAME]
         if found := self._own(doubted, alike):
             return Proof(Finding.FOUND, request=found, made_at=self._clock(found).ours(found))
         gaps = {
@@ -138,7 +140,7 @@ class Evidence:
             Gap.LIVES: not doubted.is_over,
             Gap.MAY_LAND: self.now < doubted.over_at + self.settle,
             Gap.TWIN: bool(alike),
-            Gap.STRAY: any(self._may_be(doubted, row) for row in free if likeness(row.inputs) is Likeness.UNCLEAR),
+            Gap.STRAY: any(self._may_be(doubted, row, likeness) for row, likeness in compared),
             Gap.MISSING: any(self._is_missing(each) for each in self.answered),
             Gap.WAS_ABSENT: doubted.was_absent,
             Gap.NO_LATER_SUBMIT: not any(self._proves(pair, doubted) for pair in self._pairs),
@@ -182,7 +184,7 @@ class Evidence:
             for row in self.look.requests.values()
             if row.run not in has
             and (not users or row.user is None or row.user in users)
-            and (not models or row.model in models)
+            and (not models or row.model is None or row.model in models)
         ]
 
     # Found: a run of these inputs, in the time of the submit, that can be nobody else's.
@@ -197,11 +199,14 @@ class Evidence:
         """Tell whether a run of the same shown inputs is of the same sent ones, too.
 
         Where a row hides something, no other submit of ours may have started the run, and there may not be more such
-        runs than we made submits: one of them would be a stranger's.
+        runs than we made submits: one of them would be a stranger's. One that shows nothing of what was sent is known
+        by its time alone, which is not enough where somebody else starts runs as well.
         """
         if row.inputs == doubted.inputs:
             return True
         if row.has_zone not in self._clocks or self._is_contested(doubted, row):
+            return False
+        if self._tells_by_time_alone(doubted, row) and (self._strangers or not self._is_at_its_time(doubted, row)):
             return False
         return len(alike) <= sum(each.inputs == doubted.inputs for each in self.unanswered)
 
@@ -212,8 +217,23 @@ class Evidence:
         at, exactly = self._clock(row).ours(row), self._clock(row).spread
         if any(_window(each).holds(at, exactly) for each in rivals):
             return True
-        is_exact = any(each.holds(at, exactly) for each in doubted.windows)
+        is_exact = self._is_at_its_time(doubted, row)
         return not is_exact and any(_window(each).holds(at, CLOCKS_DIFFER) for each in rivals)
+
+    def _tells_by_time_alone(self, doubted: Doubted, row: Listed) -> bool:
+        """Tell whether nothing that was sent is shown."""
+        return not (row.inputs or {}).items() & (doubted.inputs or {}).items()
+
+    def _is_at_its_time(self, doubted: Doubted, row: Listed) -> bool:
+        """Tell whether a run was made when a submit was, as exactly as the vendor's clock is known."""
+        clock = self._clock(row)
+        return any(each.holds(clock.ours(row), clock.spread) for each in doubted.windows)
+
+    @cached_property
+    def _strangers(self) -> Sequence[Listed]:
+        """The runs of the last hour or so that show what no submit of ours sent: somebody else uses the key."""
+        since = min([self.now, *(each.intended_at for each in self.unanswered)]) - _ONE_HOUR
+        return [row for row in self.free if not self._makers[row.run] and self._clock(row).ours(row) >= since]
 
     def _comparing(self, doubted: Doubted) -> Callable[[Inputs | None], Likeness]:
         return self._form.comparing(doubted.inputs) if doubted.inputs is not None else lambda _: Likeness.UNCLEAR
@@ -236,8 +256,15 @@ class Evidence:
 
     # Absent: nothing that is listed can be this one, and what was sent later is listed.
 
-    def _may_be(self, doubted: Doubted, row: Listed) -> bool:
-        """Tell whether a run, whose row does not say, may be this one: of its time, and of no other submit of ours."""
+    def _may_be(self, doubted: Doubted, row: Listed, likeness: Likeness) -> bool:
+        """Tell whether a run may be this one in another writing, and is not that of another submit of ours.
+
+        One that it was answered with, and that was made then, may be its own until another has it.
+        """
+        if row.run in doubted.told and self._is_at_its_time(doubted, row):
+            return True
+        if likeness is not Likeness.UNCLEAR:
+            return False
         is_of_time = row.has_zone not in self._clocks or self._is_in_time(doubted, row)
         return is_of_time and not self._makers[row.run] - {doubted.job_id}
 

@@ -69,22 +69,46 @@ class Form:
         return self.comparing(sent)(row)
 
     def comparing(self, sent: Inputs) -> Callable[[Inputs | None], Likeness]:
-        """Return what compares rows with these inputs: many, where thousands are listed."""
+        """Return what compares rows with these inputs: many, where thousands are listed.
+
+        A row can be of inputs that it shows otherwise, though rows are known to show some of them as sent: one of the
+        same photo can, and one that is blank where files are shown, as it may be filled in later.
+        """
         shown = {name: self.shows.get((name, kind(sent, name))) for name in PARAMETERS}
         as_sent = [(name, sent.get(name)) for name in PARAMETERS if shown[name] == AS_SENT]
         files = [(name, sent[name]) for name in _FILES if name in sent]
+        may_be_blank = any(shown[name] != DEFAULT for name, _ in files)
 
         def compare(row: Inputs | None) -> Likeness:
             if row is None:
                 return Likeness.UNCLEAR
-            if any(row.get(name) != mark for name, mark in as_sent):
-                # Of the same photo it may be, with the rest in another writing.
-                return Likeness.UNCLEAR if any(row.get(name) == mark for name, mark in files) else Likeness.OTHER
+            others = [name for name, mark in as_sent if row.get(name) != mark]
+            if others:
+                has_a_file = any(row.get(name) == mark for name, mark in files)
+                is_rewritten = (may_be_blank and not row) or has_a_file or not _show_another(others, sent, row)
+                return Likeness.UNCLEAR if is_rewritten else Likeness.OTHER
             differing = (name for name in PARAMETERS if sent.get(name) != row.get(name))
             is_usual = all(shown[name] == kind(row, name) for name in differing)
             return Likeness.SAME if is_usual else Likeness.UNCLEAR
 
         return compare
+
+
+def _show_another(names: Iterable[str], sent: Inputs, row: Inputs) -> bool:
+    """Tell whether one of some values is another one, where rows show as sent what is of its kind."""
+    return any(_is_another(name, sent, row) for name in names)
+
+
+def _is_another(name: str, sent: Inputs, row: Inputs) -> bool:
+    """Tell whether a value is another one.
+
+    Rows may show values as sent only up to a size: a file that is left out or elsewhere can be the one, and so can a
+    long text.
+    """
+    sent_as = kind(sent, name)
+    if name in _FILES and sent_as != DEFAULT:
+        return kind(row, name) == sent_as
+    return sent_as != "long"
 
 
 def learn_form(pairs: Sequence[Pair]) -> Form:
@@ -136,8 +160,8 @@ def _shows_another(pair: Pair, name: str, usual: set[tuple[str, str]]) -> bool:
 
 
 def _is_of_another(form: Form, pair: Pair, unanswered: Sequence[Sent]) -> bool:
-    if form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME:
-        return False
+    if not pair.row.inputs or form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME:
+        return False  # One that shows nothing names nobody.
     others = (each for each in unanswered if each.job_id != pair.sent.job_id)
     return any(form.compare(each.inputs, pair.row.inputs) is Likeness.SAME for each in others)
 

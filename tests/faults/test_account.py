@@ -124,6 +124,21 @@ def test_a_job_that_alone_is_refused_fails_alone(shop: Shop, simulator: Simulato
     shop.check_bill()
 
 
+def test_a_refused_job_that_is_alone_holds_the_account_until_another_gets_through(
+    shop: Shop, simulator: Simulator
+) -> None:
+    """Nothing tells whether it or the account is refused: it is tried once a minute, and fails once others pass."""
+    simulator.add_fault(call="submit", kind="status", http_status=403, prompt="poison.")
+    poisonous = shop.accept("poison.")
+    shop.live(30 * MINUTE)
+    assert (shop.events(), shop.job(poisonous)["state"]) == (["held"], "accepted")
+    assert shop.calls("submit") <= 33
+    good = shop.accept("job.")
+    shop.live(5 * MINUTE)
+    assert [shop.job(each)["state"] for each in (good, poisonous)] == ["succeeded", "failed"]
+    assert (shop.events()[:2], shop.job(poisonous)["error_code"]) == (["held", "resumed"], "remote_refused")
+
+
 def test_jobs_that_are_refused_let_others_go_first(shop: Shop, simulator: Simulator) -> None:
     """They hold the account only while nothing else is there to try it with; then they fail."""
     simulator.add_fault(call="submit", kind="status", http_status=403, prompt="poison.")

@@ -270,6 +270,28 @@ def test_who_loses_the_race_for_a_run_looks_again(app: App, simulator: Simulator
     assert len(simulator.ledger()) == 3
 
 
+def test_a_run_that_was_given_back_may_be_its_own(app: App, simulator: Simulator) -> None:
+    """The history shows another photo than was sent, cut as large ones may be: nobody pays for a second run."""
+    for number in range(3):
+        _submit(app, _new(app, f"as sent {number}"))
+    cut = _new(app, "cut")
+    _submit(app, cut)
+    with transaction(app.services.engine) as connection:
+        sent = "jsonb_set(inputs, '{image}', '\"long:whole\"')"
+        connection.execute(text(f"UPDATE submissions SET inputs = {sent} WHERE job_id = '{cut.ticket.job_id}'"))
+    lost = _new(app, "lost")
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    _submit(app, lost)
+    (poll,) = _settle(app)
+    assert (poll.ticket.job_id, _state(app, cut)) == (lost.ticket.job_id, JobState.SUBMITTING)
+    _submit(app, _new(app, "later"))
+    assert _settle(app) == []
+    _pass(app, minutes=20)
+    assert _settle(app) == []
+    assert (_state(app, cut), _verdicts(app, cut)) == (JobState.REVIEW, ["unresolved"])
+    assert len(simulator.ledger()) == 6
+
+
 def test_others_of_the_team_keep_their_runs(app: App, simulator: Simulator) -> None:
     """A colleague's run of the same inputs is not ours, once the history has shown who we are."""
     known, lost = _new(app, "known"), _new(app, "same")

@@ -184,6 +184,35 @@ def test_more_runs_than_submits_are_not_told_apart() -> None:
     assert evidence(*runs, later, unanswered=twice).judge(DOUBTED).finding is Finding.FOUND
 
 
+NOTHING_SHOWN: Inputs = {}
+UNNAMED = mark_inputs({"image": "x" * 1000})
+HIS = listed("his", OVER, mark_inputs({"prompt": "his"}))
+
+
+def test_a_run_that_shows_nothing_is_no_proof_where_somebody_else_starts_runs() -> None:
+    """Its time alone tells whose it is, as long as no run is listed that nobody of ours can have started."""
+    sent = replace(LATER, inputs=mark_inputs({"image": "y" * 1000}))
+    later, run = listed("later", OVER, NOTHING_SHOWN), listed("run", inputs=NOTHING_SHOWN)
+    own, doubted = replace(OWN, inputs=UNNAMED), replace(DOUBTED, inputs=UNNAMED)
+    alone = evidence(run, later, answered=(sent,), unanswered=(own,))
+    assert alone.judge(doubted).finding is Finding.FOUND
+    shared = evidence(run, later, HIS, answered=(sent,), unanswered=(own,))
+    assert shared.judge(doubted).gap is Gap.TWIN
+
+
+def test_a_run_that_shows_nothing_is_found_at_the_second_of_the_submit_alone() -> None:
+    """Once the vendor's clock is known so exactly: one of a minute later may be a stranger's first."""
+    answered = tuple(replace(LATER, run=f"later{n}", inputs=UNNAMED, intended_at=OVER + n * SECOND) for n in range(6))
+    rows = [listed(f"later{n}", OVER + n * SECOND, NOTHING_SHOWN) for n in range(6)]
+    claimed = frozenset(each.run for each in rows)
+    own, doubted = replace(OWN, inputs=UNNAMED), replace(DOUBTED, inputs=UNNAMED)
+    for seconds, finding in ((1, Finding.FOUND), (60, Finding.OPEN)):
+        run = listed("run", INTENDED + seconds * SECOND, NOTHING_SHOWN)
+        given = evidence(*rows, run, claimed=claimed, answered=answered, unanswered=(own,))
+        shown = {name: row for name, row in given.look.requests.items() if name != "later"}
+        assert replace(given, look=Look(shown, is_complete=True)).judge(doubted).finding is finding
+
+
 def test_an_exact_clock_tells_what_looks_alike_apart() -> None:
     """Six submits were listed to the second: a run of this submit's second is not that of one a minute later."""
     answered = tuple(replace(LATER, run=f"later{n}", intended_at=OVER + n * SECOND) for n in range(6))
@@ -218,6 +247,35 @@ def test_an_answer_that_named_a_strangers_run_is_a_mix_up() -> None:
         sent = Sent("fooled", mark_inputs({"image": image, "prompt": " m4rk3r "}), True, OVER, OVER, "run")
         given = evidence(*rows, listed("run"), answered=(*good, sent), unanswered=())
         assert [pair.sent for pair in given.mixed_up] == ([sent] if is_mix_up else [])
+
+
+def test_a_run_that_was_given_back_speaks_against_a_repeat() -> None:
+    """A large photo is listed cut, where small ones are as sent: its own run was taken for another's."""
+    good = [replace(LATER, run=f"later{n}") for n in range(3)]
+    rows = [listed(f"later{n}", OVER, OTHER) for n in range(3)]
+    cut = listed("run", inputs=mark_inputs({"image": "x" * 500, "prompt": "m4rk3r"}))
+    given = evidence(*rows, cut, claimed=frozenset({"later0", "later1", "later2", "run"}),
+                     answered=(*good, replace(OWN, run="run")), unanswered=())  # fmt: skip
+    back = given.without([pair.sent for pair in given.mixed_up])
+    assert [each.job_id for each in back.unanswered] == ["job"]
+    assert back.judge(replace(DOUBTED, told=frozenset({"run"}))).gap is Gap.STRAY
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{"prompt": MARKS["prompt"]}, {**MARKS, "image": mark_inputs({"image": "https://theirs/1"})["image"]}, {}],
+    ids=["left out", "elsewhere", "blank"],
+)
+def test_a_photo_that_is_shown_otherwise_than_smaller_ones(inputs: Inputs) -> None:
+    """A later submit's was listed as it was sent: a row of this time without it may be this submit's all the same."""
+    assert evidence(listed("run", inputs=inputs)).judge(DOUBTED).gap is Gap.STRAY
+
+
+def test_a_run_of_a_model_that_is_not_named() -> None:
+    """A row may have its model's name later."""
+    later = replace(LATER_ROW, model="sam-3d-objects")
+    assert evidence(listed("run"), later).judge(DOUBTED).finding is Finding.FOUND
+    assert evidence(replace(listed("run"), model="another"), later).judge(DOUBTED).finding is Finding.ABSENT
 
 
 # Absent: a submit is absent, and repeated, only where everything is proven.

@@ -35,7 +35,13 @@ SENT: dict[str, object] = {"image": PHOTO, "prompt": "cat"}
     ("shown", "row", "likeness"),
     [
         (SENT, {"image": OTHER_PHOTO, "prompt": "cat"}, Likeness.OTHER),
-        (SENT, {"prompt": "cat"}, Likeness.OTHER),
+        (SENT, {"prompt": "cat"}, Likeness.UNCLEAR),
+        (SENT, {"image": ADDRESS, "prompt": "cat"}, Likeness.UNCLEAR),
+        (SENT, {"image": ADDRESS, "prompt": "dog"}, Likeness.OTHER),
+        (SENT, {"image": ADDRESS}, Likeness.OTHER),
+        (SENT, SENT | {"mask": ADDRESS, "image": OTHER_PHOTO}, Likeness.OTHER),
+        (SENT, SENT | {"mask": ADDRESS, "image": ADDRESS}, Likeness.OTHER),
+        (SENT, {}, Likeness.UNCLEAR),
         (SENT, {"image": PHOTO, "prompt": "dog"}, Likeness.UNCLEAR),
         ({"prompt": "cat"}, {"prompt": "cat"}, Likeness.SAME),
         ({"prompt": "cat"}, {"prompt": "dog"}, Likeness.OTHER),
@@ -46,7 +52,10 @@ SENT: dict[str, object] = {"image": PHOTO, "prompt": "cat"}
     ],
 )
 def test_what_one_row_teaches(shown: dict[str, object], row: dict[str, object], likeness: Likeness) -> None:
-    """Shown as sent, left out, or elsewhere; a row of other values could be another's, and teaches nothing."""
+    """Shown as sent, left out, or elsewhere; a row of other values could be another's, and teaches nothing.
+
+    Where a photo was shown as sent, a larger one may be left out or elsewhere all the same, or all of a run's inputs.
+    """
     assert form_of(shown, sent=SENT).compare(mark_inputs(SENT), mark_inputs(row)) is likeness
 
 
@@ -69,6 +78,9 @@ def test_short_texts_teach_nothing_of_long_ones() -> None:
     long = mark_inputs({"prompt": "word " * 50})
     cut = mark_inputs({"prompt": "word " * 40})
     assert form_of(SENT, sent=SENT).compare(long, cut) is Likeness.UNCLEAR
+    longer, cut_later = mark_inputs({"prompt": "word " * 90}), mark_inputs({"prompt": "word " * 80})
+    whole: dict[str, object] = {"prompt": "word " * 50}
+    assert form_of(whole, sent=whole).compare(longer, cut_later) is Likeness.UNCLEAR
 
 
 def test_a_strangers_run_in_an_answer_is_noticed() -> None:
@@ -77,6 +89,14 @@ def test_a_strangers_run_in_an_answer_is_noticed() -> None:
     wrong = pair(2, mark_inputs(SENT), mark_inputs({"image": OTHER_PHOTO}))
     assert mixed_up([*pairs, wrong], []) == [wrong]
     assert mixed_up(pairs, []) == []
+
+
+def test_a_row_that_shows_nothing_is_nobody_elses() -> None:
+    """Photos are left out: it may be of the submit that was answered with it, and be filled in later."""
+    unnamed = mark_inputs({"image": OTHER_PHOTO})
+    pairs = [pair(n, unnamed, {}) for n in range(2)]
+    lost = Sent("lost", unnamed, True, NOW, NOW + SECOND)
+    assert mixed_up([*pairs, pair(2, mark_inputs(SENT), {})], [lost]) == []
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), 19_800 * SECOND, -28_800 * SECOND, 180 * SECOND], ids=str)

@@ -16,7 +16,8 @@ from worker.history import Inputs, Listed, Look, mark_inputs
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 SETTLE = 5 * MINUTE
-PHOTOS = ["a" * 101, "b" * 101, "https://example.com/c.png"]
+PHOTOS = ["a" * 101, "b" * 101, "https://example.com/c.png", "l" * 1001]
+LARGE = 1000
 PROMPTS = [None, "cat", "dog"]
 OFFSETS = [timedelta(0), timedelta(hours=5.5), -timedelta(hours=8), 3 * MINUTE]
 
@@ -47,14 +48,19 @@ class World:
     images: str
     ahead: timedelta
     now: datetime
+    large: str = "as sent"
+    empty_for: timedelta = timedelta(0)
 
     def shown(self, submit: Submit) -> Inputs:
-        """Return what a row shows of what was sent."""
+        """Return what a row shows of what was sent: where photos are, large ones may not be, or nothing at first."""
         image = str(submit.body["image"])
         rest = {name: value for name, value in submit.body.items() if name != "image"}
-        if self.images == "as sent" or (self.images == "url" and image.startswith("https")):
+        if self.images != "dropped" and self.now < submit.at + self.empty_for * (submit.number % 2):
+            return {}
+        form = self.large if self.images == "as sent" and len(image) > LARGE else self.images
+        if form == "as sent" or (form == "url" and image.startswith("https")):
             return mark_inputs(submit.body)
-        return mark_inputs(rest | ({"image": f"https://theirs/{submit.number}"} if self.images == "url" else {}))
+        return mark_inputs(rest | ({"image": f"https://theirs/{submit.number}"} if form == "url" else {}))
 
     def look(self) -> Look:
         """Return a complete look: what has landed by now."""
@@ -73,7 +79,8 @@ class World:
         answered = [_sent(each, each.run) for each in ours if each.is_answered]
         unanswered = [_sent(each, None) for each in ours if not each.is_answered]
         claimed = frozenset(each.run or "" for each in answered)
-        return Evidence(self.look(), answered, unanswered, claimed, self.now, SETTLE)
+        known = Evidence(self.look(), answered, unanswered, claimed, self.now, SETTLE)
+        return known.without([pair.sent for pair in known.mixed_up])
 
 
 def _sent(each: Submit, run: str | None) -> Sent:
@@ -87,7 +94,8 @@ def _is_inline(each: Submit) -> bool:
 def _doubted(each: Submit) -> Doubted:
     over = each.at + 2 * SECOND
     window = (Window(each.at, over),)
-    return Doubted(f"job{each.number}", mark_inputs(each.body), _is_inline(each), window, over, True, False)
+    told = frozenset({each.run} if each.is_answered else {})
+    return Doubted(f"job{each.number}", mark_inputs(each.body), _is_inline(each), window, over, True, False, told)
 
 
 @st.composite
@@ -99,13 +107,18 @@ def worlds(draw: st.DrawFn) -> World:
         prompt, photo = draw(st.sampled_from(PROMPTS)), draw(st.sampled_from(PHOTOS))
         body = {"image": photo} | ({"prompt": prompt} if prompt else {})
         if kind == "stranger's":
-            body = {"image": "s" * 101, "prompt": f"his {number}"}
+            body = {"image": "s" * 101 + f"{number}"} | ({"prompt": f"his {number}"} if prompt else {})
         at = NOON + draw(st.integers(0, 600)) * SECOND
         late = draw(st.integers(0, 290)) * SECOND
         submits.append(Submit(number, body, at, kind == "answered", kind != "lost without", late, kind == "stranger's"))
+    if any(each.is_stranger for each in submits):  # He is known by what nobody of ours can have sent.
+        first = {"image": "s" * 101, "prompt": "his first"}
+        submits.append(Submit(90, first, NOON - MINUTE, False, True, timedelta(0), is_stranger=True))
     images = draw(st.sampled_from(["as sent", "dropped", "url"]))
+    large = draw(st.sampled_from(["as sent", "dropped", "url"]))
     now = NOON + draw(st.integers(0, 1800)) * SECOND
-    return World(tuple(submits), images, draw(st.sampled_from(OFFSETS)), now)
+    ahead, empty_for = draw(st.sampled_from(OFFSETS)), draw(st.sampled_from([timedelta(0), 8 * MINUTE]))
+    return World(tuple(submits), images, ahead, now, large, empty_for)
 
 
 @settings(max_examples=300, deadline=None)
@@ -115,7 +128,8 @@ def test_no_run_is_passed_over_and_none_of_other_inputs_is_taken(world: World) -
     evidence = world.evidence()
     sent = {each.run: each.body for each in world.submits}
     taken: frozenset[str] = frozenset()
-    lost = [each for each in world.submits if not each.is_answered and not each.is_stranger and each.at < world.now]
+    in_doubt = {each.job_id for each in evidence.unanswered}
+    lost = [each for each in world.submits if f"job{each.number}" in in_doubt and each.at < world.now]
     for each in sorted(lost, key=lambda submit: submit.at):
         proof = evidence.judge(_doubted(each), taken)
         if proof.request:

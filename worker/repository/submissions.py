@@ -190,6 +190,7 @@ class Submission:
     answered_at: datetime | None
     http_status: int | None
     verdict: Verdict | None
+    told: str | None = None  # The run that it was answered with, whoever has it.
 
 
 @dataclass(frozen=True)
