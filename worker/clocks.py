@@ -1,6 +1,7 @@
-"""Notices that the database's clock has stepped back, and brings what it had put off back with it.
+"""Notices that the database's clock has stepped, and brings what a step back had put off back with it.
 
-A step ahead needs nothing: what was waited for is due, and what a worker is at is looked at twice at the most.
+What was waited for is due early after a step ahead, and what a worker is at is looked at twice at the most. Only what
+becomes of a submit in doubt must not come early: :attr:`ClockWatch.ahead` is for that.
 """
 
 import time
@@ -11,6 +12,7 @@ import structlog
 
 from worker.config import Settings
 from worker.database import Engine, transaction
+from worker.habits import LONGEST_SETTLE
 from worker.lifecycle import Step
 from worker.repository import clocks
 from worker.schedule import LONGEST_RESET, PATIENT_RETRY
@@ -27,18 +29,27 @@ log = structlog.get_logger(__name__)
 class ClockWatch:
     """Compares the database's clock with one that never steps."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, steady: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
+        self._steady = steady
         self._furthest = furthest(settings)
         self._seen: tuple[datetime, float] | None = None
         self._owed = timedelta(0)
+        self._ahead, self._ahead_until = timedelta(0), 0.0
+
+    @property
+    def ahead(self) -> timedelta:
+        """How far the clock has stepped ahead, as long as something may seem older than it is for that."""
+        return self._ahead if self._steady() < self._ahead_until else timedelta(0)
 
     def check(self, beat: Callable[[], None]) -> bool:
         """Bring rows back that a step of the clock has put off; return whether there were any.
 
         Safe to run twice because nothing is brought back further than to now.
         """
-        self._owed = max(self._owed, timedelta(0)) + self._stepped_back_by()
+        back = self._stepped_back_by()
+        self._keep_ahead(back)
+        self._owed = max(self._owed, timedelta(0)) + back
         is_step = self._owed >= SMALLEST_STEP
         if is_step:
             self._move(self._owed, beat)
@@ -46,11 +57,21 @@ class ClockWatch:
         return self._bring_back(beat) or is_step
 
     def _stepped_back_by(self) -> timedelta:
-        before = time.monotonic()
+        before = self._steady()
         with transaction(self._engine) as connection:
             seen = clocks.read(connection), before
         last, self._seen = self._seen or seen, seen
         return timedelta(seconds=seen[1] - last[1]) - (seen[0] - last[0])
+
+    def _keep_ahead(self, back: timedelta) -> None:
+        if abs(back) < SMALLEST_STEP:
+            return
+        self._ahead = max(self.ahead - back, timedelta(0))
+        self._ahead_until = self._steady() + LONGEST_SETTLE.total_seconds()
+        if self._ahead:
+            log.warning(
+                "clock_stepped_ahead", seconds=round(self._ahead.total_seconds()), next="submits in doubt wait as long"
+            )
 
     def _move(self, by: timedelta, beat: Callable[[], None]) -> None:
         seconds = round(by.total_seconds())

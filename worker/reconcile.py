@@ -4,7 +4,7 @@ A submit is repeated only if it is proven that it started no run; what can't be 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -25,21 +25,24 @@ from worker.mixups import give_back
 from worker.outcome import Advance, Outcome, decide
 from worker.repository import submissions
 from worker.repository.submissions import Answered, Unanswered
-from worker.schedule import look_again
+from worker.schedule import NOW, look_again
 from worker.services import Services
 
 BATCH = 500
 log = structlog.get_logger(__name__)
 
 
-def reconcile(services: Services, lookup: Lookup) -> Settled:
-    """Settle what can be settled of the submits without an answer. Safe to run twice because each write is fenced."""
+def reconcile(services: Services, lookup: Lookup, ahead: timedelta = NOW) -> Settled:
+    """Settle what can be settled of the submits without an answer. Safe to run twice because each write is fenced.
+
+    ``ahead`` is by how much the clock has stepped since they may have been made: so much older than it is each seems.
+    """
     interval, lifetime = services.settings.sam3d_sweep_interval, services.settings.sam3d_record_lifetime
     with transaction(services.engine) as connection:
         found = submissions.unanswered(connection, BATCH)
         left = submissions.left_open(connection, lifetime, interval, BATCH)
         alive = live_sessions(connection)
-    doubts = [(each, doubted_of(each, alive, services.settings)) for each in [*found, *left]]
+    doubts = [(each, doubted_of(each, alive, services.settings)) for each in _seen_at([*found, *left], ahead)]
     if not doubts:
         return ()
     bench = _investigate(services, lookup, [doubted for _, doubted in doubts], doubts[0][0].job.observed_at)
@@ -51,6 +54,10 @@ def reconcile(services: Services, lookup: Lookup) -> Settled:
         submissions.note_look(connection, [each.job.id for each in left])
     reach("reconcile.recorded")
     return [each for several in settled for each in several]
+
+
+def _seen_at(found: Sequence[Unanswered], ahead: timedelta) -> Sequence[Unanswered]:
+    return [replace(each, job=replace(each.job, observed_at=each.job.observed_at - ahead)) for each in found]
 
 
 @dataclass

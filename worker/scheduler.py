@@ -53,6 +53,7 @@ class Scheduler:
         send: Send,
         declare: Callable[[], Mapping[str, QueueLoad]],
         readers: Readers | None = None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._readers = readers or Readers()
         self._services = services
@@ -61,7 +62,7 @@ class Scheduler:
         self._loads: Mapping[str, QueueLoad] = {}
         self._leases = Leases(services.engine)
         self._trusts_messages = False
-        self._clock_watch = ClockWatch(services.engine, services.settings)
+        self._clock_watch = ClockWatch(services.engine, services.settings, steady)
         self._comparison = Comparison(services)
         self._lookup = Lookup(services)
         self._bulk_look = BulkLook(services)
@@ -174,7 +175,7 @@ class Scheduler:
 
     def reconcile(self) -> None:
         """Look submits without an answer up."""
-        self._get_out(reconcile(self._services, self._lookup))
+        self._get_out(reconcile(self._services, self._lookup, self._clock_watch.ahead))
 
     def _get_out(self, what: Sequence[FollowUp | Event]) -> None:
         """Announce the events and send the messages, until the broker takes one no more: the next sweep sends it."""

@@ -3,6 +3,7 @@
 Messages are kept in a list and are due by that clock; the database and the simulated vendor read the same.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -36,13 +37,17 @@ class Shop:
         self._ahead = timedelta(0)
         self._wrong = timedelta(0)
         self._messages: list[tuple[datetime, FollowUp]] = []
-        self._scheduler = Scheduler(app.services, self._send, dict)
+        self._scheduler = Scheduler(app.services, self._send, dict, steady=self._steady)
         self._tick_at = self._stale_at = self.now
 
     @property
     def now(self) -> datetime:
         """The time by everybody's clock."""
         return datetime.now(UTC) + self._ahead
+
+    def _steady(self) -> float:
+        """Return the seconds of a clock that never steps."""
+        return time.monotonic() + self._ahead.total_seconds()
 
     def set(self, **settings: Any) -> None:
         """Change settings of the service that is running."""

@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import HOUR, app, running_simulator, shop, simulator
+from worker.simulator import Simulator
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]
 
@@ -21,6 +22,39 @@ def test_a_clock_that_steps_back_stops_nothing(shop: Shop, by: timedelta) -> Non
     ids += [shop.accept(f"after {number}") for number in range(2)]
     shop.live(3 * MINUTE)
     assert shop.states == {"succeeded": len(ids)}
+    shop.check_bill()
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["for a minute", "for good"])
+def test_a_clock_that_steps_ahead_proves_nothing_absent(shop: Shop, simulator: Simulator, *, back: bool) -> None:
+    """Runs that are listed minutes late are not paid again for an hour that never passed, nor is a person asked."""
+    simulator.update(history_delay_spread_seconds=250)
+    simulator.add_fault(call="submit", kind="drop_answer", prompt="lost")
+    ids = [shop.accept(f"lost {number}") for number in range(8)]
+    shop.live(timedelta(seconds=5))
+    ids += [shop.accept(f"later {number}") for number in range(8)]
+    shop.live(timedelta(seconds=20))
+    shop.step(HOUR)
+    shop.live(MINUTE)
+    assert shop.states["submitting"]
+    if back:
+        shop.step(-HOUR)
+    shop.live(10 * MINUTE)
+    assert shop.states == {"succeeded": len(ids)}
+    shop.check_bill()
+
+
+def test_a_step_ahead_is_forgotten(shop: Shop, simulator: Simulator) -> None:
+    """What is in doubt is settled in the end, by the clock as it is."""
+    shop.live(MINUTE)
+    shop.step(HOUR)
+    simulator.add_fault(call="submit", kind="reset", starts_run=False, prompt="lost", count=1)
+    shop.accept("lost")
+    shop.live(timedelta(seconds=5))
+    shop.accept("later")
+    shop.skip(31 * MINUTE)
+    shop.live(2 * MINUTE)
+    assert shop.states == {"succeeded": 2}
     shop.check_bill()
 
 
