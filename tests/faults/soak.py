@@ -71,7 +71,7 @@ class Soak:
 
 
 @contextmanager
-def prepared(seed: int, logs: Path) -> Iterator[Soak]:
+def prepared(seed: int, logs: Path, jobs_per_second: float) -> Iterator[Soak]:
     """Give a deployment of which nothing runs yet, and end it."""
     vendor = SimulatorSettings.model_validate({"run_time": 1.5, "credits": CREDITS, "seed": seed})
     with (
@@ -83,7 +83,7 @@ def prepared(seed: int, logs: Path) -> Iterator[Soak]:
         Fleet(service, zygote) as fleet,
     ):
         database, broker_url = Database(service.environment["SAM3D_DATABASE_URL"]), rabbitmq.url_of(VHOST)
-        traffic = Traffic(broker_url, database.accepted, random.Random(f"traffic {seed}"), JOBS_PER_SECOND)
+        traffic = Traffic(broker_url, database.accepted, random.Random(f"traffic {seed}"), jobs_per_second)
         chance = random.Random(f"nemesis {seed}")
         yield Soak(
             service=service,
@@ -219,13 +219,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--rate", type=float, default=JOBS_PER_SECOND, help="jobs a second; fewer on a busy machine")
     parser.add_argument("--json", type=Path, help="write the report here as well")
     asked = parser.parse_args()
     logs = Path(tempfile.mkdtemp(prefix="sam3d-soak-"))
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # Killed clients are no news.
     print(f"soak of {asked.minutes:g} minutes, seed {asked.seed}, logs in {logs}", flush=True)
 
-    with prepared(asked.seed, logs) as soak:
+    with prepared(asked.seed, logs, asked.rate) as soak:
         counted = run(soak, asked.minutes * 60)
         allowed = Allowed(soak.nemesis.vendor.poisoned, soak.nemesis.cancelled, soak.nemesis.broker_lost)
         verdict = judge(soak.traffic.sent, soak.database, soak.simulator.ledger(), soak.witness.heard, allowed, logs)

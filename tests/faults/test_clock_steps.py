@@ -37,6 +37,7 @@ def test_a_clock_that_steps_ahead_proves_nothing_absent(shop: Shop, simulator: S
     shop.step(HOUR)
     shop.live(MINUTE)
     assert shop.states["submitting"]
+    assert shop.states["review"] == 0
     if back:
         shop.step(-HOUR)
     shop.live(10 * MINUTE)
