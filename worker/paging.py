@@ -40,6 +40,7 @@ class Reading:
         self.is_over = False
         self._sizes: Sequence[int] = PAGE_SIZES
         self._rows = 0
+        self._is_full = False
         self._clocks = clocks
         self._read: dict[str, Listed] = {}
         self._failed: list[Exception] = []
@@ -62,6 +63,10 @@ class Reading:
         Raises:
             HistoryMissing: it has rows of another form.
         """
+        if not rows and self._is_full:
+            self._is_full = False  # Where the history goes on, an empty page is a mistake: it is asked for once more.
+            return
+        self._is_full = len(rows) >= self.size
         page = read_rows(rows)
         if rows and not page.requests:
             raise HistoryMissing("The request history has rows of another form.")

@@ -106,6 +106,22 @@ def test_a_turn_that_brings_nothing_new_ends_a_look() -> None:
     assert (look.is_over, look.look().is_complete) == (True, False)
 
 
+def test_an_empty_page_after_a_full_one_is_asked_for_again() -> None:
+    """It would end the look, as whole, before the rows of the time that is asked for."""
+    look = reading()
+    look.take([row(f"run{each}", FIRST + MINUTE) for each in range(look.size)])
+    look.take([])
+    assert (look.is_over, look.number) == (False, 2)
+    look.take([row("old", FIRST + MINUTE)])
+    look.take([])
+    assert (len(look.look().requests), look.look().is_complete) == (look.size + 1, True)
+    exact = reading()
+    exact.take([row(f"run{each}", FIRST + MINUTE) for each in range(exact.size)])
+    exact.take([])
+    exact.take([])
+    assert exact.look().is_complete
+
+
 def test_a_small_page_may_show_what_was_read() -> None:
     """One new row is enough to move a single row to the next page of one row."""
     look = reading()
@@ -114,6 +130,7 @@ def test_a_small_page_may_show_what_was_read() -> None:
     look.take([row("run1", FIRST + MINUTE)])
     look.take([row("run1", FIRST + MINUTE)])
     look.take([row("run2", FIRST + MINUTE)])
+    look.take([])
     look.take([])
     assert (set(look.look().requests), look.look().is_complete) == ({"run1", "run2"}, True)
 
