@@ -11,7 +11,10 @@ from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import NOW, Plan, submit_again
 
 MOST_ABSENT = 3
-"""How often a job that has no run is submitted again: where a fifth of the submits is lost, twice is too few."""
+"""How often a job that has no run is submitted again: where a fifth of the submits is lost, twice is too few.
+
+:attr:`Gap.WAS_ABSENT` says the number in words.
+"""
 
 
 def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:

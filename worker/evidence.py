@@ -115,7 +115,7 @@ class Evidence:
     settle: timedelta
 
     def without(self, released: Sequence[Sent]) -> "Evidence":
-        """Return it with the runs of some answers given back: those submits have no answer that tells."""
+        """Return the same evidence after some submits gave the runs of others back: they have no answer that tells."""
         runs = {each.run for each in released}
         return replace(
             self,
@@ -190,7 +190,7 @@ class Evidence:
     # Found: a run of these inputs, in the time of the submit, that can be nobody else's.
 
     def _own(self, doubted: Doubted, alike: Sequence[Listed]) -> Listed | None:
-        """Return the oldest run that is this submit's or as good."""
+        """Return the oldest run that is this submit's, or may as well be: one of the same inputs is as good."""
         nobodys = [row for row in alike if row.run not in self.claimed]
         fitting = [row for row in nobodys if self._is_in_time(doubted, row) and self._is_told(doubted, row, alike)]
         return min(fitting, key=lambda row: self._clock(row).ours(row), default=None)
