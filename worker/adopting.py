@@ -10,18 +10,18 @@ import structlog
 from worker import changes
 from worker.answers import RemoteStatus
 from worker.changes import Recorded, Settled
+from worker.conclusion import going_on
 from worker.database import Connection, transaction
 from worker.evidence import Evidence
 from worker.history import Inputs, Listed, digest_inputs, mark_inputs
 from worker.job import Job
 from worker.lifecycle import Trigger
-from worker.outcome import Advance, Fail, Outcome, decide
+from worker.outcome import Fail, Outcome, decide
 from worker.outlook import ACCOUNT
 from worker.pairing import Lineup, Waiting, first_in_turn
 from worker.repository import jobs, lineage
 from worker.repository.lineage import Adopted, Lineage, Run
 from worker.repository.submissions import Digest
-from worker.schedule import NOW
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
@@ -106,12 +106,10 @@ def adopt(services: Services, lost: Lost) -> Settled:
 
 
 def give(connection: Connection, services: Services, job: Job, adopted: Adopted) -> Settled:
-    """Write a run to its job, to be polled; the vendor's hour counts from when it accepted it."""
-    run = adopted.run
-    submitted_at = min(run.made_at, job.observed_at)
-    columns = {"request_id": run.request_id, "remote_status": run.status, "submitted_at": submitted_at}
-    due_in = max(NOW, services.outlook.terms().plan.first - (job.observed_at - submitted_at))
-    written = _write(connection, services, job, Advance(Trigger.ANSWERED, due_in, columns))
+    """Write a run to its job, to be polled, and the submit that it was found for to the ledger."""
+    run, plan = adopted.run, services.outlook.terms().plan
+    outcome = going_on(job, run.request_id, run.status, run.made_at, plan)
+    written = _write(connection, services, job, outcome)
     if written:
         lineage.write_adopted(connection, str(uuid4()), job, services.worker_name, adopted)
         told = {"why": "the database was set back", "next": "the job goes on with it"}
@@ -135,5 +133,4 @@ def _write(connection: Connection, services: Services, job: Job, outcome: Outcom
     if version is None:
         return ()
     events = changes.announcement(connection, job, change)
-    following = changes.follow_up(job, Recorded(change, version, events))
-    return [*events, *([following] if following else [])]
+    return changes.settled(job, Recorded(change, version, events))

@@ -28,20 +28,22 @@ EVERY, SOON = timedelta(seconds=10), timedelta(seconds=12)
 next one."""
 
 SOONEST = timedelta(seconds=30)
-"""The most of that, where pages come late since there is much else to do."""
+"""The most that the second grows to, where pages come late since there is much else to do."""
 
 LONG_RUNS_EVERY, LONG_RUNS_SOON = timedelta(seconds=30), timedelta(seconds=40)
 """The same for runs that take twice as long as most: they are few, and listed far behind the newest."""
 
 LONG_RUN = 2
-"""Typical runs."""
+"""Typical runs, after which one that goes on counts among the long ones."""
 
 MOST_PAGES = 3
+"""Read in one look: what is listed further back is left to polls."""
+
 MORE_BULK = 2
-"""Runs that are due, from which on a further page is worth it."""
+"""Runs that are due and not listed yet, from which on a further page is worth it."""
 
 MOST_RUNS = 1000
-"""Of the newest that are counted to tell which page a run is on; and of those that go on and may be on one."""
+"""Of the newest that are counted to tell which page a run is on; and of those not due that a page may show as over."""
 
 BATCH = 25
 """Jobs that are written in one transaction."""

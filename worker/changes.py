@@ -108,3 +108,9 @@ def follow_up(job: Job, recorded: Recorded) -> FollowUp | None:
     if step is None or version is None or change.hold:  # What waits for its account waits as a row.
         return None
     return FollowUp(step, Ticket(job.id, version), change.due_in)
+
+
+def settled(job: Job, recorded: Recorded) -> Settled:
+    """Return what is to be announced and sent of a change."""
+    following = follow_up(job, recorded)
+    return [*recorded.events, *([following] if following else [])]

@@ -147,9 +147,9 @@ def _is_given_up(job: Job, haul: Haul, kept: Mapping[str, str], *, is_told: bool
     if has_model:
         return job.attempts + 1 >= (EXTRA_TRIES if has_glb else OTHER_TRIES)
     is_broken = haul.has_broken and job.broken_files + 1 >= BROKEN_FILES
-    return is_broken or is_past(job.age, job.attempts)
+    return is_broken or are_files_gone(job.age, job.attempts)
 
 
-def is_past(age: timedelta, attempts: int) -> bool:
+def are_files_gone(age: timedelta, attempts: int) -> bool:
     """Tell whether nothing of a run is kept any more: so old a job is, and so often it was tried."""
     return age > OUTPUT_LIFETIME and attempts >= LAST_TRIES

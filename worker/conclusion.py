@@ -11,7 +11,10 @@ from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import NOW, Plan, submit_again
 
 MOST_ABSENT = 3
-"""How often a job that has no run is submitted again: where a fifth of the submits is lost, twice is too few."""
+"""How often a job that has no run is submitted again: where a fifth of the submits is lost, twice is too few.
+
+:attr:`Gap.WAS_ABSENT` says the number in words.
+"""
 
 
 def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted:
@@ -60,7 +63,7 @@ def conclude(
     """Turn a proof into what is written to the ledger and what becomes of the job; neither: it is looked at again."""
     job = what.job
     if proof.finding is Finding.FOUND:
-        return adopting(proof), adopted(job, proof, plan)
+        return as_answered(proof), adopted(job, proof, plan)
     if proof.finding is Finding.ABSENT:
         return Answered(Verdict.ABSENT, detail=proof.why), Advance(Trigger.NOT_SENT)
     since = max(doubted.over_at, min(what.account_up_at or doubted.over_at, job.observed_at))
@@ -100,16 +103,21 @@ def _patience(doubted: Doubted, proof: Proof, settings: Settings, settle: timede
     return longer * max(settings.sam3d_reconcile_deadline, 1.2 * settle)
 
 
-def adopting(proof: Proof) -> Answered:
+def as_answered(proof: Proof) -> Answered:
     """Return what is written of a submit whose run was found."""
     return Answered(Verdict.ADOPTED, proof.request.request_id if proof.request else None, detail=proof.why)
 
 
 def adopted(job: Job, proof: Proof, plan: Plan) -> Advance:
-    """Go on with a run that was found; the vendor's hour counts from when it accepted it."""
+    """Go on with the run that was found."""
     if proof.request is None:
         raise AssertionError("what was found is named")
-    submitted_at = min(proof.made_at or job.observed_at, job.observed_at)
-    status = proof.request.status
-    columns = {"request_id": proof.request.request_id, "remote_status": status, "submitted_at": submitted_at}
+    made_at = proof.made_at or job.observed_at
+    return going_on(job, proof.request.request_id, proof.request.status, made_at, plan)
+
+
+def going_on(job: Job, request_id: str, status: str, made_at: datetime, plan: Plan) -> Advance:
+    """Go on with a run that is a job's, to be polled; the vendor's hour counts from when it accepted it."""
+    submitted_at = min(made_at, job.observed_at)
+    columns = {"request_id": request_id, "remote_status": status, "submitted_at": submitted_at}
     return Advance(Trigger.ANSWERED, max(NOW, plan.first - (job.observed_at - submitted_at)), columns)

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     )
     sam3d_record_lifetime: Positive = Field(
         timedelta(hours=1),
-        description="For how long the vendor knows a run, s; no age ends a job, and before that no 404 does.",
+        description="For how long the vendor knows a run, s; no 404 ends a job before that, and no age alone does.",
     )
     sam3d_sweep_interval: Positive = Field(timedelta(seconds=15), description="Between two sweeps, s.")
     sam3d_sweep_grace: Seconds = Field(timedelta(seconds=30), description="How late a row must be to be swept, s.")
@@ -124,7 +124,9 @@ class Settings(BaseSettings):
         timedelta(seconds=60), description="Between two probes of a held account, s."
     )
     sam3d_history: Literal["auto", "off"] = Field(
-        "auto", description="Whether submits without an answer are looked up in the vendor's request history."
+        "auto",
+        description="Whether the vendor's request history is read: for submits without an answer, for runs that the "
+        "vendor does not know or can't show, and after the database was started.",
     )
     sam3d_reconcile_settle: Seconds = Field(
         timedelta(minutes=5),
@@ -133,7 +135,7 @@ class Settings(BaseSettings):
     )
     sam3d_reconcile_deadline: Seconds = Field(
         timedelta(minutes=15),
-        description="After which a submit that can't be told from the history is for a person, s.",
+        description="How long the history may leave open what became of a submit, s; then it is for a person.",
     )
     sam3d_compare_wait: Seconds = Field(
         timedelta(seconds=8),
@@ -163,7 +165,7 @@ class Settings(BaseSettings):
         default=False, description="Whether photos are kept after their job has ended, until the job is deleted."
     )
     sam3d_keep_failed_inputs: Seconds = Field(
-        timedelta(days=1), description="How long those of a failed job are kept for `sam3d retry`, s."
+        timedelta(days=1), description="How long photos of a failed job are kept for `sam3d retry`, s."
     )
     sam3d_max_output_bytes: int = Field(512 * 2**20, ge=1, description="Largest output file that is kept.")
     sam3d_stall_limit: Positive = Field(

@@ -115,7 +115,7 @@ class Evidence:
     settle: timedelta
 
     def without(self, released: Sequence[Sent]) -> "Evidence":
-        """Return it with the runs of some answers given back: those submits have no answer that tells."""
+        """Return the same evidence after some submits gave the runs of others back: they have no answer that tells."""
         runs = {each.run for each in released}
         return replace(
             self,
@@ -143,7 +143,7 @@ class Evidence:
             Gap.STRAY: any(self._may_be(doubted, row, likeness) for row, likeness in compared),
             Gap.MISSING: any(self._is_missing(each) for each in self.answered),
             Gap.WAS_ABSENT: doubted.was_absent,
-            Gap.NO_LATER_SUBMIT: not any(self._proves(pair, doubted) for pair in self._pairs),
+            Gap.NO_LATER_SUBMIT: not any(self._proves(pair, doubted) for pair in self.pairs),
         }
         gap = next((gap for gap, is_so in gaps.items() if is_so), None)
         return Proof(Finding.OPEN, gap) if gap else Proof(Finding.ABSENT)
@@ -161,16 +161,19 @@ class Evidence:
         return mixed_up(self._all_pairs, self.unanswered)
 
     @cached_property
-    def _pairs(self) -> list[Pair]:
+    def pairs(self) -> list[Pair]:
+        """The submits that were answered with their own run, with its row: what rows show is learnt from them."""
         return [pair for pair in self._all_pairs if pair not in self.mixed_up]
 
     @cached_property
-    def _form(self) -> Form:
-        return learn_form(self._pairs)
+    def form(self) -> Form:
+        """How rows show what was sent."""
+        return learn_form(self.pairs)
 
     @cached_property
-    def _clocks(self) -> Clocks:
-        return learn_clocks(self._pairs)
+    def clocks(self) -> Clocks:
+        """How far the times of rows are ahead of ours."""
+        return learn_clocks(self.pairs)
 
     @cached_property
     def free(self) -> Sequence[Listed]:
@@ -178,7 +181,7 @@ class Evidence:
         has = self.claimed - {pair.row.run for pair in self.mixed_up}
         claimed = [self.look.requests[each] for each in has if each in self.look.requests]
         users = {each.user for each in claimed} - {None}
-        models = {pair.row.model for pair in self._pairs}
+        models = {pair.row.model for pair in self.pairs}
         return [
             row
             for row in self.look.requests.values()
@@ -190,7 +193,7 @@ class Evidence:
     # Found: a run of these inputs, in the time of the submit, that can be nobody else's.
 
     def _own(self, doubted: Doubted, alike: Sequence[Listed]) -> Listed | None:
-        """Return the oldest run that is this submit's or as good."""
+        """Return the oldest run that is this submit's, or may as well be: one of the same inputs is as good."""
         nobodys = [row for row in alike if row.run not in self.claimed]
         fitting = [row for row in nobodys if self._is_in_time(doubted, row) and self._is_told(doubted, row, alike)]
         return min(fitting, key=lambda row: self._clock(row).ours(row), default=None)
@@ -204,7 +207,7 @@ class Evidence:
         """
         if row.inputs == doubted.inputs:
             return True
-        if row.has_zone not in self._clocks or self._is_contested(doubted, row):
+        if row.has_zone not in self.clocks or self._is_contested(doubted, row):
             return False
         if self._tells_by_time_alone(doubted, row) and (self._strangers or not self._is_at_its_time(doubted, row)):
             return False
@@ -213,7 +216,7 @@ class Evidence:
     def _is_contested(self, doubted: Doubted, row: Listed) -> bool:
         """Tell whether a submit of other inputs may have started a run: not if just one of the two was made then."""
         others = [each for each in self.unanswered if each.inputs != doubted.inputs]
-        rivals = [each for each in others if self._form.compare(each.inputs, row.inputs) is not Likeness.OTHER]
+        rivals = [each for each in others if self.form.compare(each.inputs, row.inputs) is not Likeness.OTHER]
         at, exactly = self._clock(row).ours(row), self._clock(row).spread
         if any(_window(each).holds(at, exactly) for each in rivals):
             return True
@@ -236,12 +239,12 @@ class Evidence:
         return [row for row in self.free if not self._makers[row.run] and self._clock(row).ours(row) >= since]
 
     def _comparing(self, doubted: Doubted) -> Callable[[Inputs | None], Likeness]:
-        return self._form.comparing(doubted.inputs) if doubted.inputs is not None else lambda _: Likeness.UNCLEAR
+        return self.form.comparing(doubted.inputs) if doubted.inputs is not None else lambda _: Likeness.UNCLEAR
 
     @cached_property
     def _makers(self) -> Mapping[str, set[str]]:
         """The jobs of ours that each run may be of, by what its row shows."""
-        likeness = [(each.job_id, self._form.comparing(each.inputs)) for each in self.unanswered]
+        likeness = [(each.job_id, self.form.comparing(each.inputs)) for each in self.unanswered]
         return {
             row.run: {job_id for job_id, compare in likeness if compare(row.inputs) is Likeness.SAME}
             for row in self.free
@@ -252,7 +255,7 @@ class Evidence:
         return any(each.holds(at, CLOCKS_DIFFER) for each in doubted.windows)
 
     def _clock(self, row: Listed) -> Clock:
-        return self._clocks.get(row.has_zone, _UNKNOWN_CLOCK)
+        return self.clocks.get(row.has_zone, _UNKNOWN_CLOCK)
 
     # Absent: nothing that is listed can be this one, and what was sent later is listed.
 
@@ -265,7 +268,7 @@ class Evidence:
             return True
         if likeness is not Likeness.UNCLEAR:
             return False
-        is_of_time = row.has_zone not in self._clocks or self._is_in_time(doubted, row)
+        is_of_time = row.has_zone not in self.clocks or self._is_in_time(doubted, row)
         return is_of_time and not self._makers[row.run] - {doubted.job_id}
 
     def _is_missing(self, sent: Sent) -> bool:
@@ -274,12 +277,12 @@ class Evidence:
 
     def _proves(self, pair: Pair, doubted: Doubted) -> bool:
         """Tell whether a later submit is listed as and when it was sent, so that this one would be listed as well."""
-        clock = self._clocks.get(pair.row.has_zone)
+        clock = self.clocks.get(pair.row.has_zone)
         return (
             clock is not None
             and pair.sent.intended_at >= doubted.over_at
             and pair.sent.is_inline == doubted.is_inline
-            and self._form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME
+            and self.form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME
             and abs(clock.ours(pair.row) - pair.sent.intended_at) <= CLOCKS_DIFFER
         )
 

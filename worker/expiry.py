@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from worker.job import Job
 
 BELIEVED = timedelta(hours=6)
-"""A date from which the run were so much older or younger than by the database's clock is as good as none."""
+"""The vendor's dates are not believed where they make a run so much older or younger than the database's clock does."""
 
 
 @dataclass(frozen=True)

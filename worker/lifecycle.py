@@ -92,11 +92,6 @@ class Verdict(StrEnum):
         """Whether it may still turn out to have started a run."""
         return self in {Verdict.UNKNOWN, Verdict.UNRESOLVED}
 
-    @property
-    def has_no_run(self) -> bool:
-        """Whether the vendor itself said that no run was started."""
-        return self in {Verdict.REFUSED, Verdict.HELD, Verdict.DISPUTED, Verdict.NOT_STARTED}
-
 
 class Step(StrEnum):
     """What a worker does to a job; the same word in the task, the queue, the log and the test."""

@@ -19,7 +19,7 @@ OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}
 UNDER_WAY = {RemoteStatus.QUEUED, RemoteStatus.PROCESSING}
 
 TRIES_APART = 5
-"""Failed tries in a row after which the request history is asked for a run, each time."""
+"""Of so many failed tries in a row one, the last, also asks the request history for the run."""
 
 NO_OUTPUT = "The run completed, but its result names no output."
 

@@ -15,6 +15,7 @@ ONE_HOUR = timedelta(hours=1)
 """How much further back submits are read than a look goes: they tell the vendor's clock, and who else has a run."""
 
 ONE_DAY = timedelta(days=1)
+"""Of what time it is learnt how late rows land."""
 
 
 class Lookup:

@@ -15,6 +15,7 @@ MOST_ROWS = 50_000
 """A history that has more of the time that is asked for is not read to its end."""
 
 MAX_UNREAD_PAGES = 3
+"""Left out in all, after which the reading ends: the history is not well."""
 
 MOST_KNOWN_PAGES = 10
 """In a row, once newer rows may have moved what was read before by whole pages: in a further turn, on small pages."""

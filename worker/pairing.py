@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from worker.answers import RemoteStatus
 from worker.evidence import Evidence
-from worker.habits import AS_SENT, CLOCKS_DIFFER, Clocks, Form, Pair, Sent, learn_clocks, learn_form
+from worker.habits import AS_SENT, CLOCKS_DIFFER, Sent
 from worker.history import PARAMETERS, Inputs, Listed, kind
 
 ENOUGH = 3
@@ -32,12 +32,7 @@ class Lineup:
     """The runs that nobody has. One that is given away is not given to the next."""
 
     def __init__(self, evidence: Evidence) -> None:
-        listed = evidence.look.requests
-        answered = [Pair(each, listed[each.run]) for each in evidence.answered if each.run and each.run in listed]
-        pairs = [each for each in answered if each.row.inputs is not None and each not in evidence.mixed_up]
-        self._form: Form = learn_form(pairs)
-        self._clocks: Clocks = learn_clocks(pairs)
-        self._pairs = pairs
+        self._evidence = evidence
         self.free = sorted(evidence.free, key=lambda row: (row.status is RemoteStatus.FAILED, row.created_at))
         for each in evidence.unanswered:
             self._spare(each)
@@ -72,25 +67,26 @@ class Lineup:
         """Tell whether a run may be of these inputs: it shows none of them otherwise that such rows show as sent."""
         if row.inputs is None:
             return True
+        shows = self._evidence.form.shows
         differing = [name for name in PARAMETERS if waiting.inputs.get(name) != row.inputs.get(name)]
-        return not any(self._form.shows.get((name, kind(waiting.inputs, name))) == AS_SENT for name in differing)
+        return not any(shows.get((name, kind(waiting.inputs, name))) == AS_SENT for name in differing)
 
     def _in_time(self, waiting: Waiting) -> Sequence[Listed]:
         return [row for row in self.free if self._is_since(row, waiting.accepted_at - CLOCKS_DIFFER)]
 
     def _is_since(self, row: Listed, at: datetime) -> bool:
         """Tell whether a run was made after a moment, or may have been where its clock is not known."""
-        clock = self._clocks.get(row.has_zone)
+        clock = self._evidence.clocks.get(row.has_zone)
         return clock is None or clock.ours(row) >= at
 
     def made_at(self, row: Listed) -> datetime:
         """Return when a run was made, by our clock where it is known."""
-        clock = self._clocks.get(row.has_zone)
+        clock = self._evidence.clocks.get(row.has_zone)
         return clock.ours(row) if clock else row.created_at
 
     def is_ours_alone(self, until: datetime | None) -> bool:
         """Tell whether nobody else seems to use the key: no run of the time that the ledger knows is a stranger's."""
-        if until is None or len(self._pairs) < ENOUGH:
+        if until is None or len(self._evidence.pairs) < ENOUGH:
             return False
         return all(self._is_since(row, until - CLOCKS_DIFFER) for row in self.free)
 

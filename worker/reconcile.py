@@ -11,7 +11,7 @@ import structlog
 
 from worker import changes
 from worker.changes import Recorded, Settled
-from worker.conclusion import adopted, adopting, conclude, doubted_of, is_undecided, submission_of
+from worker.conclusion import adopted, as_answered, conclude, doubted_of, is_undecided, submission_of
 from worker.config import Settings
 from worker.database import DatabaseError, describe, is_outage, live_sessions, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
@@ -138,7 +138,7 @@ def _commit_left(services: Services, what: Unanswered, proof: Proof) -> Settled:
         return _write(services, what, proof, Advance(Trigger.NOT_SENT), Answered(Verdict.ABSENT, detail=proof.why))
     if proof.request is None:
         return ()
-    answer = adopting(proof)
+    answer = as_answered(proof)
     if what.job.state in {JobState.REVIEW, JobState.ACCEPTED} and what.job.request_id is None:
         return _write(services, what, proof, adopted(what.job, proof, services.outlook.terms().plan), answer)
     with transaction(services.engine) as connection:
@@ -157,8 +157,7 @@ def _write(services: Services, what: Unanswered, proof: Proof, outcome: Outcome,
         if recorded.version is not None and answer:
             submissions.resolve(connection, job.id, answer, submission_of(what, proof))
     _tell(recorded, proof)
-    following = changes.follow_up(job, recorded)
-    return [*recorded.events, *([following] if following else [])]
+    return changes.settled(job, recorded)
 
 
 def _tell(recorded: Recorded, proof: Proof) -> None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 ALONE = 3
-"""As often a job is refused while others get through before it is refused itself."""
+"""Refusals of one job, while others get through, after which it is the job that is refused."""
 
 PATIENT = 10
-"""As often where refusals come and go: another job that was refused got through later."""
+"""The same where refusals come and go: another job that was refused got through later."""
 
 IN_DOUBT = 4
 """So many submits in a row without an answer that tells are trouble of the account."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.answers import RemoteStatus, RunResult, RunStatus
 from worker.budget import Terms, lowered
-from worker.collecting import collect, is_past
+from worker.collecting import are_files_gone, collect
 from worker.errors import (
     AccountHeld,
     OutputMissing,
@@ -132,7 +132,7 @@ def _limited(terms: Terms, job: Job, error: RemoteRateLimited) -> Limited:
 
 def _again(job: Job, error: TransientError) -> Outcome:
     """Try again later, but not for ever: the vendor's files live a week."""
-    if is_past(job.age, job.attempts):
+    if are_files_gone(job.age, job.attempts):
         return Fail(Trigger.ENDED, error.code, str(error))
     return Snooze(next_attempt(job.attempts, random.random()), str(error), is_attempt=True)
 

@@ -34,7 +34,7 @@ def review_command(
     older_than: Annotated[
         float | None, typer.Option(min=0, max=LONGEST.total_seconds(), help="Only those of this age, s.")
     ] = None,
-    last: Annotated[Verdict | None, typer.Option(help="Only those whose last submit is known as this.")] = None,
+    last: Annotated[Verdict | None, typer.Option(help="Only those whose last submit has this verdict.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many, the oldest first.")] = None,
     is_sure: Annotated[bool, typer.Option("--yes", help="With --all: do it; without it is only shown.")] = False,
     as_json: AsJson = False,

@@ -11,7 +11,7 @@ from worker.job import Job
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Ticket, Verdict
 from worker.models import accounts, jobs, now, submissions
 from worker.outcome import Hold
-from worker.schedule import NOW
+from worker.schedule import NOW, OUTPUT_LIFETIME
 from worker.standing import Refusals, RefusedReads
 
 NOT_TRIED = (HoldCause.OPERATOR, HoldCause.RESTORED)
@@ -178,17 +178,13 @@ def refused_reads(connection: Connection, job: Job) -> RefusedReads:
     since = connection.execute(noted.returning(jobs.c.refused_at)).scalar()
     ended_at = case((jobs.c.state == JobState.SUCCEEDED, jobs.c.finished_at))
     read_at = func.greatest(jobs.c.running_at, jobs.c.completed_at, ended_at)
-    recent = (jobs.c.account == job.account, jobs.c.id != job.id, jobs.c.submitted_at > now - RECENT)
+    recent = (jobs.c.account == job.account, jobs.c.id != job.id, jobs.c.submitted_at > now - OUTPUT_LIFETIME)
     last = connection.execute(select(func.max(read_at)).where(*recent)).scalar()
     since_then = true() if last is None else jobs.c.refused_at > last
     under_way = jobs.c.state.in_((JobState.PROCESSING, JobState.FETCHING))
     another = exists().where(*recent, under_way, jobs.c.refused_at.is_not(None), since_then)
     is_another_refused = bool(connection.execute(select(another)).scalar())
     return RefusedReads(last is not None and since is not None and last > since, is_another_refused)
-
-
-RECENT = timedelta(days=7)
-"""How old a run can be that is still read: so long its files live."""
 
 
 @dataclass(frozen=True)

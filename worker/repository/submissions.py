@@ -325,7 +325,7 @@ def _sent(connection: Connection, since: datetime, deadline: timedelta, *which: 
 
 
 MOST = 10_000
-"""Submits that are read for one look: more than the history has pages for."""
+"""Submits that are read for one look, the newest."""
 
 
 def note_missing(connection: Connection, runs: Iterable[str], at: datetime) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 _CORNERS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 
 
 def extra_file(name: str) -> tuple[bytes, str]:
@@ -62,7 +62,7 @@ _KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
     ".ply": (_splat, "application/octet-stream"),
     ".obj": (_mesh, "model/obj"),
     ".json": (_poses, "application/json"),
-    ".png": (lambda: base64.b64decode(_PIXEL), "image/png"),
+    ".png": (lambda: base64.b64decode(PIXEL), "image/png"),
     ".usdz": (_scene, "model/vnd.usdz+zip"),
     ".txt": (lambda: b"made by a stand-in model\n", "text/plain"),
 }

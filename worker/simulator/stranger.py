@@ -3,11 +3,11 @@
 import secrets
 from datetime import datetime, timedelta
 
+from .extras import PIXEL
 from .jobs import Run
 
 MOST_AT_ONCE = 5000
 RUN_SECONDS = 5.0
-_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 
 
 class Stranger:
@@ -30,7 +30,7 @@ class Stranger:
         return Run(
             request_id=request_id,
             call="submit",
-            inputs={"image": _PIXEL, "prompt": f"somebody else's object {self._count}", "seed": self._count},
+            inputs={"image": PIXEL, "prompt": f"somebody else's object {self._count}", "seed": self._count},
             inputs_sha256="",
             submitted_at=started_at,
             queue_seconds=0.0,
