@@ -68,7 +68,8 @@ class BulkLook:
     def look(self) -> Sequence[FollowUp]:
         """Look if it is time to. Safe to run twice because each write is fenced by the version that was read."""
         at = self._clock()
-        if self._services.settings.sam3d_bulk_look == "off" or at < self._looks_at:
+        settings = self._services.settings
+        if "off" in {settings.sam3d_bulk_look, settings.sam3d_history} or at < self._looks_at:
             return ()
         late = timedelta(seconds=min(at - self._looks_at, SOONEST.total_seconds()))  # So may the next page be.
         self._looks_at = at + EVERY.total_seconds()

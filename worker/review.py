@@ -47,7 +47,7 @@ def adopt(services: Services, job_id: str, request_id: str, send: Send) -> JobSt
 
 
 def _listed_at(services: Services, request_id: str) -> datetime | None:
-    """Look up when the vendor accepted a run, if it can be told."""
+    """Look up when the vendor accepted a run, if it can be told: a time without a zone may be hours off."""
     if services.settings.sam3d_history == "off":
         return None
     try:
@@ -55,7 +55,7 @@ def _listed_at(services: Services, request_id: str) -> datetime | None:
     except (AccountHeld, HistoryMissing, TransientError) as error:
         log.warning("adopted_unlisted", reason=str(error), next="its hour counts from when it was submitted")
         return None
-    return listed.created_at if listed else None
+    return listed.created_at if listed and listed.has_zone else None
 
 
 def _submitted_at(job: Job, request_id: str, listed_at: datetime | None, intended_at: datetime | None) -> datetime:

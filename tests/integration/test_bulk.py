@@ -195,10 +195,13 @@ def test_long_runs_are_looked_at_all_at_once(budgeted: Budgeted, clock: Clock, s
     assert {each.ticket.job_id for each in look.look()} >= {each.job_id for each in later}
 
 
-@pytest.mark.parametrize(("count", "setting"), [(LEAST_BULK - 1, "on"), (LEAST_BULK, "off")])
-def test_few_runs_are_polled(budgeted: Budgeted, simulator: Simulator, count: int, setting: str) -> None:
+@pytest.mark.parametrize(
+    ("count", "setting", "history"),
+    [(LEAST_BULK - 1, "on", "auto"), (LEAST_BULK, "off", "auto"), (LEAST_BULK, "on", "off")],
+)
+def test_few_runs_are_polled(budgeted: Budgeted, simulator: Simulator, count: int, setting: str, history: str) -> None:
     """A page is larger than a few polls; and nothing is asked for where it is not wanted."""
-    app = budgeted(sam3d_bulk_look=setting)
+    app = budgeted(sam3d_bulk_look=setting, sam3d_history=history)
     _runs(app, simulator, count)
     sent: list[FollowUp] = []
     make_scheduler(app, sent).look()

@@ -84,15 +84,19 @@ def test_a_decision_for_all_is_one(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr.startswith("sam3d: ")) == (2, True)
 
 
-@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "not listed"])
+@pytest.mark.parametrize("history", ["auto", "off"])
+@pytest.mark.parametrize(
+    "zone", [{}, {"history_utc_offset_minutes": -480, "history_zone": False}], ids=["UTC", "local"]
+)
 def test_the_hour_of_an_adopted_run_counts_from_its_submit(
-    app: App, shop: Shop, simulator: Simulator, *, is_listed: bool
+    app: App, shop: Shop, simulator: Simulator, history: str, zone: dict[str, Any]
 ) -> None:
     """Not from when a person came to it: the vendor forgets it in time."""
     (job,) = in_review(shop, simulator, 1)
     (run,) = [each["request_id"] for each in simulator.ledger() if each["prompt"] == "lost 0."]
     shop.live(20 * MINUTE)
-    shop.set(sam3d_history="auto" if is_listed else "off")
+    simulator.update(**zone)
+    shop.set(sam3d_history=history)
     review.adopt(shop.services, job, run, lambda _: None)
     with transaction(app.services.engine) as connection:
         query = text(

@@ -324,8 +324,8 @@ def _sent(connection: Connection, since: datetime, deadline: timedelta, *which: 
     return [Sent(*row) for row in connection.execute(newest)]
 
 
-MOST = 10_000
-"""Submits that are read for one look, the newest."""
+MOST = 50_000
+"""Submits that are read for one look, the newest: as many as rows of the history (``paging.MOST_ROWS``)."""
 
 
 def note_missing(connection: Connection, runs: Iterable[str], at: datetime) -> None:
