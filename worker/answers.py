@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from worker.addresses import MAX_ADDRESSES, find_addresses, is_file
 from worker.errors import RemoteUnavailable, SubmitUnknown
@@ -20,6 +21,7 @@ ACCEPTED = {200, 201, 202}
 """What accepts a submit, if it gives a request id."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_BARE = re.compile(r"[0-9a-fA-F]{32}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -92,6 +94,17 @@ def is_request_id(value: object) -> bool:
 def canonical_id(text: str) -> str:
     """Return what two writings of one request id have in common: the vendor was seen to leave out the dashes."""
     return text.replace("-", "").lower()
+
+
+def written_like(request_id: str, answered: str | None) -> str:
+    """Return an id as the API writes it, given one that a submit was answered with: other hosts may leave dashes out.
+
+    Where none was answered yet it is a UUID with dashes (its documentation).
+    """
+    bare = request_id.replace("-", "")
+    if not _BARE.fullmatch(bare):
+        return request_id
+    return bare if answered and "-" not in answered else str(UUID(bare))
 
 
 def require_accepted(answer: Answer) -> None:

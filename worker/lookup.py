@@ -1,8 +1,10 @@
 """Look a time up in the vendor's request history, in as many turns as it takes, and gather what is known of it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from worker.answers import written_like
 from worker.database import transaction
 from worker.evidence import Evidence
 from worker.habits import Clocks, Pair, learn_clocks, settled_after
@@ -60,10 +62,19 @@ class Lookup:
                 missing = [each for each in answered if each.over_at <= as_of and each.run not in look.requests]
                 submissions.note_missing(connection, [each.run for each in missing if each.run], as_of)
             return Evidence(
-                look=look,
+                look=_written_like(look, submissions.answered_id(connection)),
                 answered=answered,
                 unanswered=submissions.without_run(connection, first - ONE_HOUR, settings.sam3d_submit_deadline),
                 claimed=submissions.claimed(connection, look.requests),
                 now=as_of,
                 settle=settled_after(settings.sam3d_reconcile_settle, submissions.latest_landing(connection, ONE_DAY)),
             )
+
+
+def _written_like(look: Look, answered: str | None) -> Look:
+    """Return a look whose runs have the ids that the API knows them by: a job goes on with what is found."""
+    requests = look.requests.items()
+    return Look(
+        {run: replace(row, request_id=written_like(row.request_id, answered)) for run, row in requests},
+        look.is_complete,
+    )

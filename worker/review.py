@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from worker import changes
-from worker.answers import is_request_id
+from worker.answers import is_request_id, written_like
 from worker.changes import Recorded
 from worker.database import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
@@ -32,7 +32,8 @@ def adopt(services: Services, job_id: str, request_id: str, send: Send) -> JobSt
     """
     if not is_request_id(request_id):
         raise InvalidMessage("adopt", "`--adopt` needs the vendor's request id, such as a UUID.")
-
+    with transaction(services.engine) as connection:
+        request_id = written_like(request_id, submissions.answered_id(connection))
     listed_at = _listed_at(services, request_id)
 
     def resolve(connection: Connection, job: Job) -> tuple[Answered | None, Outcome]:

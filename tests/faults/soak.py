@@ -40,18 +40,22 @@ from worker.database import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 
 VHOST = "soak"
+RECORD_SECONDS = 300
+"""The vendor's hour, after which it forgets runs, those that never end as well."""
+
 SETTINGS = {
     **INTERVALS,
     "SAM3D_DOWNLOAD_DEADLINE": "5",
     "SAM3D_RECONCILE_SETTLE": str(1.5 * LATEST_ROW_SECONDS),
     "SAM3D_RECONCILE_DEADLINE": "60",
-    "SAM3D_RECORD_LIFETIME": "120",
+    "SAM3D_RECORD_LIFETIME": str(RECORD_SECONDS),
     "SAM3D_SUBMIT_SERVER_ERROR": "review",
     "SAM3D_REQUESTS_PER_MINUTE": "100000",  # Enough for all of it, and each request draws its slot.
 }
 JOBS_PER_SECOND = 4.0
 ARMED_SHARE = 0.3
-DRAIN_SECONDS = 240.0
+DRAIN_SECONDS = 900.0
+"""The last run that never ends is forgotten by then, and the last row that was late has settled."""
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +77,9 @@ class Soak:
 @contextmanager
 def prepared(seed: int, logs: Path, jobs_per_second: float) -> Iterator[Soak]:
     """Give a deployment of which nothing runs yet, and end it."""
-    vendor = SimulatorSettings.model_validate({"run_time": 1.5, "credits": CREDITS, "seed": seed})
+    vendor = SimulatorSettings.model_validate(
+        {"run_time": 1.5, "credits": CREDITS, "seed": seed, "record_seconds": RECORD_SECONDS}
+    )
     with (
         PrivatePostgres() as postgres,
         PrivateRabbit() as rabbitmq,

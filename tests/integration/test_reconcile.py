@@ -118,6 +118,22 @@ def test_a_dropped_answer_is_found_in_the_history(app: App, simulator: Simulator
     assert len(simulator.ledger()) == 1
 
 
+@pytest.mark.parametrize("answered_before", [True, False], ids=["after others", "the first of all"])
+def test_a_run_goes_on_by_the_id_that_the_api_knows(app: App, simulator: Simulator, *, answered_before: bool) -> None:
+    """The history leaves the dashes out, and is away when the run is polled and its result is fetched."""
+    if answered_before:
+        _submit(app, _new(app))
+    simulator.update(history_dashless=True)
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    job = _new(app)
+    _submit(app, job)
+    (poll,) = _settle(app)
+    simulator.update(history_available=False)
+    _end(app, poll)
+    assert _state(app, job) == JobState.SUCCEEDED
+    assert str(row_of(app, job.ticket.job_id)["request_id"]) in {run["request_id"] for run in simulator.ledger()}
+
+
 @pytest.mark.parametrize("wrapping", ["list", "data", "items"])
 def test_however_the_page_is_wrapped(app: App, simulator: Simulator, wrapping: str) -> None:
     """A bare list and an object that holds one are read alike."""

@@ -305,6 +305,16 @@ def answered(connection: Connection, since: datetime, deadline: timedelta) -> li
     )
 
 
+def answered_id(connection: Connection) -> str | None:
+    """Return the id that a submit was answered with last, as the vendor wrote it."""
+    query = select(submissions.c.request_id).where(
+        submissions.c.verdict == Verdict.ACCEPTED,
+        submissions.c.request_id.is_not(None),
+        submissions.c.answered_at.is_not(None),
+    )
+    return connection.execute(query.order_by(submissions.c.answered_at.desc()).limit(1)).scalar()
+
+
 def without_run(connection: Connection, since: datetime, deadline: timedelta) -> list[Sent]:
     """List the submits from some time on that may have started a run that nobody has."""
     return _sent(connection, since, deadline, or_(_is_open(), submissions.c.verdict == Verdict.ABSENT))
