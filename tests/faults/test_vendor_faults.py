@@ -346,8 +346,9 @@ def faults_of(simulator: Simulator) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("call", ["status", "result"])
 def test_an_outage_of_hours_loses_no_result(shop: Shop, simulator: Simulator, call: str) -> None:
-    """The record expires meanwhile: the file is found through the history."""
+    """The history is away as well, and the record expires meanwhile: the file is found through the history after it."""
     simulator.add_fault(call=call, kind="status", http_status=502)
+    simulator.add_fault(call="history", kind="status", http_status=502)
     job = shop.accept("patient")
     shop.set(sam3d_sweep_interval=10 * MINUTE)
     shop.live(3 * HOUR)

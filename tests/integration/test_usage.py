@@ -81,10 +81,10 @@ def test_requests_are_what_the_vendor_saw(budgeted: Budgeted, clock: Clock, simu
     assert {row.request_id: row.requests for row in rows} == dict(seen)
     found = usage(app.services)
     hour = {each.kind: each.last_hour for each in found.used}
-    assert hour == {Kind.SUBMIT: 3, Kind.POLL: 5, Kind.FETCH: 4, Kind.PROBE: 0, Kind.HISTORY: 0, Kind.LIMITED: 0}
+    assert hour == {Kind.SUBMIT: 3, Kind.POLL: 6, Kind.FETCH: 2, Kind.PROBE: 0, Kind.HISTORY: 0, Kind.LIMITED: 0}
     assert (found.carried.finished, found.carried.waiting, found.carried.in_flight) == (3, 0, 0)
-    assert found.carried.requests_per_job == pytest.approx(4)
-    assert found.carried.polls_per_job == pytest.approx(5 / 3)
+    assert found.carried.requests_per_job == pytest.approx(11 / 3)
+    assert found.carried.polls_per_job == pytest.approx(2)
 
 
 def test_usage_tells_the_last_whole_minute(limited: App, clock: Clock) -> None:
