@@ -447,6 +447,6 @@ def test_a_data_folder_that_is_put_back(
         start_worker(running, "worker 2")
     judge.await_states(ids, "succeeded", within=120)
     wait_until(lambda: not judge.rows("SELECT FROM jobs WHERE finished_at IS NULL"), "all that is known has ended")
+    wait_until(lambda: judge.states(under_way).keys() <= {"succeeded", "missing"}, "what was accepted late has, too")
     assert max(Counter(run["prompt"] for run in vendor.ledger()).values()) == 1
-    assert judge.states(under_way).keys() <= {"succeeded", "missing"}
     judge.check_logs()
