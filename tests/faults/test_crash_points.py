@@ -1,6 +1,7 @@
 """A process killed or frozen between any two side effects costs time, and nothing else."""
 
 import json
+import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -107,12 +108,22 @@ def strike_schedulers(
 
 def leave_in_doubt(judge: Judge, simulator: Simulator) -> list[str]:
     """Submit a job whose answer the vendor does not get through, after one that it does: one alone is no outage."""
-    answered = judge.submit(1)
-    judge.await_states(answered, "processing", "fetching", "succeeded")
+    answered = submit_until_one_is(judge, "processing", "fetching", "succeeded")
     simulator.add_fault(call="submit", kind="drop_answer", count=1)
-    ids = judge.submit(1)
-    judge.await_states(ids, "submitting")
-    return [*answered, *ids]
+    return answered + submit_until_one_is(judge, "submitting")
+
+
+def submit_until_one_is(judge: Judge, *states: str) -> list[str]:
+    """Submit a job a second until one of them gets into a state: a frozen process keeps what it was handed ahead."""
+    ids: list[str] = []
+
+    def one_is() -> bool:
+        ids.extend(judge.submit(1))
+        time.sleep(1)
+        return any(judge.states(ids)[state] for state in states)
+
+    wait_until(one_is, f"one job is {'/'.join(states)}")
+    return ids
 
 
 def assert_killed(process: Forked) -> None:
