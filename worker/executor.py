@@ -80,8 +80,8 @@ def wait_out(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
     """Send a ticket that came early round again; drop one that is stale."""
     with transaction(services.engine) as connection:
         early = jobs.until_due(connection, ticket, _WAITS_IN[step])
-    log.debug("ticket_early" if early else "ticket_stale", step=step, version=ticket.version)
-    return FollowUp(step, ticket, early) if early else None
+    log.debug("ticket_stale" if early is None else "ticket_early", step=step, version=ticket.version)
+    return None if early is None else FollowUp(step, ticket, early)
 
 
 def run(services: Services, step: Step, job: Job) -> Outcome:

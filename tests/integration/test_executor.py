@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.integration.conftest import advance, row_of, wait_until_due
 from worker.app import App
 from worker.database import transaction
-from worker.executor import execute, load, record
+from worker.executor import execute, load, record, wait_out
 from worker.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.outcome import Advance, decide
 from worker.repository import jobs, reading
@@ -27,6 +27,11 @@ def _scheduler(app: App, sent: list[FollowUp]) -> Scheduler:
         return True
 
     return Scheduler(app.services, send, dict)
+
+
+def _close_until(app: App, time: str) -> None:
+    with transaction(app.services.engine) as connection:
+        connection.execute(text(f"UPDATE accounts SET closed_until = {time}"))
 
 
 def _make_overdue(app: App) -> None:
@@ -108,6 +113,18 @@ def test_the_sweep_sends_a_lost_message_again(app: App, submitted_job: FollowUp)
     scheduler.sweep()
     scheduler.sweep()
     assert [follow_up.ticket for follow_up in sent] == [submitted_job.ticket]
+
+
+def test_a_message_goes_on_whose_account_opens_just_then(app: App, accepted_job: FollowUp) -> None:
+    """It could not be taken, and is due when it is to be put off: it is neither late nor stale."""
+    _close_until(app, "sam3d_now() + interval '1 hour'")
+    assert load(app.services, Step.SUBMIT, accepted_job.ticket) is None
+    _close_until(app, "NULL")
+    assert wait_out(app.services, Step.SUBMIT, accepted_job.ticket) == accepted_job
+    _make_overdue(app)
+    assert wait_out(app.services, Step.SUBMIT, accepted_job.ticket) is None, "the sweep sends it"
+    assert advance(app, accepted_job).step is Step.POLL
+    assert wait_out(app.services, Step.SUBMIT, accepted_job.ticket) is None, "it is stale"
 
 
 def test_a_job_that_kills_its_workers_is_put_to_review(app: App, submitted_job: FollowUp) -> None:

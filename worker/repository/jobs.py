@@ -173,13 +173,16 @@ def submit_times(connection: Connection, account: str, limit: int) -> Sequence[d
 
 
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:
-    """Return how much too early a ticket is, or None where it is stale or waits as a row."""
+    """Return how much too early a ticket is, or None where it is stale or waits as a row.
+
+    Zero for one whose account opened since it could not be taken. A job that waits as a row is the sweep's already.
+    """
     comes_at = func.greatest(jobs.c.due_at, opens_at, case((_is_suspect, now + ITS_TURN)))
-    query = select(comes_at - now).where(
+    query = select(func.greatest(comes_at - now, timedelta(0))).where(
         jobs.c.id == ticket.job_id,
         jobs.c.version == ticket.version,
         jobs.c.state == state,
-        comes_at > now,
+        or_(comes_at > now, jobs.c.sweep_at > now),
         not_(is_held),
     )
     return connection.execute(query).scalar()
