@@ -50,7 +50,9 @@ def judge(deployment: Service, simulator: Simulator, rabbitmq: PrivateRabbit) ->
     """Provide the judge, whose witness was bound before anything is sent."""
     witness = Witness(deployment.environment["SAM3D_BROKER_URL"])
     witness.start()
-    yield Judge(deployment, simulator, witness)
+    judging = Judge(deployment, simulator, witness)
+    yield judging
+    judging.close()
     rabbitmq.heal()
     witness.stop()
 

@@ -8,16 +8,14 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 from kombu import Connection
 from PIL import Image, ImageDraw
-from psycopg.rows import dict_row
+from sqlalchemy import create_engine
 
 from tests.acceptance.conftest import KEY, SECRET_PROMPT, Service
 from tests.faults.witness import Witness
@@ -51,7 +49,9 @@ class Judge:
         self._simulator = simulator
         # The servers themselves, whatever proxies the processes of the service are given.
         self._broker_url = service.environment["SAM3D_BROKER_URL"]
-        self._database_url = service.environment["SAM3D_DATABASE_URL"].replace("+psycopg", "")
+        # Tests ask often, and a new connection costs more than the question.
+        kept: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+        self._engine = create_engine(service.environment["SAM3D_DATABASE_URL"], isolation_level="AUTOCOMMIT", **kept)
 
     def submit(self, count: int, **fields: Any) -> list[str]:
         """Publish requests, each with a prompt of its own, half of them to each way in; return the job ids."""
@@ -69,9 +69,13 @@ class Judge:
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """Read from the database; what is written by the query is committed."""
-        with self._connected() as connection:
-            cursor = connection.execute(query, parameters)
-            return cursor.fetchall() if cursor.description else []
+        with self._engine.connect() as connection:
+            found = connection.exec_driver_sql(query, parameters)
+            return [dict(row) for row in found.mappings()] if found.returns_rows else []
+
+    def close(self) -> None:
+        """Keep no connection."""
+        self._engine.dispose()
 
     def states(self, ids: Collection[str]) -> Counter[str]:
         """Count the jobs by state; the ones without a row count as ``missing``."""
@@ -174,13 +178,6 @@ class Judge:
 
     def _heard(self) -> set[tuple[str, str, str | None]]:
         return {(each.id, each.type, each.subject) for each in self.witness.heard}
-
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-        with psycopg.connect(
-            self._database_url, autocommit=True, connect_timeout=10, row_factory=dict_row
-        ) as connection:
-            yield connection
 
 
 _SECRETS = {"the key": KEY, "a prompt": SECRET_PROMPT, "an image": tiny_image()[-40:], "a signed URL": SIGNED_URL}

@@ -423,12 +423,19 @@ def running(
         yield started
 
 
+@pytest.fixture
+def judge(running: Service, vendor: Simulator) -> Iterator[Judge]:
+    """Provide a judge of that deployment, who hears no events."""
+    judging = Judge(running, vendor, Witness(running.environment["SAM3D_BROKER_URL"]))
+    yield judging
+    judging.close()
+
+
 @pytest.mark.parametrize("are_restarted", [False, True], ids=["live-on", "restarted"])
 def test_a_data_folder_that_is_put_back(
-    running: Service, server: PrivatePostgres, vendor: Simulator, *, are_restarted: bool
+    running: Service, server: PrivatePostgres, vendor: Simulator, judge: Judge, *, are_restarted: bool
 ) -> None:
     """Under running work, whether the processes live on or are others: each job is paid once, and ends."""
-    judge = Judge(running, vendor, Witness(running.environment["SAM3D_BROKER_URL"]))
     ids = judge.submit(6)
     judge.await_states(ids, "succeeded")
     ids += judge.submit(30)
