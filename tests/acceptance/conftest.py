@@ -1,6 +1,5 @@
 """A real worker and a real scheduler, each a process, on private services and the simulator."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from kombu import Connection
 
 from tests.acceptance.listener import Listener
-from tests.services.zygote import Zygote
+from tests.services.zygote import Zygote, inherited
 from tests.waiting import wait_until
 from worker.config import Settings
 from worker.simulator import Simulator, SimulatorSettings
@@ -56,8 +55,14 @@ class Service:
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of ``sam3d`` to its end."""
-        command = [sys.executable, "-m", "worker", *arguments]
-        return subprocess.run(command, env=self._full(), capture_output=True, text=True, timeout=120, check=check)
+        if self.zygote:
+            done = self.zygote.run(*arguments, **self._full())
+        else:
+            command = [sys.executable, "-m", "worker", *arguments]
+            done = subprocess.run(command, env=self._full(), capture_output=True, text=True, timeout=120, check=False)
+        if check:
+            done.check_returncode()
+        return done
 
     def log_of(self, name: str) -> str:
         """Return what a process has logged so far."""
@@ -76,8 +81,7 @@ class Service:
                 process.wait()
 
     def _full(self) -> dict[str, str]:
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return {**inherited, "XDG_RUNTIME_DIR": str(self.logs), **self.environment}
+        return {**inherited(), "XDG_RUNTIME_DIR": str(self.logs), **self.environment}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tests.acceptance.conftest import Service, deployed, listener, service, simu
 from tests.faults.judge import Judge
 from tests.faults.witness import Witness
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Zygote
+from tests.services.zygote import PATIENCE, Zygote
 from tests.waiting import wait_until
 from worker.simulator import Simulator
 
@@ -31,8 +31,7 @@ INTERVALS = {
     "SAM3D_COMPARE_WAIT": "1",
 }
 
-SHIM = Path(__file__).parent / "shim"
-IMPATIENT = {"PYTHONPATH": f"{SHIM}:{SHIM.parents[2]}", "SHIM_PATIENCE_SECONDS": "2"}
+IMPATIENT = {PATIENCE: "2"}
 """For processes that are to give up an answer of the broker or of the database after two seconds, not after ten."""
 
 

@@ -2,18 +2,20 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from tests.acceptance.conftest import Service
-from tests.faults.conftest import IMPATIENT, start_worker
+from tests.faults.conftest import start_worker
 from tests.faults.judge import Judge
 from tests.waiting import wait_until
 
+SHIM = Path(__file__).parent / "shim"
 WRONG = timedelta(minutes=10)
 
 
 def _clock(wrong_by: timedelta) -> dict[str, str]:
     """Return what makes a process read another time."""
-    return {"PYTHONPATH": IMPATIENT["PYTHONPATH"], "SHIM_CLOCK_SECONDS": str(wrong_by.total_seconds())}
+    return {"PYTHONPATH": f"{SHIM}:{SHIM.parents[2]}", "SHIM_CLOCK_SECONDS": str(wrong_by.total_seconds())}
 
 
 def test_wrong_clocks_change_nothing(deployment: Service, judge: Judge) -> None:

@@ -1,24 +1,14 @@
 """A user's mistake is one line with its fix and a documented exit code, never a traceback."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.services.zygote import Zygote
 from worker.database import revisions, upgrade
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
-
-
-def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    command = [sys.executable, "-m", "worker", *arguments]
-    return subprocess.run(
-        command, env={**inherited, **environment}, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 @pytest.mark.parametrize(
@@ -39,9 +29,11 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         (["demo", "--live"], {}, 3, "--live needs SEGMIND_API_KEY"),
     ],
 )
-def test_a_mistake_is_one_line(arguments: list[str], environment: dict[str, str], code: int, sentence: str) -> None:
+def test_a_mistake_is_one_line(
+    arguments: list[str], environment: dict[str, str], code: int, sentence: str, zygote: Zygote
+) -> None:
     """It names what is wrong and what to do."""
-    done = _run(*arguments, **environment)
+    done = zygote.run(*arguments, **environment)
     lines = [line for line in done.stderr.splitlines() if line.startswith("sam3d: ")]
     assert (done.returncode, done.stdout) == (code, "")
     assert len(lines) == 1
@@ -49,28 +41,28 @@ def test_a_mistake_is_one_line(arguments: list[str], environment: dict[str, str]
     assert "Traceback" not in done.stderr
 
 
-def test_what_is_not_there_is_told(database_url: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_told(database_url: str, tmp_path: Path, zygote: Zygote) -> None:
     """A job that nobody sent, and the schema that nobody made."""
     settings = {"SAM3D_DATABASE_URL": database_url}
     for command in (["jobs"], ["worker"], ["scheduler"]):
-        done = _run(*command, **settings)
+        done = zygote.run(*command, **settings)
         assert done.returncode == 3
         assert "run `sam3d db upgrade`" in done.stderr
     upgrade(database_url)
     for command in (["job", NOWHERE], ["cancel", NOWHERE], ["output", NOWHERE, "--out", str(tmp_path)]):
-        done = _run(*command, **settings)
+        done = zygote.run(*command, **settings)
         assert (done.returncode, done.stderr.startswith("sam3d: ")) == (1, True)
-    assert json.loads(_run("jobs", "--json", **settings).stdout) == []
-    assert json.loads(_run("db", "current", "--json", **settings).stdout) == {
+    assert json.loads(zygote.run("jobs", "--json", **settings).stdout) == []
+    assert json.loads(zygote.run("db", "current", "--json", **settings).stdout) == {
         "database": revisions()[0],
         "needed": revisions()[0],
     }
 
 
-def test_settings_are_shown_without_secrets() -> None:
+def test_settings_are_shown_without_secrets(zygote: Zygote) -> None:
     """Only that they are set; and a name that is no setting is told."""
     url = "amqp://shop:pa55word@rabbit.example:5671/models"
-    done = _run(
+    done = zygote.run(
         "config", "--json", SEGMIND_API_KEY="SG_0123456789abcdef", SAM3D_BROKER_URL=url, SAM3D_BROKERURL="amqp://oops"
     )
     rows = {row["name"]: row for row in json.loads(done.stdout)}

@@ -5,7 +5,7 @@ import json
 from sqlalchemy import text
 
 from tests.integration.conftest import row_of
-from tests.integration.test_cli import _run
+from tests.services.zygote import Zygote
 from worker import holding
 from worker.app import App
 from worker.database import transaction
@@ -58,12 +58,12 @@ def test_only_a_person_ends_a_persons_hold(app: App, simulator: Simulator, accep
     assert _causes(app) == []
 
 
-def test_a_doctor_says_since_when_an_account_is_held(app: App, accepted_job: FollowUp) -> None:
+def test_a_doctor_says_since_when_an_account_is_held(app: App, accepted_job: FollowUp, zygote: Zygote) -> None:
     """As a job that waits for it does, each hold with why."""
     _hold(app)
     waits_for = str(row_of(app, accepted_job.ticket.job_id)["waits_for"])
     settings = app.services.settings
-    found = _run(
+    found = zygote.run(
         "doctor", "--json",
         SAM3D_DATABASE_URL=settings.database_url,
         SAM3D_BROKER_URL="amqp://127.0.0.1:1//",

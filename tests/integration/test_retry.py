@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.integration.budgeted import send as send_request
-from tests.integration.test_cli import _run
 from tests.integration.test_identity import at_once, end, job_ids, rows, send
+from tests.services.zygote import Zygote
 from worker.app import App
 from worker.errors import Sam3dError
 from worker.executor import execute
@@ -149,7 +149,7 @@ def test_a_run_that_the_vendor_ended_as_failed_is_retried(app: App) -> None:
     assert retry(app.services, first)
 
 
-def test_the_command_prints_the_new_job(app: App) -> None:
+def test_the_command_prints_the_new_job(app: App, zygote: Zygote) -> None:
     """As text, as JSON, and as one line with its fix where it can't."""
     first, second, nowhere = send(app), send(app), str(uuid4())
     settings = {
@@ -158,12 +158,12 @@ def test_the_command_prints_the_new_job(app: App) -> None:
     }
     for each in (first, second):
         end(app, "failed", each)
-    done = _run("retry", first, **settings)
-    shown: dict[str, Any] = json.loads(_run("retry", second, "--json", **settings).stdout)
+    done = zygote.run("retry", first, **settings)
+    shown: dict[str, Any] = json.loads(zygote.run("retry", second, "--json", **settings).stdout)
     assert (done.returncode, done.stdout.strip()) == (0, job_ids(app)[2])
     assert shown == {"job_id": job_ids(app)[3], "retry_of": second, "state": "accepted"}
     for wanted, code in ((first, 1), (nowhere, 1), ("seventeen", 2)):
-        refused = _run("retry", wanted, **settings)
+        refused = zygote.run("retry", wanted, **settings)
         assert (refused.returncode, refused.stdout) == (code, "")
         assert refused.stderr.splitlines()[-1].startswith("sam3d: ")
         assert "Traceback" not in refused.stderr

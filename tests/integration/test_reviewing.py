@@ -1,6 +1,7 @@
 """What a person decides: one job or many in one go, and from when the hour of an adopted run counts."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import text
 from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import RUN, running_simulator, shop, simulator
 from tests.integration.conftest import app
-from tests.integration.test_cli import _run
+from tests.services.zygote import Zygote
 from worker import review
 from worker.app import App
 from worker.database import transaction
@@ -19,12 +20,20 @@ from worker.simulator import Simulator
 __all__ = ["app", "running_simulator", "shop", "simulator"]
 
 
-def review_of(app: App, *arguments: str) -> Any:
-    """Run `sam3d review` on the database of an app; return what it prints."""
-    url = app.services.settings.database_url
-    done = _run("review", *arguments, "--json", SAM3D_DATABASE_URL=url, SAM3D_BROKER_URL="amqp://127.0.0.1:1//")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+Review = Callable[..., Any]
+
+
+@pytest.fixture
+def decide(app: App, zygote: Zygote) -> Review:
+    """Provide `sam3d review` on the database of the app; it returns what is printed."""
+    urls = {"SAM3D_DATABASE_URL": app.services.settings.database_url, "SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}
+
+    def run(*arguments: str) -> Any:
+        done = zygote.run("review", *arguments, "--json", **urls)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
 
 
 def in_review(shop: Shop, simulator: Simulator, count: int) -> list[str]:
@@ -42,45 +51,47 @@ def in_review(shop: Shop, simulator: Simulator, count: int) -> list[str]:
     return ids
 
 
-def test_many_are_decided_in_one_go(app: App, shop: Shop, simulator: Simulator) -> None:
+def test_many_are_decided_in_one_go(decide: Review, shop: Shop, simulator: Simulator) -> None:
     """First it is only shown; the filters narrow it; what a decision is not possible for is left out."""
     ids = in_review(shop, simulator, 4)
-    listed = review_of(app, "--all", "--fail")
+    listed = decide("--all", "--fail")
     assert [each["id"] for each in listed] == ids
     assert {each["last_submit"] for each in listed} == {"unresolved"}
     assert shop.states["review"] == 4
-    assert review_of(app, "--all", "--adopt", "known", "--yes") == []
-    assert review_of(app, "--all", "--fail", "--code", "worker_killed", "--yes") == []
-    assert review_of(app, "--all", "--fail", "--last", "adopted", "--yes") == []
-    assert review_of(app, "--all", "--fail", "--older-than", "86400", "--yes") == []
-    failed = review_of(app, "--all", "--fail", "--code", "submit_unknown", "--limit", "1", "--yes")
+    assert decide("--all", "--adopt", "known", "--yes") == []
+    assert decide("--all", "--fail", "--code", "worker_killed", "--yes") == []
+    assert decide("--all", "--fail", "--last", "adopted", "--yes") == []
+    assert decide("--all", "--fail", "--older-than", "86400", "--yes") == []
+    failed = decide("--all", "--fail", "--code", "submit_unknown", "--limit", "1", "--yes")
     assert failed == [{"job_id": ids[0], "result": "failed"}]
-    again = review_of(app, "--all", "--resubmit", "--last", "unresolved", "--yes")
+    again = decide("--all", "--resubmit", "--last", "unresolved", "--yes")
     assert [each["result"] for each in again] == ["accepted"] * 3
     shop.live(3 * MINUTE)
     assert shop.states == {"succeeded": 7, "failed": 1}
 
 
-def test_a_limit_counts_those_that_a_decision_is_possible_for(app: App, shop: Shop, simulator: Simulator) -> None:
+def test_a_limit_counts_those_that_a_decision_is_possible_for(
+    app: App, decide: Review, shop: Shop, simulator: Simulator
+) -> None:
     """The oldest have a run, which nobody submits again: they take no place."""
     ids = in_review(shop, simulator, 3)
     with transaction(app.services.engine) as connection:
         connection.execute(text("UPDATE jobs SET request_id = 'run' WHERE id = :id"), {"id": ids[0]})
-    assert [each["id"] for each in review_of(app, "--all", "--resubmit", "--limit", "2")] == ids[1:]
-    assert [each["id"] for each in review_of(app, "--all", "--adopt", "known", "--limit", "2")] == ids[:1]
-    assert [each["id"] for each in review_of(app, "--all", "--fail", "--limit", "2")] == ids[:2]
+    assert [each["id"] for each in decide("--all", "--resubmit", "--limit", "2")] == ids[1:]
+    assert [each["id"] for each in decide("--all", "--adopt", "known", "--limit", "2")] == ids[:1]
+    assert [each["id"] for each in decide("--all", "--fail", "--limit", "2")] == ids[:2]
 
 
-def test_an_age_of_millennia_is_a_mistake() -> None:
+def test_an_age_of_millennia_is_a_mistake(zygote: Zygote) -> None:
     """And no traceback."""
-    done = _run("review", "--older-than", "1e300")
+    done = zygote.run("review", "--older-than", "1e300")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
 
 
 @pytest.mark.parametrize("arguments", [["--all"], ["--all", "--fail", "--resubmit"], ["--all", "--adopt", "some-run"]])
-def test_a_decision_for_all_is_one(arguments: list[str]) -> None:
+def test_a_decision_for_all_is_one(arguments: list[str], zygote: Zygote) -> None:
     """And no run is given to several jobs."""
-    done = _run("review", *arguments)
+    done = zygote.run("review", *arguments)
     assert (done.returncode, done.stderr.startswith("sam3d: ")) == (2, True)
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any, Self, cast
 
 import psutil
@@ -33,6 +34,13 @@ _LATE = (
     "sqlalchemy.dialects.postgresql.psycopg",
 )
 """What a worker needs; all but the first it imports only once it starts."""
+
+
+PATIENCE = "PATIENCE_SECONDS"
+"""The variable that tells a command to give an answer of the broker or of the database up after so many seconds."""
+
+
+LONGEST_COMMAND = 120.0
 
 
 class Forked:
@@ -82,6 +90,11 @@ class Forked:
         return self.poll() is None and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
 
 
+def inherited() -> dict[str, str]:
+    """Return what a command has of the environment of the tests."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
 class Zygote:
     """A parent of many workers: each starts within milliseconds, for it has imported nothing itself.
 
@@ -102,11 +115,25 @@ class Zygote:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def start(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:
-        """Start a command of ``sam3d`` with this environment alone; it writes to the end of the log."""
-        log.touch()
-        pid = self.ask(start={"arguments": list(arguments), "environment": dict(environment), "log": str(log)})
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], log: Path, errors: Path | None = None
+    ) -> Forked:
+        """Start a command of ``sam3d`` with this environment alone; it writes to the end of the log.
+
+        What it writes to stderr goes to a file of its own if there is one.
+        """
+        files = {"log": str(log), "errors": str(errors or log)}
+        for each in files.values():
+            Path(each).touch()
+        pid = self.ask(start={"arguments": list(arguments), "environment": dict(environment), **files})
         return Forked(self, pid)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of ``sam3d`` to its end, with what a shell inherits and this environment."""
+        with TemporaryDirectory() as folder:
+            printed, errors = Path(folder, "printed"), Path(folder, "errors")
+            code = self.start(arguments, {**inherited(), **environment}, printed, errors).wait(LONGEST_COMMAND)
+            return subprocess.CompletedProcess(arguments, code, printed.read_text(), errors.read_text())
 
     def ask(self, **question: Any) -> Any:
         """Put a question to the process and return its answer."""
@@ -161,11 +188,21 @@ def become(request: Mapping[str, Any]) -> None:
     """Make this process what the request asks for: its environment, its log, its command line."""
     os.environ.clear()
     os.environ.update(request["environment"])
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    for name, number in (("log", 1), ("errors", 2)):
+        os.dup2(os.open(request[name], os.O_WRONLY | os.O_APPEND), number)
+    if seconds := os.environ.pop(PATIENCE, None):
+        lose_patience(int(seconds))
     sys.argv = ["sam3d", *request["arguments"]]
+
+
+def lose_patience(seconds: int) -> None:
+    """Replace the limits after which this process gives an answer of the broker or of the database up."""
+    from worker import database, topology
+
+    database.ANSWER_SECONDS = database.CONNECT_SECONDS = seconds
+    topology.CONFIRMED["confirm_timeout"] = float(seconds)
+    topology.CONNECTION.update(connect_timeout=seconds, read_timeout=seconds, write_timeout=seconds)
 
 
 if __name__ == "__main__":

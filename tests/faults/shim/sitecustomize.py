@@ -1,7 +1,6 @@
-"""Python runs this before a process of the service, if it is told to: a wrong clock, or less patience.
+"""Python runs this before a process of the service that is told to: it reads a wrong clock.
 
-``SHIM_CLOCK_SECONDS`` shifts the clock that the process reads; ``SHIM_PATIENCE_SECONDS`` replaces the limits after
-which it gives an answer of the broker or of the database up, so that tests need not wait for the real ones.
+``SHIM_CLOCK_SECONDS`` says by how much.
 """
 
 import datetime as dt
@@ -11,7 +10,6 @@ from typing import Any
 
 _real_time, _real_datetime = time.time, dt.datetime
 _shift = float(os.environ.get("SHIM_CLOCK_SECONDS", "0"))
-_patience = int(os.environ.get("SHIM_PATIENCE_SECONDS", "0"))
 
 
 class _SameClass(type):
@@ -35,15 +33,5 @@ def _shift_clock() -> None:
     dt.datetime = _ShiftedDatetime  # type: ignore[misc]
 
 
-def _lose_patience() -> None:
-    from worker import database, topology
-
-    database.ANSWER_SECONDS = database.CONNECT_SECONDS = _patience
-    topology.CONFIRMED["confirm_timeout"] = float(_patience)
-    topology.CONNECTION.update(connect_timeout=_patience, read_timeout=_patience, write_timeout=_patience)
-
-
-if _patience:
-    _lose_patience()
 if _shift:
     _shift_clock()
