@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -177,8 +178,12 @@ def _is_public(address: str) -> bool:
     return parsed.is_global and not parsed.is_multicast and not is_tunnel
 
 
+_ssl_context = cache(httpx.create_ssl_context)
+"""All clients trust the same, and reading what that is takes longer than a request."""
+
+
 def _transport(backend: httpcore.NetworkBackend, connections: int, kept_alive: int) -> httpx.HTTPTransport:
-    context = httpx.create_ssl_context()
+    context = _ssl_context()
     transport = httpx.HTTPTransport(verify=context)
     # httpx has no argument for the sockets under it; its pool is httpcore's, which has.
     transport._pool = httpcore.ConnectionPool(  # noqa: SLF001

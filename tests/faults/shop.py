@@ -27,6 +27,13 @@ from worker.simulator import Simulator
 
 MINUTE = timedelta(minutes=1)
 
+_CLOCK = """
+CREATE TABLE IF NOT EXISTS shop_clock AS SELECT interval '0' AS ahead;
+CREATE OR REPLACE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE
+AS $$SELECT clock_timestamp() + ahead FROM shop_clock$$
+"""
+"""To turn the clock is to write a row: a function that changed would have every statement planned anew."""
+
 
 class Shop:
     """Jobs, their messages, a worker that does one step after the other, and a scheduler."""
@@ -38,6 +45,8 @@ class Shop:
         self._wrong = timedelta(0)
         self._messages: list[tuple[datetime, FollowUp]] = []
         self._scheduler = Scheduler(app.services, self._send, dict, steady=self._steady)
+        with transaction(app.services.engine) as connection:
+            connection.execute(text(_CLOCK))
         self._tick_at = self._stale_at = self.now
 
     @property
@@ -104,10 +113,8 @@ class Shop:
         self._set_clock()
 
     def _set_clock(self) -> None:
-        shifted = f"SELECT clock_timestamp() + interval '{(self._ahead + self._wrong).total_seconds()} seconds'"
-        define = f"CREATE OR REPLACE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE AS $${shifted}$$"
         with transaction(self.services.engine) as connection:
-            connection.execute(text(define))
+            connection.execute(text("UPDATE shop_clock SET ahead = :ahead"), {"ahead": self._ahead + self._wrong})
 
     # What is to be seen.
 

@@ -13,7 +13,7 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 
 NOTICED = ("event_delayed", "step_unsent", "step_delayed", "request_delayed", "answer_delayed", "intent_delayed")
-RESETS = 20
+RESETS = 8
 
 
 @pytest.fixture

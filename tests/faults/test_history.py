@@ -319,7 +319,7 @@ def test_two_workers_that_are_given_one_id_at_once(shop: Shop, simulator: Simula
 
 # All of it at once.
 
-MANY = int(os.environ.get("TEST_DOUBTS", "80"))
+MANY = int(os.environ.get("TEST_DOUBTS", "40"))
 
 
 @pytest.mark.parametrize("images", ["as_sent", "dropped"])

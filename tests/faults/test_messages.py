@@ -25,7 +25,7 @@ from worker.topology import CONNECTION, declare
 
 BOMB = zlib.compress(bytes(500_000_000), level=1)
 MEMORY_MIB = 400
-BURST = int(os.environ.get("TEST_BURST", "300"))
+BURST = int(os.environ.get("TEST_BURST", "150"))
 """How many requests come at once; 5,000 of them take two cores many minutes."""
 
 

@@ -11,7 +11,7 @@ from tests.waiting import wait_until
 from worker.simulator import Simulator
 
 JOBS = 60
-WAITING = int(os.environ.get("TEST_WAITING", "100"))
+WAITING = int(os.environ.get("TEST_WAITING", "50"))
 PROBE_SECONDS = int(os.environ.get("TEST_PROBE_SECONDS", "2"))
 PROBES = 3
 """The suite scales these down: 500 jobs, and a minute between probes, take a quarter of an hour."""

@@ -57,7 +57,7 @@ def test_an_outage_of_all_submits_stops_the_account(
     assert held_cause(judge) == "outage"
 
     simulator.clear_faults()
-    ends = await_end(judge, ids, within=120 + JOBS / 5)
+    ends = await_end(judge, ids, within=120 + JOBS / 5, are_hurried=True)
     doubted = _doubted(judge) if setting == "review" else set()
     tell_doubts(judge, f"an outage of submits without a history, {setting}")
     assert in_state(judge, "review") == doubted

@@ -32,9 +32,10 @@ def test_no_job_has_another_jobs_model(
     lied_until = now(judge) + LYING_SECONDS
     judge.await_states(lied_to, "processing", "fetching", "succeeded", "review", within=60 + JOBS)
     wait_until(lambda: now(judge) > lied_until or judge.states(lied_to)["succeeded"] == JOBS, "the lies are over", 600)
-    simulator.clear_faults()  # Who was unlucky seven times comes again a minute later.
+    simulator.clear_faults()
     judge.send([request_of(later, seed=seeds[later])])  # Nothing proves of the very last submit that it started none.
-    ends = await_end(judge, ids, within=60 + JOBS)
+    # Who was unlucky seven times comes again a minute later.
+    ends = await_end(judge, ids, within=60 + JOBS, are_hurried=True)
     name = "bodies and ids of others, " + ("with a history" if history else "without one")
     tell_doubts(judge, name) if history else print(f"\n{name}: {dict(ends)}")
     check_models(judge, seeds)
