@@ -113,9 +113,9 @@ REFUSALS = [401, 403, 404, 405, 406, 410, 402]
 def test_a_job_that_alone_is_refused_fails_alone(shop: Shop, simulator: Simulator, status: int) -> None:
     """The others never wait for it, and its sender reads why."""
     simulator.add_fault(call="submit", kind="status", http_status=status, prompt="poison.", message="No such cup.")
-    ids = [shop.accept(f"job {number}.") for number in range(10)]
+    ids = [shop.accept(f"job {number}.") for number in range(5)]
     poisonous = shop.accept("poison.")
-    ids += [shop.accept(f"job {number}.") for number in range(10, 20)]
+    ids += [shop.accept(f"job {number}.") for number in range(5, 10)]
     shop.live(3 * MINUTE)
     assert {shop.job(each)["state"] for each in ids} == {"succeeded"}
     row = shop.job(poisonous)
@@ -163,7 +163,7 @@ def test_several_jobs_that_are_refused_fail_alone(shop: Shop, simulator: Simulat
     for status in REFUSALS:
         simulator.add_fault(call="submit", kind="status", http_status=status, prompt=f"poison {status}.", message="No.")
     poisonous = [shop.accept(f"poison {status}.") for status in REFUSALS]
-    good = [shop.accept(f"job {number}.") for number in range(20)]
+    good = [shop.accept(f"job {number}.") for number in range(10)]
     shop.live(HOUR / 2)
     assert {shop.job(each)["state"] for each in good} == {"succeeded"}
     assert {shop.job(each)["error_code"] for each in poisonous} == {"remote_refused"}

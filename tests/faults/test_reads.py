@@ -15,7 +15,7 @@ from worker.simulator import Simulator
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]
 
-COUNT = 10
+COUNT = 5
 EXTRAS = ("splat.ply", "scene.obj", "poses.json", "preview.png", "turn.mp4")
 
 
