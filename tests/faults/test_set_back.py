@@ -15,6 +15,7 @@ from tests.acceptance.conftest import deployed as deployed_on
 from tests.faults.conftest import INTERVALS, start_all, start_worker
 from tests.faults.judge import Judge
 from tests.faults.shop import MINUTE, Shop
+from tests.faults.test_vendor_faults import RUN, running_simulator, simulator
 from tests.faults.witness import Witness
 from tests.integration.conftest import PHOTO, app
 from tests.services.postgres import PrivatePostgres
@@ -33,23 +34,7 @@ from worker.outlook import ACCOUNT
 from worker.repository import lineage
 from worker.simulator import Simulator, SimulatorSettings
 
-__all__ = ["app"]
-
-RUN = timedelta(seconds=30)
-
-
-@pytest.fixture(scope="module")
-def running_simulator() -> Iterator[Simulator]:
-    """Run one simulator for all tests; its runs take half a minute of its own clock."""
-    with Simulator(SimulatorSettings.model_validate({"run_time": RUN.total_seconds()})) as simulated:
-        yield simulated
-
-
-@pytest.fixture
-def simulator(running_simulator: Simulator) -> Simulator:
-    """Provide a vendor that knows nothing and goes wrong in no way."""
-    running_simulator.reset()
-    return running_simulator
+__all__ = ["app", "running_simulator", "simulator"]
 
 
 class Restored:
