@@ -87,7 +87,7 @@ def print_job(shown: Mapping[str, Any]) -> None:
     """Print a job for a person: what is set, then its submits, outputs and history."""
     for name, value in shown.items():
         if name not in _TABLES and value not in (None, {}, 0):
-            say(f"{name.replace('_', ' '):16} {brief(value)}")
+            say(f"{name.replace('_', ' '):19} {brief(value)}")
     for name, columns in _TABLES.items():
         if shown[name]:
             out.print(f"\n[bold]{name}[/bold]")
