@@ -1,6 +1,7 @@
 """The embedded default: a photo in, a model and its picture out, with nothing but this machine."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -8,6 +9,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+
+def labels(printed: str) -> list[str]:
+    """Return the names in the first column of a job that was printed, each as wide as its column."""
+    return re.findall(r"^[a-z ]{19} (?=\S)", printed.partition("\nsubmissions\n")[0], re.MULTILINE)
 
 
 @pytest.mark.parametrize("photo", ["coffee.png", "cat.png"])
@@ -20,6 +26,8 @@ def test_the_demo_makes_a_model_and_a_picture_of_it(tmp_path: Path, photo: str) 
     assert "Traceback" not in done.stderr
     assert '"error"' not in done.stderr
     assert "A simulator made this model" in done.stdout
+    sample = Path("README.md").read_text().partition("$ make demo\n")[2].partition("```")[0]
+    assert labels(done.stdout) == labels(sample), "the README shows what is printed"
     job = json.loads((tmp_path / "job.json").read_text())
     assert [event["type"].rpartition(".")[2] for event in job["history"]] == ["accepted", "submitted", "succeeded"]
     assert job["expired_leases"] == 0
