@@ -11,12 +11,14 @@ The files, in the order a job travels:
 ``images``         what an image in a message may be
 ``prepare``        a request from files and fields, checked before it is sent
 ``client``         what a Python producer imports: submit, wait, download
+``admission``      pure: what a task message must be, and what Celery gets of it
 ``consumer``       the worker's edge to the broker: what Celery may have
 ``hearing``        whether a process hears the queues that it reads
 ``quarantine``     where messages go that nobody can read
 ``redelivery``     requests that came back: which killed a worker, and what is told when there are too many
 ``dead``           what is there, and how it goes back
 ``inbox``          the plain-JSON inbox
+``untrusted``      pure: JSON that a stranger wrote, read within bounds
 ``envelope``       what is around a request: plain JSON or a CloudEvent
 ``identity``       pure: what a request is known by
 ``intake``         accept: a message becomes a row, a duplicate, or a refusal

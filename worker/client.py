@@ -22,7 +22,7 @@ from kombu.message import Message
 
 from worker.config import Settings, load_settings
 from worker.database import Engine, create_database_engine, transaction
-from worker.envelope import Unreadable, body_bytes, read_object
+from worker.envelope import body_bytes, read_object
 from worker.errors import ConfigurationError, Sam3dError
 from worker.lifecycle import EventType
 from worker.prepare import prepare_request
@@ -37,6 +37,7 @@ from worker.topology import (
     events_exchange,
     inbox_exchange,
 )
+from worker.untrusted import Unreadable
 
 OUTCOMES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED, EventType.REFUSED})
 """The events after which nothing more happens to a job."""

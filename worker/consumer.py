@@ -1,6 +1,5 @@
 """The worker's edge to the broker: what Celery may have; what it would drop or stumble over is quarantined."""
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,17 +10,15 @@ import structlog
 from amqp.exceptions import IrrecoverableChannelError, IrrecoverableConnectionError
 from celery import bootsteps
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.request import Request as CeleryRequest
 from kombu.message import Message
-from kombu.utils.json import loads as revive
 
 from worker import watchdog
+from worker.admission import admit, passed_on
 from worker.database import DatabaseError
 from worker.envelope import body_bytes
-from worker.frames import UNREADABLE
 from worker.hearing import Hearing, make_loud
 from worker.leases import expect_all
-from worker.lifecycle import Step
-from worker.messages import is_nested_at_most
 from worker.quarantine import as_mapping, publish_again, quarantine
 from worker.redelivery import (
     DELIVERIES,
@@ -32,11 +29,9 @@ from worker.redelivery import (
     tell_sender,
     why_given_up,
 )
-from worker.tasks import is_in_memory, is_step_ticket
-from worker.topology import MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, missing, queue_name
-
-MAX_TASK_NESTING = 100
-"""Far above what a request may have, far below what breaks Celery's own reading."""
+from worker.tasks import is_in_memory
+from worker.topology import MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, missing
+from worker.untrusted import Unreadable
 
 REFUSED_SECONDS = 5
 
@@ -105,12 +100,20 @@ class Consumer(CeleryConsumer):
             self.hearing.hear(message)
             if is_back(message) and not self.losses.is_recent:
                 self._count(message)
-            elif why := _why_unreadable(message):
-                quarantine(self.app.producer_pool, message, why)
+                return
+            try:
+                _admit(message)
+            except Unreadable as error:
+                quarantine(self.app.producer_pool, message, str(error))
             else:
                 self._hand_over(message, receive)
 
         return receive_checked
+
+    def update_strategies(self) -> None:
+        """Have Celery's slower tracer run the tasks: what escapes it is acknowledged and seen, and no slot is lost."""
+        self.app.use_fast_trace_task = False
+        super().update_strategies()
 
     def _hand_over(self, message: Message, receive: Callable[[Message], None]) -> None:
         """Let Celery have a message; one that it stumbles over all the same is quarantined."""
@@ -187,59 +190,25 @@ def _wait_where_refused(exc: Exception) -> None:
         time.sleep(REFUSED_SECONDS)
 
 
-def _why_unreadable(message: Message) -> str | None:
-    """Say what is wrong with a task message of protocol 2 (Celery's documentation, "Message Protocol").
+def _admit(message: Message) -> None:
+    """Check a task message, and give it the payload that Celery would read of its body.
 
-    Whatever Celery would act on beside the task itself is refused: workflows, times and limits. A worker would
-    hold such a message in its memory, drop it, or stop.
+    Raises:
+        Unreadable: Celery may not have it; says why.
     """
     headers = as_mapping(message.headers)
-    if UNREADABLE in headers:
-        return str(headers[UNREADABLE])
-    has_id = isinstance(headers.get("id"), str) and bool(headers["id"])
-    problems = {
-        "it has no task id": not has_id,
-        "its task is unknown": headers.get("task") not in _TASKS,
-        "its content type is not application/json": message.content_type != "application/json",
-        "it has a time limit": headers.get("timelimit") not in (None, [None, None], (None, None)),
-        "it has an eta or a countdown": headers.get("eta") is not None,
-        "it expires": headers.get("expires") is not None,
-        "its number of retries is wrong": type(headers.get("retries", 0)) is not int,
-    }
-    return next((why for why, is_so in problems.items() if is_so), None) or _why_unreadable_body(message)
+    args, fields = admit(headers, message.content_type, body_bytes(message.body))
+    # A photo is not kept as bytes and as text: who accepts a request reads it from the body.
+    is_request = headers["task"] == RECONSTRUCT_TASK
+    message._decoded_cache = [None] if is_request else [args, fields, {}]  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-_TASKS = (RECONSTRUCT_TASK, *(queue_name(step) for step in Step))
+class Request(CeleryRequest):
+    """A task message as Celery has it: the headers and the arguments that were checked, and nothing else of it."""
 
-
-def _why_unreadable_body(message: Message) -> str | None:
-    body = body_bytes(message.body)
-    try:
-        arguments = json.loads(body)
-    except (ValueError, RecursionError):
-        return "its body is not JSON"
-    if not is_nested_at_most(arguments, MAX_TASK_NESTING):
-        return "its body is nested too deep"
-    if b"__type__" in body and not _can_be_revived(body):
-        return "its body holds an object that Celery can't make"
-    return _why_no_arguments(message.headers["task"], arguments)
-
-
-def _why_no_arguments(task: str, arguments: object) -> str | None:
-    match arguments:
-        case [list() as args, dict() as fields, dict() | None as embedded]:
-            if any((embedded or {}).values()):
-                return "it is part of a workflow"
-            if task == RECONSTRUCT_TASK:
-                return "it has an argument `self`" if "self" in fields else None
-            return None if is_step_ticket(args, fields) else "it does not name a version of a job"
-    return "its body is not [args, kwargs, embed]"
-
-
-def _can_be_revived(body: bytes) -> bool:
-    """Tell whether kombu can read what its encoder writes for a UUID or a date; a task whose body it can't is lost."""
-    try:
-        revive(body)
-    except Exception:  # It calls what the body names with what the body has.
-        return False
-    return True
+    def __init__(self, message: Message, **more: Any) -> None:
+        headers = as_mapping(message.headers)
+        is_request = headers["task"] == RECONSTRUCT_TASK
+        body = [[body_bytes(message.body)], {}, {}] if is_request else message.payload
+        checked = headers if is_in_memory(more["app"]) else passed_on(headers)
+        super().__init__(message, **{**more, "headers": checked, "body": body, "decoded": True})

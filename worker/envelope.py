@@ -1,6 +1,5 @@
 """What is around a request: plain JSON or a CloudEvent, and the identity that each gives it. Pure."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -8,13 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from worker.messages import derived_job_id
+from worker.untrusted import MAX_MESSAGE_BYTES, Unreadable, read_json
 
 REQUESTED = "sam3d.reconstruction.requested"
-MAX_MESSAGE_BYTES = 16 * 2**20
-
-
-class Unreadable(ValueError):
-    """There is no request to be found; the text says why and never what."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +27,7 @@ def open_envelope(
     """Read a message of the inbox.
 
     Raises:
-        Unreadable: it is too large, not JSON, not an object, or a CloudEvent of another kind.
+        Unreadable: it is no JSON object within its bounds, or a CloudEvent of another kind.
     """
     value = read_object(body)
     if (content_type or "").startswith("application/cloudevents+json"):
@@ -58,14 +53,9 @@ def read_object(body: bytes) -> Mapping[str, Any]:
     """Read a JSON object.
 
     Raises:
-        Unreadable: it is anything else.
+        Unreadable: it is anything else, or out of bounds.
     """
-    if len(body) > MAX_MESSAGE_BYTES:
-        raise Unreadable("the body is larger than 16 MiB")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Unreadable("the body is not JSON") from None
+    value = read_json(body, MAX_MESSAGE_BYTES)
     if not isinstance(value, dict):
         raise Unreadable("the body is not a JSON object")
     return value

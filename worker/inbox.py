@@ -14,7 +14,7 @@ from kombu.mixins import ConsumerMixin
 
 from worker import intake, watchdog
 from worker.database import DatabaseError, describe, is_outage
-from worker.envelope import Envelope, Unreadable, body_bytes, open_envelope
+from worker.envelope import Envelope, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.frames import UNREADABLE
@@ -33,6 +33,7 @@ from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
 from worker.tasks import is_in_memory, send
 from worker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
+from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)
 

@@ -22,12 +22,14 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from worker.errors import InvalidMessage
 from worker.images import MAX_IMAGE_BYTES, ImageInput, parse_image
+from worker.untrusted import is_nested_at_most, length_of_texts
 
 NAMESPACE = UUID("5a3d0b1e-7c5e-4d0a-9a57-1f6c1c0f3d5a")
 MAX_METADATA_BYTES = 64 * 1024
 MAX_POINTS = 1000
 MAX_COORDINATE = 1e9
 MAX_NESTING = 32
+LONGEST_TEXT = 2000
 NOT_BUILT = {
     "reply_to": "is not supported yet; wait for the event on `sam3d.events`",
     "callback_url": "is not supported yet; wait for the event on `sam3d.events`",
@@ -80,38 +82,38 @@ def _points(value: object) -> tuple[tuple[int | float, ...], ...]:
     return tuple((_coordinate(x), _coordinate(y)) for x, y in points)
 
 
-def _storable(value: object) -> object:
-    """Refuse what neither JSON nor PostgreSQL can hold."""
+def _written(value: object) -> bytes:
+    """Write a value as JSON; refuse what neither JSON nor PostgreSQL can hold."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode()
+        written = text.encode()
     except (TypeError, ValueError, RecursionError):
         raise PydanticCustomError("storable", "must be plain JSON with finite numbers and valid Unicode") from None
     if _NULL_CHARACTER.search(text):
         raise PydanticCustomError("storable", "must not hold the character U+0000")
-    return value
+    return written
 
 
 _NULL_CHARACTER = re.compile(r"(?<!\\)(\\\\)*\\u0000")  # Escaped itself, it is six characters of text.
 
 
-def _small(value: object) -> object:
+def _text(value: object) -> object:
+    """Check a text that is not too long anyway."""
+    if isinstance(value, str) and len(value) <= LONGEST_TEXT:
+        _written(value)
+    return value
+
+
+def _metadata(value: object) -> object:
+    """Check an object, its size first by what is in it, as writing it takes as much memory again."""
     if not is_nested_at_most(value, MAX_NESTING):
         raise PydanticCustomError("nesting", "must be nested at most {most} levels deep", {"most": MAX_NESTING})
-    if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
+    if length_of_texts(value) > MAX_METADATA_BYTES or len(_written(value)) > MAX_METADATA_BYTES:
         raise PydanticCustomError("small", "must be at most 64 KiB as JSON")
     return value
 
 
-def is_nested_at_most(value: object, levels: int) -> bool:
-    """Tell whether lists and objects are at most so many levels deep."""
-    if not isinstance(value, dict | list):
-        return True
-    inner = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(is_nested_at_most(each, levels - 1) for each in inner)
-
-
-Text = Annotated[str, BeforeValidator(_storable)]
+Text = Annotated[str, BeforeValidator(_text)]
 Image = Annotated[ImageInput, BeforeValidator(_image), WithJsonSchema({"type": "string"})]
 
 
@@ -124,7 +126,7 @@ class ReconstructionRequest(BaseModel):
 
     image: Image = Field(repr=False, description="http(s) URL, data URI or base64; with the mask at most 10 MiB.")
     mask: Image | None = Field(None, repr=False, description="Mask image, given like `image`.")
-    prompt: Annotated[Text, StringConstraints(min_length=1, max_length=2000)] | None = Field(
+    prompt: Annotated[Text, StringConstraints(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
         None, repr=False, description="Text that names the object, e.g. `car`."
     )
     bounding_box: Annotated[tuple[int | float, ...], BeforeValidator(_box)] | None = Field(
@@ -140,7 +142,7 @@ class ReconstructionRequest(BaseModel):
         None, description="One job for each key until it fails or is cancelled; another payload under it is refused."
     )
     priority: int = Field(0, ge=-100, le=100, description="Of jobs that wait for their submit, higher goes first.")
-    metadata: Annotated[dict[str, Any], BeforeValidator(_small), BeforeValidator(_storable)] = Field(
+    metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(
         default_factory=dict, repr=False, description="Given back in every event, untouched; at most 64 KiB."
     )
 
@@ -188,6 +190,9 @@ def parse_request(fields: Mapping[str, Any]) -> ReconstructionRequest:
     for name, why in NOT_BUILT.items():
         if fields.get(name) is not None:
             raise InvalidMessage(name, f"`{name}` {why}.", "not_supported")
+    # One name of many, before the library makes an error of each.
+    if unknown := next((name for name in fields if name not in ReconstructionRequest.model_fields), None):
+        raise InvalidMessage(_shown(unknown), f"`{_shown(unknown)}` {_SENTENCES['extra_forbidden']}.")
     try:
         return ReconstructionRequest.model_validate(_with_uuid(fields))
     except ValidationError as error:
@@ -228,16 +233,21 @@ _SENTENCES = {
 
 
 def _invalid(error: ErrorDetails) -> InvalidMessage:
-    field = re.sub(r"[^\w.-]", "?", str(error["loc"][0]), flags=re.ASCII)[:64] if error["loc"] else "image"
+    field = _shown(str(error["loc"][0])) if error["loc"] else "image"
     sentence = _SENTENCES.get(error["type"]) or error["msg"].replace("Input should be", "must be")
     return InvalidMessage(field, f"`{field}` {sentence[0].lower()}{sentence[1:]}.")
+
+
+def _shown(name: str) -> str:
+    """Return a field's name as it may be logged and told."""
+    return re.sub(r"[^\w.-]", "?", name[:64], flags=re.ASCII)
 
 
 def readable_metadata(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the sender's metadata of a request that may be wrong elsewhere, to be given back; empty if it is not."""
     given = fields.get("metadata", {})
     try:
-        return dict(_small(_storable(given))) if isinstance(given, dict) else {}  # type: ignore[call-overload]
+        return dict(_metadata(given)) if isinstance(given, dict) else {}  # type: ignore[call-overload]
     except (PydanticCustomError, RecursionError):
         return {}
 

@@ -1,6 +1,5 @@
 """Requests that came back: which came back because their worker died, and what is told when there are too many."""
 
-import json
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,6 +9,7 @@ from uuid import UUID
 import structlog
 from kombu.message import Message
 
+from worker.admission import read_arguments
 from worker.database import transaction
 from worker.envelope import body_bytes
 from worker.events import error_payload
@@ -19,6 +19,7 @@ from worker.quarantine import as_mapping
 from worker.repository import outbox
 from worker.services import Services
 from worker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
+from worker.untrusted import Unreadable
 
 DELIVERIES = "x-sam3d-deliveries"
 """Our count, for the queue of requests, which counts nothing as it is what any Celery producer declares."""
@@ -74,10 +75,10 @@ def why_given_up(deliveries: int) -> str:
 def request_of(message: Message) -> tuple[Mapping[str, Any], UUID]:
     """Read the fields and the derived identity of a Celery message, as far as they can be read."""
     try:
-        _, fields, _ = json.loads(body_bytes(message.body))
-    except (ValueError, TypeError, RecursionError):
+        _, fields = read_arguments(RECONSTRUCT_TASK, body_bytes(message.body))
+    except Unreadable:
         fields = {}
-    return as_mapping(fields), derived_job_id("celery", str(as_mapping(message.headers).get("id")))
+    return fields, derived_job_id("celery", str(as_mapping(message.headers).get("id")))
 
 
 def tell_sender(services: Services, fields: Mapping[str, Any], derived_id: UUID, why: str) -> None:

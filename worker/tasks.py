@@ -1,8 +1,10 @@
 """The Celery tasks, in flow order, and how one sends the next. A message waits in the broker, never in a worker."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -10,11 +12,12 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 
 from worker import executor, intake
+from worker.admission import read_arguments
 from worker.database import DatabaseError, describe, is_outage, transaction
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Step, Ticket
-from worker.messages import derived_job_id, given_job_id
+from worker.messages import derived_job_id
 from worker.publishing import Unroutable, borrowed
 from worker.quarantine import EXCHANGE, KEY, REASON
 from worker.redelivery import BROKE, tell_sender
@@ -40,25 +43,29 @@ log = structlog.get_logger(__name__)
 
 def register(app: Celery, services: Services) -> None:
     """Define the tasks on an app."""
+    define: Callable[..., Callable[[Callable[..., None]], object]] = partial(
+        app.task, bind=True, Request="worker.consumer:Request"
+    )
 
-    @app.task(name=RECONSTRUCT_TASK, bind=True)
-    def reconstruct(task: Task[Any, None], /, *args: Any, **fields: Any) -> None:
+    @define(name=RECONSTRUCT_TASK)
+    def reconstruct(task: Task[Any, None], body: bytes) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
         task_id = str(task.request.id)
         with structlog.contextvars.bound_contextvars(task_id=task_id):
+            args, fields = read_arguments(RECONSTRUCT_TASK, body)
             _accept(app, services, task_id, {**fields, "args": args} if args else fields)
 
-    @app.task(name="sam3d.submit", bind=True)
+    @define(name="sam3d.submit")
     def submit(task: Task[Any, None], job_id: str, version: int) -> None:
         """Start the paid run of an accepted job."""
         _run(app, services, str(task.request.id), FollowUp(Step.SUBMIT, Ticket(job_id, version), NOW))
 
-    @app.task(name="sam3d.poll", bind=True)
+    @define(name="sam3d.poll")
     def poll(task: Task[Any, None], job_id: str, version: int) -> None:
         """Look at a run once."""
         _run(app, services, str(task.request.id), FollowUp(Step.POLL, Ticket(job_id, version), NOW))
 
-    @app.task(name="sam3d.fetch", bind=True)
+    @define(name="sam3d.fetch")
     def fetch(task: Task[Any, None], job_id: str, version: int) -> None:
         """Download and store what a run made."""
         _run(app, services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
@@ -108,13 +115,6 @@ def _publish(app: Celery, task: str, fields: dict[str, Any], **how: Any) -> None
         app.send_task(task, kwargs=fields, **how, **sent, **CONFIRMED)
     if returned:
         raise Unroutable
-
-
-def is_step_ticket(args: list[Any], fields: dict[str, Any]) -> bool:
-    """Tell whether a step's message has what :func:`send` gives it, and nothing else."""
-    job_id, version = fields.get("job_id"), fields.get("version")
-    is_uuid = given_job_id({"job_id": job_id}) is not None
-    return not args and set(fields) == {"job_id", "version"} and is_uuid and type(version) is int and version < 2**31
 
 
 def _run(app: Celery, services: Services, task_id: str, due: FollowUp) -> None:

@@ -19,7 +19,6 @@ from worker.config import Settings
 from worker.simulator import Simulator, SimulatorSettings
 
 KEY = "SG_0123456789abcdef"
-SECRET_PROMPT = "a-prompt-that-nobody-may-log"
 
 
 @dataclass

@@ -13,8 +13,9 @@ import httpx
 from celery import Celery
 from kombu import Connection, Producer
 
-from tests.acceptance.conftest import SECRET_PROMPT, Service
+from tests.acceptance.conftest import Service
 from tests.acceptance.listener import Listener
+from tests.broken import SECRET_PROMPT
 from tests.waiting import wait_until
 from worker.client import Client
 from worker.lifecycle import EventType

@@ -17,7 +17,8 @@ from kombu import Connection
 from PIL import Image, ImageDraw
 from sqlalchemy import create_engine
 
-from tests.acceptance.conftest import KEY, SECRET_PROMPT, Service
+from tests.acceptance.conftest import KEY, Service
+from tests.broken import SECRET_PROMPT
 from tests.faults.witness import Witness
 from tests.waiting import wait_until
 from worker.simulator import Simulator

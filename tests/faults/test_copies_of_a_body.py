@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.conftest import Service
+from tests.broken import Broken
 from tests.faults.conftest import start_all, start_worker
 from tests.faults.fleet import Fleet
 from tests.faults.judge import Judge, prompt_of, tiny_image
-from tests.faults.test_messages import Broken, count, dead_letters, publish, publisher
+from tests.faults.test_messages import count, dead_letters, publish, publisher
 from tests.faults.test_poison import run_poisoned
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote

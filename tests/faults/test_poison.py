@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import Service
+from tests.broken import Broken, task
 from tests.faults.fleet import Fleet
 from tests.faults.judge import Judge, prompt_of, tiny_image
-from tests.faults.test_messages import Broken, count, dead_letters, publish, publisher, task
+from tests.faults.test_messages import count, dead_letters, publish, publisher
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.envelope import MAX_MESSAGE_BYTES, REQUESTED, Envelope, Unreadable, body_bytes, open_envelope
+from worker.envelope import REQUESTED, Envelope, body_bytes, open_envelope
 from worker.messages import derived_job_id
+from worker.untrusted import MAX_MESSAGE_BYTES, Unreadable
 
 MARKER = "m4rk3r"
 FIELDS = {"image": "https://example.com/cat.png"}

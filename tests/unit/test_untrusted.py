@@ -1,0 +1,91 @@
+"""What a stranger wrote is read within bounds that are checked before anything is made of it."""
+
+import json
+import time
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.untrusted import DEEPEST, MAX_MESSAGE_BYTES, MOST_VALUES, Unreadable, read_json
+
+MARKER = "m4rk3r"
+LIMIT = MAX_MESSAGE_BYTES
+MEBIBYTE = 2**20
+
+words = st.text("ab/é😀\0\ud800\udfff", max_size=8)
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(values, st.booleans())
+def test_what_python_writes_is_read(value: Any, is_ascii: bool) -> None:
+    """Half a character too, as it can be written: the field that has it is refused by name."""
+    text = json.dumps(value, ensure_ascii=is_ascii)
+    try:
+        body = text.encode()
+    except UnicodeEncodeError:  # Outside an escape, half a character is no UTF-8.
+        return
+    assert read_json(body, LIMIT) == value
+
+
+def test_a_mark_of_byte_order_is_no_part_of_it() -> None:
+    """Some platforms write one."""
+    assert read_json("\ufeff[1]".encode(), LIMIT) == [1]
+
+
+HOSTILE = {
+    "too large": (b" " * LIMIT + b"1", "larger than 16 MiB"),
+    "objects": (b"[" + b"{}," * MOST_VALUES + b"{}]", "more than 200000 values"),
+    "lists": (b"[" * (MOST_VALUES + 1), "more than 200000 values"),
+    "names": (b"{" + b'"a":1,' * MOST_VALUES + b'"a":1}', "more than 200000 values"),
+    "nested": (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "nested too deep"),
+    "much nested": (b"[" * 100_000, "not JSON"),
+    "digits": (b"9" * 5_000_000, "not JSON"),
+    "cut": (b'{"a": "' + MARKER.encode() * 100_000, "not JSON"),
+    "no UTF-8": (b'"\xff' + MARKER.encode() + b'"', "not JSON"),
+    "half a character, cut": (b'"\\ud800' + MARKER.encode(), "not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_out_of_bounds_is_unreadable(name: str) -> None:
+    """It says why and never what."""
+    body, why = HOSTILE[name]
+    with pytest.raises(Unreadable, match=why) as unreadable:
+        read_json(body, LIMIT)
+    assert MARKER not in str(unreadable.value)
+    assert unreadable.value.__context__ is None or unreadable.value.__suppress_context__
+
+
+LARGEST = {
+    "objects": b"[" + b"{}," * (MOST_VALUES // 2 - 1) + b"{}]",
+    "objects with a name": b"[" + b'{"a":1},' * (MOST_VALUES // 2 - 1) + b"{}]",
+    "numbers": b"[" + b"1.5," * (MOST_VALUES - 2) + b"1]",
+    "names": b"{" + b",".join(b'"%d":0' % number for number in range(MOST_VALUES - 1)) + b"}",
+    "text": b'"' + b"A" * (LIMIT - 2) + b'"',
+    "escapes": b'"' + b"\\n" * (LIMIT // 2 - 1) + b'"',
+    "half characters": b'"' + b"\\ud800" * (LIMIT // 6 - 1) + b'"',
+    "wide text": ('"' + "A" * (LIMIT - 16) + '😀"').encode(),
+    "levels": b"[" + b"[" * 90 + b"]" * 90 + b"]",
+}
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_the_largest_takes_little(name: str) -> None:
+    """At most 100 MiB beside the body itself, and half a second of the processor."""
+    tracemalloc.start()
+    try:
+        begun = time.thread_time()
+        read_json(LARGEST[name], LIMIT)
+        taken = time.thread_time() - begun
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * MEBIBYTE - len(LARGEST[name])
+    assert taken < 2, "traced, it takes several times as long"
