@@ -29,6 +29,7 @@ The files, in the order a job travels:
 ``ledger``         the ledger of money: the intent before each POST, its answer after
 ``steps``          what each step does to the outside world; returns an ``Outcome``
 ``looking``        look at a run: its status and its result, in one request where that is enough
+``room``           how many bytes of requests are made photos of at once
 ``services``       what a step works with
 ``job``            a job's row as a step sees it
 ``lifecycle``      pure: states and the transition table
@@ -39,6 +40,7 @@ The files, in the order a job travels:
 ``budget``         pure: how far apart requests are, what one is worth, how many jobs they carry
 ``outlook``        what a process goes by for some seconds: the plan of polls and the budget
 ``vendor``         submit, poll, fetch: the calls to the vendor's API
+``body``           pure: the body of a submit, written piece by piece
 ``received``       pure: an answer as it came over the wire
 ``answers``        pure: the vendor's answers as typed values
 ``addresses``      pure: the addresses in an answer, and what their ends say of the files there

@@ -30,6 +30,7 @@ STEPS = (ACCEPT, *Step)
 class App(Celery):
     """A Celery app that has the services of its process."""
 
+    amqp_cls = "worker.consumer:Queues"
     services: Services
 
 
@@ -72,6 +73,7 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
         "task_protocol": 2,
         "worker_consumer": "worker.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
+        "worker_concurrency": settings.sam3d_concurrency,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_enable_remote_control": False,

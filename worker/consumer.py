@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import structlog
 from amqp.exceptions import IrrecoverableChannelError, IrrecoverableConnectionError
 from celery import bootsteps
+from celery.app.amqp import AMQP
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.request import Request as CeleryRequest
+from kombu import Consumer as KombuConsumer
 from kombu.message import Message
 
 from worker import watchdog
@@ -30,7 +32,7 @@ from worker.redelivery import (
     why_given_up,
 )
 from worker.tasks import is_in_memory
-from worker.topology import MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, missing
+from worker.topology import AHEAD, MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, missing
 from worker.untrusted import Unreadable
 
 REFUSED_SECONDS = 5
@@ -70,6 +72,27 @@ class HeartStep(bootsteps.StartStopStep):
     def stop(self, parent: Any) -> None:
         """Rest: the connection is lost, or the worker waits for the last of its work."""
         self._heart.rest()
+
+
+class QueueConsumer(KombuConsumer):
+    """Reads few requests ahead, and of the other queues a message for each slot; a queue's prefetch is its own."""
+
+    def __init__(self, *args: Any, slots: int, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._slots = slots
+
+    def _basic_consume(self, queue: Any, *args: Any, **more: Any) -> Any:
+        self.qos(prefetch_count=AHEAD if queue.name == REQUESTS else self._slots)
+        return super()._basic_consume(queue, *args, **more)
+
+
+class Queues(AMQP):
+    """Celery's queues."""
+
+    @property
+    def Consumer(self) -> Any:  # type: ignore[override]  # noqa: N802
+        """What reads them."""
+        return partial(QueueConsumer, slots=self.app.conf.worker_concurrency)
 
 
 class Consumer(CeleryConsumer):

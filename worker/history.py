@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.addresses import read_addresses
 from worker.answers import OK, RemoteStatus, canonical_id, is_request_id
+from worker.body import base64_pieces, length_of_base64, write_body
 from worker.errors import HistoryMissing, RemoteUnavailable
 from worker.received import Answer
 
@@ -99,10 +100,19 @@ def kind(inputs: Inputs, name: str) -> str:
 
 
 def _mark(value: object) -> str:
+    if isinstance(value, bytes):
+        return f"{'long' if length_of_base64(value) > _LONG else 'text'}:{_digest(base64_pieces(value))}"
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     is_address = isinstance(value, str) and value.startswith(("http://", "https://"))
     of = "url" if is_address else "long" if len(text) > _LONG else "text" if isinstance(value, str) else "value"
-    return f"{of}:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return f"{of}:{_digest([text.encode('utf-8', 'surrogatepass')])}"
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    digest = sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _marks(sent: object) -> Inputs | None:
@@ -114,8 +124,8 @@ def _marks(sent: object) -> Inputs | None:
 
 def digest_inputs(sent: Mapping[str, Any]) -> str:
     """Return what two bodies of the same inputs have in common; workers of the last release compare by it."""
-    inputs = {name: default if sent.get(name) is None else sent[name] for name, default in _DEFAULTS.items()}
-    return sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    inputs = {name: default if sent.get(name) is None else sent[name] for name, default in sorted(_DEFAULTS.items())}
+    return _digest(write_body(inputs))
 
 
 def read_page(body: object) -> Sequence[Mapping[str, Any]] | None:

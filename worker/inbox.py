@@ -32,7 +32,7 @@ from worker.redelivery import (
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
 from worker.tasks import is_in_memory, send
-from worker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
+from worker.topology import AHEAD, DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)
@@ -52,10 +52,10 @@ class Inbox(ConsumerMixin):
         self._consumers: Sequence[Consumer] = ()
 
     def get_consumers(self, consumer_class: Callable[..., Any], channel: Any) -> list[Any]:
-        """Consume the inbox, a few messages ahead."""
+        """Consume the inbox, a message ahead."""
         return [
             consumer_class(
-                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=4
+                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=AHEAD
             )
         ]
 
@@ -87,9 +87,10 @@ class Inbox(ConsumerMixin):
             self._give_up(message)
             return
         try:
-            envelope = _opened(message)
-            body_age = seen_for(message) if envelope.is_of_body else None
-            follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id, body_age)
+            with self._services.room.taken(len(message.body or ""), self._heart.beat):
+                envelope = _opened(message)
+                body_age = seen_for(message) if envelope.is_of_body else None
+                follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id, body_age)
         except Unreadable as error:
             quarantine(self._producers, message, str(error))
         except Exception as error:  # The inbox goes on, whatever a message made of it.

@@ -1,6 +1,5 @@
 """A job's row as a step sees it: a frozen record with one way in."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
@@ -52,9 +51,8 @@ class Job:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """The body of its submit: the parameters, and each file as a URL or in base64."""
-        files = {file.name: file.url or base64.b64encode(file.content or b"").decode() for file in self.files}
-        return {**self.parameters, **files}
+        """What its submit says: the parameters, and each file as a URL or as its bytes."""
+        return {**self.parameters, **{file.name: file.url or file.content or b"" for file in self.files}}
 
     @property
     def is_inline(self) -> bool:

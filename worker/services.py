@@ -7,6 +7,7 @@ from worker.database import Engine, Session
 from worker.events import Outbox
 from worker.memory import Memory
 from worker.outlook import Outlook
+from worker.room import Room
 from worker.storage import Downloads
 from worker.vendor import Vendor
 
@@ -24,6 +25,7 @@ class Services:
     session: Session
     worker_name: str
     memory: Memory = field(default_factory=Memory)
+    room: Room = field(default_factory=Room)
 
     def close(self) -> None:
         """Give connections back."""

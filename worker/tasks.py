@@ -51,7 +51,7 @@ def register(app: Celery, services: Services) -> None:
     def reconstruct(task: Task[Any, None], body: bytes) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
         task_id = str(task.request.id)
-        with structlog.contextvars.bound_contextvars(task_id=task_id):
+        with structlog.contextvars.bound_contextvars(task_id=task_id), services.room.taken(len(body)):
             args, fields = read_arguments(RECONSTRUCT_TASK, body)
             _accept(app, services, task_id, {**fields, "args": args} if args else fields)
 

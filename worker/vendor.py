@@ -21,6 +21,7 @@ from worker.answers import (
     read_submitted,
     require_accepted,
 )
+from worker.body import length_of_body, write_body
 from worker.config import Settings
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
 from worker.history import Listed, Look, read_history, read_page, read_rows
@@ -51,7 +52,7 @@ class Vendor:
         self._submits = create_client(connections=settings.sam3d_concurrency, is_kept_alive=False)
 
     def submit(self, parameters: Mapping[str, Any]) -> Submitted:
-        """Start a paid run.
+        """Start a paid run; photos among the parameters are bytes, or text as it is sent.
 
         Raises:
             RemoteRefused, RemoteRateLimited, AccountHeld, NotSent: no run was started.
@@ -69,9 +70,13 @@ class Vendor:
         return answer.body
 
     def _post(self, path: str, parameters: Mapping[str, Any], max_bytes: int) -> Answer:
+        # Without its length it would be sent in chunks, which some servers refuse.
+        headers = {"content-length": str(length_of_body(parameters))}
         with deadline(self._settings.sam3d_submit_deadline):
             try:
-                return self._call(self._submits, "POST", self._base + path, max_bytes, json=dict(parameters))
+                return self._call(
+                    self._submits, "POST", self._base + path, max_bytes, headers, content=write_body(parameters)
+                )
             except NOT_SENT as error:
                 raise NotSent(f"The submit was not sent ({type(error).__name__}).") from None
             except (httpx.HTTPError, _TooLarge, UnicodeError) as error:
@@ -188,8 +193,16 @@ class Vendor:
         except (httpx.HTTPError, UnicodeError, RecursionError) as error:
             raise RemoteUnavailable(f"The request history has no usable answer ({type(error).__name__}).") from None
 
-    def _call(self, client: httpx.Client, method: str, url: str, max_bytes: int, **more: Any) -> Answer:
-        headers = {"x-api-key": self._key(), "content-type": "application/json"}
+    def _call(
+        self,
+        client: httpx.Client,
+        method: str,
+        url: str,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Answer:
+        headers = {"x-api-key": self._key(), "content-type": "application/json", **(headers or {})}
         with client.stream(method, url, headers=headers, **more) as response:
             body = b"".join(_capped(response, max_bytes))
             resets_at = read_reset(response.headers.get("x-rate-limit-reset-at-utc"))

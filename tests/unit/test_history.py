@@ -1,5 +1,6 @@
 """What the vendor's request history says: its pages in whatever form, its rows, and marks of their inputs."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -238,3 +239,12 @@ def test_a_mark_says_of_what_kind_a_value_is(value: object, kind: str) -> None:
     mark = mark_inputs({"prompt": value})["prompt"]
     assert mark.partition(":")[0] == kind
     assert "cat" not in mark
+
+
+def test_a_photo_has_the_mark_of_its_base64() -> None:
+    """It is sent as that, and the history shows what was sent."""
+    for content in (b"\x89PNG", b"\x89PNG" * 100_000):
+        text = b64encode(content).decode()
+        as_bytes, as_text = ({"image": each, "prompt": "é", "seed": 5} for each in (content, text))
+        assert mark_inputs(as_bytes) == mark_inputs(as_text)
+        assert digest_inputs(as_bytes) == digest_inputs(as_text)

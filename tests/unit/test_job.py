@@ -31,10 +31,10 @@ def test_age_is_by_the_databases_clock(submitted: datetime | None, age: int) -> 
 
 
 def test_the_inputs_are_what_is_sent() -> None:
-    """The parameters, a URL as it is, a content in base64: the request history is searched for just that."""
+    """The parameters, a URL as it is, a content as its bytes."""
     image, mask = InputFile("image", None, b"\x89PNG"), InputFile("mask", "https://example.com/mask.png", None)
     job = replace(Job.from_row(ROW), files=(image, mask))
-    assert job.inputs == {"prompt": "m4rk3r", "image": "iVBORw==", "mask": "https://example.com/mask.png"}
+    assert job.inputs == {"prompt": "m4rk3r", "image": b"\x89PNG", "mask": "https://example.com/mask.png"}
     assert [replace(job, files=files).is_inline for files in ((image, mask), (mask,), ())] == [True, False, False]
 
 

@@ -1,0 +1,45 @@
+"""How many bytes of requests a process makes photos of at once: each takes several times its size for a moment."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SMALL = 2**19
+"""Bytes of a message that is not worth waiting for."""
+
+ROOM = 16 * 2**20
+"""Bytes of messages that are worked on at once: one of the largest."""
+
+
+class Room:
+    """Lets in as many bytes as there is room for; who waits goes in by order of arrival."""
+
+    def __init__(self, size: int = ROOM) -> None:
+        self._size = self._free = size
+        self._changed = threading.Condition()
+        self._queue: list[object] = []
+
+    @contextmanager
+    def taken(self, size: int, while_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Wait until so many bytes fit in; ``while_waiting`` is called about once a second."""
+        counted = 0 if size <= SMALL else min(size, self._size)
+        if counted:
+            self._enter(counted, while_waiting)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += counted
+                self._changed.notify_all()
+
+    def _enter(self, size: int, while_waiting: Callable[[], None]) -> None:
+        place = object()
+        with self._changed:
+            self._queue.append(place)
+            try:
+                while not self._changed.wait_for(lambda: self._queue[0] is place and size <= self._free, timeout=1):
+                    while_waiting()
+                self._free -= size
+            finally:
+                self._queue.remove(place)
+                self._changed.notify_all()
