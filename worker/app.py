@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 from celery import Celery, signals
+from celery.apps import worker as program
 
 from worker import failpoints, noticing, tasks, topology
 from worker.config import Settings
@@ -15,6 +16,7 @@ from worker.database import Session, create_database_engine
 from worker.events import Outbox
 from worker.inbox import InboxStep
 from worker.lifecycle import Step
+from worker.observability import say_at_once
 from worker.outlook import Outlook
 from worker.services import Services
 from worker.storage import Downloads
@@ -93,6 +95,8 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
 def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
     """Consume the queues of the steps until SIGTERM, which lets running tasks finish; return the exit code."""
     queues = [topology.REQUESTS] * (ACCEPT in steps) + [topology.queue_name(step) for step in Step if step in steps]
+    # What Celery says in the handler of a signal would be no line of the log.
+    program.safe_say = say_at_once  # type: ignore[attr-defined]
     worker = app.Worker(
         # Two workers of one name would share a queue of Celery's own, which brokers refuse.
         hostname=f"sam3d-{uuid4().hex[:8]}@{socket.gethostname()}",
@@ -101,6 +105,7 @@ def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
         queues=queues,
         without_gossip=True,
         without_mingle=True,
+        without_heartbeat=True,  # Its events for monitors; the heartbeats of the connection stay.
         quiet=True,
         loglevel="INFO",
     )

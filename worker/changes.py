@@ -1,20 +1,23 @@
 """A change of a job: its row, its files and its event in one transaction, and the message that follows."""
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
 from worker import holding, limiting
-from worker.database import Connection, DatabaseError, describe, is_outage
+from worker.database import Connection, DatabaseError, describe, is_outage, once_committed
 from worker.errors import HoldCause
 from worker.events import change_payload
 from worker.job import Job
-from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, EventType, FollowUp, JobState, Ticket
+from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.outcome import Change
+from worker.quoting import unquoted
 from worker.repository import jobs, outbox, outputs
 from worker.repository.outbox import Event
 
@@ -78,10 +81,31 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
     kind = ANNOUNCED_ON.get((job.state, change.state))
     if kind is None:
         return ()
-    if kind is EventType.REVIEW:
-        log.error("job_in_review", job_id=job.id, reason=change.columns["error_message"], next="see `sam3d review`")
+    if change.state in LOGGED_END:
+        code, reason = change.columns.get("error_code"), change.columns.get("error_message")
+        cost = (change.columns.get("metrics") or job.metrics or {}).get("cost")
+        tell_end(connection, job.id, change.state, code=code, reason=reason, trigger=change.trigger, cost=cost)
     stored = outputs.of_job(connection, job.id) if kind is EventType.SUCCEEDED else ()
     return [outbox.add(connection, kind, job.id, change_payload(job, change, stored))]
+
+
+def tell_end(
+    connection: Connection, job_id: str, state: JobState, *, reason: str | None = None, **more: object
+) -> None:
+    """Log how a job ended, once that is committed: our reason for it, and no word of the vendor's."""
+    level, next_step = TOLD_END[state]
+    told = {**more, "reason": reason and unquoted(reason), "next": next_step}
+    shown = {name: each for name, each in told.items() if each is not None}
+    once_committed(connection, partial(log.log, level, LOGGED_END[state], job_id=job_id, **shown))
+
+
+TOLD_END: Mapping[JobState, tuple[int, str | None]] = {
+    JobState.SUCCEEDED: (logging.INFO, None),
+    JobState.FAILED: (logging.WARNING, "its sender was told; see `sam3d job ID`"),
+    JobState.CANCELLED: (logging.INFO, None),
+    JobState.REVIEW: (logging.ERROR, "see `sam3d review`"),
+}
+"""How grave each end is, and what there is to do about it."""
 
 
 def _account_events(connection: Connection, job: Job, change: Change) -> Sequence[Event]:

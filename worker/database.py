@@ -169,7 +169,19 @@ def on_connect(engine: Engine, check: Callable[[Any], None]) -> None:
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Give a connection whose work is committed at the end, or undone by an exception."""
     with engine.begin() as connection:
+        connection.info[_ONCE_COMMITTED] = []
         yield connection
+        acts = connection.info.pop(_ONCE_COMMITTED)
+    for act in acts:
+        act()
+
+
+def once_committed(connection: Connection, act: Callable[[], object]) -> None:
+    """Do something after the transaction, such as to log what it did; if it is undone, nothing was done."""
+    connection.info[_ONCE_COMMITTED].append(act)
+
+
+_ONCE_COMMITTED = "once_committed"
 
 
 def describe(error: BaseException) -> str:

@@ -1,13 +1,11 @@
 """The dead letters: what is in ``sam3d.dead``, why, and how it goes back to where it came from."""
 
-import json
 from base64 import b64encode
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 from amqp.exceptions import NotFound
@@ -17,7 +15,7 @@ from kombu.pools import ProducerPool
 
 from worker.envelope import body_bytes
 from worker.errors import Sam3dError
-from worker.quarantine import EXCHANGE, KEY, REASON, SEEN, SEEN_BEFORE, as_mapping, publish_copy
+from worker.quarantine import EXCHANGE, KEY, REASON, SEEN, SEEN_BEFORE, as_mapping, as_text, letter_id, publish_copy
 from worker.topology import DEAD, dead_queue
 
 PATIENCE_SECONDS = 5
@@ -36,8 +34,7 @@ class DeadLetter:
     @cached_property
     def id(self) -> str:
         """A name that is the same whenever it is looked at; copies of one message share it."""
-        identity = json.dumps([self.message_id, self.task_id, *self.came_by])
-        return sha256(identity.encode("utf-8", "replace") + body_bytes(self.message.body)).hexdigest()[:12]
+        return letter_id(self.message_id, self.task_id, self.came_by, body_bytes(self.message.body))
 
     @property
     def headers(self) -> Mapping[str, Any]:
@@ -47,12 +44,12 @@ class DeadLetter:
     @property
     def message_id(self) -> str | None:
         """What AMQP calls the message's id."""
-        return _text(as_mapping(self.message.properties).get("message_id"))
+        return as_text(as_mapping(self.message.properties).get("message_id"))
 
     @property
     def task_id(self) -> str | None:
         """What Celery calls the task's id."""
-        return _text(self.headers.get("id"))
+        return as_text(self.headers.get("id"))
 
     @property
     def reason(self) -> str:
@@ -109,10 +106,6 @@ class DeadLetter:
 
 
 _SHOWN = ("content_encoding", "correlation_id", "type", "reply_to", "priority", "timestamp", "app_id")
-
-
-def _text(value: object) -> str | None:
-    return str(value) if value else None
 
 
 def read(connection: Connection) -> Iterator[DeadLetter]:

@@ -1,5 +1,6 @@
 """One job, one step: load, run, decide, record, announce; what follows is returned as the next message."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from worker.errors import Sam3dError
 from worker.failpoints import reach
 from worker.job import Job
 from worker.judging import judge_read
-from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
+from worker.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
 from worker.network import deadline
 from worker.outcome import Change, Doubt, Outcome, decide
 from worker.repository import budget, jobs, leases
@@ -107,15 +108,31 @@ def record(services: Services, job: Job, change: Change) -> Recorded:
         commit = ledger.commit_answer if job.token else _commit
         recorded = changes.persist(partial(commit, services, job, change), "what a step learnt")
         if recorded.version is not None:
-            log.info(_LOGGED[job.state], trigger=recorded.change.trigger, state=recorded.change.state)
+            _tell(job, recorded.change)
         return recorded
 
 
-_LOGGED = {
-    JobState.SUBMITTING: "job_submitted",
-    JobState.PROCESSING: "job_polled",
-    JobState.FETCHING: "job_fetched",
+def _tell(job: Job, change: Change) -> None:
+    """Log what a step came to, where it has not ended its job: that has a line of its own."""
+    if change.state not in LOGGED_END:
+        told = {"trigger": change.trigger, "state": change.state, "waits_for": change.columns.get("waits_for")}
+        log.info(LOGGED[job.state, change.trigger], **{name: each for name, each in told.items() if each})
+
+
+LOGGED: Mapping[tuple[JobState, Trigger], str] = {
+    (JobState.SUBMITTING, Trigger.ANSWERED): "job_submitted",
+    (JobState.SUBMITTING, Trigger.NOT_SENT): "job_put_off",
+    (JobState.SUBMITTING, Trigger.HELD): "job_held",
+    (JobState.SUBMITTING, Trigger.UNKNOWN): "job_in_doubt",
+    (JobState.PROCESSING, Trigger.HELD): "job_held",
+    (JobState.PROCESSING, Trigger.UNKNOWN): "job_in_doubt",
+    (JobState.PROCESSING, Trigger.RUNNING): "job_polled",
+    (JobState.PROCESSING, Trigger.COMPLETED): "job_polled",
+    (JobState.FETCHING, Trigger.HELD): "job_held",
+    (JobState.FETCHING, Trigger.UNKNOWN): "job_in_doubt",
+    (JobState.FETCHING, Trigger.RUNNING): "job_put_off",
 }
+"""The line of a step that goes on: what became of the job that it took."""
 
 
 def _commit(services: Services, job: Job, change: Change) -> Recorded:

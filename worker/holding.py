@@ -1,5 +1,6 @@
 """Hold: an account is stopped and goes on again, each with its event. Its jobs wait; none uses up an attempt."""
 
+import logging
 from collections.abc import Sequence
 
 import structlog
@@ -24,7 +25,8 @@ def hold(
     if not is_persons and not accounts.hold(connection, account, why, stops_reads=stops_reads, job_id=job_id):
         return ()
     next_step = _NEXT.get(why.cause, "it is tried once a minute")
-    log.error("account_held", account=account, cause=why.cause, reason=why.message, next=next_step)
+    level = logging.INFO if is_persons else logging.ERROR  # What somebody wants is not what is wrong.
+    log.log(level, "account_held", account=account, cause=why.cause, reason=why.message, next=next_step)
     payload = {"account": account, "cause": why.cause, "message": why.message}
     return [outbox.add(connection, EventType.ACCOUNT_HELD, None, payload)]
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from worker import duplicates
+from worker import changes, duplicates
 from worker.database import Connection, transaction
 from worker.duplicates import Claim
 from worker.errors import InvalidMessage, TransientError
@@ -163,7 +163,7 @@ def _reject(
         return Accepted(duplicates.answer(connection, claim, existing))
     if existing:
         return Accepted(duplicates.refuse(connection, claim, existing, error))
-    log.info("job_rejected", job_id=job_id, code=error.code, field=error.field)
+    changes.tell_end(connection, job_id, JobState.FAILED, code=error.code, reason=str(error), field=error.field)
     detail = error_payload(error.code, str(error), error.field)
     return Accepted([_event(connection, EventType.FAILED, job_id, JobState.FAILED, claim.metadata, **detail)])
 
@@ -199,5 +199,6 @@ def cancel(services: Services, job_id: str) -> bool:
         if job is None:
             return False
         event = _event(connection, EventType.CANCELLED, job.id, job.state, job.metadata)
+        changes.tell_end(connection, job.id, JobState.CANCELLED)
     services.outbox.announce([event])
     return True

@@ -146,6 +146,14 @@ ANNOUNCED_ON: Mapping[tuple[JobState, JobState], EventType] = {
 }
 """The event that a change of state is announced with; a change that is not here is nobody's business."""
 
+LOGGED_END: Mapping[JobState, str] = {
+    JobState.SUCCEEDED: "job_succeeded",
+    JobState.FAILED: "job_failed",
+    JobState.CANCELLED: "job_cancelled",
+    JobState.REVIEW: "job_in_review",
+}
+"""The line that a job's end is logged with, wherever it comes about; a review ends what goes on by itself."""
+
 CURRENT_EVENT: Mapping[JobState, EventType] = {
     JobState.ACCEPTED: EventType.ACCEPTED,
     JobState.SUBMITTING: EventType.ACCEPTED,

@@ -1,8 +1,13 @@
 """Structured logs: JSON on one line, or colours on a terminal; every library's lines included, nothing secret."""
 
+import json
 import logging
+import os
 import sys
+import threading
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -64,3 +69,22 @@ def _renderers(*, is_console: bool) -> list[Any]:
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
     )
     return [drop, frames, _what_is_read_first, structlog.processors.JSONRenderer(default=str)]
+
+
+def log_what_is_uncaught() -> None:
+    """Have an error that ends a thread or the process be a line of the log as well."""
+    log = structlog.get_logger(__name__)
+
+    def uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        log.critical("uncaught_error", exc_info=(kind, error, trace))
+
+    sys.excepthook = uncaught
+    threading.excepthook = lambda it: uncaught(it.exc_type, it.exc_value, it.exc_traceback)
+    sys.unraisablehook = lambda it: uncaught(it.exc_type, it.exc_value, it.exc_traceback)
+
+
+def say_at_once(message: str, *_: object) -> None:
+    """Write a line past the log, for a handler of a signal: it may have interrupted the log in the middle of one."""
+    said = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "event": "signal_received", "said": message}
+    line = message if os.isatty(2) else json.dumps(said)
+    os.write(2, f"{line}\n".encode())

@@ -3,9 +3,11 @@
 No message is acknowledged before the broker has confirmed its copy.
 """
 
+import json
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import structlog
@@ -30,6 +32,9 @@ SEEN_BEFORE = timedelta(hours=1)
 MAX_HEADERS = 100_000
 """Bytes of headers that are sent on: with ours they have to fit into one frame of the protocol, of 128 KiB."""
 
+LONGEST_ID = 64
+"""Characters of a task's id that are logged: whoever sends a message chooses it."""
+
 UNSENT = ("CC", "BCC", UNREADABLE.upper())
 """Headers by which RabbitMQ sends a message to other queues as well, and the one by which it is not read."""
 
@@ -45,8 +50,28 @@ def quarantine(producers: ProducerPool, message: Message, why: str) -> bool:
     marks = {REASON: why, EXCHANGE: exchange, KEY: routing_key}
     is_there = publish_again(producers, message, exchange="", routing_key=DEAD, marks=marks)
     if is_there:
-        log.error("message_quarantined", why=why, came_from=exchange or routing_key, next="see `sam3d dead list`")
+        log.error(
+            "message_quarantined",
+            why=why,
+            came_from=exchange or routing_key,
+            task_id=(as_text(as_mapping(message.headers).get("id")) or "")[:LONGEST_ID],
+            letter_id=_future_id(message, marks),
+            next="see `sam3d dead show` with the letter's id",
+        )
     return is_there
+
+
+def letter_id(message_id: str | None, task_id: str | None, came: tuple[str, str], body: bytes) -> str:
+    """Return a dead letter's name, the same whenever it is looked at; copies of one message share it."""
+    identity = json.dumps([message_id, task_id, *came])
+    return sha256(identity.encode("utf-8", "replace") + body).hexdigest()[:12]
+
+
+def _future_id(message: Message, marks: Mapping[str, Any]) -> str:
+    """Return the name that a message has among the dead letters, where it comes without headers that don't fit."""
+    sent = _sendable(_marked(message, marks))
+    message_id = as_text(as_mapping(message.properties).get("message_id"))
+    return letter_id(message_id, as_text(sent.get("id")), came_by(message), body_bytes(message.body))
 
 
 def publish_again(
@@ -58,10 +83,8 @@ def publish_again(
     marks: Mapping[str, Any] | None = None,
 ) -> bool:
     """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
-    seen_at = int(time.time() - seen_for(message).total_seconds())
-    headers = {SEEN: seen_at, **as_mapping(message.headers), **(marks or {})}
     try:
-        publish_copy(producers, message, headers, exchange, routing_key)
+        publish_copy(producers, message, _marked(message, marks or {}), exchange, routing_key)
     except PUBLISH_ERRORS as error:
         log.warning("message_given_back", reason=type(error).__name__, next="it comes again in a second")
         time.sleep(1)
@@ -69,6 +92,11 @@ def publish_again(
         return False
     message.ack()
     return True
+
+
+def _marked(message: Message, marks: Mapping[str, Any]) -> Mapping[str, Any]:
+    seen_at = int(time.time() - seen_for(message).total_seconds())
+    return {SEEN: seen_at, **as_mapping(message.headers), **marks}
 
 
 def seen_for(message: Message) -> timedelta:
@@ -127,3 +155,8 @@ def came_by(message: Message) -> tuple[str, str]:
 def as_mapping(value: object) -> Mapping[str, Any]:
     """Return what AMQP calls a table, or nothing where a message has something else."""
     return value if isinstance(value, Mapping) else {}
+
+
+def as_text(value: object) -> str | None:
+    """Return what a message calls something, or None where it has no word for it."""
+    return str(value) if value and isinstance(value, str | int) else None

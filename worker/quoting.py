@@ -11,6 +11,9 @@ READ = 2_000
 TOLD = 300
 """Characters that are shown at most."""
 
+SAYS = "The vendor says:"
+"""What a sentence of ours goes on with where it quotes the vendor."""
+
 _TELLING = 12
 """Characters in a row that give a prompt away, also where it is quoted in part."""
 
@@ -34,6 +37,11 @@ def quoted(text: str | None, parameters: Mapping[str, Any]) -> str:
     line = _one_line((text or "")[:READ])
     shown = _HIDDEN.sub("…", _without_prompt(line, _one_line(str(parameters.get("prompt") or ""))))
     return re.sub(r"…(?:\s*…)+", "…", shown)[:TOLD]
+
+
+def unquoted(message: str) -> str:
+    """Return what a sentence says without the vendor's words, for the log."""
+    return message.partition(f" {SAYS}")[0]
 
 
 def _one_line(text: str) -> str:

@@ -68,6 +68,7 @@ class Scheduler:
         self._bulk_look = BulkLook(services)
         self._stopped = threading.Event()
         self._heart = watchdog.heart("scheduler")
+        self._leads: bool | None = None
 
     def run(self) -> None:
         """Work whenever the lock is ours, until :meth:`stop`."""
@@ -78,12 +79,13 @@ class Scheduler:
                 with leader(self._services.engine, SCHEDULER_LOCK, silence) as is_leader:
                     self._lead(is_leader)
             except DatabaseError as error:
+                self._leads = None
                 log.warning("scheduler_waits", reason=describe(error), next="tries again in a second")
             self._pause(TICK_SECONDS)
 
     def _lead(self, is_leader: Callable[[], bool]) -> None:
         interval = self._services.settings.sam3d_sweep_interval.total_seconds()
-        while is_leader() and not self._stopped.is_set():
+        while self._tell(leads=is_leader()) and not self._stopped.is_set():
             begins_at = time.monotonic()
             has_broker = self.tick(is_leader)
             ends_at = begins_at + (interval if has_broker else TICK_SECONDS)  # What waits for it is swept at once.
@@ -93,6 +95,13 @@ class Scheduler:
                     self._do(self.compare)
                     self._do(self.release)
                     self._do(self.look)
+
+    def _tell(self, *, leads: bool) -> bool:
+        """Say when it changes whether this is the scheduler that works."""
+        if leads is not self._leads:
+            log.info("scheduler_leads" if leads else "scheduler_follows")
+        self._leads = leads
+        return leads
 
     def _pause(self, seconds: float) -> None:
         self._heart.rest()

@@ -24,7 +24,7 @@ from worker.lifecycle import JobState, Step, Trigger
 from worker.looking import look
 from worker.looking import result as read_result
 from worker.outcome import Advance, Doubt, Fail, Hold, Lesson, Limited, Outcome, Snooze
-from worker.quoting import quoted
+from worker.quoting import SAYS, quoted
 from worker.schedule import LONGEST_RETRY, NOW, named_reset, next_attempt, window_opens
 from worker.services import Services
 
@@ -69,7 +69,7 @@ def seen(services: Services, job: Job, found: RunResult, polls: int = 0, lesson:
 
 def _why_failed(job: Job, run: RunStatus) -> str:
     """Quote the vendor's reason."""
-    return f"The run failed and was not charged. The vendor says: {quoted(run.error, job.parameters) or 'nothing'}"
+    return f"The run failed and was not charged. {SAYS} {quoted(run.error, job.parameters) or 'nothing'}"
 
 
 def fetch(services: Services, job: Job) -> Outcome:
@@ -118,7 +118,7 @@ def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
 def _explained(job: Job, error: Sam3dError) -> str:
     """Say what is wrong, and what the vendor says of it."""
     said = quoted(error.said, job.parameters)
-    return f"{error} The vendor says: {said}" if said else str(error)
+    return f"{error} {SAYS} {said}" if said else str(error)
 
 
 def _limited(terms: Terms, job: Job, error: RemoteRateLimited) -> Limited:

@@ -10,16 +10,18 @@ from typing import Any, cast
 import structlog
 from celery import Celery, Task
 from celery.exceptions import Reject
+from kombu.serialization import dumps
 
 from worker import executor, intake
 from worker.admission import read_arguments
 from worker.database import DatabaseError, describe, is_outage, transaction
+from worker.envelope import body_bytes
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Step, Ticket
 from worker.messages import derived_job_id
 from worker.publishing import Unroutable, borrowed
-from worker.quarantine import EXCHANGE, KEY, REASON
+from worker.quarantine import EXCHANGE, KEY, REASON, letter_id
 from worker.redelivery import BROKE, tell_sender
 from worker.repository import leases
 from worker.schedule import BROKEN_WINDOW, NOW
@@ -89,10 +91,18 @@ def _put_away(app: Celery, task_id: str, fields: dict[str, Any], error: Exceptio
         _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
         return
     has_trace = not isinstance(error, DatabaseError)
-    log.error("request_broke", reason=describe(error), next=f"it is in {DEAD}", exc_info=has_trace)
+    told = {"reason": describe(error), "letter_id": _letter_id(app, task_id, fields), "next": f"it is in {DEAD}"}
+    log.error("request_broke", **told, exc_info=has_trace)
     marks = {REASON: BROKE, EXCHANGE: "", KEY: REQUESTS}
     _send_request(app, task_id, fields, {**_route(app, DEAD, DEAD_KEY, NOW), "headers": marks})
     tell_sender(cast("Any", app).services, fields, derived_job_id("celery", task_id), BROKE)
+
+
+def _letter_id(app: Any, task_id: str, fields: dict[str, Any]) -> str:
+    """Return the name that a request has among the dead letters."""
+    made = app.amqp.as_task_v2(task_id, RECONSTRUCT_TASK, (), fields, argsrepr="", kwargsrepr="")
+    _, _, body = dumps(made.body, serializer="json")
+    return letter_id(None, task_id, ("", REQUESTS), body_bytes(body))
 
 
 def _send_request(app: Celery, task_id: str, fields: dict[str, Any], route: dict[str, Any]) -> None:

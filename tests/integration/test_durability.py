@@ -6,7 +6,14 @@ import pytest
 from sqlalchemy import text
 
 from tests.services.postgres import PrivatePostgres
-from worker.database import Engine, create_database_engine, require_durable, transaction
+from worker.database import (
+    DatabaseError,
+    Engine,
+    create_database_engine,
+    once_committed,
+    require_durable,
+    transaction,
+)
 from worker.errors import ConfigurationError
 
 
@@ -52,3 +59,22 @@ def test_a_server_that_may_lose_commits_is_told_of(engine: Engine) -> None:
     """The tests' own server is one."""
     with pytest.raises(ConfigurationError, match="fsync=off and full_page_writes=off"):
         require_durable(engine)
+
+
+def test_what_is_said_of_a_commit_is_said_after_it(engine: Engine) -> None:
+    """Where the work is undone, even by its own commit, nothing is said, and nothing is left to be said later."""
+    said: list[str] = []
+    with transaction(engine) as connection:
+        connection.execute(text("CREATE TABLE said (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+    with pytest.raises(DatabaseError):
+        say_and_insert(engine, said, "(1), (1)")
+    say_and_insert(engine, said, "(2)")
+    assert said == ["(2)"]
+
+
+def say_and_insert(engine: Engine, said: list[str], values: str) -> None:
+    """Insert values, and say so once that is committed."""
+    with transaction(engine) as connection:
+        once_committed(connection, lambda: said.append(values))
+        connection.execute(text(f"INSERT INTO said VALUES {values}"))
+        assert said == []

@@ -8,10 +8,12 @@ from typing import get_args
 import pytest
 
 from worker.errors import HoldCause
+from worker.executor import LOGGED
 from worker.lifecycle import (
     ANNOUNCED_ON,
     CURRENT_EVENT,
     DRIVEN_BY,
+    LOGGED_END,
     TRANSITIONS,
     EventType,
     JobState,
@@ -244,3 +246,12 @@ def test_a_duplicate_is_told_where_its_job_is(state: JobState) -> None:
     assert set(CURRENT_EVENT) == set(JobState)
     announced = {event for change, event in ANNOUNCED_ON.items() if change[1] is state}
     assert announced <= {CURRENT_EVENT[state]}
+
+
+def test_every_step_has_a_line_in_the_log() -> None:
+    """One that ends its job has the end's; any other says what became of the job."""
+    taken = (JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING)
+    reports = {(state, trigger): next_state(state, trigger) for state, trigger in product(taken, Trigger)}
+    assert {cell for cell, following in reports.items() if following and following not in LOGGED_END} == set(LOGGED)
+    assert {*FINAL, JobState.REVIEW} == set(LOGGED_END)
+    assert "job_submitted" not in [name for cell, name in LOGGED.items() if cell[1] is not Trigger.ANSWERED]

@@ -18,7 +18,7 @@ from worker.config import Settings, load_settings
 from worker.database import DatabaseError, describe, ping, require_schema
 from worker.errors import ConfigurationError, InvalidMessage
 from worker.health import start_health_server
-from worker.observability import configure_logging
+from worker.observability import configure_logging, log_what_is_uncaught
 from worker.readers import Readers
 from worker.scheduler import Scheduler
 from worker.tasks import send
@@ -54,6 +54,7 @@ def _given(settings: Settings, concurrency: int | None) -> Settings:
 def _start(settings: Settings, steps: list[str], measure: Callable[[App], bytes] | None = None) -> App:
     """Set logs, schema check, topology and probes up, in the order in which they can fail."""
     configure_logging(settings.sam3d_log_level)
+    log_what_is_uncaught()
     app = create_app(settings, steps)
     if settings.sam3d_health_port:
         metrics = partial(measure, app) if measure else None

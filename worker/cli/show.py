@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,10 @@ from worker.errors import InvalidMessage
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+SERVICES = frozenset({"worker", "scheduler"})
+"""The commands whose output is a log, unless a person looks at it."""
+
+log = structlog.get_logger(__name__)
 out = Console()
 err = Console(stderr=True)
 
@@ -28,7 +33,10 @@ def say(*words: str) -> None:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """End the command with one line."""
+    """End the command with one line; a service's is one of its log."""
+    if not SERVICES.isdisjoint(sys.argv[1:2]) and not err.is_terminal:
+        log.critical("process_failed", reason=message, exit_code=code)
+        sys.exit(code)
     err.print(f"sam3d: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
 
