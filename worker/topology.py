@@ -134,9 +134,7 @@ def declare(connection: Connection) -> None:
     Raises:
         ConfigurationError: names what is there in another shape; all the rest is declared.
     """
-    delays = [delay_queue(seconds) for seconds in LADDER]
-    queues = [requests_queue, inbox_queue, dead_queue, *step_queues.values(), *delays]
-    parts: list[Exchange | Queue] = [work_exchange, events_exchange, *queues]
+    parts: list[Exchange | Queue] = [work_exchange, events_exchange, *_queues()]
     refused: list[Exchange | Queue] = []
     channel: Any = connection.channel()
     for part in parts:
@@ -151,6 +149,46 @@ def declare(connection: Connection) -> None:
     channel.close()
     if refused:
         raise ConfigurationError(_in_another_shape(refused[0]))
+
+
+def require(connection: Connection) -> None:
+    """Check that everything is there, in the shape that it has here; nothing is declared.
+
+    Raises:
+        ConfigurationError: names what is missing and what declares it, or what is in another shape.
+    """
+    exchanges: list[Any] = [work_exchange, events_exchange, *(queue.exchange for queue in _queues())]
+    parts = [*{each.name: each for each in exchanges}.values(), *_queues()]
+    lost = [part.name for part in parts if not _is_there(connection, part)]
+    if lost:
+        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        raise ConfigurationError(
+            f"The broker lacks {', '.join(lost[:NAMED])}{more}: start a worker or a scheduler, which declare it."
+        )
+
+
+NAMED = 3
+"""Parts that are missing that are named; where many are, all are."""
+
+
+def _is_there(connection: Connection, part: Exchange | Queue) -> bool:
+    """Tell whether a part is there; declaring it once more shows its shape and changes nothing."""
+    channel: Any = connection.channel()
+    look: Any = part(channel).queue_declare if isinstance(part, Queue) else part(channel).declare
+    try:
+        look(passive=True)
+        look(passive=False)
+    except NotFound:
+        return False
+    except PreconditionFailed:
+        raise ConfigurationError(_in_another_shape(part)) from None
+    channel.close()
+    return True
+
+
+def _queues() -> list[Queue]:
+    delays = [delay_queue(seconds) for seconds in LADDER]
+    return [requests_queue, inbox_queue, dead_queue, *step_queues.values(), *delays]
 
 
 @dataclass(frozen=True)

@@ -71,3 +71,9 @@ def vhost_url(rabbitmq: PrivateRabbit) -> Iterator[str]:
     refused = [queue.name for queue in rabbitmq.queues(name) if queue.is_transient_and_shared]
     rabbitmq.delete_vhost(name)
     assert not refused, "neither durable nor exclusive"
+
+
+@pytest.fixture
+def vhost(vhost_url: str) -> str:
+    """Return the name of the test's virtual host."""
+    return vhost_url.rpartition("/")[2]

@@ -119,6 +119,24 @@ class PrivateRabbit:
         queues = [Queue(**queue | {"exclusive": bool(queue["exclusive"])}) for queue in found]
         return sorted(queues, key=lambda queue: queue.name)
 
+    def exchanges(self, vhost: str = "/") -> list[str]:
+        """List the names of the exchanges of a virtual host."""
+        return sorted(
+            self._call(
+                "[begin {resource, _, _, Name} = proplists:get_value(name, X), Name end "
+                f'|| X <- rabbit_exchange:info_all(<<"{vhost}">>, [name])]'
+            )
+        )
+
+    def heartbeats(self, vhost: str) -> list[int]:
+        """List the intervals of the heartbeats of a virtual host's connections, seconds; 0 is none."""
+        return list(
+            self._call(
+                "[proplists:get_value(timeout, C) || C <- rabbit_networking:connection_info_all([vhost, timeout]), "
+                f'proplists:get_value(vhost, C) =:= <<"{vhost}">>]'
+            )
+        )
+
     def delete_queue_once_read(self, vhost: str, name: str, within: float = 20) -> bool:
         """Delete a queue at the instant at which it has a consumer; return whether it got one in time."""
         return bool(

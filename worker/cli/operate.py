@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import SecretStr
 
-from worker import database
+from worker import database, topology
 from worker.app import App, create_app
-from worker.cli.run import declare_now, readiness
+from worker.cli.run import connected, readiness
 from worker.cli.show import AsJson, print_json, print_table, say
 from worker.config import Settings, load_settings
 from worker.errors import ConfigurationError, Sam3dError
@@ -115,7 +115,7 @@ def doctor(as_json: AsJson = False) -> None:
         "vendor": lambda: _require_credits(app),
         "account": lambda: _require_account(app),
         "history": lambda: _require_history(app),
-        "queues": lambda: declare_now(app),
+        "queues": lambda: _require_topology(app),
         "readers": lambda: _require_readers(app),
     }
     rows = [{"check": name, **_result(name, check)} for name, check in checks.items()]
@@ -151,8 +151,15 @@ def _require_history(app: App) -> None:
         app.services.vendor.require_history()
 
 
+def _require_topology(app: App) -> None:
+    with connected(app) as connection:
+        topology.require(connection)
+
+
 def _require_readers(app: App) -> None:
-    unread = {name: each.messages for name, each in declare_now(app).items() if each.is_unread}
+    with connected(app) as connection:
+        topology.require(connection)
+        unread = {name: each.messages for name, each in topology.loads(connection).items() if each.is_unread}
     if unread:
         waits = ", ".join(f"{messages} in {name}" for name, messages in unread.items())
         raise ConfigurationError(f"Messages wait and nobody reads them: {waits}.")

@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
 
 import structlog
 import typer
+from kombu import Connection
 
 from worker import topology, watchdog
 from worker.app import STEPS, App, create_app, run_worker
@@ -101,12 +103,23 @@ def declare_now(app: App) -> Mapping[str, QueueLoad]:
         ConfigurationError: something is there in another shape.
         PUBLISH_ERRORS: the broker is away, or refuses us.
     """
+    with connected(app) as connection:
+        lost = topology.missing(connection)
+        topology.declare(connection)
+        return topology.loads(connection, lost)
+
+
+@contextmanager
+def connected(app: App) -> Iterator[Connection]:
+    """Give a connection to the broker, made within 10 s.
+
+    Raises:
+        PUBLISH_ERRORS: the broker is away, or refuses us.
+    """
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
-            lost = topology.missing(connection)
-            topology.declare(connection)
-            return topology.loads(connection, lost)
+            yield connection
         except topology.PUBLISH_ERRORS:
             connection.collect()  # A broker that does not answer is not asked to close.
             raise
