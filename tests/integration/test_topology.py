@@ -79,7 +79,7 @@ def test_another_shape_is_named(vhost_url: str) -> None:
 def test_a_worker_declares_what_is_ours_and_nothing_of_celerys(
     deployment: Service, rabbitmq: PrivateRabbit, vhost: str
 ) -> None:
-    """No exchange for events, no mailbox for remote control; the heartbeat of the connection that it reads from stays."""
+    """No exchange for events, no mailbox for remote control; the connection that it reads from has its heartbeat."""
     before = set(rabbitmq.exchanges(vhost))
     deployment.start("worker", "worker")
     deployment.start("scheduler", "scheduler")
