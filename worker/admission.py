@@ -81,15 +81,19 @@ def passed_on(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each for name, each in headers.items() if isinstance(HEADERS.get(name), type) and each is not None}
 
 
-def admit(headers: Mapping[str, Any], content_type: str | None, body: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """Check a task message that came over the wire, and return what its task is called with.
+def is_request(headers: Mapping[str, Any]) -> bool:
+    """Tell a request from the message of a step."""
+    return bool(headers.get("task") == RECONSTRUCT_TASK)
+
+
+def require_admissible(headers: Mapping[str, Any], content_type: str | None) -> None:
+    """Check what is around the body of a task message that came over the wire.
 
     Raises:
         Unreadable: Celery may not have it; says why.
     """
     if why := headers.get(UNREADABLE) or _why_refused(headers, content_type):
         raise Unreadable(str(why))
-    return read_arguments(headers["task"], body)
 
 
 def _why_refused(headers: Mapping[str, Any], content_type: str | None) -> str | None:

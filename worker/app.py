@@ -18,6 +18,7 @@ from worker.inbox import InboxStep
 from worker.lifecycle import Step
 from worker.observability import say_at_once
 from worker.outlook import Outlook
+from worker.room import give_back_memory
 from worker.services import Services
 from worker.storage import Downloads
 from worker.vendor import Vendor
@@ -94,6 +95,7 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
 
 def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
     """Consume the queues of the steps until SIGTERM, which lets running tasks finish; return the exit code."""
+    give_back_memory()
     queues = [topology.REQUESTS] * (ACCEPT in steps) + [topology.queue_name(step) for step in Step if step in steps]
     # What Celery says in the handler of a signal would be no line of the log.
     program.safe_say = say_at_once  # type: ignore[attr-defined]

@@ -16,9 +16,10 @@ from kombu import Consumer as KombuConsumer
 from kombu.message import Message
 
 from worker import watchdog
-from worker.admission import admit, passed_on
+from worker.admission import is_request, passed_on, read_arguments, require_admissible
 from worker.database import DatabaseError
 from worker.envelope import body_bytes
+from worker.frames import leave_encoded
 from worker.hearing import Hearing, make_loud
 from worker.leases import expect_all
 from worker.quarantine import as_mapping, publish_again, quarantine
@@ -32,7 +33,7 @@ from worker.redelivery import (
     why_given_up,
 )
 from worker.tasks import is_in_memory
-from worker.topology import AHEAD, MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, RECONSTRUCT_TASK, REQUESTS, missing
+from worker.topology import AHEAD, MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, REQUESTS, missing
 from worker.untrusted import Unreadable
 
 REFUSED_SECONDS = 5
@@ -80,6 +81,7 @@ class QueueConsumer(KombuConsumer):
     def __init__(self, *args: Any, slots: int, **more: Any) -> None:
         super().__init__(*args, **more)
         self._slots = slots
+        leave_encoded(self.channel)
 
     def _basic_consume(self, queue: Any, *args: Any, **more: Any) -> Any:
         self.qos(prefetch_count=AHEAD if queue.name == REQUESTS else self._slots)
@@ -220,18 +222,19 @@ def _admit(message: Message) -> None:
         Unreadable: Celery may not have it; says why.
     """
     headers = as_mapping(message.headers)
-    args, fields = admit(headers, message.content_type, body_bytes(message.body))
-    # A photo is not kept as bytes and as text: who accepts a request reads it from the body.
-    is_request = headers["task"] == RECONSTRUCT_TASK
-    message._decoded_cache = [None] if is_request else [args, fields, {}]  # type: ignore[attr-defined]  # noqa: SLF001
+    require_admissible(headers, message.content_type)
+    payload = [None] if is_request(headers) else [*read_arguments(headers["task"], body_bytes(message.body)), {}]
+    message._decoded_cache = payload  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class Request(CeleryRequest):
-    """A task message as Celery has it: the headers and the arguments that were checked, and nothing else of it."""
+    """A task message as Celery has it: the headers and the arguments that were checked, and nothing else of it.
+
+    A request's body is read by its task, on a thread: here, in Celery's loop, a large one would hold all others up.
+    """
 
     def __init__(self, message: Message, **more: Any) -> None:
         headers = as_mapping(message.headers)
-        is_request = headers["task"] == RECONSTRUCT_TASK
-        body = [[body_bytes(message.body)], {}, {}] if is_request else message.payload
+        body = [[message], {}, {}] if is_request(headers) else message.payload
         checked = headers if is_in_memory(more["app"]) else passed_on(headers)
         super().__init__(message, **{**more, "headers": checked, "body": body, "decoded": True})

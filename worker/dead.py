@@ -15,6 +15,7 @@ from kombu.pools import ProducerPool
 
 from worker.envelope import body_bytes
 from worker.errors import Sam3dError
+from worker.frames import leave_encoded
 from worker.quarantine import EXCHANGE, KEY, REASON, SEEN, SEEN_BEFORE, as_mapping, as_text, letter_id, publish_copy
 from worker.topology import DEAD, dead_queue
 
@@ -111,6 +112,7 @@ _SHOWN = ("content_encoding", "correlation_id", "type", "reply_to", "priority", 
 def read(connection: Connection) -> Iterator[DeadLetter]:
     """Give each dead letter once, the oldest first. What is not acknowledged goes back when the channel closes."""
     channel: Any = connection.default_channel
+    leave_encoded(channel)
     try:
         count = channel.queue_declare(DEAD, passive=True).message_count
     except NotFound:

@@ -17,7 +17,7 @@ from worker.database import DatabaseError, describe, is_outage
 from worker.envelope import Envelope, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.failpoints import reach
-from worker.frames import UNREADABLE
+from worker.frames import UNREADABLE, leave_encoded
 from worker.hearing import Hearing
 from worker.quarantine import as_mapping, publish_again, quarantine, seen_for
 from worker.redelivery import (
@@ -32,7 +32,7 @@ from worker.redelivery import (
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
 from worker.tasks import is_in_memory, send
-from worker.topology import AHEAD, DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
+from worker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)
@@ -52,10 +52,11 @@ class Inbox(ConsumerMixin):
         self._consumers: Sequence[Consumer] = ()
 
     def get_consumers(self, consumer_class: Callable[..., Any], channel: Any) -> list[Any]:
-        """Consume the inbox, a message ahead."""
+        """Consume the inbox: one message at a time, as each may be large."""
+        leave_encoded(channel)
         return [
             consumer_class(
-                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=AHEAD
+                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=1
             )
         ]
 

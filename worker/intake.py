@@ -171,9 +171,21 @@ def _reject(
 def _raw_fingerprint(fields: Mapping[str, Any], job_id: str) -> str:
     """Return what tells a request that can't be read from another; one too deep to be written is all the same."""
     try:
-        text = json.dumps(fields, sort_keys=True, default=str)
+        text = json.dumps({name: _short(each) for name, each in fields.items()}, sort_keys=True, default=str)
     except RecursionError:
         text = job_id
+    return _digest(text)
+
+
+def _short(value: object) -> object:
+    """Return a long text by its digest: a photo is not written as a whole once more."""
+    return _digest(value) if isinstance(value, str) and len(value) > LONG_TEXT else value
+
+
+LONG_TEXT = 2**16
+
+
+def _digest(text: str) -> str:
     return sha256(text.encode("utf-8", "replace")).hexdigest()
 
 

@@ -5,8 +5,9 @@ No message is acknowledged before the broker has confirmed its copy.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +19,16 @@ from kombu.pools import ProducerPool
 from worker.envelope import body_bytes
 from worker.frames import UNREADABLE
 from worker.publishing import Unroutable, publish
-from worker.topology import DEAD, PUBLISH_ERRORS
+from worker.topology import (
+    DEAD,
+    INBOX,
+    INBOX_KEY,
+    PUBLISH_ERRORS,
+    RECONSTRUCT_KEY,
+    REQUESTS,
+    REQUESTS_KEY,
+    work_exchange,
+)
 
 REASON = "x-sam3d-reason"
 EXCHANGE = "x-sam3d-exchange"
@@ -45,20 +55,27 @@ log = structlog.get_logger(__name__)
 
 
 def quarantine(producers: ProducerPool, message: Message, why: str) -> bool:
-    """Move a message to the dead letters, then acknowledge it; return whether they have it. No content is logged."""
+    """Move a message to the dead letters, then acknowledge it; return whether they have it."""
+    return _settled(message, partial(put_aside, producers, message, why))
+
+
+def put_aside(producers: ProducerPool, message: Message, why: str) -> None:
+    """Copy a message to the dead letters; no content is logged.
+
+    Raises:
+        PUBLISH_ERRORS: the broker did not take it.
+    """
     exchange, routing_key = came_by(message)
     marks = {REASON: why, EXCHANGE: exchange, KEY: routing_key}
-    is_there = publish_again(producers, message, exchange="", routing_key=DEAD, marks=marks)
-    if is_there:
-        log.error(
-            "message_quarantined",
-            why=why,
-            came_from=exchange or routing_key,
-            task_id=(as_text(as_mapping(message.headers).get("id")) or "")[:LONGEST_ID],
-            letter_id=_future_id(message, marks),
-            next="see `sam3d dead show` with the letter's id",
-        )
-    return is_there
+    publish_copy(producers, message, _marked(message, marks), "", DEAD)
+    log.error(
+        "message_quarantined",
+        why=why,
+        came_from=exchange or routing_key,
+        task_id=(as_text(as_mapping(message.headers).get("id")) or "")[:LONGEST_ID],
+        letter_id=_future_id(message, marks),
+        next="see `sam3d dead show` with the letter's id",
+    )
 
 
 def letter_id(message_id: str | None, task_id: str | None, came: tuple[str, str], body: bytes) -> str:
@@ -83,8 +100,23 @@ def publish_again(
     marks: Mapping[str, Any] | None = None,
 ) -> bool:
     """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
+    return _settled(message, partial(send_on, producers, message, exchange, routing_key, marks))
+
+
+def send_on(
+    producers: ProducerPool,
+    message: Message,
+    exchange: str,
+    routing_key: str,
+    marks: Mapping[str, Any] | None = None,
+) -> None:
+    """Copy a message elsewhere, with the time at which it was seen first; raises as :func:`publish_copy`."""
+    publish_copy(producers, message, _marked(message, marks or {}), exchange, routing_key)
+
+
+def _settled(message: Message, copy: Callable[[], None]) -> bool:
     try:
-        publish_copy(producers, message, _marked(message, marks or {}), exchange, routing_key)
+        copy()
     except PUBLISH_ERRORS as error:
         log.warning("message_given_back", reason=type(error).__name__, next="it comes again in a second")
         time.sleep(1)
@@ -147,9 +179,17 @@ def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def came_by(message: Message) -> tuple[str, str]:
-    """Return the exchange and the routing key that a message came by."""
+    """Return the exchange and the routing key that a message came by at first."""
     came = as_mapping(message.delivery_info)
-    return str(came.get("exchange") or ""), str(came.get("routing_key") or "")
+    way = str(came.get("exchange") or ""), str(came.get("routing_key") or "")
+    return _WAITED.get(way, way)
+
+
+_WAITED = {
+    (work_exchange.name, REQUESTS_KEY): ("", REQUESTS),
+    (work_exchange.name, INBOX_KEY): (INBOX, RECONSTRUCT_KEY),
+}
+"""How a request comes that had to wait, and how it came before."""
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

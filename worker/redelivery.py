@@ -72,13 +72,26 @@ def why_given_up(deliveries: int) -> str:
     return f"no worker got through with it, {deliveries} times"
 
 
+def read_request(message: Message) -> tuple[Mapping[str, Any], UUID]:
+    """Read the fields and the derived identity of a Celery message.
+
+    Raises:
+        Unreadable: there is no request in it.
+    """
+    args, fields = read_arguments(RECONSTRUCT_TASK, body_bytes(message.body))
+    return {**fields, "args": args} if args else fields, _derived_id(message)
+
+
 def request_of(message: Message) -> tuple[Mapping[str, Any], UUID]:
-    """Read the fields and the derived identity of a Celery message, as far as they can be read."""
+    """Read the fields, as far as they can be read, and the derived identity of a Celery message."""
     try:
-        _, fields = read_arguments(RECONSTRUCT_TASK, body_bytes(message.body))
+        return read_request(message)
     except Unreadable:
-        fields = {}
-    return fields, derived_job_id("celery", str(as_mapping(message.headers).get("id")))
+        return {}, _derived_id(message)
+
+
+def _derived_id(message: Message) -> UUID:
+    return derived_job_id("celery", str(as_mapping(message.headers).get("id")))
 
 
 def tell_sender(services: Services, fields: Mapping[str, Any], derived_id: UUID, why: str) -> None:

@@ -5,40 +5,37 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from celery import Celery, Task
 from celery.exceptions import Reject
-from kombu.serialization import dumps
+from kombu.exceptions import OperationalError
+from kombu.message import Message
 
 from worker import executor, intake
-from worker.admission import read_arguments
 from worker.database import DatabaseError, describe, is_outage, transaction
-from worker.envelope import body_bytes
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Step, Ticket
-from worker.messages import derived_job_id
 from worker.publishing import Unroutable, borrowed
-from worker.quarantine import EXCHANGE, KEY, REASON, letter_id
-from worker.redelivery import BROKE, tell_sender
+from worker.quarantine import put_aside, send_on
+from worker.redelivery import BROKE, read_request, request_of, tell_sender
 from worker.repository import leases
 from worker.schedule import BROKEN_WINDOW, NOW
 from worker.services import Services
 from worker.topology import (
     CONFIRMED,
     DEAD,
-    DEAD_KEY,
     PUBLISH_ERRORS,
     RECONSTRUCT_TASK,
-    REQUESTS,
     REQUESTS_KEY,
     delay_exchange,
     ladder_step,
     queue_name,
     work_exchange,
 )
+from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -50,12 +47,11 @@ def register(app: Celery, services: Services) -> None:
     )
 
     @define(name=RECONSTRUCT_TASK)
-    def reconstruct(task: Task[Any, None], body: bytes) -> None:
+    def reconstruct(task: Task[Any, None], message: Message) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
-        task_id = str(task.request.id)
-        with structlog.contextvars.bound_contextvars(task_id=task_id), services.room.taken(len(body)):
-            args, fields = read_arguments(RECONSTRUCT_TASK, body)
-            _accept(app, services, task_id, {**fields, "args": args} if args else fields)
+        bound = structlog.contextvars.bound_contextvars(task_id=str(task.request.id))
+        with bound, services.room.taken(len(message.body or "")):
+            _accept(app, services, message)
 
     @define(name="sam3d.submit")
     def submit(task: Task[Any, None], job_id: str, version: int) -> None:
@@ -73,42 +69,42 @@ def register(app: Celery, services: Services) -> None:
         _run(app, services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
 
 
-def _accept(app: Celery, services: Services, task_id: str, fields: dict[str, Any]) -> None:
+def _accept(app: Celery, services: Services, message: Message) -> None:
     """Accept a request, or put it where it comes again; if that fails, the broker keeps it."""
     try:
-        follow_up = intake.accept(services, fields, derived_job_id("celery", task_id))
+        follow_up = intake.accept(services, *read_request(message))
+    except Unreadable as error:
+        _move(partial(put_aside, app.producer_pool, message, str(error)))
     except Exception as error:  # Nothing that a message does to us may lose it.
-        _put_away(app, task_id, fields, error)
+        _put_away(app, services, message, error)
     else:
         send(app, follow_up)
         reach("accept.sent")
 
 
-def _put_away(app: Celery, task_id: str, fields: dict[str, Any], error: Exception) -> None:
+def _put_away(app: Celery, services: Services, message: Message, error: Exception) -> None:
     """Let a request come again after an outage, and quarantine one that broke us."""
     if is_outage(error) or isinstance(error, TransientError):
         log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-        _send_request(app, task_id, fields, _route(app, REQUESTS, REQUESTS_KEY, BROKEN_WINDOW))
+        _move(partial(_delay, app, message))
         return
     has_trace = not isinstance(error, DatabaseError)
-    told = {"reason": describe(error), "letter_id": _letter_id(app, task_id, fields), "next": f"it is in {DEAD}"}
-    log.error("request_broke", **told, exc_info=has_trace)
-    marks = {REASON: BROKE, EXCHANGE: "", KEY: REQUESTS}
-    _send_request(app, task_id, fields, {**_route(app, DEAD, DEAD_KEY, NOW), "headers": marks})
-    tell_sender(cast("Any", app).services, fields, derived_job_id("celery", task_id), BROKE)
+    log.error("request_broke", reason=describe(error), next=f"it goes to {DEAD}", exc_info=has_trace)
+    _move(partial(put_aside, app.producer_pool, message, BROKE))
+    tell_sender(services, *request_of(message), BROKE)
 
 
-def _letter_id(app: Any, task_id: str, fields: dict[str, Any]) -> str:
-    """Return the name that a request has among the dead letters."""
-    made = app.amqp.as_task_v2(task_id, RECONSTRUCT_TASK, (), fields, argsrepr="", kwargsrepr="")
-    _, _, body = dumps(made.body, serializer="json")
-    return letter_id(None, task_id, ("", REQUESTS), body_bytes(body))
+def _delay(app: Celery, message: Message) -> None:
+    """Send a request into the ladder; the in-memory broker has none, and gives it to us again."""
+    if is_in_memory(app):
+        raise OperationalError
+    send_on(app.producer_pool, message, delay_exchange(ladder_step(BROKEN_WINDOW)).name, REQUESTS_KEY)
 
 
-def _send_request(app: Celery, task_id: str, fields: dict[str, Any], route: dict[str, Any]) -> None:
-    """Send a request on under its own identity, or give it back to the broker."""
+def _move(copy: Callable[[], None]) -> None:
+    """Have a message copied elsewhere before it is acknowledged, or give it back to the broker."""
     try:
-        _publish(app, RECONSTRUCT_TASK, fields, task_id=task_id, argsrepr="", kwargsrepr="", **route)
+        copy()
     except PUBLISH_ERRORS as error:
         time.sleep(1)  # The broker gives it to a worker again at once.
         raise Reject(type(error).__name__, requeue=True) from None

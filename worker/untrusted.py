@@ -2,6 +2,7 @@
 
 import json
 from codecs import BOM_UTF8
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic_core import from_json
@@ -9,7 +10,10 @@ from pydantic_core import from_json
 MAX_MESSAGE_BYTES = 16 * 2**20
 """RabbitMQ 4 takes no message that is larger; older ones do, up to 128 MiB."""
 
-MOST_VALUES = 200_000
+MOST_BESIDE = 2**20
+"""Bytes of a body beside its photos: of a text with one wide character in it, a reader makes four times as much."""
+
+MOST_VALUES = 100_000
 """Far above what a request or an answer has; each may take some hundred bytes of memory."""
 
 DEEPEST = 100
@@ -29,8 +33,10 @@ def read_json(body: bytes, most_bytes: int) -> Any:
     if len(body) > most_bytes:
         raise Unreadable(f"the body is larger than {most_bytes // 2**20} MiB")
     # Each value but the first has one of these before it; in texts they count as well, where there are few.
-    if sum(body.count(mark) for mark in (b"{", b"[", b",")) > MOST_VALUES:
+    if sum(map(body.count, (b"{", b"[", b","))) > MOST_VALUES or body.count(b'"') > 2 * MOST_VALUES:
         raise Unreadable(f"the body holds more than {MOST_VALUES} values")
+    if len(body) > MOST_BESIDE and _beside(body) > MOST_BESIDE:
+        raise Unreadable(f"the body holds more than {MOST_BESIDE // 2**10} KiB beside its photos")
     try:
         value = _decoded(body.removeprefix(BOM_UTF8))
     except (ValueError, RecursionError):
@@ -38,6 +44,33 @@ def read_json(body: bytes, most_bytes: int) -> Any:
     if not is_nested_at_most(value, DEEPEST):
         raise Unreadable("the body is nested too deep")
     return value
+
+
+def _beside(body: bytes) -> int:
+    """Return how many bytes are not of long base64, quote by quote."""
+    beside, start = 0, 0
+    while start < len(body):
+        found = body.find(b'"', start)
+        end = len(body) if found < 0 else found
+        beside += 0 if _is_base64(body[start:end]) else end - start
+        start = end + 1
+    return beside
+
+
+def _is_base64(part: bytes) -> bool:
+    """Tell a photo's long text, with or without the beginning of a data URI, from any other."""
+    return (
+        len(part) > LONG_PART
+        and len(part.translate(None, _OF_BASE64)) < LONG_PART
+        and part.isascii()
+        and b"\\u" not in part
+    )
+
+
+LONG_PART = 2**12
+_OF_BASE64 = (
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\"  # A line break or slash may be escaped.
+)
 
 
 def _decoded(body: bytes) -> Any:
@@ -52,10 +85,19 @@ def _decoded(body: bytes) -> Any:
 
 def is_nested_at_most(value: object, levels: int) -> bool:
     """Tell whether lists and objects are at most so many levels deep."""
-    if not isinstance(value, dict | list):
-        return True
-    inner = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(is_nested_at_most(each, levels - 1) for each in inner)
+    level: list[object] = [value]
+    for _ in range(levels):
+        level = [inner for each in level for inner in _within(each)]
+    return not any(isinstance(each, dict | list) for each in level)
+
+
+def _within(value: object) -> Iterable[object]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+    return ()
 
 
 def length_of_texts(value: object) -> int:

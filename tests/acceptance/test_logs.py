@@ -11,8 +11,9 @@ import httpx
 import pytest
 from kombu import Connection
 
-from tests.acceptance.conftest import SECRET_PROMPT, Service, deployed
+from tests.acceptance.conftest import Service, deployed
 from tests.acceptance.test_bad_input import IMAGE
+from tests.broken import SECRET_PROMPT
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until

@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 
 from tests.acceptance.conftest import Service
+from tests.broken import PLAIN, TASKS, Broken, task
 from tests.faults.conftest import start_worker
 from tests.faults.judge import tiny_image
-from tests.faults.test_messages import PLAIN, TASKS, Broken, count, dead_letters, publish, publisher, task
+from tests.faults.test_messages import count, dead_letters, publish, publisher
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 

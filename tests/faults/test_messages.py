@@ -158,7 +158,7 @@ def test_a_queue_in_another_shape_is_named(deployment: Service, judge: Judge) ->
         refused = deployment.run("worker", check=False)
         channel.queue_delete("sam3d.poll")
     assert refused.returncode == 3
-    assert "sam3d: The queue sam3d.poll is in the broker with other arguments: delete it" in refused.stderr
+    assert "The queue sam3d.poll is in the broker with other arguments: delete it" in refused.stderr
     assert "Traceback" not in refused.stderr + deployment.log_of("scheduler")
 
 

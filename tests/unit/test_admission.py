@@ -10,11 +10,19 @@ from celery.app.amqp import AMQP
 from celery.app.task import Context
 
 from tests.broken import TASKS, Broken, task
-from worker.admission import HEADERS, admit, passed_on, read_arguments
+from worker.admission import HEADERS, passed_on, read_arguments, require_admissible
 from worker.topology import RECONSTRUCT_TASK
 from worker.untrusted import Unreadable
 
 MARKER = "m4rk3r"
+
+
+def admit(headers: dict[str, Any], content_type: str, body: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """Check a whole task message."""
+    require_admissible(headers, content_type)
+    return read_arguments(headers["task"], body)
+
+
 GOOD = {"task": RECONSTRUCT_TASK, "id": "1"}
 ON_THE_WIRE = ("its body is compressed", "its properties")
 PURE = [message for message in TASKS if not message.why.startswith(ON_THE_WIRE)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.untrusted import DEEPEST, MAX_MESSAGE_BYTES, MOST_VALUES, Unreadable, read_json
+from worker.untrusted import DEEPEST, MAX_MESSAGE_BYTES, MOST_BESIDE, MOST_VALUES, Unreadable, read_json
 
 MARKER = "m4rk3r"
 LIMIT = MAX_MESSAGE_BYTES
@@ -41,12 +41,17 @@ def test_a_mark_of_byte_order_is_no_part_of_it() -> None:
 
 HOSTILE = {
     "too large": (b" " * LIMIT + b"1", "larger than 16 MiB"),
-    "objects": (b"[" + b"{}," * MOST_VALUES + b"{}]", "more than 200000 values"),
-    "lists": (b"[" * (MOST_VALUES + 1), "more than 200000 values"),
-    "names": (b"{" + b'"a":1,' * MOST_VALUES + b'"a":1}', "more than 200000 values"),
+    "objects": (b"[" + b"{}," * MOST_VALUES + b"{}]", "more than 100000 values"),
+    "lists": (b"[" * (MOST_VALUES + 1), "more than 100000 values"),
+    "names": (b"{" + b'"a":1,' * MOST_VALUES + b'"a":1}', "more than 100000 values"),
+    "quotes": (b'"' * (2 * MOST_VALUES + 1), "more than 100000 values"),
+    "wide text": (('"' + "A" * (LIMIT - 16) + '😀"').encode(), "beside its photos"),
+    "escaped wide text": (b'"' + b"A" * (LIMIT - 16) + b'\\ud83d\\ude00"', "beside its photos"),
+    "wide text after a quote": (b'"' + b"A" * 2**22 + '😀\\"'.encode() + b"A" * 2**22 + b'"', "beside its photos"),
+    "blanks": (b" " * LIMIT, "beside its photos"),
     "nested": (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "nested too deep"),
-    "much nested": (b"[" * 100_000, "not JSON"),
-    "digits": (b"9" * 5_000_000, "not JSON"),
+    "much nested": (b"[" * MOST_VALUES, "not JSON"),
+    "digits": (b"9" * 2**20, "not JSON"),
     "cut": (b'{"a": "' + MARKER.encode() * 100_000, "not JSON"),
     "no UTF-8": (b'"\xff' + MARKER.encode() + b'"', "not JSON"),
     "half a character, cut": (b'"\\ud800' + MARKER.encode(), "not JSON"),
@@ -66,26 +71,29 @@ def test_what_is_out_of_bounds_is_unreadable(name: str) -> None:
 LARGEST = {
     "objects": b"[" + b"{}," * (MOST_VALUES // 2 - 1) + b"{}]",
     "objects with a name": b"[" + b'{"a":1},' * (MOST_VALUES // 2 - 1) + b"{}]",
+    "lists": b"[" + b"[1]," * (MOST_VALUES // 2 - 1) + b"1]",
     "numbers": b"[" + b"1.5," * (MOST_VALUES - 2) + b"1]",
-    "names": b"{" + b",".join(b'"%d":0' % number for number in range(MOST_VALUES - 1)) + b"}",
-    "text": b'"' + b"A" * (LIMIT - 2) + b'"',
-    "escapes": b'"' + b"\\n" * (LIMIT // 2 - 1) + b'"',
-    "half characters": b'"' + b"\\ud800" * (LIMIT // 6 - 1) + b'"',
-    "wide text": ('"' + "A" * (LIMIT - 16) + '😀"').encode(),
+    "names": b"{" + b",".join(b'"%d":0' % number for number in range(MOST_VALUES // 2 - 1)) + b"}",
+    "a photo": b'"data:image/png;base64,' + b"A" * (LIMIT - 50) + b'"',
+    "two photos and wide text": b'["' + b"A" * 2**23 + b'","' + b"/" * 2**22 + b'","' + b"a\xc3\xa9" * 340_000 + b'"]',
+    "escapes": b'"' + b"\\n" * (MOST_BESIDE // 2 - 1) + b'"',
+    "half characters": b'"' + b"\\ud800" * (MOST_BESIDE // 6 - 1) + b'"',
     "levels": b"[" + b"[" * 90 + b"]" * 90 + b"]",
 }
 
 
 @pytest.mark.parametrize("name", LARGEST)
 def test_the_largest_takes_little(name: str) -> None:
-    """At most 100 MiB beside the body itself, and half a second of the processor."""
+    """At most three times what a message can be, and a moment of the processor."""
+    begun = time.thread_time()
+    read_json(LARGEST[name], LIMIT)
+    taken = time.thread_time() - begun
     tracemalloc.start()
     try:
-        begun = time.thread_time()
         read_json(LARGEST[name], LIMIT)
-        taken = time.thread_time() - begun
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 100 * MEBIBYTE - len(LARGEST[name])
-    assert taken < 2, "traced, it takes several times as long"
+    print(f"{name}: {taken * 1000:.0f} ms, {peak / MEBIBYTE:.0f} MiB")
+    assert peak < 3 * LIMIT
+    assert taken < 1
