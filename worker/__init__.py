@@ -9,6 +9,7 @@ The files, in the order a job travels:
 ``config``         one frozen settings object, from the environment
 ``messages``       message in: the schema of a request; bad input becomes ``InvalidMessage``
 ``images``         what an image in a message may be
+``pictures``       pure: what a picture is and how large, by the bytes that say so
 ``prepare``        a request from files and fields, checked before it is sent
 ``client``         what a Python producer imports: submit, wait, download
 ``admission``      pure: what a task message must be, and what Celery gets of it

@@ -1,28 +1,29 @@
 """What an image in a message may be: an http(s) URL, a data URI or base64; never a path. Pure but for decoding."""
 
-import base64
 import binascii
-import io
 import re
-import threading
-import warnings
 from dataclasses import dataclass, field
 from hashlib import sha256
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from PIL import Image, UnidentifiedImageError
+from worker.pictures import is_heic, recognise
 
 MAX_IMAGE_BYTES = 10 * 2**20
 """Image and mask together: RabbitMQ 4 refuses messages over 16 MiB, and base64 adds a third."""
 
-FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp",
-           "TIFF": "image/tiff"}  # fmt: skip
-_MEDIA_TYPES = {**FORMATS, "MPO": "image/jpeg"}  # A phone's JPEG that holds more than one picture.
+MAX_PIXELS = 178_956_970
+"""Pillow, which most that read pictures in Python are built on, refuses more by default."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_URL_LENGTH = 2048
 
-_one_at_a_time = threading.Lock()
-"""Which warnings are heard is a setting of the whole process."""
+_BLANKS = b" \t\r\n\x0b\x0c"
+"""What may stand between the characters of base64: lines and their indents."""
 
+_LOOKED_AT = 256
+"""Characters that are looked at to tell what a text is: no pattern is tried on megabytes."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 _LOOKS_LIKE_PATH = re.compile(r"(\.{0,2}/|~|[A-Za-z]:[\\/])|.*\.(png|jpe?g|webp|gif|bmp|tiff?)$", re.IGNORECASE)
 
@@ -56,7 +57,7 @@ def parse_image(value: object) -> ImageInput:
         raise ValueError("must be an http(s) URL, a data URI or base64 text")
     if value.startswith("data:"):
         return image_of(_decoded(_without_prefix(value)))
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
+    if _SCHEME.match(value[:_LOOKED_AT]):
         return ImageInput(url=_checked_url(value))
     if len(value) <= MAX_URL_LENGTH and _LOOKS_LIKE_PATH.match(value) and not _is_base64(value):
         raise ValueError("looks like a file path; send the file's content as base64, or use `sam3d submit`")
@@ -71,18 +72,20 @@ def image_of(content: bytes) -> ImageInput:
     """
     if len(content) > MAX_IMAGE_BYTES:
         raise ValueError("is larger than 10 MiB; send a smaller one, or a URL")
-    try:
-        # The pixels are never decoded here, so what Pillow thinks of their number and of their tags is no news.
-        with _one_at_a_time, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
-                return ImageInput(content=content, media_type=_MEDIA_TYPES[image.format or ""])
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, KeyError):
-        raise ValueError(f"is not an image that can be read ({', '.join(FORMATS)})") from None
+    picture = recognise(content)
+    if picture is None:
+        raise ValueError(_NO_HEIC if is_heic(content) else _NO_IMAGE)
+    if picture.pixels > MAX_PIXELS:
+        raise ValueError(f"has more than {MAX_PIXELS // 10**6} million pixels; send a smaller one")
+    return ImageInput(content=content, media_type=picture.media_type)
+
+
+_NO_IMAGE = f"is not an image that can be read ({', '.join(FORMATS)})"
+_NO_HEIC = "is a HEIC photo; send a JPEG, or use `sam3d submit`, which makes one of it"
 
 
 def _without_prefix(value: str) -> str:
-    prefix = _DATA_URI.match(value[:256])
+    prefix = _DATA_URI.match(value[:_LOOKED_AT])
     if not prefix:
         raise ValueError("is a data URI of a kind that is not supported; use `data:image/png;base64,…`")
     return value[prefix.end() :]
@@ -92,8 +95,8 @@ def _decoded(text: str) -> bytes:
     if len(text) * 3 // 4 > MAX_IMAGE_BYTES + 1024:
         raise ValueError("is larger than 10 MiB; send a smaller one, or a URL")
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
+        return binascii.a2b_base64(text.encode("ascii").translate(None, _BLANKS), strict_mode=True)
+    except ValueError:
         raise ValueError("is neither an http(s) URL nor valid base64") from None
 
 
@@ -103,16 +106,24 @@ def _is_base64(text: str) -> bool:
 
 
 def _checked_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme.lower() not in {"http", "https"}:
+    parts = _split(value)
+    if parts is None or parts.scheme.lower() not in {"http", "https"}:
         raise ValueError("must be an http(s) URL; other schemes are not read")
-    if not host or len(value) > MAX_URL_LENGTH or not value.isascii() or re.search(r"[\s\x00-\x1f\x7f]", value):
+    if not parts.hostname or len(value) > MAX_URL_LENGTH or not value.isascii() or _NO_URL.search(value):
         raise ValueError(f"is not a valid URL of at most {MAX_URL_LENGTH} ASCII characters")
     if parts.username is not None:
         raise ValueError("must not hold a user name or password")
     return value
+
+
+def _split(value: str) -> SplitResult | None:
+    """Split a URL, of which no more is looked at than it may have; None where it is none."""
+    try:
+        parts = urlsplit(value[: MAX_URL_LENGTH + 1])
+        _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+_NO_URL = re.compile(r"[\s\x00-\x1f\x7f]")

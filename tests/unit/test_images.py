@@ -2,6 +2,8 @@
 
 import base64
 import io
+import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.images import FORMATS, MAX_IMAGE_BYTES, ImageInput, image_of, parse_image
+from worker.images import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, ImageInput, image_of, parse_image
 
 MARKER = "m4rk3r"
 NO_IMAGE = "is not an image that can be read (PNG, JPEG, WEBP, GIF, BMP, TIFF)"
+TOO_MANY_PIXELS = "has more than 178 million pixels; send a smaller one"
 MAGIC = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\x20\0\0\0WEBPVP8 ", b"GIF89a", b"BM", b"II*\0", b"MM\0*"]
 
 
@@ -42,7 +45,7 @@ def encoded(content: bytes) -> str:
 def test_each_format_is_known_by_its_content(form: str) -> None:
     """The bytes say what an image is, not what it is called."""
     image = parse_image(encoded(made(form)))
-    assert image == ImageInput(content=made(form), media_type=FORMATS[form])
+    assert image == ImageInput(content=made(form), media_type=Image.MIME[form])
 
 
 def test_a_photo_of_a_phone_is_a_jpeg() -> None:
@@ -167,7 +170,7 @@ def test_what_is_not_an_image_is_refused(content: bytes) -> None:
 @given(st.sampled_from(MAGIC), st.binary(max_size=200))
 def test_no_header_breaks_the_check(magic: bytes, rest: bytes) -> None:
     """Whatever follows a good beginning, it is an image or refused."""
-    assert refusal(image_of, magic + rest) in {"", NO_IMAGE}
+    assert refusal(image_of, magic + rest) in {"", NO_IMAGE, TOO_MANY_PIXELS}
 
 
 @given(st.sampled_from(list(FORMATS)), st.integers(0, 60), st.binary(min_size=1, max_size=4))
@@ -175,7 +178,7 @@ def test_no_damage_breaks_the_check(form: str, place: int, bytes_: bytes) -> Non
     """A real file with a few other bytes in its header is an image or refused."""
     content = made(form)
     damaged = content[:place] + bytes_ + content[place + len(bytes_) :]
-    assert refusal(image_of, damaged) in {"", NO_IMAGE}
+    assert refusal(image_of, damaged) in {"", NO_IMAGE, TOO_MANY_PIXELS}
 
 
 @given(st.text("aZ09:/.\\@[]?#%+=,;~-_ \n\0é😀\ud800", max_size=80))
@@ -193,6 +196,29 @@ def test_more_is_refused(png: bytes) -> None:
     """Just above it, and far above, where it is not even decoded."""
     assert refusal(image_of, png.ljust(MAX_IMAGE_BYTES + 1, b"\0")).startswith("is larger than 10 MiB")
     assert refusal(parse_image, "!" * 20 * 2**20).startswith("is larger than 10 MiB")
+
+
+@pytest.mark.parametrize("pixels", [0, 1])
+def test_a_picture_that_fills_a_memory_is_refused(pixels: int) -> None:
+    """What is small here may unpack to gigabytes there; nobody who reads with Pillow would read it."""
+    content = bytearray(made("BMP"))
+    content[18:26] = struct.pack("<ii", MAX_PIXELS + pixels, 1)
+    assert refusal(image_of, bytes(content)) == (TOO_MANY_PIXELS if pixels else "")
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_a_heic_is_refused_with_the_way_out(brand: bytes) -> None:
+    """Whether the vendor reads it is not known, and a worker converts nothing."""
+    content = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic"
+    assert refusal(image_of, content).startswith("is a HEIC photo; send a JPEG, or use `sam3d submit`")
+
+
+@pytest.mark.parametrize("value", ["A " * 5 * 2**20, "A" * 10 * 2**20, "a" * 10 * 2**20 + ":", "data:" + "x" * 2**23])
+def test_megabytes_of_text_take_no_time(value: str) -> None:
+    """A text is decoded in one go, or not at all; no pattern goes through it."""
+    began = time.thread_time()
+    refusal(parse_image, value)
+    assert time.thread_time() - began < 0.25
 
 
 def test_an_image_is_not_shown() -> None:
