@@ -44,6 +44,7 @@ The files, in the order a job travels:
 ``body``           pure: the body of a submit, written piece by piece
 ``received``       pure: an answer as it came over the wire
 ``answers``        pure: the vendor's answers as typed values
+``documents``      pure: a JSON document of somebody else's, within bounds
 ``addresses``      pure: the addresses in an answer, and what their ends say of the files there
 ``refusals``       pure: what the other answers mean, as errors
 ``quoting``        pure: what the vendor says to people, without what it may quote
@@ -70,6 +71,7 @@ The files, in the order a job travels:
 ``retrying``       retry: a new job in the place of one that failed or was cancelled
 ``review``         what a person decides about a job that nobody can tell the fate of
 ``network``        which hosts may be reached, and until when
+``places``         pure: which IP addresses are public
 ``models``         the tables
 ``repository``     every query, named like a requirement; never commits
 ``database``       the engine and ``transaction()``, the only commit

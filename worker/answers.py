@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from worker.addresses import MAX_ADDRESSES, find_addresses, is_file
+from worker.addresses import LONGEST_ADDRESS, MAX_ADDRESSES, find_addresses, is_file
 from worker.errors import RemoteUnavailable, SubmitUnknown
 from worker.received import Answer
 from worker.refusals import refused_read, refused_submit
@@ -157,7 +157,7 @@ def whose(body: Mapping[str, Any]) -> str | None:
     if body.get("request_id") is not None:
         return str(body["request_id"])
     links = [link for name in ("status_url", "response_url") if isinstance(link := body.get(name), str)]
-    found = next((match for link in links if (match := _LINKED.search(link))), None)
+    found = next((match for link in links if (match := _LINKED.search(link[:LONGEST_ADDRESS]))), None)
     return found[1] if found else None
 
 
@@ -165,13 +165,22 @@ _LINKED = re.compile(r"/requests/([^/?#]+)")
 
 
 def read_numbers(body: Mapping[str, Any]) -> dict[str, float]:
-    """Keep what is a number of a reasonable size, and not too many of them."""
-    numbers = [(name, value) for name, value in body.items() if _is_number(value) and _NAME.fullmatch(name)]
-    return dict(numbers[:32])
+    """Keep what is a number, and not too many of them; one of money or time that is negative is none."""
+    numbers = {name: number for name, value in body.items() if (number := read_number(value)) is not None}
+    named = [(name, number) for name, number in numbers.items() if _NAME.fullmatch(name)]
+    return {name: number for name, number in named[:MOST_NUMBERS] if number >= 0 or name not in _NEVER_NEGATIVE}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+def read_number(value: object) -> float | None:
+    """Return a number of a size that one of money, time or count can have; anything else is None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < MOST else None
+
+
+MOST = 1e9
+MOST_NUMBERS = 32
+_NEVER_NEGATIVE = {"cost", "inference_time", "queue_time", "total_time", "retry_count"}
 
 
 def read_result(answer: Answer, request_id: str) -> RunResult:

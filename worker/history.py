@@ -11,10 +11,11 @@ from hashlib import sha256
 from typing import Any
 
 from worker.addresses import read_addresses
-from worker.answers import OK, RemoteStatus, canonical_id, is_request_id
+from worker.answers import OK, RemoteStatus, canonical_id, is_request_id, read_numbers
 from worker.body import base64_pieces, length_of_base64, write_body
+from worker.documents import read_document
 from worker.errors import HistoryMissing, RemoteUnavailable
-from worker.received import Answer
+from worker.received import Answer, read_time
 
 _DEFAULTS: Mapping[str, object] = {
     "image": None,
@@ -80,8 +81,8 @@ def read_history(answer: Answer) -> object:
     if answer.code != OK:
         raise HistoryMissing(f"The request history answers {answer.code}.")
     try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError):
+        return read_document(answer.body)
+    except ValueError:
         raise HistoryMissing("The request history does not answer with JSON.") from None
 
 
@@ -161,16 +162,16 @@ def _read_row(row: Mapping[str, Any]) -> Listed | None:
     request_id, created_at = row.get("request_id"), created(row)
     if not is_request_id(request_id) or created_at is None:
         return None
-    cost, user, error = row.get("credits_deduction"), row.get("user_id"), row.get("error")
+    error = row.get("error")
     return Listed(
         request_id=str(request_id),
         created_at=created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC),
         has_zone=created_at.tzinfo is not None,
         status=RemoteStatus.of_history(row.get("model_status")),
         inputs=_marks(row.get("request_body")),
-        model=str(row["model_name"]) if row.get("model_name") is not None else None,
-        user=str(user) if user is not None else None,
-        cost=cost if isinstance(cost, int | float) else None,
+        model=_name(row.get("model_name")),
+        user=_name(row.get("user_id")),
+        cost=read_numbers({"cost": row.get("credits_deduction")}).get("cost"),
         error=error if isinstance(error, str) else None,
         addresses=read_addresses(row.get("generation_url")),
     )
@@ -183,8 +184,9 @@ def _joined(first: Listed, second: Listed) -> Listed:
 
 def created(row: Mapping[str, Any]) -> datetime | None:
     """Return when the vendor accepted a request, without a zone where it gives none; None where it does not say."""
-    text = next((row[name] for name in _CREATED if isinstance(row.get(name), str)), "")
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
+    return read_time(next((row[name] for name in _CREATED if isinstance(row.get(name), str)), ""))
+
+
+def _name(value: object) -> str | None:
+    """Return what a row names, of which the beginning tells it from others."""
+    return None if value is None else str(value)[:_LONG]

@@ -1,37 +1,37 @@
 """Which hosts may be reached, and until when: the sockets under the HTTP clients.
 
-httpx bounds each read; a server that sends a byte now and then holds a caller for ever. Here every read and write
-also ends at the deadline of the whole call, and a guarded client connects only to addresses it has checked.
+httpx bounds each read; a server that sends a byte now and then holds a caller for ever. Here every look-up of a
+name, read and write also ends at the deadline of the whole call, and a guarded client connects only to addresses it
+has checked.
 """
 
-import ipaddress
 import math
 import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpcore
 import httpx
 
+from worker.addresses import LONGEST_ADDRESS
 from worker.errors import OutputUnusable
+from worker.places import is_public
 
 _WRITE_BYTES = 64 * 1024
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-
-# IPv6 addresses whose last 32 bits are the IPv4 address they lead to: compatible, mapped, and NAT64.
-_IPV4_INSIDE = [ipaddress.IPv6Network(each) for each in ("::/96", "::ffff:0:0/96", "64:ff9b::/96")]
-# And those that lead to one in some other way: NAT64 with a prefix of its own, Teredo, 6to4.
-_TUNNELS = [ipaddress.IPv6Network(each) for each in ("64:ff9b:1::/48", "2001::/32", "2002::/16")]
 
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -107,7 +107,67 @@ class _DeadlineBackend(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         left = _remaining(timeout, httpcore.ConnectTimeout)
-        return _DeadlineStream(super().connect_tcp(host, port, left, local_address, socket_options))
+        ends_at = _now() + left
+        *others, last = self._addresses(host, port, left)
+        for behind, address in zip(range(len(others), 0, -1), others, strict=True):
+            within = (ends_at - _now()) / (behind + 1)  # One that does not answer leaves time for the others.
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return self._connect(address, port, within, local_address, socket_options)
+        return self._connect(last, port, ends_at - _now(), local_address, socket_options)
+
+    def _connect(self, address: str, port: int, within: float, *more: Any) -> httpcore.NetworkStream:
+        left = _remaining(max(0.0, within), httpcore.ConnectTimeout)
+        return _DeadlineStream(super().connect_tcp(address, port, left, *more))
+
+    def _addresses(self, host: str, port: int, within: float) -> Sequence[str]:
+        """Return where a host is: one address at least."""
+        return _resolve(host, port, within)[:MOST_ADDRESSES]
+
+
+MOST_ADDRESSES = 4
+"""Of one host that are tried in turn."""
+
+MOST_LOOKUPS = 16
+"""Of names, at a time: a resolver that hangs can't be told to stop, so each look keeps a thread until it ends."""
+
+_lookups = threading.BoundedSemaphore(MOST_LOOKUPS)
+
+
+def _resolve(host: str, port: int, within: float) -> Sequence[str]:
+    """Look a name up, in a thread of its own, as the resolver keeps no deadline.
+
+    Raises:
+        httpcore.ConnectError: it has no address.
+        httpcore.ConnectTimeout: the resolver did not answer in time.
+    """
+    ends_at = _now() + within
+    if not _lookups.acquire(timeout=within):
+        raise httpcore.ConnectTimeout("too many look-ups of names hang")
+    found: Future[Sequence[str]] = Future()
+    try:
+        threading.Thread(target=_look_up, args=(host, port, found), name="resolve", daemon=True).start()
+    except RuntimeError:  # The system gives no more threads.
+        _lookups.release()
+        raise httpcore.ConnectError("no thread for the look-up of a name") from None
+    try:
+        addresses = found.result(max(0.0, ends_at - _now()))
+    except TimeoutError:
+        raise httpcore.ConnectTimeout("the host's name was not resolved in time") from None
+    except (OSError, UnicodeError):
+        addresses = ()
+    if not addresses:
+        raise httpcore.ConnectError("the host has no address")
+    return addresses
+
+
+def _look_up(host: str, port: int, found: Future[Sequence[str]]) -> None:
+    try:
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found.set_result(list(dict.fromkeys(str(each[4][0]) for each in answers)))
+    except BaseException as error:
+        found.set_exception(error)
+    finally:
+        _lookups.release()
 
 
 @dataclass(frozen=True)
@@ -118,6 +178,8 @@ class AllowedHosts:
 
     def refusal(self, url: str) -> str | None:
         """Say why a URL may not be read, without quoting it; None where it may."""
+        if len(url) > LONGEST_ADDRESS:
+            return "the output's address is too long"
         try:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").lower(), parts.port
@@ -147,35 +209,11 @@ class _GuardedBackend(_DeadlineBackend):
         super().__init__()
         self._allowed = allowed
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        address = host if self._allowed.has_origin(host, port) else _public_address(host, port)
-        return super().connect_tcp(address, port, timeout, local_address, socket_options)
-
-
-def _public_address(host: str, port: int) -> str:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise httpcore.ConnectError("the output's host has no address") from None
-    addresses = [str(each[4][0]) for each in found]
-    if not all(_is_public(address) for address in addresses):
-        raise OutputUnusable("The output was not downloaded: its host has an address that is not public.")
-    return addresses[0]
-
-
-def _is_public(address: str) -> bool:
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if any(parsed in network for network in _IPV4_INSIDE):
-        parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
-    is_tunnel = any(parsed in network for network in _TUNNELS)
-    return parsed.is_global and not parsed.is_multicast and not is_tunnel
+    def _addresses(self, host: str, port: int, within: float) -> Sequence[str]:
+        addresses = _resolve(host, port, within)
+        if not self._allowed.has_origin(host, port) and not all(map(is_public, addresses)):
+            raise OutputUnusable("The output was not downloaded: its host has an address that is not public.")
+        return addresses[:MOST_ADDRESSES]
 
 
 _ssl_context = cache(httpx.create_ssl_context)
@@ -214,6 +252,7 @@ def create_client(
         timeout=httpx.Timeout(30, connect=5, pool=10),
         follow_redirects=False,
         trust_env=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # What one answer sets is no other call's to send.
         # An encoded body could unpack to any size, so none is asked for.
         headers={"accept-encoding": "identity"},
     )

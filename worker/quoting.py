@@ -18,11 +18,11 @@ _TELLING = 12
 """Characters in a row that give a prompt away, also where it is quoted in part."""
 
 _HIDDEN = re.compile(
-    r"\S{0,200}(?:://|:\\/\\/|%3a%2f%2f)\S*"  # An address, escaped or not.
+    r"(?<!\S)\S*?(?:://|:\\/\\/|%3a%2f%2f)\S*"  # An address, escaped or not.
     r"|\bdata:\S+"
-    r"|\S{1,200}\?\S{0,200}=\S*"  # One without its scheme: what is signed is after the question mark.
+    r"|(?<!\S)[^\s?]*+\?[^\s=]*+=\S*"  # One without its scheme: what is signed is after the question mark.
     r"|[\w.-]{1,200}\.\w{1,63}(?::\d{1,5})?/\S*"  # A host and a path.
-    r"|\S{1,200}(?:@|%40)\S+"
+    r"|(?<!\S)\S+?(?:@|%40)\S+"
     r"|\bSG_\w+"
     r"|[A-Za-z0-9+/=_-]{40,}",  # An image, a key, a signature: no sentence has such a word.
     re.IGNORECASE,

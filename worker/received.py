@@ -1,12 +1,14 @@
 """Pure: an answer as it came over the wire, with its words for people and the times that its headers give."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
+
+from worker.documents import read_document
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,13 @@ class Answer:
 
     def parsed(self) -> Mapping[str, Any] | None:
         """Return the body if it is a JSON object."""
+        return self._parsed
+
+    @cached_property
+    def _parsed(self) -> Mapping[str, Any] | None:
         try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
+            value = read_document(self.body)
+        except ValueError:
             return None
         return value if isinstance(value, dict) else None
 
@@ -30,7 +36,7 @@ class Answer:
     def said(self) -> str | None:
         """Return the vendor's own words for people, which may quote anything."""
         body = self.parsed() or {}
-        words = [body[name] for name in _SAID_IN if isinstance(body.get(name), str)]
+        words = [body[name][:_MOST_SAID] for name in _SAID_IN if isinstance(body.get(name), str)]
         return ": ".join(words)[:_MOST_SAID] or None
 
     @property
@@ -44,23 +50,45 @@ _SAID_IN = ("error", "error_description", "message", "detail")
 _MOST_SAID = 2_000
 
 
+LONGEST_TIME = 64
+"""Characters of a time, in whatever form: a longer text is not looked at."""
+
+
 def read_date(text: str | None) -> datetime | None:
     """Read the header that says when an answer was given, by the vendor's clock; anything else is None."""
     try:
-        parsed = parsedate_to_datetime(text or "")
+        parsed = parsedate_to_datetime(text if text and len(text) <= LONGEST_TIME else "")
     except (ValueError, IndexError, TypeError, OverflowError):
         return None
-    return parsed.astimezone(UTC) if parsed.tzinfo and 2000 < parsed.year < 3000 else None
+    return parsed.astimezone(UTC) if parsed.tzinfo and _is_of_our_time(parsed) else None
 
 
 def read_reset(text: str | None) -> datetime | None:
     """Read the header of a 429: ISO 8601 or seconds since the epoch; anything else is None."""
-    if not text:
-        return None
     try:
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            return datetime.fromtimestamp(float(text) / (1000 if float(text) > 1e11 else 1), UTC)
-        parsed = datetime.fromisoformat(text)
+        if text and len(text) <= LONGEST_TIME and _SECONDS.fullmatch(text):
+            read = datetime.fromtimestamp(float(text) / (1000 if float(text) > 1e11 else 1), UTC)
+            return read if _is_of_our_time(read) else None
     except (ValueError, OverflowError, OSError):
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    parsed = read_time(text)
+    return parsed if parsed is None or parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+_SECONDS = re.compile(r"\d+(\.\d+)?")
+
+
+def read_time(text: object) -> datetime | None:
+    """Read a time in ISO 8601, without a zone where it gives none; anything else is None."""
+    if not isinstance(text, str) or len(text) > LONGEST_TIME:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return parsed if _is_of_our_time(parsed) else None
+
+
+def _is_of_our_time(moment: datetime) -> bool:
+    """Tell a time that can be reckoned with: none near the ends of what a date can say."""
+    return 2000 < moment.year < 3000

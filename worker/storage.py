@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import httpx
 
-from worker.addresses import promised
+from worker.addresses import LONGEST_ADDRESS, promised
 from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.kinds import identify
@@ -54,7 +54,7 @@ class Downloads:
             with self._client.stream("GET", address) as response:
                 if not response.has_redirect_location:
                     return self._copy(response, content)
-                following = str(response.url.join(response.headers["location"]))
+                following = _following(response)
         except (httpx.InvalidURL, UnicodeError):
             raise OutputUnusable("The output was not downloaded: its address is not a URL.") from None
         except (httpx.HTTPError, OSError) as error:
@@ -82,6 +82,14 @@ class Downloads:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _following(response: httpx.Response) -> str:
+    """Return where a redirect leads."""
+    location = response.headers["location"]
+    if len(location) > LONGEST_ADDRESS:
+        raise httpx.InvalidURL("it is too long")
+    return str(response.url.join(location))
 
 
 def with_unique_names(files: Sequence[StoredFile], taken: Iterable[str] = ()) -> Sequence[StoredFile]:

@@ -1,8 +1,11 @@
 """Which addresses are reached and until when; what may not be reached is refused before anything is connected."""
 
+import http.server
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import ClassVar
 
 import httpcore
 import httpx
@@ -10,7 +13,7 @@ import pytest
 
 from worker.config import Settings
 from worker.errors import OutputUnusable, RemoteUnavailable
-from worker.network import AllowedHosts, _DeadlineStream, create_client, deadline
+from worker.network import MOST_ADDRESSES, MOST_LOOKUPS, AllowedHosts, _DeadlineStream, create_client, deadline
 from worker.storage import Downloads
 
 HOSTS = AllowedHosts((".segmind.com", "files.example", "http://127.0.0.1:9100"))
@@ -232,3 +235,122 @@ def test_clients_trust_nothing_around_them(monkeypatch: pytest.MonkeyPatch) -> N
         assert not client.follow_redirects
         assert client.headers["accept-encoding"] == "identity"
         assert isinstance(client.timeout, httpx.Timeout)
+
+
+def test_an_empty_answer_of_the_resolver_is_no_address(downloads: Downloads, resolve: Callable[..., list[str]]) -> None:
+    """A strange resolver finds a name and gives nothing."""
+    connected = resolve()
+    with pytest.raises(RemoteUnavailable, match="ConnectError"):
+        downloads.fetch("https://files.segmind.com/model.glb")
+    assert connected == []
+
+
+def test_the_next_address_is_tried(downloads: Downloads, resolve: Callable[..., list[str]]) -> None:
+    """A host of which one address does not answer is reached at another; a few are enough."""
+    addresses = [f"8.8.8.{last}" for last in range(50)]
+    connected = resolve(*addresses)
+    with pytest.raises(RemoteUnavailable):
+        downloads.fetch("https://files.segmind.com/model.glb")
+    assert connected == addresses[:MOST_ADDRESSES]
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Let every look-up of a name hang until the test is over, and give the list of them."""
+    asked: list[str] = []
+    is_over = threading.Event()
+    ended = threading.Semaphore(0)
+
+    def hang(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        is_over.wait()
+        ended.release()
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    yield asked
+    is_over.set()
+    for _ in asked:
+        assert ended.acquire(timeout=30)
+
+
+def test_a_resolver_that_hangs_ends_at_the_deadline(hanging: list[str]) -> None:
+    """It keeps no deadline itself; nothing was sent, and that is known."""
+    with create_client(connections=1) as client, deadline(timedelta(seconds=0.1)), pytest.raises(httpx.ConnectTimeout):
+        client.get("http://name.example/")
+    assert hanging == ["name.example"]
+
+
+def test_a_download_ends_as_well(hanging: list[str]) -> None:
+    """It is tried again later."""
+    downloads = Downloads(Settings(sam3d_download_deadline=timedelta(seconds=0.1)))
+    with pytest.raises(RemoteUnavailable, match="ConnectTimeout"):
+        downloads.fetch("https://images.segmind.com/model.glb")
+    downloads.close()
+    assert hanging == ["images.segmind.com"]
+
+
+def test_look_ups_that_hang_are_few(hanging: list[str]) -> None:
+    """Each keeps a thread that nobody can end."""
+    with create_client(connections=1) as client:
+        for _ in range(MOST_LOOKUPS + 3):
+            with deadline(timedelta(seconds=0.02)), pytest.raises(httpx.ConnectTimeout):
+                client.get("http://name.example/")
+    assert len(hanging) <= MOST_LOOKUPS
+
+
+@pytest.mark.usefixtures("_no_threads")
+def test_a_system_without_threads_is_no_end(hanging: list[str]) -> None:
+    """Nothing was sent; and no look-up counts that never began."""
+    with create_client(connections=1) as client:
+        for _ in range(MOST_LOOKUPS + 3):
+            with deadline(timedelta(seconds=5)), pytest.raises(httpx.ConnectError):
+                client.get("http://name.example/")
+    assert hanging == []
+
+
+@pytest.fixture
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+class Baker(http.server.BaseHTTPRequestHandler):
+    """Sets a cookie for whatever is asked, and remembers those that come back."""
+
+    came: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.came.append(self.headers["cookie"])
+        self.send_response(200)
+        self.send_header("set-cookie", "session=m4rk3r; Path=/; Max-Age=3600")
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("allowed", [None, HOSTS])
+def test_cookies_are_neither_kept_nor_sent(allowed: AllowedHosts | None) -> None:
+    """What one job's answer sets would tie it to the next one's call."""
+    Baker.came.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Baker) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        hosts = AllowedHosts((url,)) if allowed else None
+        with create_client(connections=1, allowed=hosts) as client, deadline(timedelta(seconds=30)):
+            client.get(url)
+            client.get(url + "/again")
+            assert len(client.cookies) == 0
+        server.shutdown()
+    assert Baker.came == [None, None]
+
+
+def test_an_address_is_cut_before_it_is_looked_at() -> None:
+    """Normalising a name takes as long as it has marks, squared."""
+    refusal = HOSTS.refusal("https://" + "\u0316\u0301" * 2**19)
+    assert refusal == "the output's address is too long"

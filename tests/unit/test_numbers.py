@@ -1,0 +1,119 @@
+"""Whatever a vendor writes where a number or a time is: what goes into a row is one that can be reckoned with."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from worker.answers import MOST, read_numbers, read_result, read_status
+from worker.history import created, read_history, read_rows
+from worker.received import Answer, read_date, read_reset
+
+ODD = [
+    "NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1" * 400, "-" + "1" * 400, "1" * 5000, "1e9", "true", "false",
+    '"0.06"', '"NaN"', "null", "[0.06]", '{"usd": 0.06}', "-0.06",
+]  # fmt: skip
+"""What stands there, as JSON has it."""
+
+NOT_OF_OUR_TIME = ["0001-01-01T00:00:00+14:00", "0001-01-01", "9999-12-31T23:59:59-12:00", "9999-12-31", "1970-01-01"]
+
+
+def body(cost: str) -> bytes:
+    """Return a status that tells this cost."""
+    fields = '"request_id": "run-1", "status": "COMPLETED", "output": "https://a.example/m.glb"'
+    return f'{{{fields}, "metrics": {{"cost": {cost}, "total_time": {cost}, "good": 1.5}}}}'.encode()
+
+
+def page(cost: str) -> bytes:
+    """Return a page of the history that tells this cost."""
+    row = {"request_id": "run-1", "model_created": "2026-01-01T12:00:00Z", "model_status": "COMPLETED"}
+    return f'[{json.dumps(row)[:-1]}, "credits_deduction": {cost}}}]'.encode()
+
+
+def listed(cost: str) -> object:
+    """Return the cost that the history tells, as a row takes it."""
+    try:
+        rows: Any = read_history(Answer(200, page(cost)))
+    except Exception as error:
+        assert "JSON" in str(error)  # noqa: PT017
+        return None
+    [row] = read_rows(rows).requests.values()
+    return row.cost
+
+
+def metrics(read: Callable[[Answer, str], Any]) -> Callable[[str], object]:
+    """Return what reads the cost of a body."""
+
+    def cost(text: str) -> object:
+        try:
+            found = read(Answer(200, body(text)), "run-1")
+        except Exception as error:
+            assert "without a usable body" in str(error)  # noqa: PT017
+            return None
+        return getattr(found, "run", found).metrics.get("cost")
+
+    return cost
+
+
+@pytest.mark.parametrize("cost", ODD, ids=lambda text: text[:9] + str(len(text)))
+@pytest.mark.parametrize(
+    "read", [listed, metrics(read_status), metrics(read_result)], ids=["history", "status", "result"]
+)
+def test_an_odd_cost_is_none(read: Callable[[str], object], cost: str) -> None:
+    """Each place where one comes from; PostgreSQL would take NaN for a number that is larger than all."""
+    assert read(cost) is None
+    assert read("0.06") == 0.06
+
+
+@pytest.mark.parametrize("text", [each for each in ODD if each != "-0.06" and len(each) < 4300])
+def test_an_odd_balance_is_none(text: str) -> None:
+    """A balance may be below zero."""
+    assert read_numbers({"credits": json.loads(text), "free-credits": -0.5}) == {"free-credits": -0.5}
+
+
+def test_numbers_are_few() -> None:
+    """And their names are short."""
+    numbers = read_numbers({**{f"n{number}": 1.0 for number in range(1000)}, "x" * 65: 1.0, "a b": 1.0})
+    assert len(numbers) == 32
+    assert read_numbers({"x" * 65: 1, "a b": 1, "\0": 1, "most": MOST, "more": MOST - 1}) == {"more": MOST - 1}
+
+
+@pytest.mark.parametrize("text", NOT_OF_OUR_TIME)
+def test_a_time_at_the_ends_of_all_is_none(text: str) -> None:
+    """What is reckoned with it would be no time any more."""
+    assert read_reset(text) is None
+    assert created({"created_at": text}) is None
+    assert read_rows([{"request_id": "run-1", "created_at": text}]).requests == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["Fri, 31 Dec 9999 23:59:59 -1200", "Mon, 01 Jan 1900 00:00:00 +1200", "Thu, 01 Jan 1970 00:00:00 GMT"]
+)
+def test_a_date_at_the_ends_of_all_is_none(text: str) -> None:
+    """The same of a header."""
+    assert read_date(text) is None
+
+
+@pytest.mark.parametrize("text", ["253402300799", "1" * 30, "1" * 400, "1" * 5000, "0", "0.5", "1e400", "nan", "inf"])
+def test_seconds_that_are_no_time_are_none(text: str) -> None:
+    """Of the epoch, or of years that no calendar has."""
+    assert read_reset(text) is None
+
+
+def test_times_of_ours_can_be_reckoned_with() -> None:
+    """A year either way is one."""
+    read = [created({"created_at": "2999-12-31T23:59:59+14:00"}), created({"created_at": "2001-01-01T00:00:00-12:00"})]
+    for moment in read:
+        assert moment is not None
+        assert isinstance(moment.astimezone(UTC) + timedelta(days=365), datetime)
+        assert isinstance(moment.astimezone(UTC) - timedelta(days=365), datetime)
+
+
+@pytest.mark.parametrize("name", ["model_name", "user_id"])
+def test_a_name_is_cut(name: str) -> None:
+    """Its beginning tells it from others."""
+    row = {"request_id": "run-1", "created_at": "2026-01-01T00:00:00Z", name: "x" * 10**6}
+    [listed] = read_rows([row]).requests.values()
+    assert {len(each) for each in (listed.model, listed.user) if each} == {100}
