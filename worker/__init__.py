@@ -78,6 +78,7 @@ The files, in the order a job travels:
 ``collecting``     collect: every file that is whole is kept, and what becomes of the others
 ``storage``        where output bytes go
 ``kinds``          what a downloaded file is, by its bytes
+``containers``     pure: whether the parts of a GLB or a ZIP fit together
 ``events``         event out: payloads and the relay of the outbox
 ``clocks``         brings back what a step of the database's clock has put off
 ``leases``         what makes the sweep come sooner: who is gone, which messages are lost

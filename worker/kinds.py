@@ -1,15 +1,14 @@
 """What a downloaded file is, by its bytes, and whether it is whole; the vendor's name for it is not used."""
 
-import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from worker.containers import LARGEST_JSON, check_glb, check_zip
+from worker.documents import read_document
 from worker.errors import OutputBroken
 
 HEADER_BYTES = 512
-LARGEST_JSON = 16 * 2**20
 LONGEST_PLY_HEADER = 64 * 2**10
 
 
@@ -56,6 +55,7 @@ def identify(content: BinaryIO, size: int, promised: str = "") -> FileKind:
 
     Raises:
         OutputBroken: it is not whole, or none of the kind that its address promises.
+        OutputUnusable: it is whole, and nobody should open it.
     """
     content.seek(0)
     head = content.read(HEADER_BYTES)
@@ -74,10 +74,11 @@ def _untold(content: BinaryIO, size: int, head: bytes, promised: str) -> FileKin
     return found or OTHERS.get(promised, OTHER)
 
 
-def _glb(_: BinaryIO, size: int, head: bytes) -> FileKind:
+def _glb(content: BinaryIO, size: int, head: bytes) -> FileKind:
     declared = int.from_bytes(head[8:12], "little")
     if len(head) < 12 or declared != size:
         raise OutputBroken(f"The GLB says it has {declared} bytes, {size} came.")
+    check_glb(content, size)
     return GLB
 
 
@@ -89,12 +90,8 @@ def _ply(content: BinaryIO, size: int, _: bytes) -> FileKind:
 
 
 def _zip(content: BinaryIO, size: int, head: bytes) -> FileKind:
-    """Tell a ZIP by its ends: its directory is not read, as that of a small file can fill the memory.
-
-    A USDZ begins with its scene, which is not compressed (its specification, "Layout").
-    """
-    if not zipfile.is_zipfile(content):
-        raise OutputBroken(f"The ZIP of {size} bytes has no directory.")
+    """Tell a ZIP; a USDZ begins with its scene, which is not compressed (its specification, "Layout")."""
+    check_zip(content, size)
     length = int.from_bytes(head[26:28], "little")
     first = head[30 : 30 + length].lower() if head.startswith(b"PK\3\4") else b""
     return USDZ if first.endswith((b".usd", b".usda", b".usdc")) else ZIP
@@ -122,8 +119,8 @@ def _json(content: BinaryIO, size: int) -> FileKind | None:
         return None
     content.seek(0)
     try:
-        value = json.loads(content.read())
-    except (ValueError, RecursionError):
+        value = read_document(content.read())
+    except ValueError:
         return None
     return GLTF if isinstance(value, dict) and "asset" in value else JSON
 

@@ -33,7 +33,7 @@ class Downloads:
         The caller closes ``content``: a file without a name, gone with this process whatever happens to it.
 
         Raises:
-            OutputUnusable: the address is refused, or the file is larger than the cap.
+            OutputUnusable: the address is refused, the file is larger than the cap, or nobody should open it.
             OutputBroken: what arrived is no whole file; another try may be better.
             RemoteUnavailable: it did not arrive; it is kept there for days.
         """
