@@ -1,8 +1,10 @@
 """Runs the migrations in one transaction, one runner at a time, with time-outs that spare a busy database."""
 
+import psycopg
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from worker.database import tell_why_unreachable
 from worker.models import metadata
 
 MIGRATION_LOCK = 0x5A3D0000
@@ -20,6 +22,7 @@ def _run_online() -> None:
         _migrate(given)
         return
     engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool, hide_parameters=True)
+    tell_why_unreachable(engine, psycopg.connect)
     with engine.begin() as connection:
         # Whoever comes second waits here until the first has committed, and then finds nothing to do.
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})

@@ -4,6 +4,7 @@ The files, in the order a job travels:
 
 ``app``            builds everything: the Celery app, exchanges and queues, the engine, the vendor's client
 ``topology``       the names and shapes of exchanges, queues and the delay ladder
+``broker``         how the broker is reached, verified, and why it is not, in words
 ``frames``         what comes over the wire, before a library unpacks it
 ``publishing``     how everything is published: confirmed, within bounds
 ``config``         one frozen settings object, from the environment

@@ -11,6 +11,7 @@ from celery import Celery, signals
 from celery.apps import worker as program
 
 from worker import failpoints, noticing, tasks, topology
+from worker.broker import connection_options
 from worker.config import Settings
 from worker.database import Session, create_database_engine
 from worker.events import Outbox
@@ -61,6 +62,7 @@ def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
 
 
 def _celery_settings(settings: Settings) -> dict[str, Any]:
+    broker = connection_options(settings)
     return {
         "task_queues": [topology.requests_queue, *topology.step_queues.values()],
         "task_default_queue": topology.REQUESTS,
@@ -88,7 +90,9 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_connection_timeout": 5,
         "broker_heartbeat": 20,
         "broker_pool_limit": settings.sam3d_concurrency + 4,
-        "broker_transport_options": topology.IN_MEMORY if settings.is_embedded else topology.CONNECTION,
+        "broker_transport_options": broker["transport_options"],
+        "broker_use_ssl": broker["ssl"],
+        "broker_login_method": broker["login_method"],
         "enable_utc": True,
     }
 

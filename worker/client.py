@@ -20,8 +20,10 @@ from uuid import uuid4
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.message import Message
 
+from worker.broker import connection_options, unreachable, why
 from worker.config import Settings, load_settings
-from worker.database import Engine, create_database_engine, transaction
+from worker.database import Connection as DatabaseConnection
+from worker.database import DatabaseError, Engine, create_database_engine, refusal, transaction
 from worker.envelope import body_bytes, read_object
 from worker.errors import ConfigurationError, Sam3dError
 from worker.lifecycle import EventType
@@ -29,8 +31,6 @@ from worker.prepare import prepare_request
 from worker.repository import outputs
 from worker.topology import (
     CONFIRMED,
-    CONNECTION,
-    IN_MEMORY,
     PUBLISH_ERRORS,
     RECONSTRUCT_KEY,
     declare,
@@ -103,18 +103,14 @@ class Client:
         self._heard: dict[str, deque[JobEvent]] = {}
 
     def __enter__(self) -> Self:
-        options = IN_MEMORY if self._settings.is_embedded else CONNECTION
-        self._connection = Connection(
-            self._settings.broker_url, connect_timeout=5, heartbeat=0, transport_options=options
-        )
+        url = self._settings.broker_url
+        self._connection = Connection(url, connect_timeout=5, heartbeat=0, **connection_options(self._settings))
         try:
-            self._connection.ensure_connection(max_retries=1, timeout=10)
+            self._connection.ensure_connection(max_retries=1, timeout=10, reraise_as_library_errors=False)
             declare(self._connection)
         except PUBLISH_ERRORS as error:
             self._connection.release()
-            raise ConfigurationError(
-                f"The broker can't be reached ({type(error).__name__}): check SAM3D_BROKER_URL and that RabbitMQ runs."
-            ) from None
+            raise unreachable(error, url) from None
         channel = self._connection.channel()
         self._producer = Producer(self._connection.channel())
         self._events = Queue(
@@ -210,7 +206,7 @@ class Client:
             return
         except PUBLISH_ERRORS as error:
             raise ConfigurationError(
-                f"The broker went away ({type(error).__name__}); the jobs go on. See `sam3d jobs`."
+                f"The broker went away ({why(error, self._settings.broker_url)}); the jobs go on. See `sam3d jobs`."
             ) from None
 
     def _hear(self, message: Message) -> None:
@@ -224,15 +220,23 @@ class Client:
         """Write a job's outputs into a folder and return their paths; each is complete, or is not there.
 
         Raises:
+            ConfigurationError: the database can't be asked.
             Sam3dError: the job has no outputs, or what was read is not what was stored.
         """
         self._engine = self._engine or create_database_engine(self._settings.database_url, 1)
-        with transaction(self._engine) as connection:
-            files = outputs.of_job(connection, job_id)
-            if not files:
-                raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            return [write_file(outputs.chunks(connection, file["id"]), file, Path(folder)) for file in files]
+        try:
+            with transaction(self._engine) as connection:
+                return _written(connection, job_id, Path(folder))
+        except DatabaseError as error:
+            raise refusal(error) from None
+
+
+def _written(connection: DatabaseConnection, job_id: str, folder: Path) -> list[Path]:
+    files = outputs.of_job(connection, job_id)
+    if not files:
+        raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return [write_file(outputs.chunks(connection, file["id"]), file, folder) for file in files]
 
 
 def write_file(chunks: Iterator[bytes], file: Mapping[str, Any], folder: Path) -> Path:

@@ -4,6 +4,7 @@ import os
 import re
 from datetime import timedelta
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -76,8 +77,31 @@ class Settings(BaseSettings):
     segmind_account_url: Address = Field(
         "https://api.spotprod.segmind.com", description="The vendor's request history."
     )
-    sam3d_broker_url: SecretStr = Field(SecretStr("amqp://guest:guest@127.0.0.1:5672//"), description="RabbitMQ.")
-    sam3d_database_url: SecretStr = Field(SecretStr("postgresql+psycopg://127.0.0.1/sam3d"), description="PostgreSQL.")
+    sam3d_broker_url: SecretStr = Field(
+        SecretStr("amqp://guest:guest@127.0.0.1:5672//"),
+        description="RabbitMQ; with `amqps://` the chain and the name of its certificate are verified.",
+    )
+    sam3d_broker_url_file: Path | None = Field(
+        None, description="A file that holds that URL, in its place; read at the start."
+    )
+    sam3d_broker_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that vouch for the broker's; unset: those that the system trusts."
+    )
+    sam3d_broker_cert_file: Path | None = Field(
+        None,
+        description="Our own certificate (PEM); where the URL names no user, the broker knows us by it (`EXTERNAL`).",
+    )
+    sam3d_broker_key_file: Path | None = Field(
+        None, description="Its key, without a passphrase, where that is not in the same file."
+    )
+    sam3d_database_url: SecretStr = Field(
+        SecretStr("postgresql+psycopg://127.0.0.1/sam3d"),
+        description="PostgreSQL; `?sslmode=verify-full&sslrootcert=FILE` verifies the chain and the name of its "
+        "certificate.",
+    )
+    sam3d_database_url_file: Path | None = Field(
+        None, description="A file that holds that URL, in its place; read at the start."
+    )
     sam3d_output_hosts: Hosts = Field(
         (".segmind.com",),
         description="Hosts that outputs may be downloaded from, comma separated: a name, `.domain` for all below it, "
@@ -219,9 +243,57 @@ def load_settings() -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "environment"
         raise ConfigurationError(f"{name}: {first['msg']}.") from None
-    _require_url("SAM3D_BROKER_URL", settings.broker_url, ("amqp", "amqps"))
+    settings = settings.model_copy(update={name: _read_url(settings, name) for name in URLS_IN_FILES})
+    require_broker_url(settings.broker_url)
     _require_url("SAM3D_DATABASE_URL", settings.database_url, ("postgresql+psycopg", "postgresql"))
+    if "@" in urlsplit(settings.database_url).netloc.rpartition("@")[0]:  # SQLAlchemy takes the rest for the host.
+        raise ConfigurationError("SAM3D_DATABASE_URL: an @ in its user or password must be written %40.")
     return settings
+
+
+URLS_IN_FILES = ("sam3d_broker_url", "sam3d_database_url")
+"""The URLs that hold a password, and so can be given by a file."""
+
+
+def _read_url(settings: Settings, name: str) -> SecretStr:
+    """Return a URL as it was given, or as its file has it."""
+    file: Path | None = getattr(settings, f"{name}_file")
+    if file is None:
+        given: SecretStr = getattr(settings, name)
+        return given
+    if name in settings.model_fields_set:
+        raise ConfigurationError(f"{name.upper()} and {name.upper()}_FILE are both set: unset one of them.")
+    try:
+        return SecretStr(file.read_text().strip())
+    except (OSError, ValueError) as error:
+        said = (isinstance(error, OSError) and error.strerror) or "it is no text"
+        raise ConfigurationError(f"{name.upper()}_FILE can't be read: {said}.") from None
+
+
+def require_broker_url(url: str) -> None:
+    """Check the broker's URL, which may name several hosts, one after the other, with a ``;`` between them.
+
+    Raises:
+        ConfigurationError: says what the URL must be; never what it is.
+    """
+    hosts = url.split(";")
+    for each in hosts:
+        _require_url("SAM3D_BROKER_URL", each, ("amqp", "amqps"))
+        if urlsplit(each).query or urlsplit(each).fragment:
+            raise ConfigurationError(
+                "SAM3D_BROKER_URL takes nothing after a ? or #: TLS is amqps:// with SAM3D_BROKER_CA_FILE, "
+                "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE; in a password they are written %3F and %23."
+            )
+    if len(hosts) > 1 and any(urlsplit(each).scheme == "amqps" for each in hosts):
+        raise ConfigurationError("SAM3D_BROKER_URL must name a single host with amqps://: its name is verified.")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its name alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _require_url(name: str, url: str, schemes: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from kombu.message import Message
 
 from worker import watchdog
 from worker.admission import is_request, passed_on, read_arguments, require_admissible
+from worker.broker import why
 from worker.database import DatabaseError
 from worker.envelope import body_bytes
 from worker.frames import leave_encoded
@@ -170,12 +171,18 @@ class Consumer(CeleryConsumer):
         """Remember that what comes back now had been on its way."""
         self.losses.note()
         super().on_connection_error_after_connected(exc)
-        _wait_where_refused(exc)
+        self._wait_where_refused(exc)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Wait for a broker that refuses: its virtual host is made anew, or its password was changed before ours."""
         super().on_connection_error_before_connected(exc)
-        _wait_where_refused(exc)
+        self._wait_where_refused(exc)
+
+    def _wait_where_refused(self, exc: Exception) -> None:
+        if isinstance(exc, IrrecoverableChannelError | IrrecoverableConnectionError):
+            reason = why(exc, self.app.services.settings.broker_url)
+            log.error("broker_refuses", reason=reason, next=f"tries again in {REFUSED_SECONDS} s")
+            time.sleep(REFUSED_SECONDS)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, for ever; a broker that is back after hours is seen at once, not half a minute later."""
@@ -207,12 +214,6 @@ class Consumer(CeleryConsumer):
     def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
         """Keep what Celery would reject."""
         quarantine(self.app.producer_pool, message, f"it is not a valid task message ({type(exc).__name__})")
-
-
-def _wait_where_refused(exc: Exception) -> None:
-    if isinstance(exc, IrrecoverableChannelError | IrrecoverableConnectionError):
-        log.error("broker_refuses", reason=type(exc).__name__, next=f"tries again in {REFUSED_SECONDS} s")
-        time.sleep(REFUSED_SECONDS)
 
 
 def _admit(message: Message) -> None:

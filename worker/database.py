@@ -26,6 +26,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as Busy
 
+from worker.config import is_loopback
 from worker.errors import ConfigurationError
 
 __all__ = ["Connection", "DatabaseError", "Engine"]
@@ -43,6 +44,7 @@ ANSWER_SECONDS = 10
 CONNECT_SECONDS = 5
 KEPT_SECONDS = 2.0
 POOL_SECONDS = 5
+LONGEST_REASON = 200
 
 _SESSION = (
     "-c timezone=UTC -c statement_timeout=8s -c lock_timeout=6s -c idle_in_transaction_session_timeout=10s "
@@ -92,15 +94,44 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
             "application_name": "sam3d",
         },
     )
-    event.listen(engine, "do_connect", _connect)
+    tell_why_unreachable(engine, _connect)
     return engine
 
 
-def _connect(_: Dialect, __: object, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> BoundedConnection:
+def _connect(*arguments: Any, **parameters: Any) -> BoundedConnection:
     connection = BoundedConnection.connect(*arguments, **parameters)
     connection.execute(_DURABLE)
     connection.commit()
     return connection
+
+
+class Unreachable(psycopg.OperationalError):
+    """No connection was made; the text says where to and why, and holds no secret and no value."""
+
+
+def tell_why_unreachable(engine: Engine, connect: Callable[..., Any]) -> None:
+    """Have an engine connect by a function of the driver, and tell in a line why that fails."""
+
+    def connect_or_tell(_: Dialect, __: object, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> Any:
+        try:
+            return connect(*arguments, **parameters)
+        except psycopg.Error as error:
+            raise Unreachable(_why_unreachable(str(error), parameters)) from None
+
+    event.listen(engine, "do_connect", connect_or_tell)
+
+
+def _why_unreachable(said: str, parameters: Mapping[str, Any]) -> str:
+    """Say which server was not had and why, from the first line of what libpq says.
+
+    Part of that may be the server's own words: whoever answers there gets no control characters through, and no echo
+    of the password.
+    """
+    reason = said.partition("\n")[0].rpartition(" failed: ")[2].removeprefix("connection is bad: ")
+    reason = "".join(each if each.isprintable() else " " for each in reason)[:LONGEST_REASON]
+    if password := str(parameters.get("password") or ""):
+        reason = reason.replace(password, "…")
+    return f"{parameters.get('host', 'the local socket')}:{parameters.get('port', 5432)}: {reason}"
 
 
 _DURABLE = (
@@ -185,7 +216,12 @@ _ONCE_COMMITTED = "once_committed"
 
 
 def describe(error: BaseException) -> str:
-    """Tell a database error by its class and SQLSTATE, never by its text, which may quote values."""
+    """Tell a database error by its class and SQLSTATE, never by its text, which may quote values.
+
+    Where there was no connection yet, there was no value: then it is told where to and why.
+    """
+    if isinstance(error, DBAPIError) and isinstance(error.orig, Unreachable):
+        return str(error.orig)
     return f"{type(error).__name__} {sqlstate(error)}".strip()
 
 
@@ -230,6 +266,28 @@ def require_schema(engine: Engine) -> None:
         raise ConfigurationError(
             f"The database is at schema {found or 'none'}, this version needs {revisions()[0]}: run `sam3d db upgrade`."
         )
+
+
+def refusal(error: BaseException) -> ConfigurationError:
+    """Make the one line for whoever has asked for something that needs the database."""
+    return ConfigurationError(
+        f"The database refuses ({describe(error)}): check SAM3D_DATABASE_URL and that PostgreSQL runs."
+    )
+
+
+def why_unverified(engine: Engine) -> str | None:
+    """Say why whoever is on the way to the database could be taken for it; nobody is on the way to this machine.
+
+    Raises:
+        DatabaseError: the database can't be asked.
+    """
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        place, mode = driver.info.hostaddr, driver.info.get_parameters().get("sslmode", "prefer")
+        is_verified = driver.pgconn.ssl_in_use and mode == "verify-full"
+    if is_verified or not place or is_loopback(place):  # A socket of this machine has no address.
+        return None
+    return f"nothing verifies PostgreSQL (sslmode={mode}): ?sslmode=verify-full&sslrootcert=FILE in SAM3D_DATABASE_URL"
 
 
 def ping(engine: Engine) -> None:

@@ -13,6 +13,7 @@ from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 
 from worker import intake, watchdog
+from worker.broker import why
 from worker.database import DatabaseError, describe, is_outage
 from worker.envelope import Envelope, body_bytes, open_envelope
 from worker.errors import TransientError
@@ -151,7 +152,8 @@ class Inbox(ConsumerMixin):
 
     def on_connection_error(self, exc: Exception, interval: float) -> None:
         """Say it once a try; kombu tries again by itself."""
-        log.warning("inbox_disconnected", reason=type(exc).__name__, next=f"tries again in {interval} s")
+        reason = why(exc, self._services.settings.broker_url)
+        log.warning("inbox_disconnected", reason=reason, next=f"tries again in {interval} s")
 
 
 def _opened(message: Message) -> Envelope:

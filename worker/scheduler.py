@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from worker import changes, watchdog
+from worker.broker import why
 from worker.bulk import BulkLook
 from worker.clocks import ClockWatch
 from worker.comparing import Comparison
@@ -142,7 +143,8 @@ class Scheduler:
             self._loads = self._declare()
             self._readers.see(self._loads, self._services.settings.sam3d_sweep_grace)
         except Exception as error:  # Whatever is wrong with the broker, the loop goes on.
-            log.warning("broker_unreachable", reason=type(error).__name__, next="tries again in a second")
+            url = self._services.settings.broker_url
+            log.warning("broker_unreachable", reason=why(error, url), next="tries again in a second")
             return False
         if any(each.is_after_loss for each in self._loads.values()):
             log.warning("messages_lost", next="every run is looked for soon after it is due")

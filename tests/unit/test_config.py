@@ -116,6 +116,79 @@ def test_what_is_not_built_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, n
     assert MARKER not in sentence
 
 
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        (
+            "amqps://u:m4rk3r@broker//?ssl_cert_reqs=none",
+            "SAM3D_BROKER_URL takes nothing after a ? or #: TLS is amqps://",
+        ),
+        ("amqp://u:m4rk3r@broker//?heartbeat=10", "SAM3D_BROKER_URL takes nothing after a ? or #: "),
+        ("amqp://u:1?m4rk3r@broker//", "SAM3D_BROKER_URL takes nothing after a ? or #: "),
+        ("amqp://u#m4rk3r@broker//", "SAM3D_BROKER_URL takes nothing after a ? or #: "),
+        ("amqp://u:m4rk3r@a//;amqp://u:m4rk3r@b//?ssl=1", "SAM3D_BROKER_URL takes nothing after a ? or #: "),
+        ("amqps://u:m4rk3r@a//;amqps://u:m4rk3r@b//", "SAM3D_BROKER_URL must name a single host with amqps://"),
+        ("amqp://u:m4rk3r@a//;amqps://u:m4rk3r@b//", "SAM3D_BROKER_URL must name a single host with amqps://"),
+        ("amqp://u:m4rk3r@a//;redis://b", "SAM3D_BROKER_URL must be a URL that begins with amqp://"),
+    ],
+)
+def test_a_broker_url_says_nothing_of_tls(monkeypatch: pytest.MonkeyPatch, url: str, sentence: str) -> None:
+    """What kombu would take from there could turn the check of a certificate off; the line names the settings."""
+    refused = refusal(monkeypatch, "SAM3D_BROKER_URL", url)
+    assert refused.startswith(sentence)
+    assert MARKER not in refused
+    assert "SAM3D_BROKER_CA_FILE" in refused or "takes nothing" not in refused
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["amqps://u:p%3F%23@broker:5671/v", "amqp://u:p@ss@broker//", "amqp://a//;amqp://b//", "AMQPS://broker"],
+)
+def test_a_broker_url_that_worked_still_works(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Several hosts without TLS, and marks in a password that nothing mistakes."""
+    monkeypatch.setenv("SAM3D_BROKER_URL", url)
+    assert load_settings().broker_url == url
+
+
+def test_a_mark_that_would_show_a_part_of_the_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLAlchemy takes what follows the first one for the host, which is shown where it is not found."""
+    refused = refusal(monkeypatch, "SAM3D_DATABASE_URL", "postgresql://user:p@m4rk3r@database/sam3d")
+    assert refused == "SAM3D_DATABASE_URL: an @ in its user or password must be written %40."
+
+
+URLS = {
+    "SAM3D_BROKER_URL": "amqp://user:m4rk3r@broker/models",
+    "SAM3D_DATABASE_URL": "postgresql+psycopg://user:m4rk3r@database/sam3d",
+}
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_a_url_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """As Kubernetes and systemd mount it, with a newline at its end or without; and not shown either."""
+    file = tmp_path / "url"
+    monkeypatch.setenv(f"{name}_FILE", str(file))
+    for end in ("", "\n"):
+        file.write_text(URLS[name] + end)
+        settings = load_settings()
+        assert getattr(settings, name.lower()).get_secret_value() == URLS[name]
+        assert MARKER not in f"{settings!r} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_a_url_is_in_one_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """Nobody has to guess which of two is in force, or whether an unreadable file was ignored."""
+    file = tmp_path / "url"
+    refused = refusal(monkeypatch, f"{name}_FILE", str(file))
+    assert refused == f"{name}_FILE can't be read: No such file or directory."
+    file.write_bytes(b"\xff\xfe")
+    assert refusal(monkeypatch, f"{name}_FILE", str(file)) == f"{name}_FILE can't be read: it is no text."
+    file.write_text("m4rk3r")
+    assert refusal(monkeypatch, f"{name}_FILE", str(file)).startswith(f"{name} must be a URL that begins with ")
+    file.write_text(URLS[name])
+    both = refusal(monkeypatch, name, URLS[name])
+    assert both == f"{name} and {name}_FILE are both set: unset one of them."
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys and passwords are in no representation of the settings."""
     monkeypatch.setenv("SEGMIND_API_KEY", MARKER)

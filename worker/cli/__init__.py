@@ -9,7 +9,7 @@ import typer
 from worker.cli import budget, dead, decide, demo, look, operate, run, send
 from worker.cli.show import fail
 from worker.client import WaitTimeout
-from worker.database import DatabaseError, describe
+from worker.database import DatabaseError, refusal
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
 from worker.observability import configure_logging
 from worker.topology import PUBLISH_ERRORS
@@ -58,7 +58,7 @@ def main() -> None:
     except Sam3dError as error:
         fail(str(error), next(code for kind, code in EXIT_CODES if isinstance(error, kind)))
     except DatabaseError as error:
-        fail(f"The database refuses ({describe(error)}): check SAM3D_DATABASE_URL and that PostgreSQL runs.", 3)
+        fail(str(refusal(error)), 3)
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "worker":
             raise

@@ -10,6 +10,7 @@ from kombu import Connection
 
 from worker import dead
 from worker.app import App, create_app
+from worker.broker import unreachable
 from worker.cli.show import AsJson, brief, print_json, print_table, say
 from worker.config import load_settings
 from worker.errors import InvalidMessage
@@ -26,14 +27,15 @@ dead_commands = typer.Typer(help="Messages that nobody could read, or that stopp
 @contextmanager
 def opened() -> Iterator[tuple[App, Connection]]:
     """Give an app and a connection to its broker; messages that were only looked at go back when it ends."""
-    app = create_app(load_settings(), [])
+    settings = load_settings()
+    app = create_app(settings, [])
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
             yield app, connection
-        except PUBLISH_ERRORS:
+        except PUBLISH_ERRORS as error:
             connection.collect()
-            raise
+            raise unreachable(error, settings.broker_url) from None
     app.close()
     app.services.close()
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import SecretStr
 
-from worker import database, topology
+from worker import broker, database, topology
 from worker.app import App, create_app
 from worker.cli.run import connected, readiness
 from worker.cli.show import AsJson, print_json, print_table, say
@@ -72,7 +72,7 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
             {
                 "name": field.upper(),
                 "value": _without_password(value) if field.endswith("_url") else shown(value),
-                "source": "environment" if field.upper() in os.environ else "default",
+                "source": _source(field.upper()),
                 "about": about.description,
             }
         )
@@ -81,6 +81,11 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
     return rows + [
         {"name": name, "value": None, "source": "not a setting", "about": "check the name"} for name in unknown
     ]
+
+
+def _source(name: str) -> str:
+    given_by = {f"{name}_FILE": f"the file in {name}_FILE", name: "environment"}
+    return next((source for each, source in given_by.items() if each in os.environ), "default")
 
 
 def _without_password(url: object) -> str:
@@ -117,15 +122,26 @@ def doctor(as_json: AsJson = False) -> None:
         "history": lambda: _require_history(app),
         "queues": lambda: _require_topology(app),
         "readers": lambda: _require_readers(app),
+        "tls": lambda: _require_verified(app),
     }
-    rows = [{"check": name, **_result(name, check)} for name, check in checks.items()]
+    rows = [{"check": name, **_result(name, check, settings.broker_url)} for name, check in checks.items()]
     app.services.close()
     if as_json:
         print_json(rows)
     else:
         print_table(rows, ["check", "result", "fix"])
-    if any(row["result"] != "ok" for row in rows):
+    if any(row["result"] != "ok" for row in rows if row["check"] not in ADVICE):
         raise typer.Exit(3)
+
+
+ADVICE = ("tls",)
+"""Checks that say what would be better; a network may be trusted."""
+
+
+def _require_verified(app: App) -> None:
+    found = broker.why_unverified(app.services.settings.broker_url), database.why_unverified(app.services.engine)
+    if unverified := [each for each in found if each]:
+        raise ConfigurationError(f"Not verified: {'; '.join(unverified)}.")
 
 
 def _require_credits(app: App) -> None:
@@ -166,6 +182,7 @@ def _require_readers(app: App) -> None:
 
 
 FIXES = {
+    "tls": "do what it says, unless the network between is yours alone; work goes on either way",
     "readers": "start a worker that does these steps; one that runs connects anew by itself within half a minute",
     "queues": "do what it says; a queue of requests only once it is empty: nothing else has them",
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
@@ -178,11 +195,13 @@ FIXES = {
 }
 
 
-def _result(name: str, check: Callable[[], object]) -> dict[str, str | None]:
+def _result(name: str, check: Callable[[], object], broker_url: str) -> dict[str, str | None]:
     try:
         check()
     except Sam3dError as error:
         return {"result": str(error), "fix": FIXES[name]}
+    except topology.PUBLISH_ERRORS as error:
+        return {"result": broker.why(error, broker_url), "fix": FIXES[name]}
     except Exception as error:  # Whatever is wrong is what a doctor is asked for.
         return {"result": database.describe(error), "fix": FIXES[name]}
     return {"result": "ok", "fix": None}

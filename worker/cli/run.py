@@ -15,6 +15,7 @@ from kombu import Connection
 
 from worker import topology, watchdog
 from worker.app import STEPS, App, create_app, run_worker
+from worker.broker import unreachable, why
 from worker.cli.show import err
 from worker.config import Settings, load_settings
 from worker.database import DatabaseError, describe, ping, require_schema
@@ -60,11 +61,25 @@ def _start(settings: Settings, steps: list[str], measure: Callable[[App], bytes]
     app = create_app(settings, steps)
     if settings.sam3d_health_port:
         metrics = partial(measure, app) if measure else None
-        start_health_server(settings.sam3d_health_port, readiness(app), metrics)
+        with _listening("SAM3D_HEALTH_PORT", settings.sam3d_health_port):
+            start_health_server(settings.sam3d_health_port, readiness(app), metrics)
     watchdog.watch(settings.sam3d_stall_limit)
     _await_schema(app)
     declare(app)
     return app
+
+
+@contextmanager
+def _listening(setting: str, port: int) -> Iterator[None]:
+    """Name the port that can't be listened on, and what sets it.
+
+    Raises:
+        ConfigurationError: it is taken, or not allowed.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{setting}: nothing can listen on port {port}: {error.strerror}.") from None
 
 
 def _await_schema(app: App) -> None:
@@ -81,16 +96,16 @@ def declare(app: App) -> None:
     """Declare the topology, waiting for a broker that is not up yet.
 
     Raises:
-        ConfigurationError: something is there in another shape.
-        PUBLISH_ERRORS: the broker refuses us.
+        ConfigurationError: something is there in another shape, or the broker refuses us.
     """
+    url = app.services.settings.broker_url
     while True:
         try:
             declare_now(app)
-        except topology.REFUSALS:
-            raise
+        except topology.REFUSALS as error:
+            raise unreachable(error, url) from None
         except topology.PUBLISH_ERRORS as error:
-            log.warning("broker_unreachable", reason=type(error).__name__, next="tries again in 2 s")
+            log.warning("broker_unreachable", reason=why(error, url), next="tries again in 2 s")
             time.sleep(2)
         else:
             return
@@ -176,7 +191,8 @@ def simulator(
     from worker.simulator import SimulatorSettings, serve  # An extra that a worker does not need.
 
     settings = SimulatorSettings.model_validate({"run_time": run_seconds, "credits": credits})
-    serve(host, port, settings, _tell_how_to_use)
+    with _listening("--port", port):
+        serve(host, port, settings, _tell_how_to_use)
 
 
 def _tell_how_to_use(url: str) -> None:
