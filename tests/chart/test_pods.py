@@ -13,7 +13,8 @@ Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
 
 EVERYTHING = yaml.safe_load(Path(__file__).with_name("everything.yaml").read_text())
-SECRETS = ("plain-database-password", "plain-broker-password", "SG_plain_key")
+SECRETS = ("plain-database-password", "plain-owner-password", "plain-broker-password", "SG_plain_key")
+FOLDER = "/run/secrets/sam3d"
 NOT_SETTINGS = {"TMPDIR", "HTTPS_PROXY"}
 """The directory for downloads, which Python reads; and what the values of a test add."""
 
@@ -115,7 +116,7 @@ def test_environment_names_are_settings(render: Render, values: Manifest) -> Non
     known = {name.upper() for name in config.Settings.model_fields} | set(getattr(config, "NOT_BUILT", ()))
 
     assert names - NOT_SETTINGS <= known
-    assert {"SAM3D_DATABASE_URL", "SAM3D_BROKER_URL", "SEGMIND_API_KEY_FILE", "SAM3D_HEALTH_PORT"} <= names
+    assert {"SAM3D_DATABASE_URL_FILE", "SAM3D_BROKER_URL_FILE", "SEGMIND_API_KEY_FILE", "SAM3D_HEALTH_PORT"} <= names
 
 
 def test_values_become_settings(render: Render) -> None:
@@ -144,20 +145,78 @@ def test_secrets_are_in_secrets_only(render: Render) -> None:
     assert not any(word in other for other in others for word in SECRETS)
 
 
-def test_the_key_is_a_file_and_an_existing_secret_is_used(render: Render) -> None:
-    """An existing Secret is used instead of our own; the API key is mounted, never a variable."""
-    manifests = render({"secret": {"existingSecret": "mine", "keys": {"apiKey": "vendor"}}})
+def test_secrets_are_files_and_an_existing_secret_is_used(render: Render) -> None:
+    """An existing Secret is used instead of our own; the URLs and the API key are mounted, never variables."""
+    keys = {"apiKey": "vendor", "databaseUrl": "postgres", "brokerUrl": "rabbit"}
+    manifests = render({"secret": {"existingSecret": "mine", "keys": keys}})
 
     assert not of_kind(manifests, "Secret")
     for deployment in of_kind(manifests, "Deployment").values():
         spec = deployment["spec"]["template"]["spec"]
-        volumes = {volume["name"]: volume for volume in spec["volumes"]}
-        environment = {entry["name"]: entry for entry in spec["containers"][0]["env"]}
-        assert volumes["api-key"]["secret"]["secretName"] == "mine"
-        assert volumes["api-key"]["secret"]["items"] == [{"key": "vendor", "path": "api-key"}]
-        assert environment["SEGMIND_API_KEY_FILE"]["value"] == "/run/secrets/sam3d/api-key"
-        assert "SEGMIND_API_KEY" not in environment
-        assert environment["SAM3D_BROKER_URL"]["valueFrom"]["secretKeyRef"]["name"] == "mine"
+        environment = {entry["name"]: entry.get("value") for entry in spec["containers"][0]["env"]}
+        assert secret_files(spec) == {
+            "database-url": ("mine", "postgres"),
+            "broker-url": ("mine", "rabbit"),
+            "api-key": ("mine", "vendor"),
+        }
+        assert environment["SEGMIND_API_KEY_FILE"] == f"{FOLDER}/api-key"
+        assert environment["SAM3D_DATABASE_URL_FILE"] == f"{FOLDER}/database-url"
+        assert environment["SAM3D_BROKER_URL_FILE"] == f"{FOLDER}/broker-url"
+        assert not {"SEGMIND_API_KEY", "SAM3D_DATABASE_URL", "SAM3D_BROKER_URL"} & set(environment)
+
+
+def secret_files(spec: Manifest) -> dict[str, tuple[str, str]]:
+    """Return the files that a pod has of Secrets: for each name, the Secret and the key in it."""
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    (container,) = spec["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["secrets"] == FOLDER
+    secret = volumes["secrets"]["secret"]
+    return {item["path"]: (secret["secretName"], item["key"]) for item in secret["items"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "secret", "key", "made"),
+    [
+        ({}, "sam3d-worker", "database-url", None),
+        ({"migrations": {"existingSecret": "owner"}}, "owner", "database-url", None),
+        ({"migrations": {"existingSecret": "owner", "databaseUrlKey": "ddl"}}, "owner", "ddl", None),
+        ({"migrations": {"databaseUrl": "postgresql://o"}}, "photos-sam3d-worker-migrations", "database-url", "postgresql://o"),
+        (EVERYTHING, "photos-shapes-migrations", "database-url", EVERYTHING["migrations"]["databaseUrl"]),
+        (
+            {**EVERYTHING, "migrations": {}},
+            "photos-shapes-migrations",
+            "database-url",
+            EVERYTHING["secret"]["databaseUrl"],
+        ),
+    ],
+    ids=["pods-url", "existing", "existing-key", "plain", "both-plain", "copy"],
+)  # fmt: skip
+def test_migrations_can_have_a_role_of_their_own(
+    render: Render, values: Manifest, secret: str, key: str, made: str | None
+) -> None:
+    """The schema is changed by who may, with a URL that no other pod has."""
+    manifests = render(values)
+    (job,) = (manifest for manifest in manifests if manifest["kind"] == "Job")
+    secrets = {each["metadata"]["name"]: each["stringData"] for each in manifests if each["kind"] == "Secret"}
+
+    assert secret_files(job["spec"]["template"]["spec"]) == {"database-url": (secret, key)}
+    assert secrets.get(secret, {}).get(key) == made
+    for deployment in of_kind(manifests, "Deployment").values():
+        used = {name for name, _ in secret_files(deployment["spec"]["template"]["spec"]).values()}
+        assert not used & {"owner", "photos-shapes-migrations", "photos-sam3d-worker-migrations"}
+
+
+def test_certificates_reach_every_pod(render: Render) -> None:
+    """The authority of a broker or database is mounted where settings and URL say, for the migrations too."""
+    manifests = render(EVERYTHING)
+
+    for spec in pod_specs(manifests):
+        (container,) = spec["containers"]
+        assert {"name": "authority", "configMap": {"name": "authority"}} in spec["volumes"]
+        assert {"name": "authority", "mountPath": "/run/authority", "readOnly": True} in container["volumeMounts"]
+        environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+        assert environment["SAM3D_BROKER_CA_FILE"] == "/run/authority/ca.pem"
 
 
 def test_migrations_need_nothing_of_the_release(render: Render) -> None:
@@ -171,7 +230,7 @@ def test_migrations_need_nothing_of_the_release(render: Render) -> None:
     (job,) = (manifest for manifest in manifests if manifest["kind"] == "Job")
     spec = job["spec"]["template"]["spec"]
     (container,) = spec["containers"]
-    secrets = {entry["valueFrom"]["secretKeyRef"]["name"] for entry in container["env"] if "valueFrom" in entry}
+    secrets = {name for name, _ in secret_files(spec).values()}
 
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert "envFrom" not in container

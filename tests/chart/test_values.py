@@ -35,6 +35,7 @@ WRONG: dict[str, tuple[Values, str]] = {
         "databaseUrl",
     ),
     "two-keys": ({"secret": {"apiKey": "SG_not_to_be_shown"}}, "apiKey"),
+    "two-owners": ({"migrations": {"existingSecret": "a", "databaseUrl": "SG_not_to_be_shown"}}, "databaseUrl"),
     "step-of-nobody": ({"workers": {"fetch": None}}, "fetch"),
     "more-than-most": ({"workers": {"vendor": {"minReplicas": 9}}}, "minReplicas"),
     "host-of-nobody": (

@@ -49,6 +49,19 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- default (include "sam3d-worker.fullname" .) .Values.secret.existingSecret }}
 {{- end }}
 
+{{/* Whether the migrations have a Secret of their own that the chart makes: theirs must exist before the release. */}}
+{{- define "sam3d-worker.makesMigrationsSecret" -}}
+{{- if and .Values.migrations.enabled (not .Values.migrations.existingSecret) (or .Values.migrations.databaseUrl (not .Values.secret.existingSecret)) }}yes{{ end }}
+{{- end }}
+
+{{- define "sam3d-worker.migrationsSecretName" -}}
+{{- if include "sam3d-worker.makesMigrationsSecret" . }}
+{{- printf "%s-migrations" (include "sam3d-worker.fullname" .) }}
+{{- else }}
+{{- default .Values.secret.existingSecret .Values.migrations.existingSecret }}
+{{- end }}
+{{- end }}
+
 {{- define "sam3d-worker.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "sam3d-worker.fullname" .) .Values.serviceAccount.name }}

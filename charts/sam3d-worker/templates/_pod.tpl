@@ -63,22 +63,16 @@ resources:
   {{- toYaml .settings.resources | nindent 2 }}
 {{- end }}
 
-{{/* Everything that a worker, the scheduler or the test reads: settings, the two URLs, and the API key as a file. */}}
+{{/* Everything that a worker, the scheduler or the test reads: settings; the two URLs and the API key as files. */}}
 {{- define "sam3d-worker.environment" -}}
 envFrom:
   - configMapRef:
       name: {{ include "sam3d-worker.fullname" .root }}
 env:
-  - name: SAM3D_DATABASE_URL
-    valueFrom:
-      secretKeyRef:
-        name: {{ include "sam3d-worker.secretName" .root }}
-        key: {{ .root.Values.secret.keys.databaseUrl }}
-  - name: SAM3D_BROKER_URL
-    valueFrom:
-      secretKeyRef:
-        name: {{ include "sam3d-worker.secretName" .root }}
-        key: {{ .root.Values.secret.keys.brokerUrl }}
+  - name: SAM3D_DATABASE_URL_FILE
+    value: /run/secrets/sam3d/database-url
+  - name: SAM3D_BROKER_URL_FILE
+    value: /run/secrets/sam3d/broker-url
   - name: SEGMIND_API_KEY_FILE
     value: /run/secrets/sam3d/api-key
   - name: TMPDIR
@@ -90,9 +84,12 @@ volumeMounts:
   - name: tmp
     mountPath: /tmp
   # A whole directory, not a subPath: only so does a new key reach a running pod.
-  - name: api-key
+  - name: secrets
     mountPath: /run/secrets/sam3d
     readOnly: true
+  {{- with .settings.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
 {{- define "sam3d-worker.volumes" -}}
@@ -100,13 +97,20 @@ volumes:
   - name: tmp
     emptyDir:
       sizeLimit: {{ .settings.tmpSizeLimit }}
-  - name: api-key
+  - name: secrets
     secret:
       secretName: {{ include "sam3d-worker.secretName" .root }}
       defaultMode: 0440
       items:
+        - key: {{ .root.Values.secret.keys.databaseUrl }}
+          path: database-url
+        - key: {{ .root.Values.secret.keys.brokerUrl }}
+          path: broker-url
         - key: {{ .root.Values.secret.keys.apiKey }}
           path: api-key
+  {{- with .settings.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
 {{/* The spec of a worker's or the scheduler's Deployment behind its replicas. Also takes "args". */}}
