@@ -89,7 +89,7 @@ def why_unverified(url: str) -> str | None:
     if all(each.scheme == "amqps" or is_loopback(each.hostname or "localhost") for each in parts):
         return None
     return (
-        "user, password and messages go to the broker unencrypted: amqps:// in SAM3D_BROKER_URL verifies and encrypts"
+        "User, password and messages go to the broker in clear: SAM3D_BROKER_URL with amqps:// encrypts and verifies."
     )
 
 

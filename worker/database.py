@@ -283,11 +283,18 @@ def why_unverified(engine: Engine) -> str | None:
     """
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
-        place, mode = driver.info.hostaddr, driver.info.get_parameters().get("sslmode", "prefer")
-        is_verified = driver.pgconn.ssl_in_use and mode == "verify-full"
-    if is_verified or not place or is_loopback(place):  # A socket of this machine has no address.
+        mode = driver.info.get_parameters().get("sslmode", "prefer")
+        return why_not_verified(driver.info.hostaddr, mode, has_tls=driver.pgconn.ssl_in_use)
+
+
+def why_not_verified(address: str, mode: str, *, has_tls: bool) -> str | None:
+    """Judge a connection by the server's address, which a socket of this machine has none of, and by libpq's mode."""
+    if not address or is_loopback(address) or (has_tls and mode == "verify-full"):
         return None
-    return f"nothing verifies PostgreSQL (sslmode={mode}): ?sslmode=verify-full&sslrootcert=FILE in SAM3D_DATABASE_URL"
+    return (
+        f"Nothing verifies that it is PostgreSQL who answers (sslmode={mode}): "
+        "end SAM3D_DATABASE_URL with ?sslmode=verify-full&sslrootcert=FILE."
+    )
 
 
 def ping(engine: Engine) -> None:

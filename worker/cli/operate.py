@@ -122,7 +122,8 @@ def doctor(as_json: AsJson = False) -> None:
         "history": lambda: _require_history(app),
         "queues": lambda: _require_topology(app),
         "readers": lambda: _require_readers(app),
-        "tls": lambda: _require_verified(app),
+        "broker-tls": lambda: _require_verified(broker.why_unverified(settings.broker_url)),
+        "database-tls": lambda: _require_verified(database.why_unverified(app.services.engine)),
     }
     rows = [{"check": name, **_result(name, check, settings.broker_url)} for name, check in checks.items()]
     app.services.close()
@@ -134,14 +135,13 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(3)
 
 
-ADVICE = ("tls",)
-"""Checks that say what would be better; a network may be trusted."""
+ADVICE = ("broker-tls", "database-tls")
+"""Checks that say what would be better; the network between may be trusted."""
 
 
-def _require_verified(app: App) -> None:
-    found = broker.why_unverified(app.services.settings.broker_url), database.why_unverified(app.services.engine)
-    if unverified := [each for each in found if each]:
-        raise ConfigurationError(f"Not verified: {'; '.join(unverified)}.")
+def _require_verified(why_not: str | None) -> None:
+    if why_not:
+        raise ConfigurationError(why_not)
 
 
 def _require_credits(app: App) -> None:
@@ -181,8 +181,11 @@ def _require_readers(app: App) -> None:
         raise ConfigurationError(f"Messages wait and nobody reads them: {waits}.")
 
 
+_TRUSTED = "do what it says, unless the network between is yours alone; the work goes on either way"
+
 FIXES = {
-    "tls": "do what it says, unless the network between is yours alone; work goes on either way",
+    "broker-tls": _TRUSTED,
+    "database-tls": _TRUSTED,
     "readers": "start a worker that does these steps; one that runs connects anew by itself within half a minute",
     "queues": "do what it says; a queue of requests only once it is empty: nothing else has them",
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",

@@ -1,0 +1,221 @@
+"""Who can't be reached is told with host, port and reason, in one line that holds no secret."""
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from tests.services.ports import LOOPBACK, free_ports
+from tests.services.postgres import PrivatePostgres
+from tests.services.rabbitmq import PrivateRabbit
+from tests.services.zygote import Zygote, inherited
+from tests.waiting import wait_until
+from worker.broker import why_unverified
+from worker.client import Client
+from worker.config import Settings
+from worker.database import DatabaseError, create_database_engine, describe, upgrade, why_not_verified
+from worker.errors import ConfigurationError
+
+PASSWORD = "pa55word-9f2e"
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+def told(zygote: Zygote, *command: str, **environment: str) -> str:
+    """Run a command that fails, and return its one line."""
+    done = zygote.run(*command, **environment)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("sam3d: ")]
+    assert done.returncode == 3
+    assert PASSWORD not in done.stdout + done.stderr
+    return line.removeprefix("sam3d: ")
+
+
+def test_a_database_that_is_not_there(postgres: PrivatePostgres, zygote: Zygote) -> None:
+    """Wrong host, port, user and name are told apart, by whatever asks the database."""
+    (closed,) = free_ports(1)
+    here = f"{LOOPBACK}:{postgres.port}"
+    wrong = {
+        f"postgres:{PASSWORD}@{LOOPBACK}:{closed}/postgres": f"{LOOPBACK}:{closed}: Connection refused",
+        f"postgres:{PASSWORD}@no-such-host.invalid/postgres": "no-such-host.invalid:5432: failed to resolve host",
+        f"nobody:{PASSWORD}@{here}/postgres": f'{here}: FATAL:  role "nobody" does not exist',
+        f"postgres:{PASSWORD}@{here}/nothing": f'{here}: FATAL:  database "nothing" does not exist',
+        f"postgres:{PASSWORD}@{here}/postgres?sslmode=verify-full&sslrootcert=/none": f"{here}: ",
+        f"postgres:{PASSWORD}@{here}/postgres?sslmod=x": f'{here}: invalid connection option "sslmod"',
+    }
+    for address, reason in wrong.items():
+        line = told(zygote, "jobs", SAM3D_DATABASE_URL=f"postgresql://{address}")
+        assert line.startswith(f"The database refuses ({reason}")
+        assert line.endswith("): check SAM3D_DATABASE_URL and that PostgreSQL runs.")
+    line = told(zygote, "db", "upgrade", SAM3D_DATABASE_URL=f"postgresql://nobody@{here}/postgres")
+    assert line.startswith(f'The database refuses ({here}: FATAL:  role "nobody"')
+
+
+@contextmanager
+def rude_server(reply: str) -> Iterator[int]:
+    """Run what asks for a password in clear, and refuses it with a sentence of its own."""
+    fields = (
+        "".join(f"{name}{text}\0" for name, text in (("S", "FATAL"), ("C", "28P01"), ("M", reply))).encode() + b"\0"
+    )
+    with socket.create_server((LOOPBACK, 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b"R" + (8).to_bytes(4) + (3).to_bytes(4))
+                client.recv(65536)
+                client.sendall(b"E" + (len(fields) + 4).to_bytes(4) + fields)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("password authentication failed", "FATAL:  password authentication failed"),
+        (f"no {PASSWORD}!", "FATAL:  no …!"),
+        ("\x1b]52;c;aGk=\x07\u202egnp", "FATAL:   ]52;c;aGk=  gnp"),
+        ("first\nsecond", "FATAL:  first"),
+        ("x" * 5000, "FATAL:  " + "x" * 192),
+    ],
+)
+def test_what_a_server_says_is_shown_with_care(reply: str, reason: str) -> None:
+    """It may be anybody: no echo of the password, no control character, no second line, no flood."""
+    with rude_server(reply) as port:
+        engine = create_database_engine(f"postgresql://bob:{PASSWORD}@{LOOPBACK}:{port}/x?sslmode=disable", 1)
+        with pytest.raises(DatabaseError) as refused:
+            engine.connect()
+    assert describe(refused.value) == f"{LOOPBACK}:{port}: {reason}"
+
+
+def test_a_worker_says_why_it_waits_for_the_database(zygote: Zygote, tmp_path: Path) -> None:
+    """In each line of its log, until it is there."""
+    (closed,) = free_ports(1)
+    log = tmp_path / "log"
+    url = f"postgresql://bob:{PASSWORD}@{LOOPBACK}:{closed}/x"
+    worker = zygote.start(["worker"], {**inherited(), "SAM3D_DATABASE_URL": url}, log)
+    wait_until(lambda: "database_unreachable" in log.read_text(), "the worker has tried")
+    worker.terminate()
+    worker.wait()
+    assert f"{LOOPBACK}:{closed}: Connection refused" in log.read_text()
+    assert PASSWORD not in log.read_text()
+
+
+def test_a_download_without_a_database_is_our_error() -> None:
+    """A producer catches what this package raises; it knows nothing of SQLAlchemy."""
+    (closed,) = free_ports(1)
+    client = Client(Settings(sam3d_database_url=SecretStr(f"postgresql://bob:{PASSWORD}@{LOOPBACK}:{closed}/x")))
+    with pytest.raises(ConfigurationError) as refused:
+        client.download(NOBODY, "nowhere")
+    assert str(refused.value).startswith(f"The database refuses ({LOOPBACK}:{closed}: Connection refused): ")
+    assert not Path("nowhere").exists()
+
+
+def test_a_broker_that_refuses(rabbitmq: PrivateRabbit, vhost_url: str, migrated_url: str, zygote: Zygote) -> None:
+    """Wrong password, virtual host, rights and port are told apart, by each that asks it."""
+    vhost, user = vhost_url.rpartition("/")[2], f"user-{uuid4().hex[:8]}"
+    url = rabbitmq.create_user(vhost, user, PASSWORD)
+    (closed,) = free_ports(1)
+    here = f"{LOOPBACK}:{rabbitmq.port}"
+    wrong = {
+        url.replace(PASSWORD, f"not-{PASSWORD}"): f"{here}: wrong user or password",
+        url.replace(vhost, "nothing"): f"{here}: no such virtual host, or this user may not use it",
+        url.replace(f"{rabbitmq.port}/", f"{closed}/"): f"{LOOPBACK}:{closed}: Connection refused",
+        url.replace(
+            LOOPBACK, "no-such-host.invalid"
+        ): f"no-such-host.invalid:{rabbitmq.port}: Name or service not known",
+    }
+    sentence = re.compile(r"The broker can't be reached \((.*)\): check SAM3D_BROKER_URL and that RabbitMQ runs\.")
+    for address, reason in wrong.items():
+        for command in (["dead", "list"], ["submit", "worker/photos/cat.png"]):
+            found = sentence.fullmatch(told(zygote, *command, SAM3D_BROKER_URL=address))
+            assert found
+            assert found[1].startswith(reason)
+        done = zygote.run("doctor", "--json", SAM3D_BROKER_URL=address, SAM3D_HISTORY="off")
+        rows = {row["check"]: row["result"] for row in json.loads(done.stdout)}
+        assert rows["broker"].startswith(reason)
+    refused = url.replace(PASSWORD, f"not-{PASSWORD}")
+    line = told(zygote, "worker", SAM3D_BROKER_URL=refused, SAM3D_DATABASE_URL=migrated_url)
+    assert line.startswith(f"The broker can't be reached ({here}: wrong user or password")
+
+
+def test_rights_that_are_missing(rabbitmq: PrivateRabbit, vhost_url: str, zygote: Zygote) -> None:
+    """A user who may log in, and may do nothing there, has no wrong password."""
+    vhost, user = vhost_url.rpartition("/")[2], f"user-{uuid4().hex[:8]}"
+    url = rabbitmq.create_user(vhost, user, PASSWORD)
+    rabbitmq.ctl("set_permissions", "-p", vhost, user, "^$", "^$", "^$")
+    line = told(zygote, "submit", "worker/photos/cat.png", SAM3D_BROKER_URL=url)
+    assert "the user may not configure, write and read everything in the virtual host" in line
+
+
+def test_a_port_that_is_taken(zygote: Zygote, migrated_url: str) -> None:
+    """The line names the port, and what sets it."""
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        for command in ("worker", "scheduler"):
+            line = told(zygote, command, SAM3D_HEALTH_PORT=str(port), SAM3D_DATABASE_URL=migrated_url)
+            assert line == f"SAM3D_HEALTH_PORT: nothing can listen on port {port}: Address already in use."
+        line = told(zygote, "simulator", "--port", str(port))
+        assert line.startswith(f"--port: nothing can listen on port {port}: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "is_well"),
+    [
+        ("amqp://rabbit.invalid", False),
+        ("amqp://10.0.0.1//;amqp://127.0.0.1//", False),
+        ("amqp://localhost.evil.example", False),
+        ("amqps://rabbit.invalid", True),
+        ("amqp://localhost:1", True),
+        ("amqp://[::1]", True),
+        ("amqp://", True),
+    ],
+)
+def test_a_broker_is_verified_or_on_this_machine(url: str, is_well: bool) -> None:
+    """Where it is neither, the sentence names the setting and the fix."""
+    said = why_unverified(url)
+    assert (said is None) is is_well
+    assert is_well or "SAM3D_BROKER_URL with amqps://" in str(said)
+
+
+def test_a_doctor_advises_tls(zygote: Zygote, migrated_url: str) -> None:
+    """In rows of their own, which change no exit code."""
+    variables = {"SAM3D_BROKER_URL": "amqp://rabbit.invalid", "SAM3D_DATABASE_URL": migrated_url}
+    done = zygote.run("doctor", "--json", SEGMIND_BASE_URL="http://127.0.0.1:1", SAM3D_HISTORY="off", **variables)
+    rows = {row["check"]: row["result"] for row in json.loads(done.stdout)}
+    assert rows["database-tls"] == "ok"
+    assert rows["broker-tls"] == why_unverified("amqp://rabbit.invalid")
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "has_tls", "is_well"),
+    [
+        ("", "prefer", False, True),
+        ("127.0.0.1", "prefer", False, True),
+        ("::1", "disable", False, True),
+        ("10.0.0.1", "verify-full", True, True),
+        ("10.0.0.1", "verify-ca", True, False),
+        ("10.0.0.1", "require", True, False),
+        ("10.0.0.1", "prefer", False, False),
+        ("2001:db8::1", "prefer", True, False),
+    ],
+)
+def test_a_doctor_advises_to_verify_the_database(address: str, mode: str, has_tls: bool, is_well: bool) -> None:
+    """Only `verify-full` looks at the name."""
+    said = why_not_verified(address, mode, has_tls=has_tls)
+    assert (said is None) is is_well
+    assert is_well or "sslmode=verify-full" in str(said)
+
+
+def test_migrations_say_why(postgres: PrivatePostgres) -> None:
+    """They have an engine of their own."""
+    with pytest.raises(DatabaseError) as refused:
+        upgrade(f"postgresql+psycopg://nobody:{PASSWORD}@{LOOPBACK}:{postgres.port}/postgres")
+    assert 'role "nobody" does not exist' in describe(refused.value)
