@@ -22,6 +22,7 @@ The files, in the order a job travels:
 ``inbox``          the plain-JSON inbox
 ``untrusted``      pure: JSON that a stranger wrote, read within bounds
 ``envelope``       what is around a request: plain JSON or a CloudEvent
+``origin``         pure: who sent a request, and what its message's properties ask for
 ``identity``       pure: what a request is known by
 ``intake``         accept: a message becomes a row, a duplicate, or a refusal
 ``duplicates``     what a sender is told whose identity or key is taken

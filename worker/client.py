@@ -27,6 +27,7 @@ from worker.database import DatabaseError, Engine, create_database_engine, refus
 from worker.envelope import body_bytes, read_object
 from worker.errors import ConfigurationError, Sam3dError
 from worker.lifecycle import EventType
+from worker.messages import derived_job_id
 from worker.prepare import prepare_request
 from worker.repository import outputs
 from worker.topology import (
@@ -75,6 +76,11 @@ class JobEvent:
         return self.type in OUTCOMES
 
     @property
+    def refuses_message(self) -> str | None:
+        """The identity of the message that was refused: its job goes on, if it is another message's."""
+        return self.content.get("message_id") if self.type is EventType.REFUSED else None
+
+    @property
     def duplicate_of(self) -> str | None:
         """The job that this one became, where the same request had been sent before."""
         return self.content.get("duplicate_of")
@@ -101,6 +107,7 @@ class Client:
         self._engine: Engine | None = None
         # By job id, for the jobs of this client alone: the events of all others pass by.
         self._heard: dict[str, deque[JobEvent]] = {}
+        self._sent: dict[str, set[str]] = {}  # The identities of the messages, by job id.
 
     def __enter__(self) -> Self:
         url = self._settings.broker_url
@@ -150,7 +157,8 @@ class Client:
         Raises:
             SendUncertain: the broker did not confirm it; sent again with its ``job_id`` it makes no second job.
         """
-        job_id = str(request["job_id"])
+        job_id, message_id = str(request["job_id"]), str(uuid4())
+        self._sent.setdefault(job_id, set()).add(str(derived_job_id("amqp", message_id)))
         self._heard.setdefault(job_id, deque())
         try:
             self._producer.publish(
@@ -159,7 +167,7 @@ class Client:
                 routing_key=RECONSTRUCT_KEY,
                 content_type="application/json",
                 content_encoding="utf-8",
-                message_id=job_id,
+                message_id=message_id,
                 **CONFIRMED,
             )
         except PUBLISH_ERRORS as error:
@@ -211,10 +219,15 @@ class Client:
 
     def _hear(self, message: Message) -> None:
         event = read_event(message)
-        if event and event.job_id in self._heard:
+        if event and event.job_id in self._heard and not self._is_of_another(event):
             self._heard[event.job_id].append(event)
             if event.duplicate_of:
                 self._heard.setdefault(event.duplicate_of, deque())
+
+    def _is_of_another(self, event: JobEvent) -> bool:
+        """Tell whether it was somebody else's message that was refused: anybody may send one that names our job."""
+        own, refused = self._sent.get(event.job_id), event.refuses_message
+        return bool(own and refused) and refused not in (own or ())
 
     def download(self, job_id: str, folder: str | Path) -> list[Path]:
         """Write a job's outputs into a folder and return their paths; each is complete, or is not there.

@@ -17,7 +17,7 @@ from worker.events import error_payload, job_payload
 from worker.identity import Identity
 from worker.lifecycle import CURRENT_EVENT, EventType
 from worker.repository import outbox
-from worker.repository.intake import Existing
+from worker.repository.intake import Existing, Key
 from worker.repository.outbox import Event
 
 MOST_RETELLINGS = 100
@@ -35,6 +35,16 @@ class Claim:
     key: str | None
     fingerprint: str
     metadata: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def source(self) -> str:
+        """Whose the key is."""
+        return self.identity.origin.source
+
+    @property
+    def owned_key(self) -> Key | None:
+        """The key, if it has one, with whose it is."""
+        return Key(self.source, self.key) if self.key else None
 
 
 def answer(connection: Connection, claim: Claim, existing: Existing) -> Sequence[Event]:
@@ -60,7 +70,8 @@ def _told(connection: Connection, claim: Claim, kind: EventType, job_id: str, pa
     retold = outbox.retellings(connection, first)
     name = _name(claim.identity) if retold.count < MOST_RETELLINGS else retold.minute.isoformat()
     again = {"duplicate": True, "duplicate_of_event": first.id}
-    return outbox.tell_again(connection, first, str(uuid5(UUID(first.id), name)), again)
+    event_id = str(uuid5(UUID(first.id), name))
+    return outbox.tell_again(connection, first, event_id, again, claim.identity.origin.correlation_id)
 
 
 def _name(identity: Identity) -> str:
@@ -73,8 +84,9 @@ def refuse(connection: Connection, claim: Claim, existing: Existing, error: Inva
     log.info("job_refused", code=error.code, field=error.field, existing_job_id=existing.id)
     payload = {
         "job_id": claim.job_id,
+        "message_id": claim.identity.message_id,
         "existing_job_id": existing.id,
         "metadata": dict(claim.metadata),
         **error_payload(error.code, str(error), error.field),
     }
-    return [outbox.add(connection, EventType.REFUSED, claim.job_id, payload)]
+    return [outbox.add_refusal(connection, claim.job_id, payload, claim.identity.origin.correlation_id)]

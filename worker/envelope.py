@@ -14,11 +14,15 @@ REQUESTED = "sam3d.reconstruction.requested"
 
 @dataclass(frozen=True)
 class Envelope:
-    """The fields of a request, and its identity where it names none itself; ``is_of_body``: nothing else names it."""
+    """The fields of a request, and its identity where it names none itself; ``is_of_body``: nothing else names it.
+
+    ``source`` is what a CloudEvent says of where it is from.
+    """
 
     fields: Mapping[str, Any] = field(repr=False)
     derived_id: UUID
     is_of_body: bool = False
+    source: str = ""
 
 
 def open_envelope(
@@ -69,7 +73,7 @@ def _cloud_event(attributes: Mapping[str, Any], content: object) -> Envelope:
         raise Unreadable("the CloudEvent has no source or no id")
     if not isinstance(content, dict):
         raise Unreadable("the CloudEvent's data is not a JSON object")
-    return Envelope(content, derived_job_id("cloudevent", source, name))
+    return Envelope(content, derived_job_id("cloudevent", source, name), source=source)
 
 
 def _is_text(value: str) -> bool:

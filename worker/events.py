@@ -114,4 +114,5 @@ class Outbox:
             content_type=message.content_type,
             content_encoding="utf-8",
             message_id=event.id,
+            **({"correlation_id": event.correlation_id} if event.correlation_id else {}),
         )

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from worker.messages import given_job_id
+from worker.origin import NOBODY, Origin
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,14 @@ class Identity:
     """What a request is known by.
 
     ``body_age`` is how long ago its message can have been seen first, where nothing but the body names that; what is
-    named otherwise has none, and is known for good.
+    named otherwise has none, and is known for good. A key of the request is its own only within its ``origin``.
     """
 
     job_id: str
     message_id: str
     is_named: bool
     body_age: timedelta | None = None
+    origin: Origin = NOBODY
 
     @property
     def body_id(self) -> str | None:
@@ -33,7 +35,9 @@ class Identity:
         return self.body_age is None or self.body_age > timedelta(0)
 
 
-def identify(fields: Mapping[str, Any], derived_id: UUID, body_age: timedelta | None) -> Identity:
+def identify(
+    fields: Mapping[str, Any], derived_id: UUID, body_age: timedelta | None = None, origin: Origin = NOBODY
+) -> Identity:
     """Say what a request is known by: its ``job_id``, else what its message is."""
     given = given_job_id(fields)
-    return Identity(str(given or derived_id), str(derived_id), given is not None, body_age)
+    return Identity(str(given or derived_id), str(derived_id), given is not None, body_age, origin)

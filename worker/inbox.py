@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -20,7 +21,8 @@ from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.frames import UNREADABLE, leave_encoded
 from worker.hearing import Hearing
-from worker.quarantine import as_mapping, publish_again, quarantine, seen_for
+from worker.origin import with_properties
+from worker.quarantine import as_mapping, origin_of, publish_again, quarantine, seen_for
 from worker.redelivery import (
     BROKE,
     COUNTED_BY_BROKER,
@@ -92,7 +94,8 @@ class Inbox(ConsumerMixin):
             with self._services.room.taken(len(message.body or ""), self._heart.beat):
                 envelope = _opened(message)
                 body_age = seen_for(message) if envelope.is_of_body else None
-                follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id, body_age)
+                origin = origin_of(message, self._producers, envelope.source)
+                follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id, body_age, origin)
         except Unreadable as error:
             quarantine(self._producers, message, str(error))
         except Exception as error:  # The inbox goes on, whatever a message made of it.
@@ -160,7 +163,8 @@ def _opened(message: Message) -> Envelope:
     headers, properties = as_mapping(message.headers), as_mapping(message.properties)
     if UNREADABLE in headers:
         raise Unreadable(headers[UNREADABLE])
-    return open_envelope(body_bytes(message.body), message.content_type, headers, properties.get("message_id"))
+    opened = open_envelope(body_bytes(message.body), message.content_type, headers, properties.get("message_id"))
+    return replace(opened, fields=with_properties(opened.fields, properties, is_task=False))
 
 
 class InboxStep(bootsteps.StartStopStep):

@@ -20,6 +20,7 @@ from worker.failpoints import reach
 from worker.identity import Identity, identify
 from worker.lifecycle import EventType, FollowUp, JobState, Step, Ticket
 from worker.messages import ReconstructionRequest, parse_request, readable_metadata
+from worker.origin import NOBODY, Origin
 from worker.outlook import ACCOUNT
 from worker.repository import budget, jobs, outbox
 from worker.repository import intake as repository
@@ -41,7 +42,11 @@ class Accepted:
 
 
 def accept(
-    services: Services, fields: Mapping[str, Any], derived_id: UUID, body_age: timedelta | None = None
+    services: Services,
+    fields: Mapping[str, Any],
+    derived_id: UUID,
+    body_age: timedelta | None = None,
+    origin: Origin = NOBODY,
 ) -> FollowUp | None:
     """Commit what a message asks for and announce it; return the submit to send.
 
@@ -51,7 +56,7 @@ def accept(
     Raises:
         DatabaseError: nothing was committed; the message must come again.
     """
-    identity = identify(fields, derived_id, body_age)
+    identity = identify(fields, derived_id, body_age, origin)
     with structlog.contextvars.bound_contextvars(job_id=identity.job_id):
         reach("accept.taken")
         accepted = _commit(services, fields, identity)
@@ -77,8 +82,9 @@ def _admit(connection: Connection, services: Services, request: ReconstructionRe
     values = {
         "id": job_id,
         "body_id": identity.body_id,
+        **_of_origin(identity),
         "idempotency_key": request.idempotency_key,
-        "retry_of": repository.last_of_key(connection, request.idempotency_key) if request.idempotency_key else None,
+        "retry_of": repository.last_of_key(connection, claim.source, claim.key) if claim.key else None,
         "fingerprint": request.fingerprint,
         "parameters": request.parameters,
         "metadata": request.metadata,
@@ -118,7 +124,7 @@ def begin(
 
 
 def _answer(connection: Connection, claim: Claim) -> Sequence[Event]:
-    existing = repository.find_existing(connection, claim.job_id, claim.key, claim.identity.body_id)
+    existing = repository.find_existing(connection, claim.job_id, claim.owned_key, claim.identity.body_id)
     if existing is None:  # It gave its key back, or was deleted, between the two statements.
         raise TransientError("The job that had this identity or key gave it up just now.")
     return duplicates.answer(connection, claim, existing)
@@ -146,11 +152,12 @@ def _reject(
     job_id, key = _id_of_job(connection, services, identity, has_key=False), fields.get("idempotency_key")
     fingerprint = _raw_fingerprint(fields, identity.job_id)
     claim = Claim(identity, job_id, key if _is_key(key) else None, fingerprint, readable_metadata(fields))
-    existing = repository.find_existing(connection, job_id, claim.key, identity.body_id)
+    existing = repository.find_existing(connection, job_id, claim.owned_key, identity.body_id)
     values = {
         "id": job_id,
         "body_id": identity.body_id,
         "state": JobState.FAILED,
+        **_of_origin(identity),
         "fingerprint": fingerprint,
         "metadata": claim.metadata,
         "error_code": error.code,
@@ -166,6 +173,10 @@ def _reject(
     changes.tell_end(connection, job_id, JobState.FAILED, code=error.code, reason=str(error), field=error.field)
     detail = error_payload(error.code, str(error), error.field)
     return Accepted([_event(connection, EventType.FAILED, job_id, JobState.FAILED, claim.metadata, **detail)])
+
+
+def _of_origin(identity: Identity) -> dict[str, Any]:
+    return {"source": identity.origin.source, "correlation_id": identity.origin.correlation_id}
 
 
 def _raw_fingerprint(fields: Mapping[str, Any], job_id: str) -> str:

@@ -33,8 +33,9 @@ LONGEST_TEXT = 2000
 NOT_BUILT = {
     "reply_to": "is not supported yet; wait for the event on `sam3d.events`",
     "callback_url": "is not supported yet; wait for the event on `sam3d.events`",
+    "expiration": "is not supported: the broker would drop the request unheard; send it without",
 }
-"""Fields of the contract that are refused by name, because they would otherwise be ignored."""
+"""Fields of the contract and properties of a message that are refused by name: they would otherwise be ignored."""
 
 
 def _image(value: object) -> ImageInput:

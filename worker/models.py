@@ -120,6 +120,14 @@ jobs = Table(
         server_default="1",
         comment="counts the writes; the fence of every step",
     ),
+    Column(
+        "source",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="who sent it, by the broker or its CloudEvent; its key is his own; empty: nobody says",
+    ),
+    Column("correlation_id", Text, comment="what its sender calls the message; given back in events"),
     Column("idempotency_key", Text, index=True, comment="the sender's; another payload under it is refused"),
     Column(
         "body_id",
@@ -201,7 +209,8 @@ jobs = Table(
     CheckConstraint("state NOT IN ('processing', 'fetching') OR request_id IS NOT NULL", name="request_id"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="error_code"),
     Index(
-        "uq_jobs_pinned_key",
+        "uq_jobs_owned_key",
+        "source",
         "idempotency_key",
         unique=True,
         postgresql_where=text("state NOT IN ('failed', 'cancelled')"),
@@ -335,6 +344,7 @@ events = Table(
     Column("published_at", _TIME, comment="when the broker confirmed it; null: it waits in the outbox"),
     Column("was_routed", Boolean, comment="whether a queue was bound for it"),
     Column("duplicate_of", Uuid(as_uuid=False), comment="the event that it tells again"),
+    Column("correlation_id", Text, comment="what the sender calls its message"),
     Index("ix_events_outbox", "position", postgresql_where=text("published_at IS NULL")),
     comment="the outbox, and the history of each job",
 )

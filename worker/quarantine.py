@@ -18,6 +18,7 @@ from kombu.pools import ProducerPool
 
 from worker.envelope import body_bytes
 from worker.frames import UNREADABLE
+from worker.origin import SOURCE, Origin, read_origin, source_of
 from worker.publishing import Unroutable, publish
 from worker.topology import (
     DEAD,
@@ -152,6 +153,10 @@ def publish_copy(
     """
     properties = as_mapping(message.properties)
     kept = {name: properties[name] for name in KEPT if properties.get(name)}
+    own_user = user_of(producers)
+    if source := source_of(as_mapping(message.headers), properties, own_user):
+        # The broker lets nobody say that he is another: we are who says whom it was from.
+        headers, kept = {**headers, SOURCE: source}, {**kept, "user_id": own_user}
     is_routed = publish(
         producers,
         body_bytes(message.body),
@@ -176,6 +181,18 @@ def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
     if is_small:
         return safe
     return {name: headers.get(name) for name in (REASON, EXCHANGE, KEY, SEEN)}
+
+
+def user_of(producers: ProducerPool) -> str:
+    """Return whom the broker knows us as; a URL without a user is that of kombu's default one."""
+    connections: Any = producers.connections
+    return str(connections.connection.userid or "guest")
+
+
+def origin_of(message: Message, producers: ProducerPool, claimed: str = "") -> Origin:
+    """Read whose a message is; ``claimed`` is the source that a CloudEvent names."""
+    headers, properties = as_mapping(message.headers), as_mapping(message.properties)
+    return read_origin(headers, properties, user_of(producers), claimed)
 
 
 def came_by(message: Message) -> tuple[str, str]:

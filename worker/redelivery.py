@@ -13,8 +13,8 @@ from worker.admission import read_arguments
 from worker.database import transaction
 from worker.envelope import body_bytes
 from worker.events import error_payload
-from worker.lifecycle import EventType
 from worker.messages import derived_job_id, given_job_id, readable_metadata
+from worker.origin import with_properties
 from worker.quarantine import as_mapping
 from worker.repository import outbox
 from worker.services import Services
@@ -73,13 +73,14 @@ def why_given_up(deliveries: int) -> str:
 
 
 def read_request(message: Message) -> tuple[Mapping[str, Any], UUID]:
-    """Read the fields and the derived identity of a Celery message.
+    """Read the fields, those among its properties too, and the derived identity of a Celery message.
 
     Raises:
         Unreadable: there is no request in it.
     """
     args, fields = read_arguments(RECONSTRUCT_TASK, body_bytes(message.body))
-    return {**fields, "args": args} if args else fields, _derived_id(message)
+    given = {**fields, "args": args} if args else fields
+    return with_properties(given, as_mapping(message.properties), is_task=True), _derived_id(message)
 
 
 def request_of(message: Message) -> tuple[Mapping[str, Any], UUID]:
@@ -98,10 +99,15 @@ def tell_sender(services: Services, fields: Mapping[str, Any], derived_id: UUID,
     """Announce that a request was put aside; what is wrong with it must not stop who tells."""
     job_id = str(given_job_id(fields) or derived_id)
     error = error_payload("put_aside", f"The request was put aside for an operator: {why}.")
-    payload = {"job_id": job_id, "metadata": dict(readable_metadata(fields)), **error}
+    payload = {
+        "job_id": job_id,
+        "message_id": str(derived_id),
+        "metadata": dict(readable_metadata(fields)),
+        **error,
+    }
     try:
         with transaction(services.engine) as connection:
-            event = outbox.add(connection, EventType.REFUSED, job_id, payload)
+            event = outbox.add_refusal(connection, job_id, payload)
     except Exception as error_of_ours:
         log.error("sender_untold", job_id=job_id, reason=type(error_of_ours).__name__, next="see `sam3d dead list`")
         return

@@ -42,7 +42,7 @@ def _commit(services: Services, job_id: str, new_id: str, *, pays_again: bool) -
         values = {**ended.values, "id": new_id, "retry_of": job_id}
         begun = intake.begin(connection, services, values, partial(retries.copy_inputs, connection, job_id, new_id))
         if begun is None:
-            other = find_existing(connection, new_id, ended.values["idempotency_key"])
+            other = find_existing(connection, new_id, ended.key)
             raise Sam3dError(f"Its idempotency key has job {other.id if other else 'another'} now, which goes on.")
         return begun
 

@@ -19,7 +19,7 @@ from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Step, Ticket
 from worker.publishing import Unroutable, borrowed
-from worker.quarantine import put_aside, send_on
+from worker.quarantine import origin_of, put_aside, send_on
 from worker.redelivery import BROKE, read_request, request_of, tell_sender
 from worker.repository import leases
 from worker.schedule import BROKEN_WINDOW, NOW
@@ -72,7 +72,8 @@ def register(app: Celery, services: Services) -> None:
 def _accept(app: Celery, services: Services, message: Message) -> None:
     """Accept a request, or put it where it comes again; if that fails, the broker keeps it."""
     try:
-        follow_up = intake.accept(services, *read_request(message))
+        origin = origin_of(message, app.producer_pool)
+        follow_up = intake.accept(services, *read_request(message), origin=origin)
     except Unreadable as error:
         _move(partial(put_aside, app.producer_pool, message, str(error)))
     except Exception as error:  # Nothing that a message does to us may lose it.

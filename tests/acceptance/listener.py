@@ -32,6 +32,7 @@ class Listener:
                 "type": event.get_type(),
                 "subject": event.get_subject(),
                 "data": event.get_data(),
+                "correlation_id": message.properties.get("correlation_id"),
             }
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import Connection, String, Uuid, and_, case, exists, insert, literal, or_, select, update
@@ -12,6 +12,13 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from worker.job import InputFile
 from worker.lifecycle import JobState
 from worker.models import accounts, inputs, jobs, now
+
+
+class Key(NamedTuple):
+    """An idempotency key, which is its source's own."""
+
+    source: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,12 @@ def add_inputs(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> Non
     connection.execute(insert(inputs), list(rows))
 
 
-def find_existing(
-    connection: Connection, job_id: str, idempotency_key: str | None, body_id: str | None = None
-) -> Existing | None:
+def find_existing(connection: Connection, job_id: str, key: Key | None, body_id: str | None = None) -> Existing | None:
     """Find the job that has this identity, else the one that has this key and has neither failed nor been cancelled."""
     is_same = or_(jobs.c.id == job_id, jobs.c.body_id == literal(body_id, Uuid(as_uuid=False)))
-    has_key = and_(jobs.c.idempotency_key == literal(idempotency_key, String), jobs.c.state.not_in(FREED))
+    source, name = key or (None, None)
+    is_key = and_(jobs.c.source == literal(source, String), jobs.c.idempotency_key == literal(name, String))
+    has_key = and_(is_key, jobs.c.state.not_in(FREED))
     query = (
         select(jobs.c.id, jobs.c.state, jobs.c.fingerprint, jobs.c.metadata)
         .where(or_(is_same, has_key))
@@ -56,10 +63,11 @@ FREED = [JobState.FAILED, JobState.CANCELLED]
 """The states in which a job gives its idempotency key back; the same as in the index that makes keys unique."""
 
 
-def last_of_key(connection: Connection, idempotency_key: str | None) -> str | None:
+def last_of_key(connection: Connection, source: str, idempotency_key: str) -> str | None:
     """Find the failed or cancelled job of a key that no other job took the place of yet."""
     later = jobs.alias()
     query = select(jobs.c.id).where(
+        jobs.c.source == source,
         jobs.c.idempotency_key == idempotency_key,
         jobs.c.state.in_(FREED),
         ~exists().where(later.c.retry_of == jobs.c.id),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.lifecycle import EventType
-from worker.models import events, now
+from worker.models import events, jobs, now
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,39 @@ class Event:
     type: EventType
     payload: Mapping[str, Any]
     occurred_at: datetime
+    correlation_id: str | None = None
 
 
-def _event(row: Row[Any, Any, Any, Any, Any]) -> Event:
-    return Event(row.id, row.job_id, EventType(row.type), row.payload, row.occurred_at)
+def _event(row: Row[Any, Any, Any, Any, Any, Any]) -> Event:
+    return Event(row.id, row.job_id, EventType(row.type), row.payload, row.occurred_at, row.correlation_id)
 
 
-_COLUMNS = (events.c.id, events.c.job_id, events.c.type, events.c.payload, events.c.occurred_at)
+_COLUMNS = (
+    events.c.id,
+    events.c.job_id,
+    events.c.type,
+    events.c.payload,
+    events.c.occurred_at,
+    events.c.correlation_id,
+)
 
 
 def add(connection: Connection, kind: EventType, job_id: str | None, payload: Mapping[str, Any]) -> Event:
-    """Write an event in the transaction of its change."""
-    row = insert(events).values(id=str(uuid4()), job_id=job_id, type=kind, payload=payload).returning(*_COLUMNS)
-    return _event(connection.execute(row).one())
+    """Write an event in the transaction of its change, with what the job's sender calls it."""
+    called = select(jobs.c.correlation_id).where(jobs.c.id == job_id).scalar_subquery()
+    return _add(connection, kind, job_id, payload, called if job_id else None)
+
+
+def add_refusal(
+    connection: Connection, job_id: str, payload: Mapping[str, Any], correlation_id: str | None = None
+) -> Event:
+    """Write the event of a message that was refused, whose sender may be another than that of the job it names."""
+    return _add(connection, EventType.REFUSED, job_id, payload, correlation_id)
+
+
+def _add(connection: Connection, kind: EventType, job_id: str | None, payload: Mapping[str, Any], called: Any) -> Event:
+    values = {"id": str(uuid4()), "job_id": job_id, "type": kind, "payload": payload, "correlation_id": called}
+    return _event(connection.execute(insert(events).values(**values).returning(*_COLUMNS)).one())
 
 
 def newest(connection: Connection, job_id: str, kind: EventType) -> Event | None:
@@ -59,10 +79,17 @@ def retellings(connection: Connection, first: Event) -> Retellings:
     return Retellings(*row)
 
 
-def tell_again(connection: Connection, first: Event, event_id: str, more: Mapping[str, Any]) -> Event:
+def tell_again(
+    connection: Connection, first: Event, event_id: str, more: Mapping[str, Any], correlation_id: str | None = None
+) -> Event:
     """Put into the outbox what an event said, and that it is said again; under the same id it is one event."""
     row = upsert(events).values(
-        id=event_id, job_id=first.job_id, type=first.type, payload={**first.payload, **more}, duplicate_of=first.id
+        id=event_id,
+        job_id=first.job_id,
+        type=first.type,
+        payload={**first.payload, **more},
+        duplicate_of=first.id,
+        correlation_id=correlation_id,
     )
     unpublished_again = {"published_at": None, "was_routed": None}
     told = row.on_conflict_do_update(index_elements=[events.c.id], set_=unpublished_again).returning(*_COLUMNS)

@@ -8,10 +8,13 @@ from sqlalchemy import Connection, exists, insert, literal, or_, select
 
 from worker.lifecycle import JobState, Verdict
 from worker.models import inputs, jobs, submissions
+from worker.repository.intake import Key
 from worker.repository.submissions import OPEN
 
 _TAKEN_OVER = (
     jobs.c.account,
+    jobs.c.source,
+    jobs.c.correlation_id,
     jobs.c.idempotency_key,
     jobs.c.fingerprint,
     jobs.c.parameters,
@@ -35,6 +38,12 @@ class Ended:
     has_files: bool
     gone: tuple[str, ...]
     successor: str | None
+
+    @property
+    def key(self) -> Key | None:
+        """Its idempotency key, if it has one."""
+        name = self.values["idempotency_key"]
+        return Key(self.values["source"], name) if name else None
 
 
 def lock(connection: Connection, job_id: str) -> Ended | None:

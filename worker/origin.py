@@ -1,0 +1,57 @@
+"""Who sent a request, as far as the broker vouches for him, and what the properties of its message ask for.
+
+RabbitMQ takes a message with a ``user_id`` only from that user ("Validated User-ID" in its manual).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SOURCE = "x-sam3d-source"
+"""The header that names the source of a message which was sent on: believed where we are its ``user_id``."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose a request is, where that is known (empty: nobody says), and what he calls it."""
+
+    source: str = ""
+    correlation_id: str | None = None
+
+
+NOBODY = Origin()
+
+
+def read_origin(headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str, claimed: str = "") -> Origin:
+    """Read a message's origin; ``claimed`` is the source that a CloudEvent names."""
+    correlation_id = properties.get("correlation_id")
+    return Origin(
+        source_of(headers, properties, own_user) or (f"event {claimed}" if claimed else ""),
+        correlation_id if is_name(correlation_id) else None,
+    )
+
+
+def source_of(headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str) -> str:
+    """Return whom the broker vouches for: who sent the message first, where we sent it on."""
+    user, marked = properties.get("user_id"), headers.get(SOURCE)
+    if user == own_user and is_name(marked):
+        return str(marked)
+    return f"user {user}" if is_name(user) else ""
+
+
+def with_properties(fields: Mapping[str, Any], properties: Mapping[str, Any], *, is_task: bool) -> dict[str, Any]:
+    """Return the fields of a request with what its message's properties say, to be honoured or refused by name.
+
+    A priority is that of the request where this names none itself. Celery gives each task a ``reply_to`` and waits for
+    a result there, which no task of ours has.
+    """
+    refused = ("expiration",) if is_task else ("expiration", "reply_to")
+    said = {name: each for name in refused if (each := properties.get(name))}
+    priority = properties.get("priority")
+    wished = {"priority": min(priority, 100)} if type(priority) is int and priority and "priority" not in fields else {}
+    return {**fields, **wished, **said}
+
+
+def is_name(value: object) -> bool:
+    """Tell whether a property can be stored and shown."""
+    return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()
