@@ -71,16 +71,17 @@ def image_of(content: bytes) -> ImageInput:
         ValueError: a sentence that follows the field's name.
     """
     if len(content) > MAX_IMAGE_BYTES:
-        raise ValueError("is larger than 10 MiB; send a smaller one, or a URL")
+        raise ValueError(TOO_LARGE)
     picture = recognise(content)
     if picture is None:
-        raise ValueError(_NO_HEIC if is_heic(content) else _NO_IMAGE)
+        raise ValueError(_NO_HEIC if is_heic(content) else NO_IMAGE)
     if picture.pixels > MAX_PIXELS:
         raise ValueError(f"has more than {MAX_PIXELS // 10**6} million pixels; send a smaller one")
     return ImageInput(content=content, media_type=picture.media_type)
 
 
-_NO_IMAGE = f"is not an image that can be read ({', '.join(FORMATS)})"
+TOO_LARGE = "is larger than 10 MiB; send a smaller one, or a URL"
+NO_IMAGE = f"is not an image that can be read ({', '.join(FORMATS)})"
 _NO_HEIC = "is a HEIC photo; send a JPEG, or use `sam3d submit`, which makes one of it"
 
 
@@ -93,7 +94,7 @@ def _without_prefix(value: str) -> str:
 
 def _decoded(text: str) -> bytes:
     if len(text) * 3 // 4 > MAX_IMAGE_BYTES + 1024:
-        raise ValueError("is larger than 10 MiB; send a smaller one, or a URL")
+        raise ValueError(TOO_LARGE)
     try:
         return binascii.a2b_base64(text.encode("ascii").translate(None, _BLANKS), strict_mode=True)
     except ValueError:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.services.zygote import Zygote
 from worker.database import revisions, upgrade
+from worker.images import MAX_IMAGE_BYTES
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
@@ -71,3 +72,13 @@ def test_settings_are_shown_without_secrets(zygote: Zygote) -> None:
     assert rows["SAM3D_BROKERURL"]["source"] == "not a setting"
     assert "0123456789abcdef" not in done.stdout + done.stderr
     assert "pa55word" not in done.stdout + done.stderr
+
+
+def test_a_photo_that_is_sent_otherwise_is_told(tmp_path: Path, zygote: Zygote) -> None:
+    """Before anything is sent, where people read and programs do not."""
+    photo = tmp_path / "large.png"
+    photo.write_bytes(Path("worker/photos/cat.png").read_bytes().ljust(MAX_IMAGE_BYTES + 1, b"\0"))
+    done = zygote.run("submit", str(photo), "--json", SAM3D_BROKER_URL="amqp://127.0.0.1:1//")
+    word, sentence = done.stderr.splitlines()
+    assert word.startswith(f"{photo}: `image` was 10.0 MiB; it is sent as a JPEG of ")
+    assert (sentence.startswith("sam3d: The broker can't be"), done.stdout) == (True, "")

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 
 from worker import demo as service
 from worker.cli.look import describe_job, print_job
-from worker.cli.show import err, json_text, say, writable_folder
+from worker.cli.show import err, json_text, say, tell_of, writable_folder
 from worker.database import transaction
 from worker.errors import Sam3dError
 from worker.lifecycle import JobState
@@ -26,7 +26,7 @@ def demo(
     is_live: Annotated[bool, typer.Option("--live", help="Use the vendor and SEGMIND_API_KEY; costs money.")] = False,
 ) -> None:
     """Make a 3D model of a photo with the whole service in this process: no key, no server, no root."""
-    request = prepare_request(photo, prompt=prompt)
+    request = prepare_request(photo, tell=tell_of(photo), prompt=prompt)
     writable_folder(folder)
     # What was started here is stopped here, however the demo ends.
     for ended_by in (signal.SIGTERM, signal.SIGHUP):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from worker.cli.show import AsJson, err, print_json, say, writable_folder
+from worker.cli.show import AsJson, err, print_json, say, tell_of, writable_folder
 from worker.client import Client, JobEvent, WaitTimeout
 from worker.config import load_settings
 from worker.errors import InvalidMessage
@@ -54,7 +54,7 @@ def submit(
     }  # fmt: skip
     if len(images) > 1 and (idempotency_key or job_id):
         raise InvalidMessage("image", "`--key` and `--job-id` name one job; send one image at a time with them.")
-    requests = [prepare_request(image, **fields) for image in images]
+    requests = [prepare_request(image, tell=tell_of(image), **fields) for image in images]
     if folder:
         writable_folder(folder)
     with Client(load_settings()) as client:

@@ -3,7 +3,7 @@
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -39,6 +39,11 @@ def fail(message: str, code: int) -> NoReturn:
         sys.exit(code)
     err.print(f"sam3d: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
+
+
+def tell_of(image: object) -> Callable[[str], None]:
+    """Return what says a word of an image to people, beside the data."""
+    return lambda word: err.print(f"{image}: {word}", markup=False, highlight=False, soft_wrap=True)
 
 
 def writable_folder(path: Path) -> Path:
