@@ -254,6 +254,23 @@ def test_the_next_address_is_tried(downloads: Downloads, resolve: Callable[..., 
     assert connected == addresses[:MOST_ADDRESSES]
 
 
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    downloads: Downloads, resolve: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with half an IPv6 reaches a host all the same."""
+    resolve("2606:4700::1111", "8.8.8.8")
+    given: list[float] = []
+
+    def connect(_: tuple[str, int], timeout: float, **__: object) -> socket.socket:
+        given.append(timeout)
+        raise TimeoutError if len(given) == 1 else ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(RemoteUnavailable, match="ConnectError"):
+        downloads.fetch("https://files.segmind.com/model.glb")
+    assert given == pytest.approx([2.5, 5], abs=0.5)
+
+
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Let every look-up of a name hang until the test is over, and give the list of them."""
