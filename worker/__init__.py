@@ -47,7 +47,6 @@ The files, in the order a job travels:
 ``body``           pure: the body of a submit, written piece by piece
 ``received``       pure: an answer as it came over the wire
 ``answers``        pure: the vendor's answers as typed values
-``documents``      pure: a JSON document of somebody else's, within bounds
 ``addresses``      pure: the addresses in an answer, and what their ends say of the files there
 ``refusals``       pure: what the other answers mean, as errors
 ``quoting``        pure: what the vendor says to people, without what it may quote

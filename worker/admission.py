@@ -14,7 +14,7 @@ from worker.frames import UNREADABLE
 from worker.lifecycle import Step
 from worker.messages import given_job_id
 from worker.topology import RECONSTRUCT_TASK, queue_name
-from worker.untrusted import MAX_MESSAGE_BYTES, Unreadable, read_json
+from worker.untrusted import Unreadable, read_json
 
 _WORKFLOW = "it is part of a workflow"
 _LIMIT = "it has a time limit"
@@ -129,7 +129,7 @@ def read_arguments(task: str, body: bytes) -> tuple[list[Any], dict[str, Any]]:
     Raises:
         Unreadable: it is not that, is part of a workflow, or is not what the task takes.
     """
-    match read_json(body, MAX_MESSAGE_BYTES):
+    match read_json(body):
         case [list() as args, dict() as fields, dict() | None as embedded]:
             if any((embedded or {}).values()):
                 raise Unreadable(_WORKFLOW)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from worker.documents import read_document
 from worker.errors import OutputBroken, OutputUnusable
+from worker.untrusted import DOCUMENT, read_json
 
 MOST_CHUNKS = 64
 """Of a GLB, which has two."""
@@ -56,7 +56,7 @@ def _chunks(content: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
 
 def _is_gltf(text: bytes) -> bool:
     try:
-        document = read_document(text)
+        document = read_json(text, DOCUMENT)
     except ValueError:
         return False
     asset = document.get("asset") if isinstance(document, dict) else None

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from worker.messages import derived_job_id
-from worker.untrusted import MAX_MESSAGE_BYTES, Unreadable, read_json
+from worker.untrusted import Unreadable, read_json
 
 REQUESTED = "sam3d.reconstruction.requested"
 
@@ -22,7 +22,7 @@ class Envelope:
     fields: Mapping[str, Any] = field(repr=False)
     derived_id: UUID
     is_of_body: bool = False
-    source: str = ""
+    source: str = field(default="", compare=False)
 
 
 def open_envelope(
@@ -59,7 +59,7 @@ def read_object(body: bytes) -> Mapping[str, Any]:
     Raises:
         Unreadable: it is anything else, or out of bounds.
     """
-    value = read_json(body, MAX_MESSAGE_BYTES)
+    value = read_json(body)
     if not isinstance(value, dict):
         raise Unreadable("the body is not a JSON object")
     return value

@@ -13,9 +13,9 @@ from typing import Any
 from worker.addresses import read_addresses
 from worker.answers import OK, RemoteStatus, canonical_id, is_request_id, read_numbers
 from worker.body import base64_pieces, length_of_base64, write_body
-from worker.documents import read_document
 from worker.errors import HistoryMissing, RemoteUnavailable
 from worker.received import Answer, read_time
+from worker.untrusted import DOCUMENT, read_json
 
 _DEFAULTS: Mapping[str, object] = {
     "image": None,
@@ -81,7 +81,7 @@ def read_history(answer: Answer) -> object:
     if answer.code != OK:
         raise HistoryMissing(f"The request history answers {answer.code}.")
     try:
-        return read_document(answer.body)
+        return read_json(answer.body, DOCUMENT)
     except ValueError:
         raise HistoryMissing("The request history does not answer with JSON.") from None
 

@@ -17,7 +17,7 @@ MAX_PIXELS = 178_956_970
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_URL_LENGTH = 2048
 
-_BLANKS = b" \t\r\n\x0b\x0c"
+_BLANKS = " \t\r\n\x0b\x0c"
 """What may stand between the characters of base64: lines and their indents."""
 
 _LOOKED_AT = 256
@@ -96,7 +96,9 @@ def _decoded(text: str) -> bytes:
     if len(text) * 3 // 4 > MAX_IMAGE_BYTES + 1024:
         raise ValueError(TOO_LARGE)
     try:
-        return binascii.a2b_base64(text.encode("ascii").translate(None, _BLANKS), strict_mode=True)
+        # A copy is made only of a text that has lines: it may be of megabytes.
+        whole = "".join(text.split()) if any(blank in text for blank in _BLANKS) else text
+        return binascii.a2b_base64(whole, strict_mode=True)
     except ValueError:
         raise ValueError("is neither an http(s) URL nor valid base64") from None
 

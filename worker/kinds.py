@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.containers import LARGEST_JSON, check_glb, check_zip
-from worker.documents import read_document
 from worker.errors import OutputBroken
+from worker.untrusted import DOCUMENT, read_json
 
 HEADER_BYTES = 512
 LONGEST_PLY_HEADER = 64 * 2**10
@@ -119,7 +119,7 @@ def _json(content: BinaryIO, size: int) -> FileKind | None:
         return None
     content.seek(0)
     try:
-        value = read_document(content.read())
+        value = read_json(content.read(), DOCUMENT)
     except ValueError:
         return None
     return GLTF if isinstance(value, dict) and "asset" in value else JSON

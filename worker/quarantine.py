@@ -81,8 +81,9 @@ def put_aside(producers: ProducerPool, message: Message, why: str) -> None:
 
 def letter_id(message_id: str | None, task_id: str | None, came: tuple[str, str], body: bytes) -> str:
     """Return a dead letter's name, the same whenever it is looked at; copies of one message share it."""
-    identity = json.dumps([message_id, task_id, *came])
-    return sha256(identity.encode("utf-8", "replace") + body).hexdigest()[:12]
+    digest = sha256(json.dumps([message_id, task_id, *came]).encode("utf-8", "replace"))
+    digest.update(body)
+    return digest.hexdigest()[:12]
 
 
 def _future_id(message: Message, marks: Mapping[str, Any]) -> str:

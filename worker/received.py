@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
-from worker.documents import read_document
+from worker.untrusted import DOCUMENT, read_json
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Answer:
     @cached_property
     def _parsed(self) -> Mapping[str, Any] | None:
         try:
-            value = read_document(self.body)
+            value = read_json(self.body, DOCUMENT)
         except ValueError:
             return None
         return value if isinstance(value, dict) else None

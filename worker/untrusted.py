@@ -3,6 +3,7 @@
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
@@ -10,11 +11,23 @@ from pydantic_core import from_json
 MAX_MESSAGE_BYTES = 16 * 2**20
 """RabbitMQ 4 takes no message that is larger; older ones do, up to 128 MiB."""
 
-MOST_BESIDE = 2**20
-"""Bytes of a body beside its photos: of a text with one wide character in it, a reader makes four times as much."""
 
-MOST_VALUES = 100_000
-"""Far above what a request or an answer has; each may take some hundred bytes of memory."""
+@dataclass(frozen=True)
+class Bounds:
+    """What a text may have: bytes in all, values, and bytes beside long base64.
+
+    A value takes some hundred bytes of memory; of a text with one wide character in it a reader makes four times as
+    much. What is far above all that is ever sent is refused before it is read.
+    """
+
+    size: int
+    values: int
+    beside: int
+
+
+MESSAGE = Bounds(MAX_MESSAGE_BYTES, values=100_000, beside=2**20)
+DOCUMENT = Bounds(32 * 2**20, values=500_000, beside=32 * 2**20)
+"""An answer, a page of the vendor's history (100 requests, each with its points), the JSON of a model."""
 
 DEEPEST = 100
 """Levels of lists and objects: far above what a request has, far below what breaks a reader."""
@@ -24,19 +37,19 @@ class Unreadable(ValueError):
     """There is nothing to be read; the text says why and never what."""
 
 
-def read_json(body: bytes, most_bytes: int) -> Any:
+def read_json(body: bytes, bounds: Bounds = MESSAGE) -> Any:
     """Read a JSON text in UTF-8.
 
     Raises:
         Unreadable: it is too large, holds too many values, is nested too deep, or is no JSON.
     """
-    if len(body) > most_bytes:
-        raise Unreadable(f"the body is larger than {most_bytes // 2**20} MiB")
+    if len(body) > bounds.size:
+        raise Unreadable(f"the body is larger than {bounds.size // 2**20} MiB")
     # Each value but the first has one of these before it; in texts they count as well, where there are few.
-    if sum(map(body.count, (b"{", b"[", b","))) > MOST_VALUES or body.count(b'"') > 2 * MOST_VALUES:
-        raise Unreadable(f"the body holds more than {MOST_VALUES} values")
-    if len(body) > MOST_BESIDE and _beside(body) > MOST_BESIDE:
-        raise Unreadable(f"the body holds more than {MOST_BESIDE // 2**10} KiB beside its photos")
+    if sum(map(body.count, (b"{", b"[", b","))) > bounds.values or body.count(b'"') > 2 * bounds.values:
+        raise Unreadable(f"the body holds more than {bounds.values} values")
+    if len(body) > bounds.beside and _beside(body) > bounds.beside:
+        raise Unreadable(f"the body holds more than {bounds.beside // 2**10} KiB beside its photos")
     try:
         value = _decoded(body.removeprefix(BOM_UTF8))
     except (ValueError, RecursionError):

@@ -23,7 +23,7 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.admission import HEADERS
 from worker.messages import ReconstructionRequest
-from worker.untrusted import MOST_VALUES
+from worker.untrusted import MESSAGE
 
 MESSAGES = int(os.environ.get("TEST_HOSTILE", "300"))
 SEED = int(os.environ.get("TEST_HOSTILE_SEED", "7"))
@@ -53,12 +53,12 @@ def many_values(chance: Chance) -> Fields:
     """Make as many values as are read at all."""
     value: object = chance.choice([{}, [], {"a": 1}, 1.5, None, "x", [[]]])
     name = chance.choice(["metadata", "point_coords", "bounding_box", "image", "x"])
-    return {"image": tiny_image(), name: [value] * (MOST_VALUES // 4 - 9)}
+    return {"image": tiny_image(), name: [value] * (MESSAGE.values // 4 - 9)}
 
 
 def many_names(chance: Chance) -> Fields:
     """Make as many names as are read at all, none of which a request has."""
-    names = {f"{chance.random()}": 0 for _ in range(chance.randrange(MOST_VALUES - 9))}
+    names = {f"{chance.random()}": 0 for _ in range(chance.randrange(MESSAGE.values - 9))}
     return {"image": tiny_image(), "metadata": names} if chance.random() < 0.5 else names
 
 

@@ -118,13 +118,9 @@ def test_a_ticket_is_what_a_step_takes() -> None:
         admit(wrong.properties["headers"], "application/json", wrong.body)
 
 
-def test_celery_takes_a_request_class_and_reads_no_payload_that_is_there() -> None:
-    """What we lean on in Celery and kombu: if one of these goes, messages reach Celery unchecked."""
+def test_celery_takes_a_request_class_and_a_slower_tracer() -> None:
+    """What we lean on: if one of these goes, messages reach Celery unchecked, or a slot can be lost."""
     from celery.worker import request, strategy
-    from kombu.message import Message
 
     assert "symbol_by_name(task.Request)" in inspect.getsource(strategy.default)
     assert "app.use_fast_trace_task" in inspect.getsource(request)
-    message: Any = Message(body="{", content_type="application/json")
-    message._decoded_cache = [MARKER]
-    assert message.payload == [MARKER]

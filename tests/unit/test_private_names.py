@@ -27,10 +27,10 @@ from celery import Celery, bootsteps
 from celery.worker import consumer, loops
 from kombu import Connection, Consumer, Producer, Queue
 from kombu.asynchronous.timer import Timer
+from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 from kombu.pools import ProducerPool
 from kombu.transport.pyamqp import Channel
-from kombu.utils import json as kombu_json
 from psycopg import pq
 from pydantic_core import PydanticCustomError
 
@@ -40,7 +40,7 @@ from worker.config import Settings
 from worker.consumer import Consumer as OurConsumer
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
-PRIVATE_NAMES = {"_active_tags", "_pool"}
+PRIVATE_NAMES = {"_active_tags", "_decoded_cache", "_pool"}
 """Private attributes of libraries that the code reads or sets; each has a test below."""
 
 CAPPED = ("amqp", "celery", "httpcore", "httpx", "kombu", "psycopg", "pydantic-core", "sqlalchemy")
@@ -182,6 +182,27 @@ def test_a_consumer_knows_the_tags_of_its_queues() -> None:
         assert reading.channel is channel
 
 
+def test_a_consumer_begins_to_read_a_queue_in_one_method() -> None:
+    """``Consumer._basic_consume`` is called for each queue, with the queue first."""
+    reading: Any = Consumer
+    assert names_of(reading._basic_consume)[:2] == ["self", "queue"]
+    assert "self._basic_consume(" in inspect.getsource(reading._consume_queues)
+
+
+def test_a_payload_that_is_there_is_not_read_again() -> None:
+    """``Message._decoded_cache``: Celery's strategy asks for the payload of each message."""
+    message: Any = Message(body="{", content_type="application/json")
+    message._decoded_cache = ["read"]
+    assert message.payload == ["read"]
+
+
+def test_a_body_is_left_as_it_came() -> None:
+    """``Channel.auto_decode``: py-amqp makes text of a body where that is on."""
+    channel: Any = Channel(amqp.Connection(), 1)
+    assert channel.auto_decode
+    assert "self.auto_decode and" in inspect.getsource(type(channel).dispatch_method)
+
+
 def test_a_connection_can_be_given_up_and_read_otherwise() -> None:
     """``collect`` closes without asking; ``drain_events`` and ``ensure_connection`` can be replaced on one."""
     connection: Any = Connection("memory://names")
@@ -201,13 +222,6 @@ def test_the_mixin_calls_what_the_inbox_overrides() -> None:
     assert all(callable(getattr(ConsumerMixin, hook)) for hook in (*hooks, "on_decode_error", "on_iteration", "run"))
     assert ConsumerMixin.should_stop is False
     assert "ensure_connection" in inspect.getsource(ConsumerMixin)
-
-
-def test_the_encoder_revives_what_it_writes() -> None:
-    """``kombu.utils.json.loads`` makes the objects that ``__type__`` names, and fails where it can't."""
-    assert kombu_json.loads(kombu_json.dumps({"a": 1})) == {"a": 1}
-    with pytest.raises(ValueError, match="badly formed"):
-        kombu_json.loads('{"__type__": "uuid", "__value__": {"hex": "no"}}')
 
 
 # Celery

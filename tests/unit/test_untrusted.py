@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.untrusted import DEEPEST, MAX_MESSAGE_BYTES, MOST_BESIDE, MOST_VALUES, Unreadable, read_json
+from worker.untrusted import DEEPEST, DOCUMENT, MESSAGE, Unreadable, read_json
 
 MARKER = "m4rk3r"
-LIMIT = MAX_MESSAGE_BYTES
+LIMIT, MOST_VALUES, MOST_BESIDE = MESSAGE.size, MESSAGE.values, MESSAGE.beside
 MEBIBYTE = 2**20
 
 words = st.text("ab/é😀\0\ud800\udfff", max_size=8)
@@ -31,12 +31,12 @@ def test_what_python_writes_is_read(value: Any, is_ascii: bool) -> None:
         body = text.encode()
     except UnicodeEncodeError:  # Outside an escape, half a character is no UTF-8.
         return
-    assert read_json(body, LIMIT) == value
+    assert read_json(body) == json.loads(body)
 
 
 def test_a_mark_of_byte_order_is_no_part_of_it() -> None:
     """Some platforms write one."""
-    assert read_json("\ufeff[1]".encode(), LIMIT) == [1]
+    assert read_json("\ufeff[1]".encode()) == [1]
 
 
 HOSTILE = {
@@ -63,7 +63,7 @@ def test_what_is_out_of_bounds_is_unreadable(name: str) -> None:
     """It says why and never what."""
     body, why = HOSTILE[name]
     with pytest.raises(Unreadable, match=why) as unreadable:
-        read_json(body, LIMIT)
+        read_json(body)
     assert MARKER not in str(unreadable.value)
     assert unreadable.value.__context__ is None or unreadable.value.__suppress_context__
 
@@ -86,14 +86,38 @@ LARGEST = {
 def test_the_largest_takes_little(name: str) -> None:
     """At most three times what a message can be, and a moment of the processor."""
     begun = time.thread_time()
-    read_json(LARGEST[name], LIMIT)
+    read_json(LARGEST[name])
     taken = time.thread_time() - begun
     tracemalloc.start()
     try:
-        read_json(LARGEST[name], LIMIT)
+        read_json(LARGEST[name])
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     print(f"{name}: {taken * 1000:.0f} ms, {peak / MEBIBYTE:.0f} MiB")
     assert peak < 3 * LIMIT
     assert taken < 1
+
+
+PARTS = [b"{}", b"[]", b'{"a":1}', b"[[]]", b'"ab"', b"1.5", b"{},[]"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_many_parts_are_refused_before_they_are_read(part: bytes) -> None:
+    """Sixteen mebibytes of empty objects would be half a gigabyte."""
+    body = b"[" + b",".join([part] * (16 * 2**20 // (len(part) + 1))) + b"]"
+    tracemalloc.start()
+    with pytest.raises(Unreadable, match="more than 500000 values"):
+        read_json(body, DOCUMENT)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_as_many_as_there_may_be_fit(part: bytes) -> None:
+    """The worst of them take less than a hundred mebibytes."""
+    commas = sum(part.count(each) for each in (b"{", b"[", b",")) + 1
+    tracemalloc.start()
+    assert read_json(b"[" + b",".join([part] * (DOCUMENT.values // commas - 1)) + b"]", DOCUMENT)
+    assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
+    tracemalloc.stop()
