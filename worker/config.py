@@ -264,10 +264,13 @@ def _read_url(settings: Settings, name: str) -> SecretStr:
     if name in settings.model_fields_set:
         raise ConfigurationError(f"{name.upper()} and {name.upper()}_FILE are both set: unset one of them.")
     try:
-        return SecretStr(file.read_text().strip())
+        text = file.read_text().strip()
     except (OSError, ValueError) as error:
         said = (isinstance(error, OSError) and error.strerror) or "it is no text"
         raise ConfigurationError(f"{name.upper()}_FILE can't be read: {said}.") from None
+    if len(text.split()) != 1:
+        raise ConfigurationError(f"{name.upper()}_FILE must hold the URL and nothing else.")
+    return SecretStr(text)
 
 
 def require_broker_url(url: str) -> None:

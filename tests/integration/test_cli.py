@@ -60,6 +60,20 @@ def test_what_is_not_there_is_told(database_url: str, tmp_path: Path, zygote: Zy
     }
 
 
+def test_a_url_from_a_file_is_shown_with_its_source(zygote: Zygote, tmp_path: Path) -> None:
+    """So that nobody looks for it in the environment; its password stays there."""
+    file = tmp_path / "url"
+    file.write_text("amqps://shop:pa55word@rabbit.example/models")
+    done = zygote.run("config", "--json", SAM3D_BROKER_URL_FILE=str(file))
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    shown = rows["SAM3D_BROKER_URL"]
+    assert shown["value"] == "amqps://shop:…@rabbit.example/models"
+    assert shown["source"] == "the file in SAM3D_BROKER_URL_FILE"
+    assert rows["SAM3D_BROKER_URL_FILE"]["value"] == str(file)
+    assert rows["SAM3D_DATABASE_URL"]["source"] == "default"
+    assert "pa55word" not in done.stdout + done.stderr
+
+
 def test_settings_are_shown_without_secrets(zygote: Zygote) -> None:
     """Only that they are set; and a name that is no setting is told."""
     url = "amqp://shop:pa55word@rabbit.example:5671/models"

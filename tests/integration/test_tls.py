@@ -1,5 +1,6 @@
 """Nobody who can't prove to be the server that was asked for gets a byte of a user or a password."""
 
+import shutil
 import ssl
 import subprocess
 from collections.abc import Callable
@@ -132,6 +133,23 @@ def test_a_broker_that_nobody_vouches_for_is_told_nothing(right: Certificate, tm
         with pytest.raises(ConfigurationError, match="SAM3D_BROKER_CA_FILE"):
             connect_client(settings_of(environment(impostor, Authority(tmp_path))))
         assert impostor.told == b""
+
+
+def test_an_authority_that_changes_needs_no_restart(right: Certificate, authority: Authority, tmp_path: Path) -> None:
+    """Its file is read with each connection."""
+    (tmp_path / "old").mkdir()
+    trusted = tmp_path / "trusted.pem"
+    shutil.copy(Authority(tmp_path / "old").file, trusted)
+    with Impostor.of_rabbitmq(right) as broker:
+        variables = environment(broker, authority, SAM3D_BROKER_CA_FILE=str(trusted))
+        app = create_app(settings_of(variables), [])
+        with pytest.raises(ssl.SSLCertVerificationError), app.connection_for_write() as connection:
+            connection.connect()
+        assert broker.told == b""
+        shutil.copy(authority.file, trusted)
+        with suppress(*PUBLISH_ERRORS), app.connection_for_write() as connection:
+            connection.connect()
+        wait_until(lambda: PASSWORD.encode() in broker.told, "the broker is told the password")
 
 
 def test_a_certificate_says_who_we_are(authority: Authority, right: Certificate) -> None:

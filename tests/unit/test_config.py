@@ -182,6 +182,9 @@ def test_a_url_is_in_one_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
     assert refused == f"{name}_FILE can't be read: No such file or directory."
     file.write_bytes(b"\xff\xfe")
     assert refusal(monkeypatch, f"{name}_FILE", str(file)) == f"{name}_FILE can't be read: it is no text."
+    for text in ("", "\n", f"{URLS[name]}\n{URLS[name]}", f"{name}={URLS[name]} # m4rk3r"):
+        file.write_text(text)
+        assert refusal(monkeypatch, f"{name}_FILE", str(file)) == f"{name}_FILE must hold the URL and nothing else."
     file.write_text("m4rk3r")
     assert refusal(monkeypatch, f"{name}_FILE", str(file)).startswith(f"{name} must be a URL that begins with ")
     file.write_text(URLS[name])

@@ -84,7 +84,7 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _source(name: str) -> str:
-    given_by = {f"{name}_FILE": f"the file in {name}_FILE", name: "environment"}
+    given_by = {name: "environment", f"{name}_FILE": f"the file in {name}_FILE"}
     return next((source for each, source in given_by.items() if each in os.environ), "default")
 
 
