@@ -24,7 +24,6 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
         (["submit", "worker/photos/cat.png"], {"SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}, 3, "The broker can't be"),
         (["job", "seventeen"], {}, 2, "`ID` must be a UUID"),
         (["output", "seventeen"], {}, 2, "`ID` must be a UUID"),
-        (["worker", "--steps", "dance"], {}, 2, "`--steps` has no dance; choose from accept, submit, poll, fetch."),
         (["submit", "worker/photos/cat.png", "--metadata", "{"], {}, 2, "`metadata` is not JSON."),
         (["demo", "no-such.png"], {}, 2, "`image` can't be read: No such file or directory."),
         (["demo", "--live"], {}, 3, "--live needs SEGMIND_API_KEY"),
@@ -40,6 +39,14 @@ def test_a_mistake_is_one_line(
     assert len(lines) == 1
     assert lines[0].startswith(f"sam3d: {sentence}")
     assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_of_a_service_is_one_line_of_its_log(zygote: Zygote) -> None:
+    """As JSON, like all that it writes."""
+    done = zygote.run("worker", "--steps", "dance")
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert json.loads(line)["reason"] == "`--steps` has no dance; choose from accept, submit, poll, fetch."
 
 
 def test_what_is_not_there_is_told(database_url: str, tmp_path: Path, zygote: Zygote) -> None:

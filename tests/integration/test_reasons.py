@@ -28,12 +28,12 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 def told(zygote: Zygote, *command: str, **environment: str) -> str:
-    """Run a command that fails, and return its one line."""
+    """Run a command that fails, and return its one line; a service's is one of its log."""
     done = zygote.run(*command, **environment)
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("sam3d: ")]
     assert done.returncode == 3
     assert PASSWORD not in done.stdout + done.stderr
-    return line.removeprefix("sam3d: ")
+    last = done.stderr.splitlines()[-1]
+    return last.removeprefix("sam3d: ") if last.startswith("sam3d: ") else str(json.loads(last)["reason"])
 
 
 def test_a_database_that_is_not_there(postgres: PrivatePostgres, zygote: Zygote) -> None:

@@ -24,7 +24,10 @@ from amqp import spec
 from amqp.method_framing import frame_handler
 from amqp.serialization import decode_properties_basic, dumps, loads
 from celery import Celery, bootsteps
-from celery.worker import consumer, loops
+from celery.app.amqp import AMQP
+from celery.apps import worker as celery_program
+from celery.worker import consumer, loops, request, strategy
+from celery.worker.consumer import tasks
 from kombu import Connection, Consumer, Producer, Queue
 from kombu.asynchronous.timer import Timer
 from kombu.message import Message
@@ -42,6 +45,8 @@ from worker.consumer import Consumer as OurConsumer
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 PRIVATE_NAMES = {"_active_tags", "_decoded_cache", "_pool"}
 """Private attributes of libraries that the code reads or sets; each has a test below."""
+
+program: Any = celery_program
 
 CAPPED = ("amqp", "celery", "httpcore", "httpx", "kombu", "psycopg", "pydantic-core", "sqlalchemy")
 
@@ -156,9 +161,10 @@ def test_a_refusal_names_its_method() -> None:
 
 
 def test_a_channel_has_its_callbacks_and_events() -> None:
-    """``callbacks`` by consumer tag; what is given back is heard by ``events["basic_return"]``, once each producer."""
+    """``callbacks`` by consumer tag; bodies are made text by ``auto_decode``; what is given back is heard by ``events["basic_return"]``, once each producer."""
     channel: Any = Channel(amqp.Connection(), 1)
     assert channel.callbacks == {}
+    assert channel.auto_decode is True
 
     def hear(*_: object) -> None:
         """Take what the broker gives back."""
@@ -182,6 +188,7 @@ def test_a_consumer_knows_the_tags_of_its_queues() -> None:
         assert reading.channel is channel
 
 
+<<<<<<< HEAD
 def test_a_consumer_begins_to_read_a_queue_in_one_method() -> None:
     """``Consumer._basic_consume`` is called for each queue, with the queue first."""
     reading: Any = Consumer
@@ -201,6 +208,13 @@ def test_a_body_is_left_as_it_came() -> None:
     channel: Any = Channel(amqp.Connection(), 1)
     assert channel.auto_decode
     assert "self.auto_decode and" in inspect.getsource(type(channel).dispatch_method)
+=======
+def test_a_message_is_decoded_once() -> None:
+    """``Message._decoded_cache``: what is there is what its ``payload`` is, and the body is not looked at."""
+    message: Any = Message(body="{", content_type="application/json", content_encoding="utf-8")
+    message._decoded_cache = [["checked"], {}]
+    assert message.payload == [["checked"], {}]
+>>>>>>> 49b1f66 (What the worker's own reading leans on has its tests as well; a service's mistake is a line of its log)
 
 
 def test_a_connection_can_be_given_up_and_read_otherwise() -> None:
@@ -245,6 +259,40 @@ def test_what_the_consumer_overrides_is_called() -> None:
     assert len(ours) >= 9
     assert {name for name in ours if not hasattr(consumer.Consumer, name)} == set()
     assert callable(Timer.call_repeatedly)
+
+
+def test_a_request_is_made_of_what_ours_hands_on() -> None:
+    """``Request``: named by a task, its base is ours; headers and body are those given, the body as it was decoded."""
+    assert {"app", "headers", "body", "decoded"} <= set(names_of(request.Request.__init__))
+    assert "symbol_by_name(task.Request)" in inspect.getsource(strategy.default)
+    module: Any = request
+    own = module.create_request_cls
+    assert names_of(own)[0] == "base"
+    assert "app.use_fast_trace_task" in inspect.getsource(own)
+    app: Any = Celery(set_as_current=False)
+    assert app.use_fast_trace_task is False
+
+
+def test_queues_are_read_by_a_consumer_of_ours() -> None:
+    """``AMQP.Consumer`` is asked for; ``Consumer._basic_consume`` subscribes to a queue at a time."""
+    assert "c.app.amqp.TaskConsumer(" in inspect.getsource(tasks.Tasks.start)
+    assert "self.Consumer(" in inspect.getsource(AMQP.TaskConsumer)
+    called: list[str] = []
+
+    class Own(Consumer):
+        def _basic_consume(self, queue: Any, *_: Any, **__: Any) -> str:
+            called.append(queue.name)
+            return "tag"
+
+    with Connection("memory://names") as connection, connection.channel() as channel:
+        Own(channel, [Queue("a"), Queue("b")]).consume()
+    assert called == ["a", "b"]
+
+
+def test_what_celery_says_in_a_signal_is_said_by_one_function() -> None:
+    """``safe_say``, found by its name in the module."""
+    assert names_of(program.safe_say)[0] == "msg"
+    assert "safe_say(" in inspect.getsource(program._shutdown_handler)
 
 
 def test_the_first_look_swallows_errors_without_a_number() -> None:
