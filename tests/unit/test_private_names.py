@@ -161,7 +161,7 @@ def test_a_refusal_names_its_method() -> None:
 
 
 def test_a_channel_has_its_callbacks_and_events() -> None:
-    """``callbacks`` by consumer tag; bodies are made text by ``auto_decode``; what is given back is heard by ``events["basic_return"]``, once each producer."""
+    """``callbacks`` by consumer tag, ``auto_decode`` for bodies, ``events`` for what the broker gives back."""
     channel: Any = Channel(amqp.Connection(), 1)
     assert channel.callbacks == {}
     assert channel.auto_decode is True
