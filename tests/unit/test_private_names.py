@@ -190,7 +190,6 @@ def test_a_consumer_knows_the_tags_of_its_queues() -> None:
         assert reading.channel is channel
 
 
-<<<<<<< HEAD
 def test_a_consumer_begins_to_read_a_queue_in_one_method() -> None:
     """``Consumer._basic_consume`` is called for each queue, with the queue first."""
     reading: Any = Consumer
@@ -210,13 +209,6 @@ def test_a_body_is_left_as_it_came() -> None:
     channel: Any = Channel(amqp.Connection(), 1)
     assert channel.auto_decode
     assert "self.auto_decode and" in inspect.getsource(type(channel).dispatch_method)
-=======
-def test_a_message_is_decoded_once() -> None:
-    """``Message._decoded_cache``: what is there is what its ``payload`` is, and the body is not looked at."""
-    message: Any = Message(body="{", content_type="application/json", content_encoding="utf-8")
-    message._decoded_cache = [["checked"], {}]
-    assert message.payload == [["checked"], {}]
->>>>>>> 49b1f66 (What the worker's own reading leans on has its tests as well; a service's mistake is a line of its log)
 
 
 def test_a_connection_can_be_given_up_and_read_otherwise() -> None:
