@@ -197,7 +197,10 @@ LONG_TEXT = 2**16
 
 
 def _digest(text: str) -> str:
-    return sha256(text.encode("utf-8", "replace")).hexdigest()
+    digest = sha256()
+    for start in range(0, len(text), LONG_TEXT):  # At once, a long one would be copied.
+        digest.update(text[start : start + LONG_TEXT].encode("utf-8", "replace"))
+    return digest.hexdigest()
 
 
 def _is_key(key: object) -> bool:

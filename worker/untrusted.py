@@ -65,22 +65,23 @@ def _beside(body: bytes) -> int:
     while start < len(body):
         found = body.find(b'"', start)
         end = len(body) if found < 0 else found
-        beside += 0 if _is_base64(body[start:end]) else end - start
+        beside += 0 if end - start > LONG_PART and _is_base64(body, start, end) else end - start
         start = end + 1
     return beside
 
 
-def _is_base64(part: bytes) -> bool:
+def _is_base64(body: bytes, start: int, end: int) -> bool:
     """Tell a photo's long text, with or without the beginning of a data URI, from any other."""
-    return (
-        len(part) > LONG_PART
-        and len(part.translate(None, _OF_BASE64)) < LONG_PART
-        and part.isascii()
-        and b"\\u" not in part
-    )
+    others = 0
+    for at in range(start, end, PIECE):
+        piece = body[at : min(at + PIECE + 1, end)]  # An escape at the seam is in both.
+        others += len(piece.translate(None, _OF_BASE64))
+        if others >= LONG_PART or b"\\u" in piece or not piece.isascii():
+            return False
+    return True
 
 
-LONG_PART = 2**12
+LONG_PART, PIECE = 2**12, 2**20
 _OF_BASE64 = (
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\"  # A line break or slash may be escaped.
 )
