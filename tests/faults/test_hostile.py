@@ -9,15 +9,17 @@ import random
 import uuid
 from base64 import b64encode
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from kombu import Producer
+from PIL import Image
 
 from tests.acceptance.conftest import Service
 from tests.broken import PLAIN, TASKS, Broken, nested, task
 from tests.faults.conftest import start_all
-from tests.faults.judge import Judge, tiny_image
+from tests.faults.judge import Judge, request_of, tiny_image
 from tests.faults.test_messages import publish, publisher
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
@@ -153,3 +155,30 @@ def test_hostile_messages_in_a_row(deployment: Service, judge: Judge, rabbitmq: 
     print(f"{MESSAGES} hostile messages, seed {SEED}: {idle:.0f} MiB idle, at most {grown:.0f} MiB more")
     assert grown < GROWTH_MIB
     judge.check(judge.submit(8))
+
+
+LARGEST_PHOTO = 10 * MEBIBYTE - 1000
+
+
+def photo_of(chance: Chance, size: int) -> str:
+    """Make a picture of so many bytes, of which no two are alike."""
+    with BytesIO() as file:
+        Image.new("RGB", (8, 8)).save(file, "PNG")
+        return b64encode(file.getvalue() + chance.randbytes(size - len(file.getvalue()))).decode()
+
+
+def test_the_largest_photos_at_once(deployment: Service, judge: Judge) -> None:
+    """Eight of 10 MiB at once are eight jobs, in a process that has as many threads."""
+    deployment.start("scheduler", "scheduler")
+    deployment.start("worker", "worker", "--concurrency", "8")
+    wait_until(lambda: "worker_ready" in deployment.log_of("worker"), "the worker consumes")
+    worker, chance = deployment.processes["worker"], random.Random(SEED)
+    judge.check(judge.submit(4))
+    Path(f"/proc/{worker.pid}/clear_refs").write_text("5")
+    idle = memory(worker.pid, "VmRSS")
+    ids = [str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(16)]
+    judge.send([request_of(job_id, image=photo_of(chance, LARGEST_PHOTO)) for job_id in ids])
+    judge.check(ids, within=300)
+    grown = memory(worker.pid, "VmHWM") - idle
+    print(f"16 photos of 10 MiB: {idle:.0f} MiB idle, at most {grown:.0f} MiB more")
+    assert grown < 2.5 * GROWTH_MIB
