@@ -1,6 +1,8 @@
 """How the command line shows things: as they are, for people and for programs."""
 
 import json
+import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,8 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from worker.cli import EXIT_CODES, show
+from worker.cli import EXIT_CODES, dead, show
+from worker.cli.progress import Words, bars
 from worker.client import WaitTimeout
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
 from worker.lifecycle import JobState
@@ -92,3 +97,68 @@ def test_a_table_has_the_columns_that_were_asked_for(capsys: pytest.CaptureFixtu
     )
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows == [["state", "error", "code"], ["failed", "x"], ["review", show.brief(None)]]
+
+
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""The categories of Unicode whose characters steer a terminal, turn the direction of text, or leave nothing to see."""
+
+HOSTILE = "\x1b]52;c;cm0gLXJm\x07\x9b2J\r\n\x7f\u202e\u2066\u200f\u061c\u200b\ufeff\u2028\u3164\ufe0f\U000e0041\ud800"
+FOREIGN = st.text(st.characters() | st.sampled_from(HOSTILE), max_size=30) | st.just(HOSTILE)
+
+
+def progress_line(text: str) -> None:
+    """Print what a bar says of a file of that name, where a person sees it."""
+    with bars(Words("stage")) as progress:
+        progress.add_task(text, stage=text)
+
+
+def printed_error(text: str) -> None:
+    """End a command with a text."""
+    with pytest.raises(SystemExit):
+        show.fail(text, 1)
+
+
+SHOWING: dict[str, Callable[[str], object]] = {
+    "say": show.say,
+    "note": show.note,
+    "head": show.head,
+    "fail": printed_error,
+    "brief": lambda text: print(show.brief({text: [text], "at": {"deeper": text}})),
+    "table": lambda text: show.print_table([{"id": text, text: text}], ["id", text]),
+    "json": lambda text: show.print_json({text: [text]}),
+    "bar": progress_line,
+    "dead letter": lambda text: dead._print_contents(
+        text, id="0", reason=text, properties={"type": text}, headers={text: text, "x-death": [{text: text}]}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHOWING)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(text=FOREIGN)
+def test_nothing_that_is_shown_steers_a_terminal(capsys: pytest.CaptureFixture[str], name: str, text: str) -> None:
+    """Whatever a sender, the vendor or the database wrote, and wherever it is shown."""
+    SHOWING[name](text)
+    printed = "".join(capsys.readouterr()).replace("\n", "")
+    assert {each for each in printed if unicodedata.category(each) in UNSEEN} == set()
+    assert not set(printed) & {"\u3164", "\ufe0f"}, "nor can it hide"
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_a_value_starts_no_line(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Who writes a line break does not write a line of ours; only the body of a dead letter has lines of its own."""
+    SHOWING[name]("x\nexit code 0\r\u2028y")
+    lines = [line.strip() for line in "".join(capsys.readouterr()).splitlines()]
+    assert lines.count("exit code 0\\r\\u2028y") == (name == "dead letter")
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("\x1b[2J", "\\x1b[2J"), ("a\tb\n", "a\\tb\\n"), ("\u202etxt.exe", "\\u202etxt.exe"), ("\x7f", "\\x7f"),
+        ("\ud800", "\\ud800"), ("\U000e0041", "\\U000e0041"), ("é 東京 Ω “x” 🐈", "é 東京 Ω “x” 🐈"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_seen_is_written_by_its_number(text: str, seen: str) -> None:
+    """And all that can be seen stays as it is."""
+    assert show.legible(text) == seen

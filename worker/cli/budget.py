@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker.app import create_app
-from worker.cli.show import AsJson, out, print_json, print_table, say
+from worker.cli.show import AsJson, brief, head, print_json, print_table, say
 from worker.config import load_settings
 from worker.database import require_schema
 from worker.usage import Usage, seconds, usage
@@ -22,10 +22,13 @@ def budget(as_json: AsJson = False) -> None:
         return
     for name, value in shown.items():
         if name != "used":
-            say(f"{name.replace('_', ' '):22} {'-' if value is None else value}")
-    out.print("\n[bold]used[/bold]" if asked else "\nNothing is drawn while SAM3D_REQUESTS_PER_MINUTE is unset.")
+            say(f"{name.replace('_', ' '):22} {brief(value)}")
     if asked:
+        head("used")
         print_table(shown["used"], ["kind", "last_minute", "last_hour"])
+    else:
+        say()
+        say("Nothing is drawn while SAM3D_REQUESTS_PER_MINUTE is unset.")
 
 
 def described(found: Usage, asked: int | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from kombu import Connection
 from worker import dead
 from worker.app import App, create_app
 from worker.broker import unreachable
-from worker.cli.show import AsJson, brief, print_json, print_table, say
+from worker.cli.show import AsJson, brief, head, print_json, print_table, say
 from worker.config import load_settings
 from worker.errors import InvalidMessage
 from worker.topology import PUBLISH_ERRORS
@@ -59,10 +59,21 @@ def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
     if as_json:
         print_json(contents)
         return
-    body, headers, properties = (contents.pop(name) for name in ("body", "headers", "properties"))
-    for name, value in {**contents, **properties, **headers}.items():
+    _print_contents(**contents)
+
+
+def _print_contents(body: str, **contents: Any) -> None:
+    """Print a dead letter for a person: what is known of it first, what its sender wrote apart from that."""
+    parts = {name: contents.pop(name) for name in ("properties", "headers")}
+    for name, value in contents.items():
         say(f"{name.replace('_', ' '):20} {abbreviated(brief(value))}")
-    say(f"\n{readable(body)}")
+    for part, values in parts.items():
+        if values:
+            head(part)
+        for name, value in values.items():
+            say(f"{name:20} {abbreviated(brief(value))}")
+    head("body")
+    say(readable(body), keep="\n")
 
 
 def readable(body: str) -> str:

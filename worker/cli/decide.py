@@ -9,7 +9,7 @@ import typer
 from worker import holding, retrying, review
 from worker.app import App, create_app
 from worker.cli.look import JobId, job_uuid
-from worker.cli.show import AsJson, err, print_json, print_table, say
+from worker.cli.show import AsJson, note, print_json, print_table, say
 from worker.comparing import MAY_BE_PAID_AGAIN
 from worker.config import LONGEST, load_settings
 from worker.database import require_schema, transaction
@@ -72,7 +72,7 @@ def _list(app: App, which: Reviewed, chosen: list[str], *, as_json: bool) -> Non
     else:
         print_table(rows, _SHOWN)
     if chosen:
-        err.print(f"{len(rows)} jobs would be decided with {chosen[0]}; --yes does it.", highlight=False)
+        note(f"{len(rows)} jobs would be decided with {chosen[0]}; --yes does it.")
 
 
 def _in_review(app: App, which: Reviewed, decision: str | None) -> Rows:
@@ -160,7 +160,7 @@ def resume(as_json: AsJson = False) -> None:
     app.services.outbox.announce(events)
     app.services.close()
     if is_uncompared:
-        err.print(f"The database was not compared with the request history: {MAY_BE_PAID_AGAIN}.", highlight=False)
+        note(f"The database was not compared with the request history: {MAY_BE_PAID_AGAIN}.")
     _show_account("resumed", causes, is_changed=bool(events) or is_uncompared, as_json=as_json)
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, SpinnerColumn, TextColumn
-from rich.progress import Progress as Bar
 
 from worker import demo as service
 from worker.cli.look import describe_job, print_job
-from worker.cli.show import err, json_text, say, tell_of, writable_folder
+from worker.cli.progress import bars
+from worker.cli.show import json_text, note, say, tell_of, writable_folder
 from worker.database import transaction
 from worker.errors import Sam3dError
 from worker.lifecycle import JobState
@@ -31,9 +30,9 @@ def demo(
     # What was started here is stopped here, however the demo ends.
     for ended_by in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ended_by, lambda number, _: sys.exit(128 + number))
-    err.print("Starting PostgreSQL, a worker and " + ("the vendor's client." if is_live else "a simulated vendor."))
+    note("Starting PostgreSQL, a worker and " + ("the vendor's client." if is_live else "a simulated vendor."))
     with service.embedded_settings(is_live=is_live) as settings, service.running_service(settings) as app:
-        with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=err) as bar:
+        with bars() as bar:
             task = bar.add_task("sent", total=1.0)
             row, files = service.reconstruct(
                 app,
@@ -67,7 +66,8 @@ def _tell(files: list[Path], folder: Path, history: Path, *, is_live: bool) -> N
     from worker.preview import render_preview  # An extra that a worker does not need.
 
     picture = folder / "preview.png"
-    say(f"\nmodel    {files[0]}")
+    say()
+    say(f"model    {files[0]}")
     try:
         render_preview(files[0], picture)
         say(f"preview  {picture}")
@@ -75,7 +75,9 @@ def _tell(files: list[Path], folder: Path, history: Path, *, is_live: bool) -> N
         say(f"preview  none: {error}")
     say(f"history  {history}")
     if not is_live:
+        say()
         say(
-            "\nA simulator made this model: it inflates the photo's silhouette, so that everything around the vendor "
-            "can be tried for free.\nFor a real one:  SEGMIND_API_KEY=SG_… sam3d demo --live PHOTO"
+            "A simulator made this model: it inflates the photo's silhouette, so that everything around the vendor "
+            "can be tried for free."
         )
+        say("For a real one:  SEGMIND_API_KEY=SG_… sam3d demo --live PHOTO")

@@ -10,7 +10,7 @@ import typer
 
 from worker import intake
 from worker.app import create_app
-from worker.cli.show import AsJson, brief, out, print_json, print_table, say, writable_folder
+from worker.cli.show import AsJson, brief, head, print_json, print_table, say, writable_folder
 from worker.client import write_file
 from worker.config import load_settings
 from worker.database import Connection, Engine, create_database_engine, require_schema, transaction
@@ -90,7 +90,7 @@ def print_job(shown: Mapping[str, Any]) -> None:
             say(f"{name.replace('_', ' '):19} {brief(value)}")
     for name, columns in _TABLES.items():
         if shown[name]:
-            out.print(f"\n[bold]{name}[/bold]")
+            head(name)
             print_table(shown[name], columns)
 
 

@@ -16,7 +16,7 @@ from kombu import Connection
 from worker import topology, watchdog
 from worker.app import STEPS, App, create_app, run_worker
 from worker.broker import unreachable, why
-from worker.cli.show import err
+from worker.cli.show import note
 from worker.config import Settings, load_settings
 from worker.database import DatabaseError, describe, ping, require_schema
 from worker.errors import ConfigurationError, InvalidMessage
@@ -196,10 +196,8 @@ def simulator(
 
 
 def _tell_how_to_use(url: str) -> None:
-    err.print(f"The simulator listens on {url}. Workers use it with:", highlight=False)
-    err.print(
+    note(f"The simulator listens on {url}. Workers use it with:")
+    note(
         f"  export SEGMIND_BASE_URL={url} SEGMIND_ACCOUNT_URL={url} SAM3D_OUTPUT_HOSTS={url} "
-        "SEGMIND_API_KEY=SG_0123456789abcdef",
-        highlight=False,
-        soft_wrap=True,
+        "SEGMIND_API_KEY=SG_0123456789abcdef"
     )

@@ -1,16 +1,16 @@
 """``sam3d submit``: photos in, and with ``--wait`` models out."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
-from worker.cli.show import AsJson, err, print_json, say, tell_of, writable_folder
+from worker.cli import progress
+from worker.cli.show import AsJson, note, print_json, say, tell_of, writable_folder
 from worker.client import Client, JobEvent, WaitTimeout
 from worker.config import load_settings
 from worker.errors import InvalidMessage
@@ -62,7 +62,7 @@ def submit(
         for request, image in zip(requests, images, strict=True):
             jobs[client.send(request)] = image
             # Whatever happens next, the sender knows what was sent.
-            err.print(f"sent {image} as job {request['job_id']}", markup=False, highlight=False, soft_wrap=True)
+            note(f"sent {image} as job {request['job_id']}")
         if not (wait or folder):
             _tell_sent(jobs, as_json=as_json)
             return
@@ -91,28 +91,16 @@ def _tell_sent(jobs: dict[str, str], *, as_json: bool) -> None:
 def _follow_all(client: Client, jobs: dict[str, str], within: timedelta) -> dict[str, JobEvent]:
     """Show each job's events until it has an outcome; the outcomes are by image, in the order given."""
     outcomes: dict[str, JobEvent] = {}
-    with _progress() as progress:
-        bars = {job_id: progress.add_task(Path(image).name, total=100, stage="sent") for job_id, image in jobs.items()}
+    with progress.bars(progress.Words("stage"), TimeElapsedColumn()) as shown:
+        bars = {job_id: shown.add_task(Path(image).name, total=100, stage="sent") for job_id, image in jobs.items()}
         for event in client.follow(jobs, within):
             stage, percent = STAGES[event.type]
-            progress.update(bars[event.job_id], completed=percent, stage=stage)
+            shown.update(bars[event.job_id], completed=percent, stage=stage)
             if event.duplicate_of:
                 bars.setdefault(event.duplicate_of, bars[event.job_id])
             if event.is_outcome:
                 outcomes[event.job_id] = event
     return outcomes
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[stage]}"),
-    )
-    with Progress(*columns, TimeElapsedColumn(), console=err) as progress:
-        yield progress
 
 
 def _download(client: Client, outcomes: Mapping[str, JobEvent], folder: Path | None) -> dict[str, list[Path]]:
