@@ -2,11 +2,11 @@
 
 from base64 import b64encode
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from amqp.exceptions import NotFound
 from kombu import Connection
@@ -16,10 +16,47 @@ from kombu.pools import ProducerPool
 from worker.envelope import body_bytes
 from worker.errors import Sam3dError
 from worker.frames import leave_encoded
+from worker.lifecycle import Step
 from worker.quarantine import EXCHANGE, KEY, REASON, SEEN, SEEN_BEFORE, as_mapping, as_text, letter_id, publish_copy
-from worker.topology import DEAD, dead_queue
+from worker.topology import (
+    DEAD,
+    INBOX,
+    INBOX_KEY,
+    RECONSTRUCT_KEY,
+    REQUESTS,
+    REQUESTS_KEY,
+    dead_queue,
+    queue_name,
+    work_exchange,
+)
 
 PATIENCE_SECONDS = 5
+
+
+class Way(NamedTuple):
+    """An exchange and a routing key."""
+
+    exchange: str
+    routing_key: str
+
+    def __str__(self) -> str:
+        return f"{self.exchange}/{self.routing_key}" if self.exchange else self.routing_key
+
+
+TO_REQUESTS, TO_INBOX = Way("", REQUESTS), Way(INBOX, RECONSTRUCT_KEY)
+
+WAYS_BACK: Mapping[Way, Way] = {
+    TO_REQUESTS: TO_REQUESTS,
+    Way(REQUESTS, REQUESTS): TO_REQUESTS,
+    Way(work_exchange.name, REQUESTS_KEY): TO_REQUESTS,  # It had to wait in the delay ladder.
+    TO_INBOX: TO_INBOX,
+    Way("", INBOX): TO_INBOX,
+    Way(work_exchange.name, INBOX_KEY): TO_INBOX,
+    **{Way(work_exchange.name, step): Way(work_exchange.name, step) for step in Step},
+    **{Way("", queue_name(step)): Way(work_exchange.name, step) for step in Step},
+}
+"""By what a message of ours can have come, and how it goes back to the same queue: whatever a letter says, it goes
+nowhere else."""
 
 OURS = ("x-sam3d-", "x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-opt-deaths")
 """How the headers begin that were set on the way to the dead letters; a message goes back without them, but for when
@@ -58,12 +95,17 @@ class DeadLetter:
         return str(self.headers.get(REASON) or self._death.get("reason") or "unknown")
 
     @property
-    def came_by(self) -> tuple[str, str]:
-        """The exchange and the routing key that it came by; empty where nobody said so."""
+    def came_by(self) -> Way:
+        """What it says that it came by, which anybody can have written; empty where nobody said so."""
         if KEY in self.headers:
-            return str(self.headers.get(EXCHANGE) or ""), str(self.headers[KEY])
+            return Way(str(self.headers.get(EXCHANGE) or ""), str(self.headers[KEY]))
         keys = self._death.get("routing-keys")
-        return str(self._death.get("exchange") or ""), str(keys[0]) if isinstance(keys, list) and keys else ""
+        return Way(str(self._death.get("exchange") or ""), str(keys[0]) if isinstance(keys, list) and keys else "")
+
+    @property
+    def way_back(self) -> Way | None:
+        """How it goes back to the queue that it came from; None: it came by no way of ours."""
+        return WAYS_BACK.get(self.came_by)
 
     @property
     def seen_at(self) -> int | None:
@@ -82,12 +124,10 @@ class DeadLetter:
 
     def summary(self) -> dict[str, Any]:
         """Return what tells it from others, and nothing of what it holds."""
-        exchange, routing_key = self.came_by
         return {
             "id": self.id,
             "reason": self.reason,
-            "exchange": exchange,
-            "routing_key": routing_key,
+            **self.came_by._asdict(),
             "message_id": self.message_id,
             "task_id": self.task_id,
             "content_type": self.message.content_type,
@@ -141,35 +181,34 @@ def find(connection: Connection, wanted: str) -> DeadLetter:
     raise _unknown([wanted])
 
 
-def replay(connection: Connection, producers: ProducerPool, wanted: Collection[str] | None) -> Iterator[DeadLetter]:
-    """Send dead letters back to where they came from, all of them or those with these ids; give each that went.
-
-    A letter is acknowledged once the broker confirmed its copy: who is killed in between sends it twice, which is
-    harmless, as it keeps its identity.
+def chosen(connection: Connection, wanted: Collection[str] | None) -> Iterable[DeadLetter]:
+    """Give the dead letters with these ids, or all that are there.
 
     Raises:
-        Sam3dError: there is no such letter, and none was sent; or where one came from is not known.
-        PUBLISH_ERRORS: the broker did not take one, which stays.
+        Sam3dError: there is no such letter.
     """
-    for letter in read(connection) if wanted is None else _chosen(connection, wanted):
-        _send_back(producers, letter)
-        yield letter
-
-
-def _chosen(connection: Connection, wanted: Collection[str]) -> list[DeadLetter]:
-    chosen = [letter for letter in read(connection) if letter.id in wanted]
-    if missing := sorted(set(wanted) - {letter.id for letter in chosen}):
+    if wanted is None:
+        return read(connection)
+    letters = [letter for letter in read(connection) if letter.id in wanted]
+    if missing := sorted(set(wanted) - {letter.id for letter in letters}):
         raise _unknown(missing)
-    return chosen
+    return letters
 
 
-def _send_back(producers: ProducerPool, letter: DeadLetter) -> None:
-    exchange, routing_key = letter.came_by
-    if not routing_key or (exchange, routing_key) == ("", DEAD):
-        raise Sam3dError(f"Nobody said where {letter.id} came from; see `sam3d dead show {letter.id}`.")
+def send_back(producers: ProducerPool, letter: DeadLetter, way: Way) -> None:
+    """Send a dead letter by a way of ours, under its own identity.
+
+    It is acknowledged once the broker confirmed its copy: who is killed in between sends it twice, which is harmless.
+
+    Raises:
+        ValueError: that is no way of ours.
+        PUBLISH_ERRORS: the broker did not take it; it stays.
+    """
+    if way not in WAYS_BACK.values():
+        raise ValueError(f"{way} is no way of ours")
     headers = {name: each for name, each in letter.headers.items() if not name.startswith(OURS)}
     headers |= {SEEN: letter.seen_at} if letter.seen_at else {}
-    publish_copy(producers, letter.message, headers, exchange, routing_key)
+    publish_copy(producers, letter.message, headers, way.exchange, way.routing_key)
     letter.message.ack()
 
 

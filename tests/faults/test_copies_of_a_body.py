@@ -67,7 +67,7 @@ def test_a_replay_keeps_what_only_the_body_names(
     wait_until(lambda: judge.rows(IS_OVER), "the body counts no more")
     start_worker(deployment)
     deployment.start("scheduler", "scheduler")
-    deployment.run("dead", "replay", "--all")
+    deployment.run("dead", "replay", "--all", "--yes")
     (row,) = judge.rows("SELECT id FROM jobs")
     judge.await_states([str(row["id"])], "succeeded")
     wait_until(lambda: dead_letters(deployment) == [], "nothing is left")

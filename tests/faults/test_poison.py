@@ -66,7 +66,7 @@ def test_a_request_that_kills_every_worker_ends_in_the_dead_letters(
     }
     fleet.start("scheduler", "scheduler")
     fleet.workers("worker")
-    replayed: list[dict[str, Any]] = json.loads(deployment.run("dead", "replay", "--all", "--json").stdout)
+    replayed: list[dict[str, Any]] = json.loads(deployment.run("dead", "replay", "--all", "--yes", "--json").stdout)
     assert {each["task_id"] for each in replayed} == {task_id, None}
     judge.await_states(ids, "succeeded")
     assert len(simulator.ledger()) == 2

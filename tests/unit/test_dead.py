@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kombu.message import Message
 
 from worker import dead
 from worker.cli.dead import LONGEST_TEXT, abbreviated, readable
-from worker.dead import DeadLetter
-from worker.errors import Sam3dError
+from worker.dead import DeadLetter, Way
 
 BROKERS = {
     "x-death": [
@@ -83,16 +84,66 @@ def test_it_goes_back_without_what_was_added(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Message, "ack", lambda *_: acknowledged.append(bool(sent)))
     own = {"id": "7", "task": "sam3d.reconstruct", "ce-type": "x"}
     producers: Any = None
-    dead._send_back(producers, letter(headers={**own, **BROKERS, **OURS, "x-sam3d-deliveries": 6}))
+    given = letter(headers={**own, **BROKERS, **OURS, "x-sam3d-deliveries": 6})
+    dead.send_back(producers, given, dead.TO_INBOX)
     assert sent == [(own, "sam3d.inbox", "reconstruct")]
     assert acknowledged == [True]
 
 
-def test_one_that_came_from_nowhere_stays() -> None:
-    """It is not sent to a guess."""
+ROUTES = {
+    ("", "sam3d.requests"),
+    ("sam3d.inbox", "reconstruct"),
+    ("sam3d", "submit"),
+    ("sam3d", "poll"),
+    ("sam3d", "fetch"),
+}
+"""All that a replay may ever publish to."""
+
+NAMES = (
+    st.sampled_from(["", *(name for way in dead.WAYS_BACK for name in way), "sam3d.events", "amq.fanout"]) | st.text()
+)
+CLAIMS = st.dictionaries(st.sampled_from(["x-sam3d-exchange", "x-sam3d-key"]), NAMES | st.none() | st.integers())
+DEATHS = st.builds(
+    lambda exchange, key: {"x-death": [{"reason": "rejected", "exchange": exchange, "routing-keys": [key]}]},
+    NAMES,
+    NAMES,
+)
+
+
+@given(headers=st.builds(lambda claims, deaths: {**claims, **deaths}, CLAIMS, DEATHS | st.just({})))
+def test_it_goes_back_by_a_way_of_ours_or_stays(headers: dict[str, Any]) -> None:
+    """Whatever its headers say, which anybody who reaches the broker can write."""
+    assert letter(headers=headers).way_back in {*ROUTES, None}
+
+
+@pytest.mark.parametrize(
+    ("came_by", "way_back"),
+    [
+        (("", "sam3d.requests"), ("", "sam3d.requests")),
+        (("sam3d.requests", "sam3d.requests"), ("", "sam3d.requests")),
+        (("sam3d", "requests"), ("", "sam3d.requests")),
+        (("sam3d", "inbox"), ("sam3d.inbox", "reconstruct")),
+        (("", "sam3d.inbox"), ("sam3d.inbox", "reconstruct")),
+        (("", "sam3d.poll"), ("sam3d", "poll")),
+        (("sam3d", "fetch"), ("sam3d", "fetch")),
+        (("sam3d", "dead"), None),
+        (("", "sam3d.dead"), None),
+        (("sam3d.events", "sam3d.reconstruction.succeeded"), None),
+        (("sam3d", "#"), None),
+        (("", ""), None),
+    ],
+)
+def test_each_of_our_queues_has_one_way_back(came_by: tuple[str, str], way_back: tuple[str, str] | None) -> None:
+    """However a message came to it: from a producer, the delay ladder, or published to the queue by name."""
+    assert letter(headers={"x-sam3d-exchange": came_by[0], "x-sam3d-key": came_by[1]}).way_back == way_back
+
+
+def test_nothing_is_published_elsewhere() -> None:
+    """Not even where the command line were wrong."""
+    assert set(dead.WAYS_BACK.values()) == ROUTES
     producers: Any = None
-    with pytest.raises(Sam3dError, match="sam3d dead show"):
-        dead._send_back(producers, letter())
+    with pytest.raises(ValueError, match=r"sam3d\.events/x is no way of ours"):
+        dead.send_back(producers, letter(), Way("sam3d.events", "x"))
 
 
 def test_images_are_cut_short_for_a_person() -> None:

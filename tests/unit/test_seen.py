@@ -63,5 +63,5 @@ def test_a_replayed_message_is_as_old_as_it_is(
     monkeypatch.setattr(dead, "publish_copy", lambda *given: sent.append(given[2]))
     monkeypatch.setattr(Message, "ack", lambda *_: None)
     producers: Any = None
-    dead._send_back(producers, dead.DeadLetter(message(headers)))
+    dead.send_back(producers, dead.DeadLetter(message(headers)), dead.TO_INBOX)
     assert sent == [{SEEN: seen_at} if seen_at else {}]

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from worker.cli import EXIT_CODES, dead, show
 from worker.cli.progress import Words, bars
@@ -62,6 +63,13 @@ def test_json_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (JobState.FAILED, "failed"),
         (timedelta(seconds=31.7), "32 s"),
+        (timedelta(seconds=59.6), "1 min"),
+        (timedelta(minutes=59, seconds=59), "59 min 59 s"),
+        (timedelta(hours=1, seconds=59), "1 h"),
+        (timedelta(days=2, hours=3, minutes=4), "2 d 3 h"),
+        (timedelta(days=1000), "1000 d"),
+        (timedelta(milliseconds=-1), "0 s"),
+        (timedelta(seconds=-90), "-1 min 30 s"),
         (7, "7"),
         (0, "0"),
         ("", ""),
@@ -97,6 +105,46 @@ def test_a_table_has_the_columns_that_were_asked_for(capsys: pytest.CaptureFixtu
     )
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows == [["state", "error", "code"], ["failed", "x"], ["review", show.brief(None)]]
+
+
+CELLS = st.lists(
+    st.lists(st.text(st.sampled_from("ab 東")).map(str.strip) | st.uuids().map(str), min_size=3, max_size=3), min_size=1
+)
+
+
+@given(table=CELLS, width=st.integers(20, 200))
+def test_columns_fit_and_break_no_word(table: list[list[str]], width: int) -> None:
+    """Where that is possible at all; else there are none."""
+    columns = list(zip(*table, strict=True))
+    least = [max(cell_len(word) for cell in column for word in [*cell.split(), ""]) for column in columns]
+    widths = show.fitting(table, width)
+    assert (widths is None) == (sum(least) + 2 > width)
+    if widths is not None:
+        assert sum(widths) + 2 <= width
+        assert all(given >= needed for given, needed in zip(widths, least, strict=True))
+
+
+@pytest.mark.parametrize("words", [1, 3, 6])
+def test_a_table_that_does_not_fit_is_printed_in_blocks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: int
+) -> None:
+    """All of it, within the width, and no word broken; an id can be copied."""
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [
+        {"id": str(UUID(int=number)), "run": str(UUID(int=number + 7)), "why": " ".join(["remote_unavailable"] * words)}
+        for number in range(2)
+    ]
+    show.print_table(rows, ["id", "run", "why"])
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert printed.count("remote_unavailable") == 2 * words
+    assert all(printed.count(str(row[name])) == 1 for row in rows for name in ("id", "run"))
+
+
+def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error: what a program reads is empty."""
+    show.print_table([], ["id"], "jobs")
+    assert capsys.readouterr() == ("", "no jobs\n")
 
 
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -1,9 +1,9 @@
 """What nobody could read: ``dead list``, ``dead show``, ``dead replay``."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from kombu import Connection
@@ -11,15 +11,22 @@ from kombu import Connection
 from worker import dead
 from worker.app import App, create_app
 from worker.broker import unreachable
-from worker.cli.show import AsJson, brief, head, print_json, print_table, say
+from worker.cli.show import AsJson, brief, head, note, print_json, print_table, print_values, say
 from worker.config import load_settings
-from worker.errors import InvalidMessage
+from worker.dead import Way
+from worker.errors import InvalidMessage, Sam3dError
 from worker.topology import PUBLISH_ERRORS
 
 LONGEST_TEXT = 80
 """Characters of a text within a body that are shown to a person; an image is a longer one."""
 
 LONGEST_BODY = 4000
+
+WIDTH = 19
+"""Of the names in front of values, so that all begin at one place."""
+
+NAMED = 5
+"""How many letters an error names at most."""
 
 dead_commands = typer.Typer(help="Messages that nobody could read, or that stopped every worker.", no_args_is_help=True)
 
@@ -48,7 +55,8 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, ["id", "reason", "exchange", "routing_key", "message_id", "task_id", "content_type", "bytes"])
+        shown = [{**row, "came_by": str(Way(row["exchange"], row["routing_key"]))} for row in rows]
+        print_table(abbreviated(shown), ["id", "reason", "came_by", "bytes"], "dead letters")
 
 
 @dead_commands.command()
@@ -65,13 +73,11 @@ def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
 def _print_contents(body: str, **contents: Any) -> None:
     """Print a dead letter for a person: what is known of it first, what its sender wrote apart from that."""
     parts = {name: contents.pop(name) for name in ("properties", "headers")}
-    for name, value in contents.items():
-        say(f"{name.replace('_', ' '):20} {abbreviated(brief(value))}")
+    print_values({name: abbreviated(brief(value)) for name, value in contents.items()}, WIDTH)
     for part, values in parts.items():
         if values:
             head(part)
-        for name, value in values.items():
-            say(f"{name:20} {abbreviated(brief(value))}")
+        print_values({name: abbreviated(brief(value)) for name, value in values.items()}, WIDTH)
     head("body")
     say(readable(body), keep="\n")
 
@@ -97,19 +103,66 @@ def abbreviated(value: Any) -> Any:
     return value
 
 
+Entrance = Literal["requests", "inbox"]
+ENTRANCES: Mapping[Entrance, Way] = {"requests": dead.TO_REQUESTS, "inbox": dead.TO_INBOX}
+
+
 @dead_commands.command()
 def replay(
     letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
     all_letters: Annotated[bool, typer.Option("--all", help="Every one that is there now.")] = False,
+    to: Annotated[
+        Entrance | None, typer.Option(help="Where those go that came by no way of ours: a Celery task, or JSON.")
+    ] = None,
+    is_sure: Annotated[
+        bool, typer.Option("--yes", help="Do it; without it is only shown what would go where.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters back to where they came from, under their own identity, and take them away."""
+    """Send dead letters back to the queues that they came from, under their own identity, and take them away.
+
+    Without --yes nothing is sent, and the exit code is 2. A letter that came by no way of ours stays, and the exit
+    code is 1, unless --to says where it belongs.
+    """
     if bool(letter_ids) == all_letters:
         raise InvalidMessage("id", "Name the dead letters that `sam3d dead list` shows, or give `--all`.")
+    elsewhere = ENTRANCES[to] if to else None
     with opened() as (app, connection):
-        replayed = [letter.summary() for letter in dead.replay(connection, app.producer_pool, letter_ids)]
+        rows = []
+        for letter in dead.chosen(connection, letter_ids):
+            way = letter.way_back or elsewhere
+            if way and is_sure:
+                dead.send_back(app.producer_pool, letter, way)
+            rows.append({**letter.summary(), "goes_to": way and str(way), "is_sent": bool(way and is_sure)})
+    _tell_replayed(rows, is_sure=is_sure, as_json=as_json)
+
+
+def _tell_replayed(rows: Sequence[Mapping[str, Any]], *, is_sure: bool, as_json: bool) -> None:
+    """Print what went where, or would, and end with the code that says whether all of it went.
+
+    Raises:
+        Sam3dError: some came by no way of ours, and stay.
+    """
     if as_json:
-        print_json(replayed)
-        return
-    for row in replayed:
-        say(f"{row['id']} went to {row['exchange'] or row['routing_key']}")
+        print_json(rows)
+    else:
+        shown = [{**abbreviated(row), "goes_to": row["goes_to"] or "nowhere"} for row in rows]
+        print_table(shown, ["id", "reason", "goes_to"], "dead letters")
+    refused = [row for row in rows if not row["goes_to"]]
+    if rows and not is_sure:
+        note(f"{len(rows) - len(refused)} of {len(rows)} dead letters would be sent; --yes does it.")
+    if refused:
+        raise Sam3dError(_refused(refused))
+    if rows and not is_sure:
+        raise typer.Exit(2)
+
+
+def _refused(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Name the letters that go nowhere, and say what to do."""
+    named = [f"{row['id']} ({abbreviated(str(Way(row['exchange'], row['routing_key'])))})" for row in rows[:NAMED]]
+    more = [f"and {len(rows) - NAMED} more"] * (len(rows) > NAMED)
+    return (
+        f"Nothing was sent of what came by no way of this service: {', '.join(named + more)}. "
+        "See `sam3d dead show ID`; a request goes with `sam3d dead replay ID --yes --to requests` (a Celery task) "
+        "or `--to inbox` (JSON)."
+    )

@@ -7,16 +7,16 @@ import json
 import re
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len
 
 from worker.errors import InvalidMessage
 
@@ -108,14 +108,66 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print rows under their columns."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(Text(legible(column.replace("_", " "))), overflow="fold", no_wrap=column in {"id", "state"})
-    for row in rows:
-        table.add_row(*(Text(brief(row.get(column))) for column in columns))
-    Console().print(table)
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], what: str = "rows") -> None:
+    """Print rows under their columns, as blocks where a word would have to be broken; say so where there are none."""
+    if not rows:
+        note(f"no {what}")
+        return
+    table = [[titled(column) for column in columns], *([brief(row.get(column)) for column in columns] for row in rows)]
+    if widths := fitting(table, get_terminal_size().columns):
+        _print_columns(table, widths)
+        return
+    for number, row in enumerate(rows):
+        say(*[""] * min(number, 1))
+        print_values({column: row.get(column) for column in columns})
+
+
+def fitting(table: Sequence[Sequence[str]], width: int) -> Sequence[int] | None:
+    """Return how wide columns are that fit side by side: the widest give way first, none to less than its longest word.
+
+    None where that is not enough. Between two columns is one space.
+    """
+    columns = list(zip(*table, strict=True))
+    room = width - len(columns) + 1
+    least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    widths = [min(max(map(cell_len, column)), room) for column in columns]
+    if sum(least) > room:
+        return None
+    while sum(widths) > room:
+        widest = max((number for number, each in enumerate(widths) if each > least[number]), key=widths.__getitem__)
+        widths[widest] -= 1
+    return widths
+
+
+def _print_columns(table: Sequence[Sequence[str]], widths: Sequence[int]) -> None:
+    from rich.console import Console  # Only a table needs them, and they take as long to import as all else here.
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for title, width in zip(table[0], widths, strict=True):
+        shown.add_column(Text(title), width=width)
+    for row in table[1:]:
+        shown.add_row(*map(Text, row))
+    Console(width=sum(widths) + len(widths)).print(shown)
+
+
+def print_values(values: Mapping[str, Any], width: int = 0) -> None:
+    """Print values behind their names, a name a line; what is long goes on under its beginning."""
+    width = max([width, *(len(titled(name)) for name in values)]) + 1
+    for name, value in values.items():
+        line = f"{titled(name):{width}}{brief(value)}"
+        lines = textwrap.wrap(line, get_terminal_size().columns, subsequent_indent=" " * width, **WORDS)
+        typer.echo("\n".join(line.rstrip() for line in lines))
+
+
+WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
+"""No word is broken: an id is copied, an address is looked up."""
+
+
+def titled(name: str) -> str:
+    """Write a column's name as words."""
+    return legible(name.replace("_", " "))
 
 
 def brief(value: object) -> str:
@@ -130,5 +182,21 @@ def brief(value: object) -> str:
         case dict():
             return ", ".join(f"{legible(str(name))} {brief(each)}" for name, each in value.items())
         case timedelta():
-            return f"{value.total_seconds():.0f} s"
+            return lasted(value)
     return legible(str(value))
+
+
+UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def lasted(time: timedelta) -> str:
+    """Write how long something lasts in its two largest units: ``2 d 3 h``, ``45 s``."""
+    left = round(time.total_seconds())
+    if left < 0:
+        return f"-{lasted(-time)}"
+    counts: list[str] = []
+    for unit, seconds in UNITS:
+        count, left = divmod(left, seconds)
+        if count or counts:
+            counts.append(f"{count} {unit}" if count else "")
+    return " ".join(filter(None, counts[:2])) or "0 s"
