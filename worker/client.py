@@ -22,14 +22,11 @@ from kombu.message import Message
 
 from worker.broker import connection_options, unreachable, why
 from worker.config import Settings, load_settings
-from worker.database import Connection as DatabaseConnection
-from worker.database import DatabaseError, Engine, create_database_engine, refusal, transaction
 from worker.envelope import body_bytes, read_object
 from worker.errors import ConfigurationError, Sam3dError
 from worker.lifecycle import EventType
 from worker.messages import derived_job_id
 from worker.prepare import prepare_request
-from worker.repository import outputs
 from worker.topology import (
     CONFIRMED,
     PUBLISH_ERRORS,
@@ -104,7 +101,7 @@ class Client:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or load_settings()
-        self._engine: Engine | None = None
+        self._engine: Any = None  # Made by the first download: who only sends and waits needs no database.
         # By job id, for the jobs of this client alone: the events of all others pass by.
         self._heard: dict[str, deque[JobEvent]] = {}
         self._sent: dict[str, set[str]] = {}  # The identities of the messages, by job id.
@@ -236,15 +233,19 @@ class Client:
             ConfigurationError: the database can't be asked.
             Sam3dError: the job has no outputs, or what was read is not what was stored.
         """
-        self._engine = self._engine or create_database_engine(self._settings.database_url, 1)
+        from worker import database
+
+        self._engine = self._engine or database.create_database_engine(self._settings.database_url, 1)
         try:
-            with transaction(self._engine) as connection:
+            with database.transaction(self._engine) as connection:
                 return _written(connection, job_id, Path(folder))
-        except DatabaseError as error:
-            raise refusal(error) from None
+        except database.DatabaseError as error:
+            raise database.refusal(error) from None
 
 
-def _written(connection: DatabaseConnection, job_id: str, folder: Path) -> list[Path]:
+def _written(connection: Any, job_id: str, folder: Path) -> list[Path]:
+    from worker.repository import outputs
+
     files = outputs.of_job(connection, job_id)
     if not files:
         raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")

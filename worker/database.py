@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
 from sqlalchemy.exc import (
@@ -225,18 +222,24 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__} {sqlstate(error)}".strip()
 
 
-def _alembic(url: str) -> Config:
+def _migrations() -> Path:
     packaged = Path(__file__).parent / "_migrations"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "migrations"
+
+
+def _alembic(url: str) -> Any:
+    from alembic.config import Config  # Only an upgrade needs it, and it takes a third of a second to import.
+
     config = Config()
-    config.set_main_option(
-        "script_location", str(packaged if packaged.is_dir() else Path(__file__).parents[1] / "migrations")
-    )
+    config.set_main_option("script_location", str(_migrations()))
     config.attributes["url"] = url
     return config
 
 
 def upgrade(url: str) -> None:
     """Bring the schema up to date; safe to run twice, and by several at once."""
+    from alembic import command
+
     command.upgrade(_alembic(url), "head")
 
 
@@ -250,8 +253,8 @@ def schema_version(engine: Engine) -> str | None:
 
 @cache
 def revisions() -> tuple[str, ...]:
-    """Return the revisions that this code knows, the one it is made for first."""
-    return tuple(script.revision for script in ScriptDirectory.from_config(_alembic("")).walk_revisions())
+    """Return the revisions that this code knows, the one it is made for first; each is the number of its file."""
+    return tuple(sorted((file.name[:4] for file in _migrations().glob("versions/[0-9]*.py")), reverse=True))
 
 
 def require_schema(engine: Engine) -> None:

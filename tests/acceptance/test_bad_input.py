@@ -72,14 +72,16 @@ def test_a_conflict_is_refused_and_touches_nothing(service: Service, listener: L
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["no-such.png"], "`image` can't be read: No such file or directory."),
-        (["pyproject.toml"], "`image` is not an image that can be read"),
-        (["ftp://example.com/cat.png"], "`image` must be an http(s) URL"),
-        (["worker/photos/cat.png", "--box", "[9, 9, 1, 1]"], "`bounding_box` must have x2 > x1 and y2 > y1."),
-        (["worker/photos/cat.png", "--seed", "1000001"], "`seed` must be less than or equal to 1000000."),
-        (["worker/photos/cat.png", "--mask", "pyproject.toml"], "`mask` is not an image that can be read"),
+        (["no-such.png"], "`no-such.png` can't be read: No such file or directory."),
+        (["pyproject.toml"], "`pyproject.toml` is not an image that can be read"),
+        (["ftp://example.com/cat.png"], "`ftp://example.com/cat.png` must be an http(s) URL"),
+        (["worker/photos/cat.png", "--box", "[9, 9, 1, 1]"], "`--box` must have x2 > x1 and y2 > y1."),
+        (["worker/photos/cat.png", "pyproject.toml"], "`pyproject.toml` is not an image"),
+        (["worker/photos/cat.png", "--key", ""], "`--key` must not be empty"),
+        (["worker/photos/cat.png", "--seed", "1000001"], "`--seed` must be less than or equal to 1000000."),
+        (["worker/photos/cat.png", "--mask", "pyproject.toml"], "`--mask` is not an image that can be read"),
         (["worker/photos/cat.png", "--out", "pyproject.toml"], "`--out` can't be written to: File exists."),
-        (["/dev/zero"], "`image` is larger than 10 MiB; send a smaller one, or a URL."),
+        (["/dev/zero"], "`/dev/zero` is larger than 10 MiB; send a smaller one, or a URL."),
     ],
 )
 def test_the_command_line_refuses_before_it_sends(arguments: list[str], sentence: str) -> None:

@@ -24,8 +24,8 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
         (["submit", "worker/photos/cat.png"], {"SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}, 3, "The broker can't be"),
         (["job", "seventeen"], {}, 2, "`ID` must be a UUID"),
         (["output", "seventeen"], {}, 2, "`ID` must be a UUID"),
-        (["submit", "worker/photos/cat.png", "--metadata", "{"], {}, 2, "`metadata` is not JSON."),
-        (["demo", "no-such.png"], {}, 2, "`image` can't be read: No such file or directory."),
+        (["submit", "worker/photos/cat.png", "--metadata", "{"], {}, 2, "`--metadata` is not JSON."),
+        (["demo", "no-such.png"], {}, 2, "`no-such.png` can't be read: No such file or directory."),
         (["demo", "--live"], {}, 3, "--live needs SEGMIND_API_KEY"),
     ],
 )

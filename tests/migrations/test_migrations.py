@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.command import downgrade
 from alembic.command import upgrade as command_upgrade
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from worker import database
@@ -88,3 +89,9 @@ def test_a_database_of_the_last_release_is_compared_once(database_url: str) -> N
         seen = lineage.read(connection, "default")
     assert (seen.is_new, seen.is_settled) == (False, False)
     engine.dispose()
+
+
+def test_each_revision_is_the_number_of_its_file() -> None:
+    """What a command compares the schema with is what Alembic would say, without importing it."""
+    walked = ScriptDirectory.from_config(database._alembic("")).walk_revisions()
+    assert database.revisions() == tuple(script.revision for script in walked)

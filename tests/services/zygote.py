@@ -21,7 +21,10 @@ from typing import IO, Any, Self, cast
 import psutil
 
 _LATE = (
-    "worker.cli",
+    *(
+        f"worker.cli.{module}"
+        for module in ("budget", "dead", "decide", "demo", "mistakes", "operate", "output", "send", "wait")
+    ),
     "celery.app.amqp",
     "celery.app.control",
     "celery.app.log",
@@ -33,7 +36,7 @@ _LATE = (
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
 )
-"""What a worker needs; all but the first it imports only once it starts."""
+"""What a worker or another command needs, and imports only once it is started."""
 
 
 PATIENCE = "PATIENCE_SECONDS"

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from worker.cli import EXIT_CODES, dead, show
+from worker.cli import dead, show
+from worker.cli.mistakes import EXIT_CODES
 from worker.cli.progress import Words, bars
 from worker.client import WaitTimeout
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError

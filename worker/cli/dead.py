@@ -28,7 +28,9 @@ WIDTH = 19
 NAMED = 5
 """How many letters an error names at most."""
 
-dead_commands = typer.Typer(help="Messages that nobody could read, or that stopped every worker.", no_args_is_help=True)
+dead_commands = typer.Typer(
+    help="Messages that nobody could read, or that stopped every worker.", no_args_is_help=True, add_completion=False
+)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a person decides: ``review``, ``retry``, ``hold``, ``resume``."""
+"""What a person decides: ``review``, ``retry``, ``cancel``, ``hold``, ``resume``."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from worker import holding, retrying, review
+from worker import holding, intake, retrying, review
 from worker.app import App, create_app
-from worker.cli.look import JobId, job_uuid
+from worker.cli.look import JobId, describe_job, job_uuid
 from worker.cli.show import AsJson, note, print_json, print_table, say
 from worker.comparing import MAY_BE_PAID_AGAIN
 from worker.config import LONGEST, load_settings
 from worker.database import require_schema, transaction
-from worker.errors import HoldCause, InvalidMessage
+from worker.errors import HoldCause, InvalidMessage, Sam3dError
 from worker.lifecycle import FollowUp, JobState, Verdict
 from worker.outcome import Hold
 from worker.outlook import ACCOUNT
@@ -131,6 +131,21 @@ def retry(
         print_json({"job_id": new_id, "retry_of": wanted, "state": JobState.ACCEPTED})
     else:
         say(new_id)
+
+
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Give a job up: free before its submit; after it the run goes on at the vendor and is paid."""
+    wanted = job_uuid(job_id)
+    app = _app()
+    if not intake.cancel(app.services, wanted):
+        with transaction(app.services.engine) as connection:
+            state = describe_job(connection, wanted)["state"]
+        raise Sam3dError(f"Job {job_id} is {state}; there is nothing to cancel.")
+    app.services.close()
+    if as_json:
+        print_json({"job_id": wanted, "state": JobState.CANCELLED})
+    else:
+        say(f"{wanted} cancelled")
 
 
 def hold(

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from worker import demo as service
+from worker.cli.given import request_of
 from worker.cli.look import describe_job, print_job
 from worker.cli.progress import bars
-from worker.cli.show import json_text, note, say, tell_of, writable_folder
+from worker.cli.show import json_text, note, say, writable_folder
 from worker.database import transaction
 from worker.errors import Sam3dError
 from worker.lifecycle import JobState
-from worker.prepare import prepare_request
+from worker.repository import clocks
 
 
 def demo(
@@ -25,7 +26,7 @@ def demo(
     is_live: Annotated[bool, typer.Option("--live", help="Use the vendor and SEGMIND_API_KEY; costs money.")] = False,
 ) -> None:
     """Make a 3D model of a photo with the whole service in this process: no key, no server, no root."""
-    request = prepare_request(photo, tell=tell_of(photo), prompt=prompt)
+    request = request_of(photo, prompt=prompt)
     writable_folder(folder)
     # What was started here is stopped here, however the demo ends.
     for ended_by in (signal.SIGTERM, signal.SIGHUP):
@@ -41,8 +42,8 @@ def demo(
                 lambda seen: bar.update(task, completed=_share(seen), description=_told(seen)),
             )
         with transaction(app.services.engine) as connection:
-            shown = describe_job(connection, row["id"])
-    print_job(shown)
+            shown, seen_at = describe_job(connection, row["id"]), clocks.read(connection)
+    print_job(shown, seen_at)
     if not files:
         raise Sam3dError(f"The job is {row['state']}: {row['error_message']}")
     history = folder / "job.json"

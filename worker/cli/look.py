@@ -1,22 +1,19 @@
-"""What became of jobs: ``jobs``, ``job``, ``output``, ``cancel``."""
+"""What became of jobs: ``jobs``, ``job``."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
-from worker import intake
-from worker.app import create_app
-from worker.cli.show import AsJson, brief, head, print_json, print_table, say, writable_folder
-from worker.client import write_file
+from worker.cli.show import AsJson, brief, head, print_json, print_table, print_values, sized
 from worker.config import load_settings
 from worker.database import Connection, Engine, create_database_engine, require_schema, transaction
 from worker.errors import InvalidMessage, Sam3dError
 from worker.lifecycle import JobState
-from worker.repository import outputs, reading
+from worker.repository import clocks, outputs, reading
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 
@@ -52,18 +49,23 @@ def jobs(
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, ["id", "state", "age", "polls", "cost", "error_code", "waits_for"])
+        shown = [{**row, "why": row["waits_for"] or row["error_code"]} for row in rows]
+        print_table(shown, ["id", "state", "age", "why"], "jobs")
 
 
-def job(job_id: JobId, as_json: AsJson = False) -> None:
-    """Show all that is known of a job: its row, submits, outputs and history."""
+def job(
+    job_id: JobId,
+    is_verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All that is known, internals as well.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job: its photo, how it stands, what it waits for, what it cost; its submits, outputs and history."""
     wanted = job_uuid(job_id)
     with open_database() as engine, transaction(engine) as connection:
-        shown = describe_job(connection, wanted)
+        shown, seen_at = describe_job(connection, wanted), clocks.read(connection)
     if as_json:
         print_json(shown)
     else:
-        print_job(shown)
+        print_job(shown, seen_at, is_verbose=is_verbose)
 
 
 def describe_job(connection: Connection, job_id: str) -> dict[str, Any]:
@@ -77,22 +79,57 @@ def describe_job(connection: Connection, job_id: str) -> dict[str, Any]:
         raise Sam3dError(f"There is no job {job_id}; see `sam3d jobs`.")
     return {
         **row,
+        "photos": reading.photos_of(connection, job_id),
         "submissions": reading.submissions_of(connection, job_id),
         "outputs": outputs.of_job(connection, job_id),
         "history": reading.history(connection, job_id),
     }
 
 
-def print_job(shown: Mapping[str, Any]) -> None:
-    """Print a job for a person: what is set, then its submits, outputs and history."""
-    for name, value in shown.items():
-        if name not in _TABLES and value not in (None, {}, 0):
-            say(f"{name.replace('_', ' '):19} {brief(value)}")
+def print_job(shown: Mapping[str, Any], seen_at: datetime, *, is_verbose: bool = False) -> None:
+    """Print a job for a person: what is asked first, the internals where they are wanted, then its tables."""
+    print_values(_set({**_asked_first(shown, seen_at), **{name: shown[name] for name in _SENDERS}}), WIDTH)
+    if is_verbose:
+        head("internals")
+        others = {name: value for name, value in shown.items() if name not in {*_TOLD, *_SENDERS, *_TABLES}}
+        print_values(_set(others), WIDTH)
     for name, columns in _TABLES.items():
         if shown[name]:
             head(name)
             print_table(shown[name], columns)
 
+
+def _asked_first(shown: Mapping[str, Any], seen_at: datetime) -> Mapping[str, Any]:
+    """Return what a person asks first: what it is of, how it stands and for how long, why, and what it cost."""
+    is_over = shown["finished_at"] is not None
+    return {
+        "id": shown["id"],
+        **{"photo" if photo["name"] == "image" else photo["name"]: _described(photo) for photo in shown["photos"]},
+        "state": shown["state"],
+        "accepted at": shown["accepted_at"],
+        "took" if is_over else "age": (shown["finished_at"] if is_over else seen_at) - shown["accepted_at"],
+        "waits_for": shown["waits_for"],
+        "error": " ".join(filter(None, (shown["error_message"], shown["error_code"] and f"({shown['error_code']})"))),
+        "cost": None if shown["cost"] is None else f"{brief(shown['cost'])} USD",
+    }
+
+
+def _described(photo: Mapping[str, Any]) -> str:
+    """Say what is known of a photo: its kind and size, or whose address it is at."""
+    if photo["host"]:
+        return f"at {photo['host']}"
+    return f"{photo['media_type'] or 'of unknown kind'}, {sized(photo['bytes'])}"
+
+
+def _set(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, {}, 0, "")}
+
+
+WIDTH = 19
+"""Of the names in front of values: the longest of a job's."""
+
+_TOLD = ("id", "photos", "state", "accepted_at", "waits_for", "error_code", "error_message", "cost")
+_SENDERS = ("idempotency_key", "metadata", "retry_of", "request_id")
 
 _TABLES = {
     "submissions": ("intended_at", "answered_at", "http_status", "verdict", "detail"),
@@ -100,40 +137,3 @@ _TABLES = {
     "history": ("occurred_at", "type", "was_routed"),
 }
 """The tables of a job, and the columns that a person looks at."""
-
-
-def output(
-    job_id: JobId,
-    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path(),
-    name: Annotated[str | None, typer.Option(help="Only this file.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a job's files; each is complete and checked, or is not there."""
-    wanted = job_uuid(job_id)
-    writable_folder(folder)
-    with open_database() as engine, transaction(engine) as connection:
-        files = [each for each in outputs.of_job(connection, wanted) if name in (None, each["name"])]
-        if not files:
-            raise Sam3dError(f"Job {job_id} has no such output; see `sam3d job {job_id}`.")
-        paths = [write_file(outputs.chunks(connection, each["id"]), each, folder) for each in files]
-    if as_json:
-        print_json([{**each, "path": path} for each, path in zip(files, paths, strict=True)])
-    else:
-        for path in paths:
-            say(str(path))
-
-
-def cancel(job_id: JobId, as_json: AsJson = False) -> None:
-    """Give a job up: free before its submit; after it the run goes on at the vendor and is paid."""
-    wanted = job_uuid(job_id)
-    app = create_app(load_settings(), [])
-    require_schema(app.services.engine)
-    if not intake.cancel(app.services, wanted):
-        with transaction(app.services.engine) as connection:
-            state = describe_job(connection, wanted)["state"]
-        raise Sam3dError(f"Job {job_id} is {state}; there is nothing to cancel.")
-    app.services.close()
-    if as_json:
-        print_json({"job_id": wanted, "state": JobState.CANCELLED})
-    else:
-        say(f"{wanted} cancelled")

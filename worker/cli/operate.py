@@ -18,7 +18,7 @@ from worker.errors import ConfigurationError, Sam3dError
 from worker.failpoints import FAILPOINTS
 from worker.repository import reading
 
-database_commands = typer.Typer(help="The database's schema.", no_args_is_help=True)
+database_commands = typer.Typer(help="The database's schema.", no_args_is_help=True, add_completion=False)
 
 
 @database_commands.command()
@@ -55,7 +55,7 @@ def config(as_json: AsJson = False) -> None:
 
 
 def failpoints(as_json: AsJson = False) -> None:
-    """List the places where SAM3D_FAILPOINTS can make a process die, freeze or stop, for tests."""
+    """List the places where a process can be made to die, freeze or stop by SAM3D_FAILPOINTS, for tests."""
     rows = [{"failpoint": name, "where": where} for name, where in FAILPOINTS.items()]
     if as_json:
         print_json(rows)

@@ -1,21 +1,20 @@
 """``sam3d submit``: photos in, and with ``--wait`` models out."""
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import TimeElapsedColumn
 
-from worker.cli import progress
-from worker.cli.show import AsJson, note, print_json, say, tell_of, writable_folder
-from worker.client import Client, JobEvent, WaitTimeout
+from worker.cli import given, progress
+from worker.cli.outcomes import tell
+from worker.cli.show import AsJson, note, print_json, say, writable_folder
+from worker.client import Client, JobEvent
 from worker.config import load_settings
 from worker.errors import InvalidMessage
 from worker.lifecycle import EventType
-from worker.prepare import prepare_request
 
 STAGES = {
     EventType.ACCEPTED: ("accepted", 10),
@@ -33,8 +32,8 @@ def submit(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Files or http(s) URLs; a job for each.")],
     mask: Annotated[str | None, typer.Option(help="Mask image, a file or URL.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Text that names the object.")] = None,
-    bounding_box: Annotated[str | None, typer.Option("--box", help="Corners as a JSON list: x1, y1, x2, y2.")] = None,
-    point_coords: Annotated[str | None, typer.Option("--points", help="Points as a JSON list of pairs x, y.")] = None,
+    bounding_box: Annotated[str | None, typer.Option("--box", help="Corners: x1,y1,x2,y2, or a JSON list.")] = None,
+    point_coords: Annotated[str | None, typer.Option("--points", help="Points: x1,y1;x2,y2, or JSON pairs.")] = None,
     seed: Annotated[int | None, typer.Option(help="0 to 1000000.")] = None,
     include_artifacts: Annotated[bool | None, typer.Option("--artifacts", help="Make a ZIP as well.")] = None,
     idempotency_key: Annotated[str | None, typer.Option("--key", help="One job for each key.")] = None,
@@ -48,13 +47,14 @@ def submit(
 ) -> None:
     """Send photos to be made into 3D models; all are checked before the first is sent."""
     fields = {
-        "mask": mask, "prompt": prompt, "bounding_box": bounding_box, "point_coords": point_coords, "seed": seed,
-        "include_artifacts": include_artifacts, "idempotency_key": idempotency_key, "job_id": job_id,
-        "priority": priority, "metadata": _object(metadata),
+        "mask": mask, "prompt": prompt, "bounding_box": given.box(bounding_box),
+        "point_coords": given.points(point_coords), "seed": seed, "include_artifacts": include_artifacts,
+        "idempotency_key": idempotency_key, "job_id": job_id, "priority": priority,
+        "metadata": given.metadata(metadata),
     }  # fmt: skip
     if len(images) > 1 and (idempotency_key or job_id):
         raise InvalidMessage("image", "`--key` and `--job-id` name one job; send one image at a time with them.")
-    requests = [prepare_request(image, tell=tell_of(image), **fields) for image in images]
+    requests = [given.request_of(image, **fields) for image in images]
     if folder:
         writable_folder(folder)
     with Client(load_settings()) as client:
@@ -68,16 +68,11 @@ def submit(
             return
         outcomes = _follow_all(client, jobs, timedelta(seconds=timeout))
         paths = _download(client, outcomes, folder)
-    _tell_outcomes(outcomes, paths, len(jobs), as_json=as_json)
-
-
-def _object(text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise InvalidMessage("metadata", "`metadata` is not JSON.") from None
+    rows = [
+        {**event.content, "event": event.type, "files": [str(path) for path in paths.get(job_id, [])]}
+        for job_id, event in outcomes.items()
+    ]
+    tell(rows, len(jobs), as_json=as_json)
 
 
 def _tell_sent(jobs: dict[str, str], *, as_json: bool) -> None:
@@ -109,22 +104,3 @@ def _download(client: Client, outcomes: Mapping[str, JobEvent], folder: Path | N
         return {}
     succeeded = [job_id for job_id, event in outcomes.items() if event.has_succeeded]
     return {job_id: client.download(job_id, folder / job_id if len(outcomes) > 1 else folder) for job_id in succeeded}
-
-
-def _tell_outcomes(
-    outcomes: Mapping[str, JobEvent], paths: Mapping[str, list[Path]], sent: int, *, as_json: bool
-) -> None:
-    """Print what became of each job, and end with the code that says whether all is well."""
-    rows = [
-        {**event.content, "event": event.type, "files": [str(path) for path in paths.get(job_id, [])]}
-        for job_id, event in outcomes.items()
-    ]
-    if as_json:
-        print_json(rows)
-    for row in [] if as_json else rows:
-        why = row.get("error", {}).get("message", "")
-        say(row["job_id"], row["event"].rpartition(".")[2], why, *row["files"])
-    if len(outcomes) < sent:
-        raise WaitTimeout(f"{sent - len(outcomes)} of {sent} jobs had no outcome in time; they go on.")
-    if not all(event.has_succeeded for event in outcomes.values()):
-        raise typer.Exit(1)

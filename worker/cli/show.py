@@ -200,3 +200,11 @@ def lasted(time: timedelta) -> str:
         if count or counts:
             counts.append(f"{count} {unit}" if count else "")
     return " ".join(filter(None, counts[:2])) or "0 s"
+
+
+def sized(size: int | None) -> str:
+    """Write a number of bytes as people do: ``640 B``, ``1.2 MB``."""
+    if size is None:
+        return "of unknown size"
+    scale = min(len(str(abs(size))) - 1, 9) // 3
+    return f"{size / 1000**scale:.3g} {('B', 'KB', 'MB', 'GB')[scale]}"

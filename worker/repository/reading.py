@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select, true
 
 from worker.errors import HoldCause
 from worker.lifecycle import JobState
-from worker.models import accounts, events, jobs, now, submissions
+from worker.models import accounts, events, inputs, jobs, now, submissions
 
 _LISTED = (
     jobs.c.id, jobs.c.state, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost, jobs.c.accepted_at,
@@ -104,6 +105,25 @@ def _holds(row: Mapping[str, Any]) -> Sequence[tuple[HoldCause, datetime, set[Jo
     if row["paused_at"]:
         paused = [(HoldCause.OPERATOR, row["paused_at"], {JobState.ACCEPTED})]
     return held + paused
+
+
+def photos_of(connection: Connection, job_id: str) -> Rows:
+    """List the files of a request, of one at an address only the host: who knows the rest may read it."""
+    query = select(inputs.c.name, inputs.c.media_type, inputs.c.bytes, inputs.c.url).where(inputs.c.job_id == job_id)
+    return [
+        {"name": row["name"], "media_type": row["media_type"], "bytes": row["bytes"], "host": _host(row["url"])}
+        for row in _rows(connection, query.order_by(inputs.c.name))
+    ]
+
+
+def _host(url: str | None) -> str | None:
+    return urlsplit(url).hostname if url else None
+
+
+def told_of(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
+    """Read what was announced last of an id: the request under it may have become another job, or been refused."""
+    query = select(events.c.payload).where(events.c.job_id == job_id).order_by(events.c.position.desc()).limit(1)
+    return connection.execute(query).scalar()
 
 
 def history(connection: Connection, job_id: str) -> Rows:

@@ -1,0 +1,58 @@
+"""The files that were made: ``output``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.look import JobId, describe_job, job_uuid, open_database
+from worker.cli.show import AsJson, print_json, say, writable_folder
+from worker.client import write_file
+from worker.database import Connection, transaction
+from worker.errors import Sam3dError
+from worker.lifecycle import JobState
+from worker.repository import outputs
+
+
+def output(
+    job_id: JobId,
+    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path(),
+    name: Annotated[str | None, typer.Option(help="Only this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a job's files; each is complete and checked, or is not there."""
+    wanted = job_uuid(job_id)
+    with open_database() as engine, transaction(engine) as connection:
+        shown = describe_job(connection, wanted)
+        files = [each for each in shown["outputs"] if name in (None, each["name"])]
+        if not files:
+            raise Sam3dError(why_none(shown))
+        paths = [write_output(connection, each, writable_folder(folder)) for each in files]
+    if as_json:
+        print_json([{**each, "path": path} for each, path in zip(files, paths, strict=True)])
+    else:
+        for path in paths:
+            say(str(path))
+
+
+def write_output(connection: Connection, file: Mapping[str, Any], folder: Path) -> Path:
+    """Write one of a job's files into a folder, complete or not at all."""
+    return write_file(outputs.chunks(connection, file["id"]), file, folder)
+
+
+_NOT_YET = "is {state}, so its files are not there yet; `sam3d wait {id} --out FOLDER` waits for them"
+_WHY_NONE = {
+    **dict.fromkeys(JobState, _NOT_YET),
+    JobState.REVIEW: "has no files: a person must decide what becomes of it; see `sam3d review`",
+    JobState.SUCCEEDED: "succeeded, and its files are not kept any more",
+    JobState.FAILED: "failed, so there are no files ({error_code}): {error_message}",
+    JobState.CANCELLED: "was cancelled, so there are no files",
+}
+
+
+def why_none(shown: Mapping[str, Any]) -> str:
+    """Say why a job does not have the files that were asked for."""
+    if names := [each["name"] for each in shown["outputs"]]:
+        return f"Job {shown['id']} has no such file; it has {' and '.join(names)}."
+    return f"Job {shown['id']} {_WHY_NONE[shown['state']].format_map(shown)}".rstrip(".") + "."
