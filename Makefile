@@ -61,6 +61,7 @@ clean:  ## Remove everything that was installed or generated.
 	find $(SOURCES) -name __pycache__ -prune -exec rm -r {} +
 
 .venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { echo "Python 3.11 or later is needed, and $(PYTHON) is not: set another, as in make demo PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Run: apt-get install -y python3-venv"; exit 1; }
 
 # The stamps remember which lock is installed. The lock of the tests contains the demo's.

@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -43,6 +44,12 @@ def set_all(app: App, assignments: str, **values: object) -> None:
     """Write into the rows of all jobs."""
     with transaction(app.services.engine) as connection:
         connection.execute(text(f"UPDATE jobs SET {assignments}"), values)
+
+
+def ask(app: App, query: str, **values: object) -> Any:
+    """Ask the database for a value, in a transaction of its own."""
+    with transaction(app.services.engine) as connection:
+        return connection.execute(text(query), values).scalar()
 
 
 def fits(printed: str) -> bool:
@@ -176,10 +183,10 @@ def test_a_job_is_waited_for(
     """By whoever has its id: until it ends, and its files are written."""
     printed, errors = tmp_path / "printed", tmp_path / "errors"
     arguments = ["wait", completed_job.ticket.job_id, "--out", str(tmp_path / "out")]
+    begun = ask(app, "SELECT clock_timestamp()")
     waiting = zygote.start(arguments, {**inherited(), **environment}, printed, errors)
-    with transaction(app.services.engine) as connection:
-        looks = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ~ 'FROM jobs'")
-        wait_until(lambda: connection.execute(looks).scalar() or waiting.poll() is not None, "it looks")
+    looks = "SELECT count(*) FROM pg_stat_activity WHERE backend_start > :begun AND query = 'COMMIT'"
+    wait_until(lambda: ask(app, looks, begun=begun) or waiting.poll() is not None, "it looks")
     assert waiting.poll() is None, errors.read_text()
     advance_to_the_end(app, completed_job)
     assert waiting.wait() == 0, errors.read_text()
