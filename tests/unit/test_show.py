@@ -119,9 +119,9 @@ def test_columns_fit_and_break_no_word(table: list[list[str]], width: int) -> No
     columns = list(zip(*table, strict=True))
     least = [max(cell_len(word) for cell in column for word in [*cell.split(), ""]) for column in columns]
     widths = show.fitting(table, width)
-    assert (widths is None) == (sum(least) + 2 > width)
+    assert (widths is None) == (sum(least) + 2 * show.GAP > width)
     if widths is not None:
-        assert sum(widths) + 2 <= width
+        assert sum(widths) + 2 * show.GAP <= width
         assert all(given >= needed for given, needed in zip(widths, least, strict=True))
 
 

@@ -20,7 +20,7 @@ def budget(as_json: AsJson = False) -> None:
     if as_json:
         print_json(shown)
         return
-    print_values({name: value for name, value in shown.items() if name != "used"})
+    print_values({name: value for name, value in shown.items() if name != "used"}, 22)
     if asked:
         head("used")
         print_table(shown["used"], ["kind", "last_minute", "last_hour"])

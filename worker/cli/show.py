@@ -122,13 +122,17 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], what:
         print_values({column: row.get(column) for column in columns})
 
 
+GAP = 2
+"""Spaces between two columns."""
+
+
 def fitting(table: Sequence[Sequence[str]], width: int) -> Sequence[int] | None:
     """Return how wide columns are that fit side by side: the widest give way first, none to less than its longest word.
 
-    None where that is not enough. Between two columns is one space.
+    None where that is not enough.
     """
     columns = list(zip(*table, strict=True))
-    room = width - len(columns) + 1
+    room = width - GAP * (len(columns) - 1)
     least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in columns]
     widths = [min(max(map(cell_len, column)), room) for column in columns]
     if sum(least) > room:
@@ -144,12 +148,12 @@ def _print_columns(table: Sequence[Sequence[str]], widths: Sequence[int]) -> Non
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    shown = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for title, width in zip(table[0], widths, strict=True):
         shown.add_column(Text(title), width=width)
     for row in table[1:]:
         shown.add_row(*map(Text, row))
-    Console(width=sum(widths) + len(widths)).print(shown)
+    Console(width=sum(widths) + GAP * len(widths)).print(shown)
 
 
 def print_values(values: Mapping[str, Any], width: int = 0) -> None:
