@@ -88,6 +88,7 @@ The files, in the order a job travels:
 ``scheduler``      the loop that compares, releases, looks, relays, probes, reconciles, sweeps and prunes
 ``errors``         the error tree
 ``observability``  structured logs
+``legible``        pure: what others wrote, for a person's terminal
 ``usage``          what the request budget is used for: for people and as metrics
 ``failpoints``     named places where a process can be made to die, for tests
 ``watchdog``       ends a process whose loop has stalled

@@ -7,10 +7,13 @@ import sys
 import threading
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from io import StringIO
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
+
+from worker.legible import legible
 
 QUIET = {
     "celery.pool": logging.WARNING,  # At DEBUG it logs the arguments of tasks.
@@ -59,12 +62,22 @@ def _what_is_read_first(_: Any, __: str, line: MutableMapping[str, Any]) -> Muta
     return {name: line.pop(name, None) for name in ("timestamp", "level", "event")} | dict(line)
 
 
+def _for_eyes(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let nothing in a line steer the terminal; what is no text is written by its ``repr``, which does so itself."""
+    return {legible(name): legible(each) if isinstance(each, str) else each for name, each in line.items()}
+
+
+def _tell_traceback(target: TextIO, error: Any) -> None:
+    written = StringIO()
+    structlog.dev.plain_traceback(written, error)
+    target.write(legible(written.getvalue(), keep="\n"))
+
+
 def _renderers(*, is_console: bool) -> list[Any]:
     """Render without local variables: they hold keys and images."""
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if is_console:
-        plain = structlog.dev.plain_traceback
-        return [drop, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        return [drop, _for_eyes, structlog.dev.ConsoleRenderer(exception_formatter=_tell_traceback)]
     frames = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
     )

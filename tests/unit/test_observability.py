@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -100,6 +101,19 @@ def test_exceptions_without_locals_on_a_terminal(capsys: pytest.CaptureFixture[s
     shown = capsys.readouterr().err
     assert "ValueError: it broke" in shown
     assert MARKER not in shown
+
+
+@pytest.mark.parametrize("is_console", [True, False])
+def test_no_line_steers_a_terminal(capsys: pytest.CaptureFixture[str], *, is_console: bool) -> None:
+    """Whatever a sender or the vendor wrote into it, or into an error."""
+    hostile = "\x1b]52;c;cm0gLXJm\x07\x9b2J\u202e\u200b"
+    configure_logging("INFO", is_console=is_console)
+    a_log().info("job_failed", reason=hostile, several=[hostile], deeper={hostile: hostile}, **{hostile: 1})
+    logging.getLogger("some.library").warning(hostile)
+    a_log().error("request_broke", exc_info=ValueError(hostile))
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().err)  # The colours are ours.
+    assert shown.count("52;c;cm0gLXJm") >= 6
+    assert set(shown) & set("\x1b\x07\x9b\u202e\u200b") == set()
 
 
 def test_what_was_suppressed_is_not_shown(lines: Lines) -> None:

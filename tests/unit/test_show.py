@@ -19,6 +19,7 @@ from worker.cli.mistakes import EXIT_CODES
 from worker.cli.progress import Words, bars
 from worker.client import WaitTimeout
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
+from worker.legible import legible
 from worker.lifecycle import JobState
 
 
@@ -210,4 +211,4 @@ def test_a_value_starts_no_line(capsys: pytest.CaptureFixture[str], name: str) -
 )  # fmt: skip
 def test_what_can_not_be_seen_is_written_by_its_number(text: str, seen: str) -> None:
     """And all that can be seen stays as it is."""
-    assert show.legible(text) == seen
+    assert legible(text) == seen

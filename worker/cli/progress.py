@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
 from rich.text import Text
 
-from worker.cli.show import legible
+from worker.legible import legible
 
 
 class Words(ProgressColumn):

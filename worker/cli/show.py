@@ -1,10 +1,9 @@
 """How commands show things: a table for people, JSON for programs, errors as one line.
 
-Whatever a sender, the vendor or the database wrote is shown by :func:`legible`: nothing in it steers a terminal.
+Whatever a sender, the vendor or the database wrote is shown by ``legible``: nothing in it steers a terminal.
 """
 
 import json
-import re
 import sys
 import tempfile
 import textwrap
@@ -19,29 +18,12 @@ import typer
 from rich.cells import cell_len
 
 from worker.errors import InvalidMessage
+from worker.legible import legible
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 SERVICES = frozenset({"worker", "scheduler"})
 """The commands whose output is a log, unless a person looks at it."""
-
-_BLANK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
-)
-"""Characters that count as printable and leave nothing to see: fillers, joiners, selectors of variants."""
-
-
-def legible(text: str, *, keep: str = "") -> str:
-    r"""Write what steers a terminal, or can't be seen, by its number: ``\x1b``, ``\u202e``, ``\n``."""
-    return "".join(each if each in keep or _is_seen(each) else _by_number(each) for each in text)
-
-
-def _is_seen(character: str) -> bool:
-    return character.isprintable() and not _BLANK.match(character)
-
-
-def _by_number(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def say(*words: str, keep: str = "") -> None:
