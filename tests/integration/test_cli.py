@@ -91,6 +91,11 @@ def test_settings_are_shown_without_secrets(zygote: Zygote) -> None:
     assert rows["SEGMIND_API_KEY"]["value"] == "set"
     assert rows["SAM3D_BROKER_URL"]["value"] == "amqp://shop:…@rabbit.example:5671/models"
     assert rows["SAM3D_BROKERURL"]["source"] == "not a setting"
+    seen = zygote.run("config", SAM3D_BROKER_URL=url, SAM3D_BROKERURL="amqp://oops").stdout.splitlines()
+    lines = {line.split()[0]: line.split()[1:] for line in seen}
+    assert lines["SAM3D_BROKER_URL"] == ["amqp://shop:…@rabbit.example:5671/models", "(environment)"]
+    assert lines["SAM3D_BROKERURL"] == ["-", "(not", "a", "setting)"]
+    assert lines["SAM3D_SWEEP_INTERVAL"] == ["15"]
     assert "0123456789abcdef" not in done.stdout + done.stderr
     assert "pa55word" not in done.stdout + done.stderr
 

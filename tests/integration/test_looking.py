@@ -15,7 +15,8 @@ from tests.integration.conftest import PHOTO
 from tests.services.zygote import Zygote, inherited
 from tests.waiting import wait_until
 from worker.app import App
-from worker.database import transaction
+from worker.cli import wait
+from worker.database import create_database_engine, transaction
 from worker.executor import execute
 from worker.intake import accept
 from worker.lifecycle import FollowUp, JobState
@@ -235,6 +236,12 @@ def test_a_request_that_became_another_job_is_followed(app: App, completed_job: 
         f"{ids['refused']} refused No.",
         f"{ids['unknown']} unknown There is no such job; see `sam3d jobs`.",
     ]
+
+
+def test_a_database_that_is_away_ends_no_wait() -> None:
+    """It comes back; nobody takes a job that can't be looked at for one that is over, or not there."""
+    away = create_database_engine("postgresql+psycopg://127.0.0.1:1/x", 1)
+    assert wait._look(away, NOWHERE, is_late=True) == {"state": "the database does not answer", "is_over": False}
 
 
 def test_a_wrong_id_is_a_mistake(sam3d: Sam3d) -> None:

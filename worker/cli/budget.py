@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker.app import create_app
-from worker.cli.show import AsJson, head, print_json, print_table, print_values, say
+from worker.cli.show import AsJson, head, print_json, print_table, print_values, say, titled
 from worker.config import load_settings
 from worker.database import require_schema
 from worker.usage import Usage, seconds, usage
@@ -20,7 +20,7 @@ def budget(as_json: AsJson = False) -> None:
     if as_json:
         print_json(shown)
         return
-    print_values({name: value for name, value in shown.items() if name != "used"}, 22)
+    print_values({titled(name): value for name, value in shown.items() if name != "used"}, 22)
     if asked:
         head("used")
         print_table(shown["used"], ["kind", "last_minute", "last_hour"])

@@ -11,7 +11,7 @@ from kombu import Connection
 from worker import dead
 from worker.app import App, create_app
 from worker.broker import unreachable
-from worker.cli.show import AsJson, brief, head, note, print_json, print_table, print_values, say
+from worker.cli.show import AsJson, brief, head, note, print_json, print_table, print_values, say, titled
 from worker.config import load_settings
 from worker.dead import Way
 from worker.errors import InvalidMessage, Sam3dError
@@ -75,7 +75,7 @@ def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
 def _print_contents(body: str, **contents: Any) -> None:
     """Print a dead letter for a person: what is known of it first, what its sender wrote apart from that."""
     parts = {name: contents.pop(name) for name in ("properties", "headers")}
-    print_values({name: abbreviated(brief(value)) for name, value in contents.items()}, WIDTH)
+    print_values({titled(name): abbreviated(brief(value)) for name, value in contents.items()}, WIDTH)
     for part, values in parts.items():
         if values:
             head(part)

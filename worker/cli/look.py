@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from worker.cli.show import AsJson, brief, head, print_json, print_table, print_values, sized
+from worker.cli.show import AsJson, brief, head, print_json, print_table, print_values, sized, titled
 from worker.config import load_settings
 from worker.database import Connection, Engine, create_database_engine, require_schema, transaction
 from worker.errors import InvalidMessage, Sam3dError
@@ -122,7 +122,7 @@ def _described(photo: Mapping[str, Any]) -> str:
 
 
 def _set(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, {}, 0, "")}
+    return {titled(name): value for name, value in values.items() if value not in (None, {}, 0, "")}
 
 
 WIDTH = 19

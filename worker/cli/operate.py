@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from worker import broker, database, topology
 from worker.app import App, create_app
 from worker.cli.run import connected, readiness
-from worker.cli.show import AsJson, print_json, print_table, say
+from worker.cli.show import AsJson, brief, print_json, print_table, print_values, say
 from worker.config import Settings, load_settings
 from worker.errors import ConfigurationError, Sam3dError
 from worker.failpoints import FAILPOINTS
@@ -51,7 +51,13 @@ def config(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, ["name", "value", "source"])
+        print_values({row["name"]: _sourced(row) for row in rows})
+
+
+def _sourced(row: Mapping[str, Any]) -> str:
+    """Say what a setting is, and where it comes from unless that is the default."""
+    value, source = brief(row["value"]), row["source"]
+    return value if source == "default" else f"{value} ({source})"
 
 
 def failpoints(as_json: AsJson = False) -> None:

@@ -100,8 +100,9 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], what:
         _print_columns(table, widths)
         return
     for number, row in enumerate(rows):
-        say(*[""] * min(number, 1))
-        print_values({column: row.get(column) for column in columns})
+        if number:
+            say()
+        print_values({titled(column): row.get(column) for column in columns})
 
 
 GAP = 2
@@ -140,9 +141,9 @@ def _print_columns(table: Sequence[Sequence[str]], widths: Sequence[int]) -> Non
 
 def print_values(values: Mapping[str, Any], width: int = 0) -> None:
     """Print values behind their names, a name a line; what is long goes on under its beginning."""
-    width = max([width, *(len(titled(name)) for name in values)]) + 1
+    width = max([width, *(len(legible(name)) for name in values)]) + 1
     for name, value in values.items():
-        line = f"{titled(name):{width}}{brief(value)}"
+        line = f"{legible(name):{width}}{brief(value)}"
         lines = textwrap.wrap(line, get_terminal_size().columns, subsequent_indent=" " * width, **WORDS)
         typer.echo("\n".join(line.rstrip() for line in lines))
 
