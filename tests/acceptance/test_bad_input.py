@@ -81,7 +81,7 @@ def test_a_conflict_is_refused_and_touches_nothing(service: Service, listener: L
         (["worker/photos/cat.png", "--seed", "1000001"], "`--seed` must be less than or equal to 1000000."),
         (["worker/photos/cat.png", "--mask", "pyproject.toml"], "`--mask` is not an image that can be read"),
         (["worker/photos/cat.png", "--out", "pyproject.toml"], "`--out` can't be written to: File exists."),
-        (["/dev/zero"], "`/dev/zero` is larger than 10 MiB; send a smaller one, or a URL."),
+        (["/dev/zero"], "`/dev/zero` is larger than 256 MiB; send a smaller one, or a URL."),
     ],
 )
 def test_the_command_line_refuses_before_it_sends(arguments: list[str], sentence: str) -> None:
