@@ -1,10 +1,17 @@
-"""The probe server: ``/livez`` says that the process's loops turn, ``/readyz`` that it can work; and ``/metrics``."""
+"""The probe server: ``/livez`` says that the process's loops turn, ``/readyz`` that it can work; and ``/metrics``.
 
+Whoever can reach it gets no more than that: what it knows is looked up once a second at most, however many ask, and
+who is slow holds nobody up.
+"""
+
+import asyncio
 import json
+import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import structlog
 
@@ -12,52 +19,140 @@ from worker import watchdog
 
 Check = Callable[[], None]
 Metrics = Callable[[], bytes]
+Told = tuple[HTTPStatus, str, bytes]
+
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+JSON_TYPE = "application/json"
+
+KEPT_SECONDS = 1.0
+"""How long what was looked up is told to whoever asks."""
+
+PATIENCE_SECONDS = 5.0
+"""Within which a request has arrived as a whole, and its answer been taken."""
+
+MOST_CONNECTIONS = 64
+"""At once; one more takes the place of the oldest, as whoever asks in earnest has long been answered."""
+
+MOST_BYTES = 8192
+"""Of a request."""
 
 log = structlog.get_logger(__name__)
 
 
-def start_health_server(port: int, checks: Mapping[str, Check], metrics: Metrics | None = None) -> ThreadingHTTPServer:
-    """Answer probes on a thread of its own, on every address of the pod; ``checks`` raise where something is wrong."""
+def start_health_server(port: int, checks: Mapping[str, Check], metrics: Metrics | None = None) -> "HealthServer":
+    """Answer probes on a thread of its own, on every address of the pod; ``checks`` raise where something is wrong.
 
-    class Probe(BaseHTTPRequestHandler):
-        timeout = 10
-
-        def do_GET(self) -> None:
-            match self.path:
-                case "/livez":
-                    self._tell(*_summed_up(_stalled()))
-                case "/readyz":
-                    self._tell(*_summed_up(_run(checks)))
-                case "/metrics" if metrics:
-                    self._tell(*_measured(metrics))
-                case _:
-                    self.send_error(HTTPStatus.NOT_FOUND)
-
-        def _tell(self, status: HTTPStatus, media_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-type", media_type)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing: a probe every few seconds is not news."""
-
-    server = ThreadingHTTPServer(("", port), Probe)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-    log.info("health_server_started", port=server.server_port)
+    Raises:
+        OSError: the port is taken.
+    """
+    looks: dict[str, Callable[[], Told]] = {"/readyz": lambda: _summed_up(_run(checks))}
+    if metrics:
+        looks["/metrics"] = partial(_measured, metrics)
+    server = HealthServer(port, {path: _Look(look) for path, look in looks.items()})
+    log.info("health_server_started", port=server.port)
     return server
 
 
-Told = tuple[HTTPStatus, str, bytes]
+class _Look:
+    """A look that all share who ask at about the same time; made on a thread, as it may have to wait."""
+
+    def __init__(self, look: Callable[[], Told]) -> None:
+        self._look = look
+        self._found: asyncio.Future[Told] | None = None
+        self._counts_until = 0.0
+
+    async def __call__(self) -> Told:
+        loop = asyncio.get_running_loop()
+        if self._found is None or (self._found.done() and loop.time() >= self._counts_until):
+            self._found = loop.create_future()
+            threading.Thread(target=self._find, args=(loop, self._found), name="probe", daemon=True).start()
+        return await asyncio.shield(self._found)
+
+    def _find(self, loop: asyncio.AbstractEventLoop, found: asyncio.Future[Told]) -> None:
+        told = self._look()
+        with suppress(RuntimeError):  # The server is closed, nobody waits for it.
+            loop.call_soon_threadsafe(self._keep, found, told, loop)
+
+    def _keep(self, found: asyncio.Future[Told], told: Told, loop: asyncio.AbstractEventLoop) -> None:
+        self._counts_until = loop.time() + KEPT_SECONDS
+        found.set_result(told)
+
+
+class HealthServer:
+    """Answers one request a connection, and lets no connection take long."""
+
+    def __init__(self, port: int, looks: Mapping[str, _Look]) -> None:
+        listener = socket.create_server(("", port), backlog=MOST_CONNECTIONS)
+        self.port: int = listener.getsockname()[1]
+        self._looks = looks
+        self._open: dict[asyncio.Task[None], None] = {}
+        self._closed = asyncio.Event()
+        self._runner = asyncio.Runner()
+        self._loop = self._runner.get_loop()
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hang up on everybody and give the port back."""
+        self._loop.call_soon_threadsafe(self._closed.set)
+        self._thread.join()
+
+    def _run(self, listener: socket.socket) -> None:
+        with self._runner as runner:
+            runner.run(self._serve(listener))
+
+    async def _serve(self, listener: socket.socket) -> None:
+        async with await asyncio.start_server(self._connected, sock=listener, limit=MOST_BYTES):
+            await self._closed.wait()
+            for each in self._open:
+                each.cancel()
+            await asyncio.gather(*self._open, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= MOST_CONNECTIONS:
+            next(iter(self._open)).cancel()
+        task = asyncio.ensure_future(self._converse(reader, writer))
+        self._open[task] = None
+        task.add_done_callback(self._open.pop)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read a request and answer it; who is too slow, says too much or hangs up gets nothing."""
+        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(_written(*await self._answer(head)))
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await writer.drain()
+            finally:
+                writer.close()
+
+    async def _answer(self, head: bytes) -> Told:
+        method, path, *_ = [*head.split(b"\r\n", 1)[0].decode("latin-1").split(" "), "", ""]
+        if method != "GET":
+            return _nothing(HTTPStatus.METHOD_NOT_ALLOWED)
+        if path == "/livez":
+            return _summed_up(_stalled())
+        look = self._looks.get(path)
+        return await look() if look else _nothing(HTTPStatus.NOT_FOUND)
+
+
+def _written(status: HTTPStatus, media_type: str, body: bytes) -> bytes:
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {media_type}\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _nothing(status: HTTPStatus) -> Told:
+    return status, "text/plain", f"{status.phrase}\n".encode()
 
 
 def _summed_up(results: Mapping[str, str]) -> Told:
     is_well = all(result == "ok" for result in results.values())
     body = json.dumps({"status": "ok" if is_well else "unavailable", "checks": results}).encode()
-    return HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE, "application/json", body
+    return HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE, JSON_TYPE, body
 
 
 def _measured(metrics: Metrics) -> Told:

@@ -1,4 +1,7 @@
-"""Whether a process hears the queues that it reads; one that does not gives its connection up and makes another."""
+"""Whether a process hears the queues that it reads; one that does not gives its connection up and makes another.
+
+And what its probe looks at: the connections that it has, never a new one for each look.
+"""
 
 import errno
 import time
@@ -11,6 +14,8 @@ import structlog
 from amqp.exceptions import AMQPError
 from kombu import Connection, Consumer
 from kombu.message import Message
+
+from worker import watchdog
 
 ASKED_EVERY = 5.0
 """Seconds after which the broker is asked; what it says twice in a row counts."""
@@ -91,6 +96,37 @@ class Hearing:
     def _is_busy(self, tag: str) -> bool:
         """Tell whether something came lately, or is still being worked on: then more may have to wait."""
         return tag in self._heard or not all(message.acknowledged for message in self._in_hand[tag])
+
+
+def require_beating(names: Iterable[str]) -> None:
+    """Check that loops turn which only do so while they hear the broker.
+
+    Raises:
+        ConnectionError: names those that do not.
+    """
+    if silent := [name for name in names if not watchdog.heart(name).is_beating]:
+        raise ConnectionError(f"not connected: {', '.join(silent)}")
+
+
+class Line:
+    """A connection that is kept to ask the broker over; one that is lost is made anew with the next question."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def require(self) -> None:
+        """Ask the broker for as little as it answers.
+
+        Raises:
+            PUBLISH_ERRORS: it does not answer.
+        """
+        channel: Any
+        try:
+            channel = self._connection.default_channel
+            channel.basic_qos(0, 1, a_global=False)
+        except BaseException:
+            self._connection.collect()
+            raise
 
 
 def tags(consumer: Any) -> Sequence[Subscription]:

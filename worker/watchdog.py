@@ -9,6 +9,8 @@ import structlog
 TICK_SECONDS = 1.0
 EXIT_CODE = 70
 LOG_SECONDS = 2.0
+LONGEST_SILENCE = timedelta(seconds=10)
+"""Of a loop that has nothing to wait for."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +34,11 @@ class Heart:
         """Count a second without a beat."""
         if self._ticks_since is not None:
             self._ticks_since += 1
+
+    @property
+    def is_beating(self) -> bool:
+        """Whether the loop turns: it does not rest, and has not been silent for longer than it ever is."""
+        return self._ticks_since is not None and self.silent_for < LONGEST_SILENCE
 
     @property
     def silent_for(self) -> timedelta:

@@ -178,6 +178,11 @@ class PrivateRabbit:
         """How many connections are open."""
         return int(self._call("length(rabbit_networking:connections())"))
 
+    @property
+    def connections_made(self) -> int:
+        """How many connections were ever made since the node has started."""
+        return int(self._call("element(2, hd(ets:lookup(connection_churn_metrics, node())))"))
+
     def close_connections(self) -> int:
         """Close every connection, as an operator can, and return how many there were."""
         return int(

@@ -1,16 +1,17 @@
 """The probes say that a process turns, and which check keeps it from working."""
 
 import json
+import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
-from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from worker import watchdog
+from worker import health, watchdog
 from worker.health import start_health_server
 
 Probe = Callable[[str], tuple[int, Any]]
@@ -22,12 +23,6 @@ def failing() -> None:
     raise sqlite3.OperationalError(MARKER)
 
 
-def ended(server: ThreadingHTTPServer) -> None:
-    """Stop a server and give its port back."""
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Probe]]:
     """Return what starts a probe server on a free port and gives a function that asks it."""
@@ -35,7 +30,7 @@ def serve() -> Iterator[Callable[..., Probe]]:
 
     def started(**checks: Callable[[], None]) -> Probe:
         servers.append(start_health_server(0, checks))
-        port = servers[-1].server_port
+        port = servers[-1].port
 
         def probe(path: str) -> tuple[int, Any]:
             connection = HTTPConnection("127.0.0.1", port, timeout=5)
@@ -48,8 +43,8 @@ def serve() -> Iterator[Callable[..., Probe]]:
         return probe
 
     yield started
-    for server in servers:  # It looks twice a second whether it is to end; nobody has to wait for that.
-        threading.Thread(target=ended, args=(server,), daemon=True).start()
+    for server in servers:
+        server.close()
 
 
 def test_ready(serve: Callable[..., Probe]) -> None:
@@ -65,8 +60,9 @@ def test_not_ready(serve: Callable[..., Probe]) -> None:
     assert probe("/readyz") == (503, {"status": "unavailable", "checks": checks})
 
 
-def test_ready_again(serve: Callable[..., Probe]) -> None:
-    """Each probe looks anew."""
+def test_ready_again(serve: Callable[..., Probe], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe looks anew, once what was seen is old."""
+    monkeypatch.setattr(health, "KEPT_SECONDS", 0.0)
     outcomes = iter([ConnectionError, None])
 
     def database() -> None:
@@ -102,3 +98,136 @@ def test_probes_are_not_logged(serve: Callable[..., Probe], capfd: pytest.Captur
     capfd.readouterr()
     probe("/livez")
     assert capfd.readouterr() == ("", "")
+
+
+# What whoever can reach the port may try.
+
+GET = b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n"
+PATIENT_SECONDS = 20.0
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., int]]:
+    """Return what starts a probe server with these checks and gives its port."""
+    servers = []
+
+    def started(**checks: Callable[[], None]) -> int:
+        servers.append(start_health_server(0, checks))
+        return servers[-1].port
+
+    yield started
+    for server in servers:
+        server.close()
+
+
+@contextmanager
+def connected(port: int, *sent: bytes, many: int = 1) -> Iterator[list[socket.socket]]:
+    """Give some connections over which this was sent."""
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENT_SECONDS)) for _ in range(many)
+        ]
+        for each in opened:
+            each.sendall(b"".join(sent))
+        yield opened
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """Read what comes until the connection is closed."""
+    received = b""
+    try:
+        while more := connection.recv(65536):
+            received += more
+    except ConnectionResetError:  # It was closed before all was read that had been sent.
+        pass
+    return received
+
+
+def test_many_probes_are_one_look(start: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks while one is under way, or just after it, gets what it found."""
+    monkeypatch.setattr(health, "KEPT_SECONDS", 60.0)
+    begun, may_end, looks = threading.Event(), threading.Event(), []
+
+    def slow() -> None:
+        looks.append(1)
+        begun.set()
+        assert may_end.wait(PATIENT_SECONDS)
+
+    with connected(start(database=slow), GET, many=40) as probes:
+        assert begun.wait(PATIENT_SECONDS)
+        may_end.set()
+        assert {all_of(each).split(b"\r\n")[0] for each in probes} == {b"HTTP/1.1 200 OK"}
+    assert len(looks) == 1
+
+
+def test_alive_while_a_check_hangs(start: Callable[..., int]) -> None:
+    """A database that does not answer holds no other question up."""
+    may_end = threading.Event()
+    port = start(database=lambda: assert_set(may_end))
+    with connected(port, GET) as [waiting], connected(port, GET.replace(b"readyz", b"livez")) as [other]:
+        assert all_of(other).startswith(b"HTTP/1.1 200 OK")
+        may_end.set()
+        assert all_of(waiting).startswith(b"HTTP/1.1 200 OK")
+
+
+def assert_set(event: threading.Event) -> None:
+    """Wait as a query does."""
+    assert event.wait(PATIENT_SECONDS)
+
+
+def test_a_request_that_comes_byte_by_byte_ends(start: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time is counted as a whole, however lively it is."""
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.5)
+    with connected(start()) as [slow]:
+        slow.settimeout(0.05)
+        for byte in range(int(PATIENT_SECONDS / 0.05)):
+            try:
+                slow.sendall(GET[byte % 10 :][:1])
+                if slow.recv(1) == b"":
+                    return
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return
+    raise AssertionError("it goes on for ever")
+
+
+def test_who_says_nothing_holds_nobody_up(start: Callable[..., int]) -> None:
+    """However many they are, they cost no thread each, and a probe is answered."""
+    port, before = start(), threading.active_count()
+    with connected(port, b"GET /read", many=3 * health.MOST_CONNECTIONS) as silent, connected(port, GET) as [probe]:
+        assert all_of(probe).startswith(b"HTTP/1.1 200 OK")
+        assert threading.active_count() <= before + 1
+        assert all_of(silent[0]) == b"", "the oldest had to go"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"POST /readyz HTTP/1.1\r\n\r\n", b"HTTP/1.1 405 Method Not Allowed"),
+        (b"\0\xff\r\n\r\n", b"HTTP/1.1 405 Method Not Allowed"),
+        (b"GET\r\n\r\n", b"HTTP/1.1 404 Not Found"),
+        (b"GET  /readyz\r\n\r\n", b"HTTP/1.1 404 Not Found"),
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", b""),
+        (b"GET /readyz HTTP/1.1\r\nx: " + b"a" * 100_000, b""),
+    ],
+)
+def test_nonsense_is_answered_or_not_and_never_told_of(
+    start: Callable[..., int], sent: bytes, answered: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback comes of it, and the next probe is answered."""
+    port = start()
+    capfd.readouterr()
+    with connected(port, sent) as [strange], connected(port, GET[:9]) as [gone]:
+        assert all_of(strange).split(b"\r\n")[0] == answered
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # Closed by a reset.
+    with connected(port, GET) as [probe]:
+        assert all_of(probe).startswith(b"HTTP/1.1 200 OK")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nobody_is_told_what_answers(start: Callable[..., int]) -> None:
+    """A name and a version of software help nobody but an attacker."""
+    with connected(start(), GET) as [probe]:
+        names = {line.split(b":")[0] for line in all_of(probe).split(b"\r\n\r\n")[0].split(b"\r\n")[1:]}
+    assert names == {b"content-type", b"content-length", b"connection"}

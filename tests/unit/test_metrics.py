@@ -1,13 +1,12 @@
 """The probe server gives metrics where it has them, and says in their own format that it can't read them."""
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
-from http.server import ThreadingHTTPServer
 
 import pytest
 
+from worker import health
 from worker.health import METRICS_TYPE, Metrics, start_health_server
 
 Answer = tuple[int, str | None, bytes]
@@ -20,11 +19,6 @@ def _failing() -> bytes:
     raise sqlite3.OperationalError(MARKER)
 
 
-def _ended(server: ThreadingHTTPServer) -> None:
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture
 def serve() -> Iterator[Callable[[Metrics | None], Get]]:
     """Return what starts a probe server on a free port and gives a function that asks it."""
@@ -32,7 +26,7 @@ def serve() -> Iterator[Callable[[Metrics | None], Get]]:
 
     def started(metrics: Metrics | None) -> Get:
         servers.append(start_health_server(0, {}, metrics))
-        port = servers[-1].server_port
+        port = servers[-1].port
 
         def get(path: str) -> Answer:
             connection = HTTPConnection("127.0.0.1", port, timeout=5)
@@ -45,8 +39,8 @@ def serve() -> Iterator[Callable[[Metrics | None], Get]]:
         return get
 
     yield started
-    for server in servers:  # It looks twice a second whether it is to end; nobody has to wait for that.
-        threading.Thread(target=_ended, args=(server,), daemon=True).start()
+    for server in servers:
+        server.close()
 
 
 def test_metrics_are_given(serve: Callable[[Metrics | None], Get]) -> None:
@@ -54,12 +48,16 @@ def test_metrics_are_given(serve: Callable[[Metrics | None], Get]) -> None:
     assert serve(lambda: EXPOSED)("/metrics") == (200, METRICS_TYPE, EXPOSED)
 
 
-def test_metrics_are_read_anew(serve: Callable[[Metrics | None], Get]) -> None:
-    """Each time they are asked for, and only then."""
+@pytest.mark.parametrize(("kept", "read"), [(0.0, [b"# 1\n", b"# 2\n"]), (60.0, [b"# 1\n", b"# 1\n"])])
+def test_metrics_are_read_anew(
+    serve: Callable[[Metrics | None], Get], monkeypatch: pytest.MonkeyPatch, kept: float, read: list[bytes]
+) -> None:
+    """Where they are asked for once the last ones are old, and only then."""
+    monkeypatch.setattr(health, "KEPT_SECONDS", kept)
     readings = iter([b"# 1\n", b"# 2\n"])
     get = serve(lambda: next(readings))
     get("/livez")
-    assert [get("/metrics")[2], get("/metrics")[2]] == [b"# 1\n", b"# 2\n"]
+    assert [get("/metrics")[2], get("/metrics")[2]] == read
 
 
 def test_no_metrics_are_not_found(serve: Callable[[Metrics | None], Get]) -> None:

@@ -14,13 +14,14 @@ import typer
 from kombu import Connection
 
 from worker import topology, watchdog
-from worker.app import STEPS, App, create_app, run_worker
+from worker.app import ACCEPT, STEPS, App, create_app, run_worker
 from worker.broker import unreachable, why
 from worker.cli.show import note
 from worker.config import Settings, load_settings
 from worker.database import DatabaseError, describe, ping, require_schema
 from worker.errors import ConfigurationError, InvalidMessage
 from worker.health import start_health_server
+from worker.hearing import Line, require_beating
 from worker.observability import configure_logging, log_what_is_uncaught
 from worker.readers import Readers
 from worker.scheduler import Scheduler
@@ -61,8 +62,9 @@ def _start(settings: Settings, steps: list[str], measure: Callable[[App], bytes]
     app = create_app(settings, steps)
     if settings.sam3d_health_port:
         metrics = partial(measure, app) if measure else None
+        checks = {**readiness(app), "broker": _hears(app, steps)}
         with _listening("SAM3D_HEALTH_PORT", settings.sam3d_health_port):
-            start_health_server(settings.sam3d_health_port, readiness(app), metrics)
+            start_health_server(settings.sam3d_health_port, checks, metrics)
     watchdog.watch(settings.sam3d_stall_limit)
     _await_schema(app)
     declare(app)
@@ -80,6 +82,14 @@ def _listening(setting: str, port: int) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigurationError(f"{setting}: nothing can listen on port {port}: {error.strerror}.") from None
+
+
+def _hears(app: App, steps: list[str]) -> Callable[[], None]:
+    """Return what tells whether a process has its broker: a worker by the loops that read it."""
+    if steps:
+        return partial(require_beating, ["consumer", *["inbox"] * (ACCEPT in steps)])
+    bounds = {"read_timeout": 3, "write_timeout": 3}
+    return Line(app.connection_for_read(connect_timeout=3, transport_options=bounds)).require
 
 
 def _await_schema(app: App) -> None:
