@@ -1,7 +1,11 @@
 # Two stages from one base: the first builds a virtual environment out of locked, hash-checked wheels; the second
 # takes that environment and nothing else. Neither a compiler nor pip reaches the image that runs.
+#
+# A tag moves; to build the same image again, name the base by the digest that the registry shows for it:
+#   docker build --build-arg BASE=python@sha256:<digest> .
+ARG BASE=python:3.13-slim-trixie
 
-FROM python:3.11-slim-bookworm AS build
+FROM ${BASE} AS build
 
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -26,7 +30,7 @@ RUN /opt/build/bin/python -m pip wheel --no-deps --no-index --no-build-isolation
     && /opt/build/bin/python -m pip --python /opt/sam3d/bin/python install --no-deps --no-index /tmp/wheels/*.whl
 
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE}
 
 # The base brings pip, setuptools and the wheels of both in ensurepip: a running worker installs nothing.
 RUN python -m pip uninstall --yes --root-user-action=ignore pip setuptools wheel \

@@ -1,12 +1,13 @@
 # `make help` lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak mutants bench-polling lint check format docs lock services clean
+.PHONY: help demo test soak mutants bench-polling lint check format docs lock sbom services clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 UV := .cache/uv/bin/uv
+CYCLONEDX := .cache/sbom/bin/cyclonedx-py
 EXPORT = $(UV) export -q --frozen --no-header --no-emit-project --format requirements-txt
 SOURCES := worker tests migrations
 
@@ -53,11 +54,14 @@ lock: $(UV)  ## Resolve the newest versions that pyproject.toml allows into the 
 	$(EXPORT) --no-dev --extra demo --group build -o requirements-demo.lock > /dev/null
 	$(EXPORT) --all-extras --group dev -o requirements-dev.lock > /dev/null
 
+sbom: $(CYCLONEDX)  ## List all that an installation has, as sbom.cdx.json (CycloneDX), from requirements.lock.
+	$(CYCLONEDX) requirements --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.cdx.json requirements.lock
+
 services:  ## Install the broker that the tests start, if it is missing.
 	@tests/services/install-rabbitmq
 
 clean:  ## Remove everything that was installed or generated.
-	rm -rf .venv .cache .*_cache .hypothesis build dist demo-output
+	rm -rf .venv .cache .*_cache .hypothesis build dist demo-output sbom.cdx.json
 	find $(SOURCES) -name __pycache__ -prune -exec rm -r {} +
 
 .venv/bin/pip:
@@ -74,3 +78,7 @@ clean:  ## Remove everything that was installed or generated.
 $(UV):
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/pip --disable-pip-version-check -q install uv
+
+$(CYCLONEDX):
+	$(PYTHON) -m venv .cache/sbom
+	.cache/sbom/bin/pip --disable-pip-version-check -q install cyclonedx-bom

@@ -50,7 +50,9 @@ def _address(value: object) -> object:
     except ValueError:
         is_good = False
     if not is_good:
-        raise PydanticCustomError("address", "must be an http(s) URL such as https://api.segmind.com")
+        raise PydanticCustomError("address", "must be an https URL such as https://api.segmind.com")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise PydanticCustomError("clear", "must begin with https://: over http the key goes in clear to another host")
     return value
 
 
@@ -73,9 +75,12 @@ class Settings(BaseSettings):
     segmind_api_key_file: Path | None = Field(
         None, description="A file that holds the key; read again when it changes."
     )
-    segmind_base_url: Address = Field("https://api.segmind.com", description="The vendor's API.")
+    segmind_base_url: Address = Field(
+        "https://api.segmind.com",
+        description="The vendor's API; `http://` only for this very host, such as a simulator.",
+    )
     segmind_account_url: Address = Field(
-        "https://api.spotprod.segmind.com", description="The vendor's request history."
+        "https://api.spotprod.segmind.com", description="The vendor's request history, in the same way."
     )
     sam3d_broker_url: SecretStr = Field(
         SecretStr("amqp://guest:guest@127.0.0.1:5672//"),

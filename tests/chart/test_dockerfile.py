@@ -21,10 +21,14 @@ def test_hadolint_finds_nothing(tools: Path) -> None:
 
 
 def test_both_stages_have_one_base() -> None:
-    """The environment runs on the very Python that it was made with."""
-    bases = re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    """The environment runs on the very Python that it was made with, which a build can name by its digest."""
+    text = DOCKERFILE.read_text()
+    [base] = re.findall(r"^ARG BASE=(\S+)", text, re.MULTILINE)
 
-    assert bases == ["python:3.11-slim-bookworm"] * 2
+    assert re.fullmatch(r"python:3\.13-slim-trixie", base)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${BASE}"] * 2
+    assert text.index("ARG BASE") < text.index("FROM"), "before the first stage, so that both have it"
+    assert "--build-arg BASE=python@sha256:" in text, "how, for whoever builds"
 
 
 def test_the_image_runs_the_program_as_nobody_in_particular() -> None:

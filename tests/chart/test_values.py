@@ -26,6 +26,8 @@ WRONG: dict[str, tuple[Values, str]] = {
     "type": ({"podDefaults": {"terminationGracePeriodSeconds": "2m"}}, "terminationGracePeriodSeconds"),
     "level": ({"config": {"logLevel": "loud"}}, "logLevel"),
     "port": ({"networkPolicy": {"databasePort": 99999}}, "databasePort"),
+    "key-in-clear": ({"config": {"baseUrl": "http://simulator:9100"}}, "baseUrl"),
+    "history-in-clear": ({"config": {"accountUrl": "http://127.0.0.1.example"}}, "accountUrl"),
     "size": ({"podDefaults": {"tmpSizeLimit": "1GB"}}, "tmpSizeLimit"),
     "mode": ({"autoscaling": {"mode": "vpa"}}, "mode"),
     "digest": ({"image": {"digest": "latest"}}, "digest"),

@@ -96,6 +96,35 @@ def test_a_wrong_setting_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch, na
     assert MARKER not in sentence
 
 
+BASES = ("SEGMIND_BASE_URL", "SEGMIND_ACCOUNT_URL")
+
+
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize(
+    "host",
+    [
+        "m4rk3r.example", "10.0.0.7", "0.0.0.0", "128.0.0.1", "127.0.0.1.example", "localhost.example", "127.1",
+        "[2001:db8::1]", "[fe80::1]", "127.0.0.1@m4rk3r.example", "simulator:9100",
+    ],
+)  # fmt: skip
+def test_the_key_goes_to_no_other_host_in_clear(monkeypatch: pytest.MonkeyPatch, name: str, host: str) -> None:
+    """Whoever is between here and there would read it."""
+    sentence = refusal(monkeypatch, name, f"http://{host}")
+    assert sentence.startswith(f"{name}: must begin with https://")
+    assert MARKER not in sentence
+    assert "\n" not in sentence
+    monkeypatch.setenv(name, f"https://{host}")
+    assert getattr(load_settings(), name.lower()) == f"https://{host}"
+
+
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("host", ["127.0.0.1:9100", "127.8.9.10", "localhost", "LOCALHOST:9100", "[::1]:9100"])
+def test_a_simulator_on_this_host_needs_no_certificate(monkeypatch: pytest.MonkeyPatch, name: str, host: str) -> None:
+    """What stays on this host passes nobody."""
+    monkeypatch.setenv(name, f"http://{host}")
+    assert getattr(load_settings(), name.lower()) == f"http://{host}"
+
+
 @pytest.mark.parametrize("value", ["m4rk3r", "", "-1", "nan", "inf", "-inf", "1e300"])
 def test_a_duration_is_a_number_of_seconds(value: str) -> None:
     """Finite and not negative; anything else would make a worker spin or stand still."""
