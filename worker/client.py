@@ -31,7 +31,7 @@ from worker.topology import (
     CONFIRMED,
     PUBLISH_ERRORS,
     RECONSTRUCT_KEY,
-    declare,
+    declare_if_new,
     events_exchange,
     inbox_exchange,
 )
@@ -111,7 +111,7 @@ class Client:
         self._connection = Connection(url, connect_timeout=5, heartbeat=0, **connection_options(self._settings))
         try:
             self._connection.ensure_connection(max_retries=1, timeout=10, reraise_as_library_errors=False)
-            declare(self._connection)
+            declare_if_new(self._connection)
         except PUBLISH_ERRORS as error:
             self._connection.release()
             raise unreachable(error, url) from None
@@ -119,7 +119,7 @@ class Client:
         self._producer = Producer(self._connection.channel())
         self._events = Queue(
             f"sam3d.client.{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}",
-            Exchange(events_exchange.name, type="topic", durable=True),
+            Exchange(events_exchange.name, type="topic", passive=True),
             "sam3d.reconstruction.#",
             durable=False,
             exclusive=not self._settings.is_embedded,

@@ -151,6 +151,16 @@ def declare(connection: Connection) -> None:
         raise ConfigurationError(_in_another_shape(refused[0]))
 
 
+def declare_if_new(connection: Connection) -> None:
+    """Declare everything unless workers have: who only sends and listens needs no right to configure then.
+
+    Raises:
+        ConfigurationError: something is there in another shape.
+    """
+    if not all(_exists(connection, part) for part in (inbox_exchange, inbox_queue, events_exchange)):
+        declare(connection)
+
+
 def require(connection: Connection) -> None:
     """Check that everything is there, in the shape that it has here; nothing is declared.
 
@@ -159,31 +169,42 @@ def require(connection: Connection) -> None:
     """
     exchanges: list[Any] = [work_exchange, events_exchange, *(queue.exchange for queue in _queues())]
     parts = [*{each.name: each for each in exchanges}.values(), *_queues()]
-    lost = [part.name for part in parts if not _is_there(connection, part)]
+    lost = [part.name for part in parts if not _exists(connection, part)]
     if lost:
         more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
         raise ConfigurationError(
             f"The broker lacks {', '.join(lost[:NAMED])}{more}: start a worker or a scheduler, which declare it."
         )
+    for part in parts:
+        _require_shape(connection, part)
 
 
 NAMED = 3
 """Parts that are missing that are named; where many are, all are."""
 
 
-def _is_there(connection: Connection, part: Exchange | Queue) -> bool:
-    """Tell whether a part is there; declaring it once more shows its shape and changes nothing."""
-    channel: Any = connection.channel()
-    look: Any = part(channel).queue_declare if isinstance(part, Queue) else part(channel).declare
+def _exists(connection: Connection, part: Exchange | Queue) -> bool:
     try:
-        look(passive=True)
-        look(passive=False)
-    except NotFound:
+        with connection.channel() as channel:
+            _look(part, channel, passive=True)
+    except NotFound:  # The broker has closed the channel.
         return False
+    return True
+
+
+def _require_shape(connection: Connection, part: Exchange | Queue) -> None:
+    """Declare what is there once more, which changes nothing: only so the broker tells of another shape."""
+    try:
+        with connection.channel() as channel:
+            _look(part, channel, passive=False)
     except PreconditionFailed:
         raise ConfigurationError(_in_another_shape(part)) from None
-    channel.close()
-    return True
+
+
+def _look(part: Exchange | Queue, channel: Any, *, passive: bool) -> None:
+    bound: Any = part(channel)
+    look = bound.queue_declare if isinstance(part, Queue) else bound.declare
+    look(passive=passive)
 
 
 def _queues() -> list[Queue]:
@@ -216,17 +237,8 @@ def loads(connection: Connection, lost: Collection[str] = ()) -> Mapping[str, Qu
 
 def missing(connection: Connection) -> Sequence[str]:
     """Name the queues of steps and delays that are not there: the messages in them are lost."""
-    names = [queue.name for queue in step_queues.values()] + [delay_queue(seconds).name for seconds in LADDER]
-    channel: Any = connection.channel()
-    lost = []
-    for name in names:
-        try:
-            channel.queue_declare(name, passive=True)
-        except NotFound:
-            lost.append(name)
-            channel = connection.channel()  # The broker has closed the other one.
-    channel.close()
-    return lost
+    queues = [*step_queues.values(), *(delay_queue(seconds) for seconds in LADDER)]
+    return [queue.name for queue in queues if not _exists(connection, queue)]
 
 
 def _in_another_shape(part: Exchange | Queue) -> str:
