@@ -75,6 +75,7 @@ def test_a_producer_can_publish_nowhere_else(shop_url: str, exchange: str) -> No
     """No step, no event; the default exchange reaches every queue by its name."""
     with (
         Connection(shop_url, transport_options={"confirm_publish": True}) as connection,
-        connection.Producer() as producer,pytest.raises(AccessRefused)
+        connection.Producer() as producer,
+        pytest.raises(AccessRefused),
     ):
         producer.publish("{}", exchange=exchange, routing_key="sam3d.poll")
