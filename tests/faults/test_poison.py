@@ -53,7 +53,11 @@ def test_a_request_that_kills_every_worker_ends_in_the_dead_letters(
         body = json.dumps({**fields, "seed": 1}).encode()
         publish(producer, "sam3d.inbox", "reconstruct", Broken("", body, {"message_id": message_id}))
 
-    kills = run_poisoned(fleet, "accept.taken", lambda: count(rabbitmq, deployment, "sam3d.dead") == 2)
+    def are_put_aside() -> bool:
+        told = judge.rows("SELECT count(*) FROM events")[0]["count"]
+        return count(rabbitmq, deployment, "sam3d.dead") == told == 2
+
+    kills = run_poisoned(fleet, "accept.taken", are_put_aside)
     assert kills >= MAX_DELIVERIES + 1
 
     found = {(each["reason"], each["exchange"], each["routing_key"]) for each in dead_letters(deployment)}
