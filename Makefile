@@ -1,7 +1,7 @@
 # `make help` lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak mutants bench-polling lint check format docs lock sbom services clean
+.PHONY: help demo test soak fuzz mutants bench-polling lint check format docs lock sbom services clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,6 +22,9 @@ test: .venv/.dev-stamp services  ## Run all tests, against a RabbitMQ and a Post
 
 soak: .venv/.dev-stamp services  ## Break everything at random under load: `make soak MINUTES=20 SEED=7`, both optional.
 	$(BIN)/python -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/.dev-stamp  ## Send nearly good bytes to whatever reads a stranger's: `make fuzz MINUTES=10 SEED=7`, both optional.
+	$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 mutants: .venv/.dev-stamp services  ## Show that the tests can fail: put faults into a copy of the code, one by one.
 	$(BIN)/python -m tests.faults.mutants

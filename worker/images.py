@@ -3,6 +3,7 @@
 import binascii
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from urllib.parse import SplitResult, urlsplit
 
@@ -41,7 +42,7 @@ class ImageInput:
         """Size of the content in bytes; 0 for a URL."""
         return len(self.content or b"")
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """What identifies the image in a fingerprint."""
         return sha256(self.content if self.content is not None else (self.url or "").encode()).hexdigest()

@@ -1,0 +1,36 @@
+"""``make fuzz``: fuzz every reader of strangers' bytes in turn, until the time is over."""
+
+import argparse
+import itertools
+import time
+from collections import Counter
+
+from tests.fuzz.fuzzing import MOST_GROWTH, fuzz, memory
+from tests.fuzz.targets import TARGETS
+
+AT_A_TIME = 200
+
+
+def main() -> None:
+    """Fuzz, and print how often each was called."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=7)
+    given = parser.parse_args()
+    calls: Counter[str] = Counter()
+    ends_at, first_round = time.monotonic() + 60 * given.minutes, 0.0
+    for turn, name in enumerate(itertools.cycle(TARGETS)):
+        if turn == len(TARGETS):
+            first_round = memory("VmRSS")
+        if time.monotonic() > ends_at:
+            break
+        calls[name] += fuzz(TARGETS[name], given.seed + turn, AT_A_TIME)
+    grown = memory("VmRSS") - first_round
+    print(", ".join(f"{name} {count:,}" for name, count in calls.items()))
+    print(f"{calls.total():,} calls, seed {given.seed}: no unexpected error, none too long, {grown:.0f} MiB more since")
+    if first_round and grown > MOST_GROWTH:
+        raise SystemExit(f"the process grew by more than {MOST_GROWTH} MiB")
+
+
+if __name__ == "__main__":
+    main()
