@@ -50,7 +50,7 @@ def _address(value: object) -> object:
     except ValueError:
         is_good = False
     if not is_good:
-        raise PydanticCustomError("address", "must be an https URL such as https://api.segmind.com")
+        raise PydanticCustomError("address", "must be an http(s) URL such as https://api.segmind.com")
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise PydanticCustomError("clear", "must begin with https://: over http the key goes in clear to another host")
     return value

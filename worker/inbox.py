@@ -35,7 +35,7 @@ from worker.redelivery import (
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
 from worker.tasks import is_in_memory, send
-from worker.topology import AHEAD, DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
+from worker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class Inbox(ConsumerMixin):
         leave_encoded(channel)
         return [
             consumer_class(
-                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=AHEAD
+                [inbox_queue], on_message=self.receive, on_decode_error=self.on_decode_error, prefetch_count=1
             )
         ]
 

@@ -65,8 +65,8 @@ LADDER = (1, 2, 3, 5, 8, 13, 21, 34, 60, 120, 300)
 MAX_DELIVERIES = 10
 """How often a message is given to a worker again before it is taken for what kills the workers."""
 
-AHEAD = 1
-"""How many requests a process has of a queue at a time: each may be of 16 MiB, and they are soon accepted."""
+AHEAD = 2
+"""How many requests a process has in hand, one of them worked on: each may be of 16 MiB, and is soon accepted."""
 
 _QUORUM = {"x-queue-type": "quorum"}
 

@@ -1,5 +1,6 @@
 """Submits without an answer, against a real database and the simulator's request history: looked up, not guessed."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from tests.integration.budgeted import count_calls
 from tests.integration.conftest import PHOTO, row_of
 from worker import paging, review, vendor
 from worker.app import App
+from worker.body import write_body
 from worker.database import Connection, DatabaseError, Engine, transaction
 from worker.errors import Sam3dError
 from worker.executor import execute, load, record
@@ -316,7 +318,7 @@ def test_others_of_the_team_keep_their_runs(app: App, simulator: Simulator) -> N
     """A colleague's run of the same inputs is not ours, once the history has shown who we are."""
     known, lost = _new(app, "known"), _new(app, "same")
     job = _taken(app, lost)
-    foreign = {"request_id": str(uuid4()), "request_body": job.inputs}
+    foreign = {"request_id": str(uuid4()), "request_body": json.loads(b"".join(write_body(job.inputs)))}
     httpx.post(f"{simulator.url}/_simulator/history", json=foreign).raise_for_status()
     record(app.services, job, UNANSWERED)
     _submit(app, known)

@@ -16,6 +16,7 @@ from worker.answers import canonical_id, is_request_id, read_numbers, whose, wri
 from worker.history import created, mark_inputs, read_rows
 from worker.images import parse_image
 from worker.kinds import identify
+from worker.legible import legible
 from worker.messages import derived_job_id, given_job_id, parse_request, readable_metadata
 from worker.network import AllowedHosts
 from worker.quoting import quoted
@@ -83,6 +84,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "images": parse_image,
     "images, a data URI": lambda text: parse_image("data:" + text),
     "images, a URL": lambda text: parse_image("http://" + text),
+    "legible": legible,
     "messages, a name": lambda text: parse_request({text: 1}),
     "messages, a prompt": lambda text: parse_request({"image": "http://a", "prompt": text[: 2**17]}),
     "messages, metadata": lambda text: readable_metadata({"metadata": {text[: 2**17]: ""}}),
@@ -97,7 +99,11 @@ READERS: Mapping[str, Callable[[str], object]] = {
 }
 """What meets text of strangers, by its module."""
 
-TRUSTED = {"config": "the operator's settings", "prepare": "the producer's own arguments"}
+TRUSTED = {
+    "config": "the operator's settings",
+    "given": "our own sentences",
+    "prepare": "the producer's own arguments",
+}
 """Modules whose patterns meet no stranger's text."""
 
 

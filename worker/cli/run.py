@@ -81,7 +81,9 @@ def _listening(setting: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(f"{setting}: nothing can listen on port {port}: {error.strerror}.") from None
+        raise ConfigurationError(
+            f"{setting}: nothing can listen on port {port}: {os.strerror(error.errno or 0)}."
+        ) from None
 
 
 def _hears(app: App, steps: list[str]) -> Callable[[], None]:
