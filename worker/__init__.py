@@ -33,7 +33,7 @@ The files, in the order a job travels:
 ``ledger``         the ledger of money: the intent before each POST, its answer after
 ``steps``          what each step does to the outside world; returns an ``Outcome``
 ``looking``        look at a run: its status and its result, in one request where that is enough
-``room``           how many bytes of requests are made photos of at once
+``room``           how many bytes of photos a process has in hand
 ``services``       what a step works with
 ``job``            a job's row as a step sees it
 ``lifecycle``      pure: states and the transition table

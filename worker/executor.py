@@ -12,6 +12,7 @@ from worker.changes import Recorded
 from worker.database import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.failpoints import reach
+from worker.images import MAX_IMAGE_BYTES
 from worker.job import Job
 from worker.judging import judge_read
 from worker.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
@@ -29,8 +30,9 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
     Safe to run twice because each write is fenced by the version that the ticket names.
     """
     # Counted from before the job is taken: a worker that was frozen since then sends nothing.
-    with deadline(services.settings.time_for(step)):
+    with services.sending.taken(_MOST_SENT[step]) as keep, deadline(services.settings.time_for(step)):
         job = load(services, step, ticket)
+        keep(job.weight if job else 0)
         if job is None:
             return wait_out(services, step, ticket)
         reach(f"{step}.taken")
@@ -41,6 +43,10 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
     services.outbox.announce(recorded.events)
     reach(f"{step}.announced")
     return changes.follow_up(job, recorded)
+
+
+_MOST_SENT = {Step.SUBMIT: MAX_IMAGE_BYTES, Step.POLL: 0, Step.FETCH: 0}
+"""Bytes of photos that a step may send."""
 
 
 def load(services: Services, step: Step, ticket: Ticket) -> Job | None:

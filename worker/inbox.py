@@ -91,7 +91,7 @@ class Inbox(ConsumerMixin):
             self._give_up(message)
             return
         try:
-            with self._services.room.taken(len(message.body or ""), self._heart.beat):
+            with self._services.reading.taken(len(message.body or ""), self._heart.beat):
                 envelope = _opened(message)
                 body_age = seen_for(message) if envelope.is_of_body else None
                 origin = origin_of(message, self._producers, envelope.source)

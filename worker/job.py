@@ -55,6 +55,11 @@ class Job:
         return {**self.parameters, **{file.name: file.url or file.content or b"" for file in self.files}}
 
     @property
+    def weight(self) -> int:
+        """How many bytes its files have."""
+        return sum(len(file.content or b"") for file in self.files)
+
+    @property
     def is_inline(self) -> bool:
         """Whether a file is sent in the body, not as a URL."""
         return any(file.url is None for file in self.files)

@@ -1,4 +1,4 @@
-"""How many bytes of requests a process makes photos of at once: each takes several times its size for a moment."""
+"""How many bytes of photos a process has in hand: those it reads from messages, and those it sends to the vendor."""
 
 import ctypes
 import threading
@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 SMALL = 2**19
-"""Bytes of a message that is not worth waiting for."""
+"""Bytes that are not worth waiting for."""
 
-ROOM = 16 * 2**20
-"""Bytes of messages that are worked on at once: one of the largest."""
+READ = 16 * 2**20
+"""Bytes of messages that photos are made of at once: one of the largest. Each takes three times its size meanwhile."""
+
+SENT = 96 * 2**20
+"""Bytes of photos that are under way to the vendor at once: nine of the largest."""
 
 
 def give_back_memory() -> None:
@@ -28,23 +31,35 @@ _M_MMAP_THRESHOLD = -3
 class Room:
     """Lets in as many bytes as there is room for; who waits goes in by order of arrival."""
 
-    def __init__(self, size: int = ROOM) -> None:
+    def __init__(self, size: int) -> None:
         self._size = self._free = size
         self._changed = threading.Condition()
         self._queue: list[object] = []
 
     @contextmanager
-    def taken(self, size: int, while_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Wait until so many bytes fit in; ``while_waiting`` is called about once a second."""
+    def taken(self, size: int, while_waiting: Callable[[], None] = lambda: None) -> Iterator[Callable[[int], None]]:
+        """Wait until so many bytes fit in; ``while_waiting`` is called about once a second.
+
+        Gives a function that says how many bytes it is in the end, where that was not known before.
+        """
         counted = 0 if size <= SMALL else min(size, self._size)
         if counted:
             self._enter(counted, while_waiting)
+
+        def keep(size: int) -> None:
+            nonlocal counted
+            counted -= self._leave(max(0, counted - size))
+
         try:
-            yield
+            yield keep
         finally:
-            with self._changed:
-                self._free += counted
-                self._changed.notify_all()
+            self._leave(counted)
+
+    def _leave(self, size: int) -> int:
+        with self._changed:
+            self._free += size
+            self._changed.notify_all()
+        return size
 
     def _enter(self, size: int, while_waiting: Callable[[], None]) -> None:
         place = object()

@@ -1,13 +1,14 @@
 """What a step works with: one record, made by ``app`` at boot, closed at shutdown."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from worker.config import Settings
 from worker.database import Engine, Session
 from worker.events import Outbox
 from worker.memory import Memory
 from worker.outlook import Outlook
-from worker.room import Room
+from worker.room import READ, SENT, Room
 from worker.storage import Downloads
 from worker.vendor import Vendor
 
@@ -25,7 +26,8 @@ class Services:
     session: Session
     worker_name: str
     memory: Memory = field(default_factory=Memory)
-    room: Room = field(default_factory=Room)
+    reading: Room = field(default_factory=partial(Room, READ))
+    sending: Room = field(default_factory=partial(Room, SENT))
 
     def close(self) -> None:
         """Give connections back."""

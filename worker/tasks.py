@@ -50,7 +50,7 @@ def register(app: Celery, services: Services) -> None:
     def reconstruct(task: Task[Any, None], message: Message) -> None:
         """Accept a request; it is acknowledged once its row is committed."""
         bound = structlog.contextvars.bound_contextvars(task_id=str(task.request.id))
-        with bound, services.room.taken(len(message.body or "")):
+        with bound, services.reading.taken(len(message.body or "")):
             _accept(app, services, message)
 
     @define(name="sam3d.submit")
