@@ -97,8 +97,9 @@ def _decoded(text: str) -> bytes:
     if len(text) * 3 // 4 > MAX_IMAGE_BYTES + 1024:
         raise ValueError(TOO_LARGE)
     try:
-        # A copy is made only of a text that has lines: it may be of megabytes.
-        whole = "".join(text.split()) if any(blank in text for blank in _BLANKS) else text
+        # Copies are made only of a text that has lines: it may be of megabytes.
+        has_lines = any(blank in text for blank in _BLANKS)
+        whole = text.encode("ascii").translate(None, _BLANKS.encode()) if has_lines else text
         return binascii.a2b_base64(whole, strict_mode=True)
     except ValueError:
         raise ValueError("is neither an http(s) URL nor valid base64") from None

@@ -24,7 +24,11 @@ def main() -> None:
             first_round = memory("VmRSS")
         if time.monotonic() > ends_at:
             break
-        calls[name] += fuzz(TARGETS[name], given.seed + turn, AT_A_TIME)
+        try:
+            calls[name] += fuzz(TARGETS[name], given.seed + turn, AT_A_TIME)
+        except Exception as error:
+            error.add_note(f"found in {name}, seed {given.seed + turn}")
+            raise
     grown = memory("VmRSS") - first_round
     print(", ".join(f"{name} {count:,}" for name, count in calls.items()))
     print(f"{calls.total():,} calls, seed {given.seed}: no unexpected error, none too long, {grown:.0f} MiB more since")
