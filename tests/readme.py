@@ -10,6 +10,7 @@ from worker.config import Settings
 from worker.messages import ReconstructionRequest
 
 README = Path(__file__).parents[1] / "README.md"
+SECURITY = README.with_name("SECURITY.md")
 
 
 def settings_table() -> str:
@@ -46,6 +47,16 @@ def renewed(text: str) -> str:
         assert part.search(text), f"the README has no part {name}"
         text = part.sub(lambda _, made=made, begin=begin, end=end: f"{begin}\n{made()}\n{end}", text)  # type: ignore[misc]
     return text
+
+
+def code_of_readme(having: str) -> str:
+    """Return the README's only block of Python that has a text in it."""
+    [code] = [
+        each
+        for each in re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+        if having in each
+    ]
+    return str(code)
 
 
 if __name__ == "__main__":

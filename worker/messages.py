@@ -140,7 +140,7 @@ class ReconstructionRequest(BaseModel):
     include_artifacts: bool | None = Field(None, description="Whether a ZIP of intermediate files is made as well.")
     job_id: UUID | None = Field(None, description="The job's id, chosen by the sender.")
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = Field(
-        None, description="One job for each key until it fails or is cancelled; another payload under it is refused."
+        None, description="A sender's key has one job until it fails or is cancelled; another payload is refused."
     )
     priority: int = Field(0, ge=-100, le=100, description="Of jobs that wait for their submit, higher goes first.")
     metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(

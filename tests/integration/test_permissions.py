@@ -11,13 +11,13 @@ from amqp.exceptions import AccessRefused
 from kombu import Connection
 from pydantic import SecretStr
 
+from tests.readme import SECURITY
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.client import Client
 from worker.config import Settings
 from worker.topology import declare
 
-SECURITY = Path(__file__).parents[2] / "SECURITY.md"
 PHOTO = Path("worker/photos/cat.png")
 
 
