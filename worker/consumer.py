@@ -165,7 +165,7 @@ class Consumer(CeleryConsumer):
     def _give_up(self, message: Message, why: str) -> None:
         """Quarantine a request, and only then read it once more, to tell its sender."""
         if quarantine(self.app.producer_pool, message, why):
-            tell_sender(self.app.services, *request_of(message), why)
+            tell_sender(self.app.services, message, *request_of(message), why)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Remember that what comes back now had been on its way."""

@@ -120,7 +120,7 @@ class Inbox(ConsumerMixin):
             request = _opened(message)
         except Unreadable:  # Nobody knows whose it was.
             return
-        tell_sender(self._services, request.fields, request.derived_id, why)
+        tell_sender(self._services, message, request.fields, request.derived_id, why)
 
     def _put_away(self, message: Message, error: Exception) -> None:
         """Let a request come again after an outage, and quarantine one that broke us."""

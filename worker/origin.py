@@ -24,11 +24,14 @@ NOBODY = Origin()
 
 def read_origin(headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str, claimed: str = "") -> Origin:
     """Read a message's origin; ``claimed`` is the source that a CloudEvent names."""
-    correlation_id = properties.get("correlation_id")
-    return Origin(
-        source_of(headers, properties, own_user) or (f"event {claimed}" if claimed else ""),
-        correlation_id if is_name(correlation_id) else None,
-    )
+    source = source_of(headers, properties, own_user) or (f"event {claimed}" if claimed else "")
+    return Origin(source, correlation_of(properties))
+
+
+def correlation_of(properties: Mapping[str, Any]) -> str | None:
+    """Return what a sender calls his message, where that can be given back."""
+    called = properties.get("correlation_id")
+    return called if is_name(called) else None
 
 
 def source_of(headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str) -> str:

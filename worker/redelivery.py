@@ -14,7 +14,7 @@ from worker.database import transaction
 from worker.envelope import body_bytes
 from worker.events import error_payload
 from worker.messages import derived_job_id, given_job_id, readable_metadata
-from worker.origin import with_properties
+from worker.origin import correlation_of, with_properties
 from worker.quarantine import as_mapping
 from worker.repository import outbox
 from worker.services import Services
@@ -95,8 +95,8 @@ def _derived_id(message: Message) -> UUID:
     return derived_job_id("celery", str(as_mapping(message.headers).get("id")))
 
 
-def tell_sender(services: Services, fields: Mapping[str, Any], derived_id: UUID, why: str) -> None:
-    """Announce that a request was put aside; what is wrong with it must not stop who tells."""
+def tell_sender(services: Services, message: Message, fields: Mapping[str, Any], derived_id: UUID, why: str) -> None:
+    """Announce that a message with a request was put aside; what is wrong with it must not stop who tells."""
     job_id = str(given_job_id(fields) or derived_id)
     error = error_payload("put_aside", f"The request was put aside for an operator: {why}.")
     payload = {
@@ -107,7 +107,7 @@ def tell_sender(services: Services, fields: Mapping[str, Any], derived_id: UUID,
     }
     try:
         with transaction(services.engine) as connection:
-            event = outbox.add_refusal(connection, job_id, payload)
+            event = outbox.add_refusal(connection, job_id, payload, correlation_of(as_mapping(message.properties)))
     except Exception as error_of_ours:
         log.error("sender_untold", job_id=job_id, reason=type(error_of_ours).__name__, next="see `sam3d dead list`")
         return

@@ -92,7 +92,7 @@ def _put_away(app: Celery, services: Services, message: Message, error: Exceptio
     has_trace = not isinstance(error, DatabaseError)
     log.error("request_broke", reason=describe(error), next=f"it goes to {DEAD}", exc_info=has_trace)
     _move(partial(put_aside, app.producer_pool, message, BROKE))
-    tell_sender(services, *request_of(message), BROKE)
+    tell_sender(services, message, *request_of(message), BROKE)
 
 
 def _delay(app: Celery, message: Message) -> None:

@@ -9,7 +9,7 @@ import psycopg
 from tests.acceptance.conftest import Service
 from tests.broken import PLAIN, TASKS, Broken, task
 from tests.faults.conftest import start_worker
-from tests.faults.judge import tiny_image
+from tests.faults.judge import Judge, tiny_image
 from tests.faults.test_messages import count, dead_letters, publish, publisher
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
@@ -42,21 +42,29 @@ def test_the_log_names_each_letter(deployment: Service, rabbitmq: PrivateRabbit)
     assert json.loads(shown.stdout)["id"] == next(iter(named))
 
 
-def test_the_log_names_the_letter_of_a_request_that_broke_us(deployment: Service, rabbitmq: PrivateRabbit) -> None:
-    """Whichever way it came."""
+def test_the_log_names_the_letter_of_a_request_that_broke_us(
+    deployment: Service, judge: Judge, rabbitmq: PrivateRabbit
+) -> None:
+    """Whichever way it came; its sender hears of it, under what he calls his message."""
     with psycopg.connect(deployment.environment["SAM3D_DATABASE_URL"].replace("+psycopg", "")) as connection:
         connection.execute(_BREAKING)
     start_worker(deployment)
     fields = {"image": tiny_image()}
     with publisher(deployment) as producer:
-        publish(producer, "", "sam3d.requests", task("", [[], fields, {}]))
-        body = Broken("", json.dumps(fields).encode(), {"message_id": str(uuid.uuid4())})
+        request = task("", [[], fields, {}])
+        request.properties["correlation_id"] = "order-1"
+        publish(producer, "", "sam3d.requests", request)
+        body = Broken("", json.dumps(fields).encode(), {"message_id": str(uuid.uuid4()), "correlation_id": "order-2"})
         publish(producer, "sam3d.inbox", "reconstruct", body)
     wait_until(lambda: count(rabbitmq, deployment, "sam3d.dead") == 2, "both are there")
     wait_until(lambda: len(logged(deployment)) == 2, "both were told of")
     letters = dead_letters(deployment)
     assert {line["letter_id"] for line in logged(deployment)} == {each["id"] for each in letters}
     assert {line["task_id"] for line in logged(deployment)} == {each["task_id"] or "" for each in letters}
+    told = "SELECT correlation_id FROM events WHERE payload->'error'->>'code' = 'put_aside' ORDER BY 1"
+    wait_until(
+        lambda: [each["correlation_id"] for each in judge.rows(told)] == ["order-1", "order-2"], "both were told"
+    )
 
 
 _BREAKING = """

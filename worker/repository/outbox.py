@@ -45,9 +45,7 @@ def add(connection: Connection, kind: EventType, job_id: str | None, payload: Ma
     return _add(connection, kind, job_id, payload, called if job_id else None)
 
 
-def add_refusal(
-    connection: Connection, job_id: str, payload: Mapping[str, Any], correlation_id: str | None = None
-) -> Event:
+def add_refusal(connection: Connection, job_id: str, payload: Mapping[str, Any], correlation_id: str | None) -> Event:
     """Write the event of a message that was refused, whose sender may be another than that of the job it names."""
     return _add(connection, EventType.REFUSED, job_id, payload, correlation_id)
 
