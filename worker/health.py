@@ -85,7 +85,7 @@ class HealthServer:
         listener = socket.create_server(("", port), backlog=MOST_CONNECTIONS)
         self.port: int = listener.getsockname()[1]
         self._looks = looks
-        self._open: dict[asyncio.Task[None], None] = {}
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._closed = asyncio.Event()
         self._runner = asyncio.Runner()
         self._loop = self._runner.get_loop()
@@ -110,22 +110,25 @@ class HealthServer:
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= MOST_CONNECTIONS:
-            next(iter(self._open)).cancel()
+            self._hang_up(next(iter(self._open)))
         task = asyncio.ensure_future(self._converse(reader, writer))
-        self._open[task] = None
-        task.add_done_callback(self._open.pop)
+        self._open[task] = writer
+        task.add_done_callback(self._hang_up)
+
+    def _hang_up(self, task: asyncio.Task[None]) -> None:
+        """End a conversation; also one that was not begun, as many may come at once."""
+        task.cancel()
+        if writer := self._open.pop(task, None):
+            writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read a request and answer it; who is too slow, says too much or hangs up gets nothing."""
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_written(*await self._answer(head)))
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await writer.drain()
-            finally:
-                writer.close()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(_written(*await self._answer(head)))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await writer.drain()
 
     async def _answer(self, head: bytes) -> Told:
         method, path, *_ = [*head.split(b"\r\n", 1)[0].decode("latin-1").split(" "), "", ""]

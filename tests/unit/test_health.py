@@ -201,6 +201,18 @@ def test_who_says_nothing_holds_nobody_up(start: Callable[..., int]) -> None:
         assert all_of(silent[0]) == b"", "the oldest had to go"
 
 
+def test_who_comes_at_once_with_too_many_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where his turn to be heard had not come yet, and however many they are."""
+    server, may_go_on = start_health_server(0, {}), threading.Event()
+    monkeypatch.setattr(health, "MOST_CONNECTIONS", 2)
+    server._loop.call_soon_threadsafe(may_go_on.wait)
+    with connected(server.port, many=5) as opened:
+        may_go_on.set()
+        assert [all_of(each) for each in opened[:3]] == [b"", b"", b""]
+        assert len(server._open) == 2
+    server.close()
+
+
 @pytest.mark.parametrize(
     ("sent", "answered"),
     [
