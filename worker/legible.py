@@ -1,6 +1,7 @@
 """Pure: what others wrote, as a person may read it on a terminal: nothing in it steers that, turns it or hides."""
 
 import re
+from functools import lru_cache
 
 _BLANK = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
@@ -10,12 +11,10 @@ _BLANK = re.compile(
 
 def legible(text: str, *, keep: str = "") -> str:
     r"""Write what steers a terminal, or can't be seen, by its number: ``\x1b``, ``\u202e``, ``\n``."""
-    return "".join(each if each in keep or _is_seen(each) else _by_number(each) for each in text)
+    return "".join(each if each in keep else _written(each) for each in text)
 
 
-def _is_seen(character: str) -> bool:
-    return character.isprintable() and not _BLANK.match(character)
-
-
-def _by_number(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+@lru_cache(2**12)
+def _written(character: str) -> str:
+    is_seen = character.isprintable() and not _BLANK.match(character)
+    return character if is_seen else character.encode("unicode_escape").decode()
