@@ -77,6 +77,8 @@ The files, in the order a job travels:
 ``models``         the tables
 ``repository``     every query, named like a requirement; never commits
 ``database``       the engine and ``transaction()``, the only commit
+``locks``          which process lives, and which scheduler works
+``schema``         what the database is at, and the upgrade
 ``collecting``     collect: every file that is whole is kept, and what becomes of the others
 ``storage``        where output bytes go
 ``kinds``          what a downloaded file is, by its bytes

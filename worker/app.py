@@ -13,10 +13,11 @@ from celery.apps import worker as program
 from worker import failpoints, noticing, tasks, topology
 from worker.broker import connection_options
 from worker.config import Settings
-from worker.database import Session, create_database_engine
+from worker.database import create_database_engine
 from worker.events import Outbox
 from worker.inbox import InboxStep
 from worker.lifecycle import Step
+from worker.locks import Session
 from worker.observability import say_at_once
 from worker.outlook import Outlook
 from worker.room import give_back_memory

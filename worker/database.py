@@ -1,12 +1,7 @@
-"""The engine, the schema's version, and ``transaction()``: the only commit in the code."""
+"""The engine, what its errors tell, and ``transaction()``: the only commit in the code."""
 
-import secrets
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -29,9 +24,6 @@ from worker.errors import ConfigurationError
 __all__ = ["Connection", "DatabaseError", "Engine"]
 """What others need of SQLAlchemy; everything public here is meant to be imported too."""
 
-SCHEDULER_LOCK = 0x5A3D0001
-"""The advisory lock under which one scheduler works."""
-
 DatabaseError = SQLAlchemyError
 """What any query may raise; the edges catch it by this name."""
 
@@ -39,7 +31,6 @@ ANSWER_SECONDS = 10
 """How long the server's next answer is waited for; it gives a statement up before that."""
 
 CONNECT_SECONDS = 5
-KEPT_SECONDS = 2.0
 POOL_SECONDS = 5
 LONGEST_REASON = 200
 
@@ -222,55 +213,6 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__} {sqlstate(error)}".strip()
 
 
-def _migrations() -> Path:
-    packaged = Path(__file__).parent / "_migrations"
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "migrations"
-
-
-def _alembic(url: str) -> Any:
-    from alembic.config import Config  # Only an upgrade needs it, and it takes a third of a second to import.
-
-    config = Config()
-    config.set_main_option("script_location", str(_migrations()))
-    config.attributes["url"] = url
-    return config
-
-
-def upgrade(url: str) -> None:
-    """Bring the schema up to date; safe to run twice, and by several at once."""
-    from alembic import command
-
-    command.upgrade(_alembic(url), "head")
-
-
-def schema_version(engine: Engine) -> str | None:
-    """Return the revision that the database is at, or None where it has no schema."""
-    with engine.connect() as connection:
-        if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-@cache
-def revisions() -> tuple[str, ...]:
-    """Return the revisions that this code knows, the one it is made for first; each is the number of its file."""
-    return tuple(sorted((file.name[:4] for file in _migrations().glob("versions/[0-9]*.py")), reverse=True))
-
-
-def require_schema(engine: Engine) -> None:
-    """Check that the schema is at least as new as this code: one that it does not know yet is newer.
-
-    Raises:
-        ConfigurationError: the schema is older; says which command to run.
-        DatabaseError: the database can't be asked.
-    """
-    found = schema_version(engine)
-    if found is None or found in revisions()[1:]:
-        raise ConfigurationError(
-            f"The database is at schema {found or 'none'}, this version needs {revisions()[0]}: run `sam3d db upgrade`."
-        )
-
-
 def refusal(error: BaseException) -> ConfigurationError:
     """Make the one line for whoever has asked for something that needs the database."""
     return ConfigurationError(
@@ -304,104 +246,3 @@ def ping(engine: Engine) -> None:
     """Ask the database for nothing; raises where it does not answer."""
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
-
-
-class Session:
-    """An advisory lock that this process holds while it lives: who finds it free knows that the process has ended.
-
-    It is the connection's, so it goes with the process. After the database was away it is taken again by :meth:`key`.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._key = secrets.randbits(62)
-        self._guard = threading.Lock()
-        self._connection: Connection | None = None
-        self._closed = threading.Event()
-
-    def keep(self) -> None:
-        """Take the lock again soon after the database was away, on a thread of its own: we must not seem dead."""
-        threading.Thread(target=self._keep, name="session", daemon=True).start()
-
-    def _keep(self) -> None:
-        while not self._closed.wait(KEPT_SECONDS):
-            with suppress(SQLAlchemyError):
-                self.key()
-
-    def taken_key(self) -> int:
-        """Return the lock's key as it was last seen to be held; a read that is made twice does no harm."""
-        return self._key if self._connection else self.key()
-
-    def key(self) -> int:
-        """Return the lock's key, having made sure that the lock is held."""
-        if not self._guard.acquire(timeout=POOL_SECONDS):
-            raise Busy("another thread is waiting for the session's connection")
-        try:
-            if self._connection and not _answers(self._connection):
-                self._connection = None
-            self._connection = self._connection or self._take()
-            return self._key
-        finally:
-            self._guard.release()
-
-    def _take(self) -> Connection:
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        try:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": self._key})
-        except SQLAlchemyError:
-            _drop(connection)
-            raise
-        return connection
-
-    def close(self) -> None:
-        """Let the lock go."""
-        self._closed.set()
-        with self._guard:
-            if self._connection:
-                _drop(self._connection)
-            self._connection = None
-
-
-def _answers(connection: Connection) -> bool:
-    """Tell whether a connection is still there; one that is not is dropped."""
-    try:
-        return connection.execute(text("SELECT true")).scalar() is True
-    except SQLAlchemyError:
-        _drop(connection)
-        return False
-
-
-def _drop(connection: Connection) -> None:
-    """Close a connection for good, with the locks that it holds."""
-    connection.invalidate()
-    connection.close()
-
-
-def live_sessions(connection: Connection) -> set[int]:
-    """Return the keys of the sessions whose process lives, of all that can be seen in the database's locks."""
-    query = text(
-        "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks "
-        "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    return set(connection.execute(query).scalars())
-
-
-@contextmanager
-def leader(engine: Engine, key: int, silence: timedelta) -> Iterator[Callable[[], bool]]:
-    """Try for an advisory lock; give a function that tells whether it is ours still.
-
-    The lock is the session's: it goes with the connection, so a process that died does not keep it, nor one that
-    is frozen and does not ask for as long as ``silence``.
-    """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"SET idle_session_timeout = {round(silence.total_seconds() * 1000)}"))
-        held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
-
-        def is_leader() -> bool:
-            return bool(held) and connection.execute(text("SELECT true")).scalar() is True
-
-        try:
-            yield is_leader
-        finally:
-            connection.invalidate()

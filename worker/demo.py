@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from worker import database, topology
+from worker import database, schema, topology
 from worker.app import App, create_app
 from worker.client import Client
 from worker.config import Settings, load_settings
@@ -91,7 +91,7 @@ def _simulated_vendor() -> Iterator[Mapping[str, Any]]:
 @contextmanager
 def running_service(settings: Settings) -> Iterator[App]:
     """Run a worker and a scheduler on threads of this process."""
-    database.upgrade(settings.database_url)
+    schema.upgrade(settings.database_url)
     app = create_app(settings)
     topology.declare(app.connection_for_write())
     worker = app.WorkController(pool="threads", concurrency=settings.sam3d_concurrency, loglevel="WARNING")

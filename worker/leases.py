@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import structlog
 
-from worker.database import Engine, live_sessions, transaction
+from worker.database import Engine, transaction
+from worker.locks import live_sessions
 from worker.repository import leases
 
 GONE_FOR = timedelta(seconds=10)

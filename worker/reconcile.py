@@ -13,13 +13,14 @@ from worker import changes
 from worker.changes import Recorded, Settled
 from worker.conclusion import adopted, as_answered, conclude, doubted_of, is_undecided, submission_of
 from worker.config import Settings
-from worker.database import DatabaseError, describe, is_outage, live_sessions, transaction
+from worker.database import DatabaseError, describe, is_outage, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.failpoints import reach
 from worker.habits import CLOCKS_DIFFER
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
+from worker.locks import live_sessions
 from worker.lookup import Lookup
 from worker.mixups import give_back
 from worker.outcome import Advance, Outcome, decide

@@ -16,10 +16,11 @@ from worker.broker import why
 from worker.bulk import BulkLook
 from worker.clocks import ClockWatch
 from worker.comparing import Comparison
-from worker.database import SCHEDULER_LOCK, Connection, DatabaseError, describe, leader, transaction
+from worker.database import Connection, DatabaseError, describe, transaction
 from worker.failpoints import reach
 from worker.leases import Leases, expect_all
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
+from worker.locks import SCHEDULER_LOCK, leader
 from worker.lookup import Lookup
 from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT

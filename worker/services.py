@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from worker.config import Settings
-from worker.database import Engine, Session
+from worker.database import Engine
 from worker.events import Outbox
+from worker.locks import Session
 from worker.memory import Memory
 from worker.outlook import Outlook
 from worker.room import READ, SENT, Room

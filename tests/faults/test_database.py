@@ -14,7 +14,8 @@ from tests.services.postgres import PrivatePostgres
 from tests.services.proxy import COMMITTED, Proxy
 from tests.waiting import wait_until
 from worker import database
-from worker.database import create_database_engine, is_outage, transaction, upgrade
+from worker.database import create_database_engine, is_outage, transaction
+from worker.schema import upgrade
 
 DELAYED = ("request_delayed", "step_delayed", "answer_delayed")
 

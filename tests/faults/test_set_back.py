@@ -24,7 +24,7 @@ from tests.waiting import wait_until
 from worker import holding
 from worker.app import App, create_app
 from worker.comparing import Comparison
-from worker.database import transaction, upgrade
+from worker.database import transaction
 from worker.executor import execute, load, record
 from worker.intake import cancel
 from worker.job import Job
@@ -32,6 +32,7 @@ from worker.lifecycle import Step, Ticket, Trigger
 from worker.outcome import Advance, Doubt, Outcome, decide
 from worker.outlook import ACCOUNT
 from worker.repository import lineage
+from worker.schema import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 
 __all__ = ["app", "running_simulator", "simulator"]

@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from worker import database
+from worker import database, schema
 from worker.errors import ConfigurationError
 from worker.models import metadata
 from worker.repository import lineage
@@ -19,7 +19,7 @@ from worker.repository import lineage
 
 def test_models_equal_migrations(database_url: str) -> None:
     """An upgraded database differs in nothing from the models."""
-    database.upgrade(database_url)
+    schema.upgrade(database_url)
     engine = database.create_database_engine(database_url, 1)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
@@ -29,18 +29,18 @@ def test_models_equal_migrations(database_url: str) -> None:
 
 def test_several_may_upgrade_at_once(database_url: str) -> None:
     """Pods that start together wait for the first and find nothing left to do."""
-    command = [sys.executable, "-c", f"from worker.database import upgrade; upgrade({database_url!r})"]
+    command = [sys.executable, "-c", f"from worker.schema import upgrade; upgrade({database_url!r})"]
     pods = [subprocess.Popen(command) for _ in range(3)]
     assert [pod.wait(timeout=60) for pod in pods] == [0, 0, 0]
     engine = database.create_database_engine(database_url, 1)
-    database.require_schema(engine)
+    schema.require_schema(engine)
     engine.dispose()
 
 
 def test_downgrade_leaves_nothing(database_url: str) -> None:
     """Undoing every migration leaves no table and no function of ours."""
-    database.upgrade(database_url)
-    downgrade(database._alembic(database_url), "base")
+    schema.upgrade(database_url)
+    downgrade(schema._alembic(database_url), "base")
     engine = database.create_database_engine(database_url, 1)
     assert inspect(engine).get_table_names() == ["alembic_version"]
     with engine.connect() as connection:
@@ -52,13 +52,13 @@ def test_an_older_schema_says_what_to_run(database_url: str) -> None:
     """A worker that finds an older schema names the command."""
     engine = database.create_database_engine(database_url, 1)
     with pytest.raises(ConfigurationError, match="run `sam3d db upgrade`"):
-        database.require_schema(engine)
+        schema.require_schema(engine)
     engine.dispose()
 
 
 def test_the_function_of_time_can_be_shifted(database_url: str) -> None:
     """One function gives the time, so that a test can move the whole database to another hour."""
-    database.upgrade(database_url)
+    schema.upgrade(database_url)
     engine = database.create_database_engine(database_url, 1)
     with database.transaction(engine) as connection:
         connection.execute(
@@ -74,7 +74,7 @@ def test_the_function_of_time_can_be_shifted(database_url: str) -> None:
 
 def test_a_database_of_the_last_release_is_compared_once(database_url: str) -> None:
     """It may be a backup, so its jobs are compared with the history; one that begins is not."""
-    config = database._alembic(database_url)
+    config = schema._alembic(database_url)
     command_upgrade(config, "0007")
     engine = database.create_database_engine(database_url, 1)
     with database.transaction(engine) as connection:
@@ -84,7 +84,7 @@ def test_a_database_of_the_last_release_is_compared_once(database_url: str) -> N
             text(f"INSERT INTO jobs ({columns}) VALUES ('{job_id}', 'accepted', '', '{{}}', '{{}}', now())")
         )
         connection.execute(text(f"INSERT INTO submissions (token, job_id, worker) VALUES ('{job_id}', '{job_id}', '')"))
-    database.upgrade(database_url)
+    schema.upgrade(database_url)
     with database.transaction(engine) as connection:
         seen = lineage.read(connection, "default")
     assert (seen.is_new, seen.is_settled) == (False, False)
@@ -93,5 +93,5 @@ def test_a_database_of_the_last_release_is_compared_once(database_url: str) -> N
 
 def test_each_revision_is_the_number_of_its_file() -> None:
     """What a command compares the schema with is what Alembic would say, without importing it."""
-    walked = ScriptDirectory.from_config(database._alembic("")).walk_revisions()
-    assert database.revisions() == tuple(script.revision for script in walked)
+    walked = ScriptDirectory.from_config(schema._alembic("")).walk_revisions()
+    assert schema.revisions() == tuple(script.revision for script in walked)

@@ -5,7 +5,7 @@ from typing import Any
 from worker.app import create_app
 from worker.cli.show import AsJson, head, print_json, print_table, print_values, say, titled
 from worker.config import load_settings
-from worker.database import require_schema
+from worker.schema import require_schema
 from worker.usage import Usage, seconds, usage
 
 

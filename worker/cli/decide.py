@@ -12,13 +12,14 @@ from worker.cli.look import JobId, describe_job, job_uuid
 from worker.cli.show import AsJson, note, print_json, print_table, say
 from worker.comparing import MAY_BE_PAID_AGAIN
 from worker.config import LONGEST, load_settings
-from worker.database import require_schema, transaction
+from worker.database import transaction
 from worker.errors import HoldCause, InvalidMessage, Sam3dError
 from worker.lifecycle import FollowUp, JobState, Verdict
 from worker.outcome import Hold
 from worker.outlook import ACCOUNT
 from worker.repository import lineage, reading
 from worker.repository.reading import Reviewed, Rows
+from worker.schema import require_schema
 from worker.tasks import send
 
 

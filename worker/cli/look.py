@@ -10,10 +10,11 @@ import typer
 
 from worker.cli.show import AsJson, brief, head, print_json, print_table, print_values, sized, titled
 from worker.config import load_settings
-from worker.database import Connection, Engine, create_database_engine, require_schema, transaction
+from worker.database import Connection, Engine, create_database_engine, transaction
 from worker.errors import InvalidMessage, Sam3dError
 from worker.lifecycle import JobState
 from worker.repository import clocks, outputs, reading
+from worker.schema import require_schema
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 

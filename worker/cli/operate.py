@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import SecretStr
 
-from worker import broker, database, topology
+from worker import broker, database, schema, topology
 from worker.app import App, create_app
 from worker.cli.run import connected, readiness
 from worker.cli.show import AsJson, brief, print_json, print_table, print_values, say
@@ -25,8 +25,8 @@ database_commands = typer.Typer(help="The database's schema.", no_args_is_help=T
 def upgrade() -> None:
     """Bring the schema up to date; safe to run twice, and by several at once."""
     settings = load_settings()
-    database.upgrade(settings.database_url)
-    say(f"schema {database.revisions()[0]}")
+    schema.upgrade(settings.database_url)
+    say(f"schema {schema.revisions()[0]}")
 
 
 @database_commands.command()
@@ -35,8 +35,8 @@ def current(as_json: AsJson = False) -> None:
     settings = load_settings()
     engine = database.create_database_engine(settings.database_url, 1)
     found = {
-        "database": database.schema_version(engine),
-        "needed": database.revisions()[0],
+        "database": schema.version(engine),
+        "needed": schema.revisions()[0],
     }
     engine.dispose()
     if as_json:
