@@ -82,9 +82,8 @@ def _listening(setting: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(
-            f"{setting}: nothing can listen on port {port}: {os.strerror(error.errno or 0)}."
-        ) from None
+        reason = (error.strerror or type(error).__name__).partition(" (while ")[0]  # Python may go on with the address.
+        raise ConfigurationError(f"{setting}: nothing can listen on port {port}: {reason}.") from None
 
 
 def _hears(app: App, steps: list[str]) -> Callable[[], None]:
