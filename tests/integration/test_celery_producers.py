@@ -13,7 +13,7 @@ from tests.readme import SECURITY, code_of_readme
 from tests.services.rabbitmq import PrivateRabbit
 from worker.topology import REQUESTS, declare
 
-BY_NAME = 'app.send_task("sam3d.reconstruct", kwargs={}, queue="sam3d.requests")'
+BY_NAME = 'app.send_task("sam3d.reconstruct", kwargs=fields, queue="sam3d.requests")'
 SHAPES: dict[str, dict[str, Any]] = {
     "quorum": {"task_create_missing_queue_type": "quorum", "task_default_queue_type": "quorum"},
     "our queue as its default": {"task_default_queue_type": "quorum", "task_default_queue": "sam3d.requests"},
@@ -36,7 +36,7 @@ def run(code: str, url: str, settings: dict[str, Any]) -> None:
     app = Celery(broker=url, set_as_current=False)
     app.conf.update(settings, broker_transport_options={"confirm_publish": True})
     try:
-        exec(code, {"app": app})
+        exec(code, {"app": app, "fields": {"image": "https://example.com/cup.jpg"}})
     finally:
         app.close()
 
