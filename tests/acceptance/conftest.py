@@ -120,15 +120,21 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def service(
+def deployment(
     vhost_url: str, migrated_url: str, simulator: Simulator, zygote: Zygote, tmp_path: Path
 ) -> Iterator[Service]:
+    """Provide a deployment in which nothing runs but what the test starts, on a broker that has nothing of ours yet."""
+    with deployed(vhost_url, migrated_url, simulator, tmp_path, zygote) as prepared:
+        yield prepared
+
+
+@pytest.fixture
+def service(deployment: Service) -> Service:
     """Provide a deployment with a worker and a scheduler that are ready."""
-    with deployed(vhost_url, migrated_url, simulator, tmp_path, zygote) as started:
-        started.start("worker", "worker", "--concurrency", "4")
-        started.start("scheduler", "scheduler")
-        wait_until(lambda: "worker_ready" in started.log_of("worker"), "the worker consumes")
-        yield started
+    deployment.start("worker", "worker", "--concurrency", "4")
+    deployment.start("scheduler", "scheduler")
+    wait_until(lambda: "worker_ready" in deployment.log_of("worker"), "the worker consumes")
+    return deployment
 
 
 @pytest.fixture

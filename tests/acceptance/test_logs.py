@@ -2,8 +2,6 @@
 
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,25 +9,15 @@ import httpx
 import pytest
 from kombu import Connection
 
-from tests.acceptance.conftest import Service, deployed
+from tests.acceptance.conftest import Service
 from tests.acceptance.test_bad_input import IMAGE
 from tests.broken import SECRET_PROMPT
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker.simulator import Simulator
 
 VENDORS = "a-word-of-the-vendor"
 NOWHERE = "127.0.0.1:1"
-
-
-@pytest.fixture
-def deployment(
-    vhost_url: str, migrated_url: str, simulator: Simulator, zygote: Zygote, tmp_path: Path
-) -> Iterator[Service]:
-    """Provide a deployment in which nothing runs but what the test starts."""
-    with deployed(vhost_url, migrated_url, simulator, tmp_path, zygote) as prepared:
-        yield prepared
 
 
 def lines(service: Service, name: str) -> list[dict[str, Any]]:

@@ -1,31 +1,18 @@
 """Who only looks declares nothing, and a worker declares nothing but what is ours."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from kombu import Connection
 
-from tests.acceptance.conftest import Service, deployed, simulator
+from tests.acceptance.conftest import Service, deployment, simulator
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker import topology
 from worker.errors import ConfigurationError
-from worker.simulator import Simulator
 
-__all__ = ["simulator"]
-
-
-@pytest.fixture
-def deployment(
-    vhost_url: str, migrated_url: str, simulator: Simulator, zygote: Zygote, tmp_path: Path
-) -> Iterator[Service]:
-    """Provide a deployment on a broker that has nothing of ours yet."""
-    with deployed(vhost_url, migrated_url, simulator, tmp_path, zygote) as prepared:
-        yield prepared
+__all__ = ["deployment", "simulator"]
 
 
 def test_whoever_only_looks_declares_nothing(deployment: Service, rabbitmq: PrivateRabbit, vhost: str) -> None:

@@ -1,6 +1,7 @@
 """What became of jobs that were waited for, and the exit code that says it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -26,3 +27,8 @@ def tell(rows: Sequence[Mapping[str, Any]], waited_for: int, *, as_json: bool) -
         raise WaitTimeout(f"{waited_for - len(rows)} of {waited_for} jobs had no outcome in time; they go on.")
     if any(row.get("state") != JobState.SUCCEEDED for row in rows):
         raise typer.Exit(1)
+
+
+def place_of(job_id: str, folder: Path, count: int) -> Path:
+    """Return where a job's files go: of one job into the folder; of several, ended or not, each into its own in it."""
+    return folder / job_id if count > 1 else folder

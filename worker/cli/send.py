@@ -1,15 +1,15 @@
 """``sam3d submit``: photos in, and with ``--wait`` models out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import TimeElapsedColumn
 
 from worker.cli import given, progress
-from worker.cli.outcomes import tell
+from worker.cli.outcomes import place_of, tell
 from worker.cli.show import AsJson, note, print_json, say, writable_folder
 from worker.client import Client, JobEvent
 from worker.config import load_settings
@@ -58,21 +58,26 @@ def submit(
     if folder:
         writable_folder(folder)
     with Client(load_settings()) as client:
-        jobs = {}
-        for request, image in zip(requests, images, strict=True):
-            jobs[client.send(request)] = image
-            # Whatever happens next, the sender knows what was sent.
-            note(f"sent {image} as job {request['job_id']}")
+        jobs = _send_all(client, requests, images)
         if not (wait or folder):
             _tell_sent(jobs, as_json=as_json)
             return
         outcomes = _follow_all(client, jobs, timedelta(seconds=timeout))
-        paths = _download(client, outcomes, folder)
-    rows = [
-        {**event.content, "event": event.type, "files": [str(path) for path in paths.get(job_id, [])]}
-        for job_id, event in outcomes.items()
-    ]
-    tell(rows, len(jobs), as_json=as_json)
+        paths = _download(client, outcomes, folder, len(jobs))
+    tell([_row(event, paths.get(job_id, ())) for job_id, event in outcomes.items()], len(jobs), as_json=as_json)
+
+
+def _send_all(client: Client, requests: Sequence[dict[str, Any]], images: Sequence[str]) -> dict[str, str]:
+    """Send the requests, and say of each which job it is as soon as it is sent, whatever happens next."""
+    jobs = {}
+    for request, image in zip(requests, images, strict=True):
+        jobs[client.send(request)] = image
+        note(f"sent {image} as job {request['job_id']}")
+    return jobs
+
+
+def _row(event: JobEvent, paths: Sequence[Path]) -> dict[str, Any]:
+    return {**event.content, "event": event.type, "files": [str(path) for path in paths]}
 
 
 def _tell_sent(jobs: dict[str, str], *, as_json: bool) -> None:
@@ -98,9 +103,11 @@ def _follow_all(client: Client, jobs: dict[str, str], within: timedelta) -> dict
     return outcomes
 
 
-def _download(client: Client, outcomes: Mapping[str, JobEvent], folder: Path | None) -> dict[str, list[Path]]:
-    """Write the outputs: of one job into the folder, of several each into its own below it."""
+def _download(
+    client: Client, outcomes: Mapping[str, JobEvent], folder: Path | None, sent: int
+) -> dict[str, list[Path]]:
+    """Write the outputs of the jobs that succeeded, of so many that were sent."""
     if folder is None:
         return {}
     succeeded = [job_id for job_id, event in outcomes.items() if event.has_succeeded]
-    return {job_id: client.download(job_id, folder / job_id if len(outcomes) > 1 else folder) for job_id in succeeded}
+    return {job_id: client.download(job_id, place_of(job_id, folder, sent)) for job_id in succeeded}

@@ -11,7 +11,7 @@ from rich.progress import TimeElapsedColumn
 
 from worker.cli import progress
 from worker.cli.look import job_uuid, open_database
-from worker.cli.outcomes import tell
+from worker.cli.outcomes import place_of, tell
 from worker.cli.output import write_output
 from worker.cli.show import AsJson, writable_folder
 from worker.database import Connection, DatabaseError, Engine, transaction
@@ -92,9 +92,9 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _written(engine: Engine, row: Mapping[str, Any], folder: Path | None, count: int) -> list[str]:
-    """Write the files of a job: of one into the folder, of several each into its own below it."""
+    """Write the files of a job, of so many that are waited for."""
     if folder is None or row["state"] != JobState.SUCCEEDED:
         return []
-    place = writable_folder(folder / row["id"] if count > 1 else folder)
+    place = writable_folder(place_of(row["id"], folder, count))
     with transaction(engine) as connection:
         return [str(write_output(connection, each, place)) for each in outputs.of_job(connection, row["id"])]
