@@ -165,6 +165,8 @@ def test_a_port_that_is_taken(zygote: Zygote, migrated_url: str) -> None:
             assert line == f"SAM3D_HEALTH_PORT: nothing can listen on port {port}: Address already in use."
         line = told(zygote, "simulator", "--port", str(port))
         assert line.startswith(f"--port: nothing can listen on port {port}: ")
+        line = told(zygote, "simulator", "--port", str(port), "--host", "no.such.host.invalid")
+        assert "Unknown error" not in line, "the resolver has numbers of its own"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,6 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "messages, a box": lambda text: parse_request({"image": "http://a", "bounding_box": text}),
     "messages, points": lambda text: parse_request({"image": "http://a", "point_coords": text}),
     "messages, a name for it": lambda text: derived_job_id("amqp", text.encode("ascii", "replace").decode()),
-    "legible": legible,
     "kinds": lambda text: identify(io.BytesIO(text.encode("utf-8", "replace")), len(text), promised("a." + text)),
 }
 """What meets text of strangers, by its module."""
