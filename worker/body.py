@@ -25,7 +25,7 @@ def write_body(inputs: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def length_of_body(inputs: Mapping[str, Any]) -> int:
-    """Return how many bytes that is."""
+    """Return how many bytes :func:`write_body` gives of it."""
     values = [
         2 + length_of_base64(value) if isinstance(value, bytes) else len(_json(value)) for value in inputs.values()
     ]
@@ -38,7 +38,7 @@ def base64_pieces(content: bytes) -> Iterator[bytes]:
 
 
 def length_of_base64(content: bytes) -> int:
-    """Return how many characters that is."""
+    """Return how many characters a photo has in base64."""
     return -(-len(content) // 3) * 4
 
 

@@ -90,11 +90,11 @@ class QueueConsumer(KombuConsumer):
 
 
 class Queues(AMQP):
-    """Celery's queues."""
+    """Celery's queues, read by a consumer of ours."""
 
     @property
     def Consumer(self) -> Any:  # type: ignore[override]  # noqa: N802
-        """What reads them."""
+        """The class that reads queues, with as many slots as the worker has."""
         return partial(QueueConsumer, slots=self.app.conf.worker_concurrency)
 
 

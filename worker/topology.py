@@ -180,7 +180,7 @@ def require(connection: Connection) -> None:
 
 
 NAMED = 3
-"""Parts that are missing that are named; where many are, all are."""
+"""How many of the missing parts an error names; on a new broker all are missing."""
 
 
 def _exists(connection: Connection, part: Exchange | Queue) -> bool:

@@ -10,7 +10,7 @@ TICK_SECONDS = 1.0
 EXIT_CODE = 70
 LOG_SECONDS = 2.0
 LONGEST_SILENCE = timedelta(seconds=10)
-"""Of a loop that has nothing to wait for."""
+"""Between two beats of a loop that is not at rest."""
 
 log = structlog.get_logger(__name__)
 

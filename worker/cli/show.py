@@ -53,7 +53,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def tell_of(image: object) -> Callable[[str], None]:
-    """Return what says a word of an image to people, beside the data."""
+    """Return what notes beside the data what was done to an image."""
     return lambda word: note(f"{image}: {word}")
 
 
