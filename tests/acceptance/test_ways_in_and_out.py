@@ -59,7 +59,7 @@ def test_a_celery_producer_without_our_code(
     """A stock Celery app sends the task by name to the queue, and gets CloudEvents back."""
     producer = Celery(broker=service.environment["SAM3D_BROKER_URL"], set_as_current=False)
     fields = {"image": IMAGE, "prompt": SECRET_PROMPT, "seed": 7, "metadata": {"order": 17}, "job_id": str(uuid4())}
-    producer.send_task("sam3d.reconstruct", kwargs=fields, queue="sam3d.requests")
+    task = producer.send_task("sam3d.reconstruct", kwargs=fields, queue="sam3d.requests")
     producer.close()
 
     data = listener.wait_for(str(fields["job_id"]), EventType.SUCCEEDED)
@@ -68,6 +68,7 @@ def test_a_celery_producer_without_our_code(
     assert data["cost"] == {"amount": 0.06, "currency": "USD"}
     types = [event["type"].rpartition(".")[2] for event in listener.events]
     assert types == ["accepted", "submitted", "succeeded"]
+    assert {event["correlation_id"] for event in listener.events} == {task.id}
     _assert_stored(service, simulator, data, tmp_path / "out")
     logged = service.log_of("worker") + service.log_of("scheduler")
     for secret in (SECRET_PROMPT, IMAGE[:60], "SG_0123456789abcdef", "/outputs/"):
