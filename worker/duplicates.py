@@ -37,14 +37,9 @@ class Claim:
     metadata: Mapping[str, Any] = field(repr=False)
 
     @property
-    def source(self) -> str:
-        """Whose the key is."""
-        return self.identity.origin.source
-
-    @property
     def owned_key(self) -> Key | None:
         """The key, if it has one, with whose it is."""
-        return Key(self.source, self.key) if self.key else None
+        return Key(self.identity.origin.source, self.key) if self.key else None
 
 
 def answer(connection: Connection, claim: Claim, existing: Existing) -> Sequence[Event]:

@@ -84,12 +84,14 @@ def _admit(connection: Connection, services: Services, request: ReconstructionRe
         "body_id": identity.body_id,
         **_of_origin(identity),
         "idempotency_key": request.idempotency_key,
-        "retry_of": repository.last_of_key(connection, claim.source, claim.key) if claim.key else None,
+        "retry_of": repository.last_of_key(connection, claim.owned_key) if claim.owned_key else None,
         "fingerprint": request.fingerprint,
         "parameters": request.parameters,
         "metadata": request.metadata,
         "priority": request.priority,
     }
+    if claim.owned_key and repository.is_everybodys(connection, claim.owned_key):
+        return Accepted(_answer(connection, claim))
     files = partial(repository.add_inputs, connection, _input_rows(job_id, request))
     return begin(connection, services, values, files) or Accepted(_answer(connection, claim))
 

@@ -123,9 +123,8 @@ jobs = Table(
     Column(
         "source",
         Text,
-        nullable=False,
-        server_default="",
-        comment="who sent it, by the broker or its CloudEvent; its key is his own; empty: nobody says",
+        comment="who sent it, by the broker or its CloudEvent; its key is his own; empty: nobody says; null: nobody "
+        "asked yet",
     ),
     Column("correlation_id", Text, comment="what its sender calls the message; given back in events"),
     Column("idempotency_key", Text, index=True, comment="the sender's; another payload under it is refused"),
@@ -210,7 +209,7 @@ jobs = Table(
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="error_code"),
     Index(
         "uq_jobs_owned_key",
-        "source",
+        text("coalesce(source, '')"),
         "idempotency_key",
         unique=True,
         postgresql_where=text("state NOT IN ('failed', 'cancelled')"),

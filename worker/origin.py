@@ -22,7 +22,9 @@ class Origin:
 NOBODY = Origin()
 
 
-def read_origin(headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str, claimed: str = "") -> Origin:
+def read_origin(
+    headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str | None, claimed: str = ""
+) -> Origin:
     """Read a message's origin; ``claimed`` is the source that a CloudEvent names."""
     source = source_of(headers, properties, own_user) or (f"event {claimed}" if claimed else "")
     return Origin(source, correlation_of(properties))
@@ -34,9 +36,14 @@ def correlation_of(properties: Mapping[str, Any]) -> str | None:
     return called if is_name(called) else None
 
 
-def source_of(headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str) -> str:
-    """Return whom the broker vouches for: who sent the message first, where we sent it on."""
+def source_of(headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str | None) -> str:
+    """Return whom the broker vouches for: who sent the message first, where we sent it on.
+
+    Where we don't know our own name we can't vouch for what we send on, so that nobody's is asked after.
+    """
     user, marked = properties.get("user_id"), headers.get(SOURCE)
+    if own_user is None:
+        return ""
     if user == own_user and is_name(marked):
         return str(marked)
     return f"user {user}" if is_name(user) else ""

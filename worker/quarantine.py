@@ -184,10 +184,10 @@ def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: headers.get(name) for name in (REASON, EXCHANGE, KEY, SEEN)}
 
 
-def user_of(producers: ProducerPool) -> str:
-    """Return whom the broker knows us as; a URL without a user is that of kombu's default one."""
+def user_of(producers: ProducerPool) -> str | None:
+    """Return whom the broker knows us as; None where its URL does not say: a certificate does."""
     connections: Any = producers.connections
-    return str(connections.connection.userid or "guest")
+    return connections.connection.userid or None
 
 
 def origin_of(message: Message, producers: ProducerPool, claimed: str = "") -> Origin:

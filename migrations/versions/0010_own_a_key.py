@@ -20,20 +20,39 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 _PINNED = sa.text("state NOT IN ('failed', 'cancelled')")
-_SOURCE = "who sent it, by the broker or its CloudEvent; its key is his own; empty: nobody says"
+_SOURCE = "who sent it, by the broker or its CloudEvent; its key is his own; empty: nobody says; null: nobody asked yet"
+
+# A worker of the last release, which names no source, knows no key but by its name alone: where that is taken by anybody
+# its row is left out, as by a conflict, and it tells the sender of the job that has it.
+_KEEP_KEYS = """
+CREATE FUNCTION sam3d_keep_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM jobs WHERE idempotency_key = NEW.idempotency_key AND state NOT IN ('failed', 'cancelled')) THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$
+"""
+_WHEN_NOBODY_ASKED = """
+CREATE TRIGGER sam3d_keep_key BEFORE INSERT ON jobs FOR EACH ROW
+WHEN (NEW.source IS NULL AND NEW.idempotency_key IS NOT NULL) EXECUTE FUNCTION sam3d_keep_key()
+"""
 
 
 def upgrade() -> None:
-    """Make a key its sender's own; workers of the last release go on with the keys of nobody."""
+    """Make a key its sender's own; those that were used before, or by workers of the last release, are everybody's."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
-    op.add_column("jobs", sa.Column("source", sa.Text(), nullable=False, server_default="", comment=_SOURCE))
+    op.add_column("jobs", sa.Column("source", sa.Text(), comment=_SOURCE))
     op.add_column(
         "jobs",
         sa.Column("correlation_id", sa.Text(), comment="what its sender calls the message; given back in events"),
     )
-    op.create_index("uq_jobs_owned_key", "jobs", ["source", "idempotency_key"], unique=True, postgresql_where=_PINNED)
+    owned: list[str | sa.TextClause] = [sa.text("coalesce(source, '')"), "idempotency_key"]
+    op.create_index("uq_jobs_owned_key", "jobs", owned, unique=True, postgresql_where=_PINNED)
     op.drop_index("uq_jobs_pinned_key", table_name="jobs")
+    op.execute(_KEEP_KEYS)
+    op.execute(_WHEN_NOBODY_ASKED)
     op.add_column("events", sa.Column("correlation_id", sa.Text(), comment="what the sender calls its message"))
 
 
@@ -42,9 +61,11 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
     op.drop_column("events", "correlation_id")
+    op.execute("DROP TRIGGER sam3d_keep_key ON jobs")
+    op.execute("DROP FUNCTION sam3d_keep_key")
     op.execute(
         "UPDATE jobs SET idempotency_key = NULL FROM jobs AS newer WHERE newer.idempotency_key = jobs.idempotency_key "
-        "AND newer.source <> jobs.source AND (newer.state NOT IN ('failed', 'cancelled'), newer.accepted_at, newer.id) "
+        "AND newer.source IS DISTINCT FROM jobs.source AND (newer.state NOT IN ('failed', 'cancelled'), newer.accepted_at, newer.id) "
         "> (jobs.state NOT IN ('failed', 'cancelled'), jobs.accepted_at, jobs.id)"
     )
     op.create_index("uq_jobs_pinned_key", "jobs", ["idempotency_key"], unique=True, postgresql_where=_PINNED)

@@ -15,6 +15,7 @@ from worker.database import transaction
 from worker.duplicates import MOST_RETELLINGS
 from worker.intake import accept, cancel
 from worker.messages import derived_job_id
+from worker.origin import NOBODY, Origin
 from worker.prepare import prepare_request
 
 MINUTE = timedelta(minutes=1)
@@ -250,3 +251,48 @@ def test_a_flood_of_duplicates_does_not_fill_the_outbox(app: App, clock: Clock) 
     clock.advance(MINUTE)
     accept(app.services, fields, derived_job_id("celery", "later"))
     assert len(rows(app, "SELECT id FROM events")) == 1 + MOST_RETELLINGS + 2
+
+
+ALICE, BOB = Origin("user alice"), Origin("user bob")
+
+
+def send_as(app: App, origin: Origin, **fields: Any) -> str:
+    """Let a task message of somebody's come; return the id of the job that it asks for."""
+    derived = derived_job_id("celery", uuid4().hex)
+    accept(app.services, request(**fields), derived, origin=origin)
+    return str(derived)
+
+
+def test_a_key_is_its_senders_own(app: App) -> None:
+    """Whoever uses another's key has a job of his own; his second message is his first job."""
+    jobs = [send_as(app, origin, idempotency_key="order-17") for origin in (ALICE, BOB, NOBODY)]
+    for origin in (ALICE, BOB, NOBODY):
+        send_as(app, origin, idempotency_key="order-17")
+    assert job_ids(app) == jobs
+
+
+def test_a_key_from_before_is_everybodys(app: App) -> None:
+    """A worker of the last release accepted it, and asked nobody: it is not paid for again under any name."""
+    first = send_as(app, NOBODY, idempotency_key="order-17")
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE jobs SET source = NULL"))
+    for origin in (ALICE, NOBODY):
+        send_as(app, origin, idempotency_key="order-17")
+    assert job_ids(app) == [first]
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE jobs SET state = 'failed', error_code = 'x', finished_at = now()"))
+    again = send_as(app, ALICE, idempotency_key="order-17")
+    assert [str(row["retry_of"]) for row in rows(app, "SELECT retry_of FROM jobs WHERE id = :id", id=again)] == [first]
+
+
+def test_a_worker_of_the_last_release_takes_no_key_of_anybodys(app: App) -> None:
+    """It knows a key by its name alone, and its row is none while a job has it, whosever that is."""
+    (first,) = [send_as(app, ALICE, idempotency_key="order-17")]
+    as_before = (
+        "INSERT INTO jobs (id, state, fingerprint, idempotency_key, sweep_at) "
+        "VALUES (gen_random_uuid(), 'accepted', '', :key, now()) ON CONFLICT DO NOTHING RETURNING id"
+    )
+    assert rows(app, as_before, key="order-17") == []
+    assert len(rows(app, as_before, key="order-18")) == 1
+    cancel(app.services, first)
+    assert len(rows(app, as_before, key="order-17")) == 1

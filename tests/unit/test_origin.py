@@ -31,6 +31,11 @@ def test_a_source_is_believed_where_the_broker_vouches_for_it(user: object, mark
     assert source_of({SOURCE: marked}, {"user_id": user}, US) == source
 
 
+def test_nobody_is_asked_after_where_we_do_not_know_our_name() -> None:
+    """A message that is sent on would lose its source, and its key be another one then."""
+    assert source_of({}, {"user_id": "alice"}, None) == source_of({SOURCE: "user alice"}, {}, None) == ""
+
+
 def test_what_a_cloud_event_claims_is_no_users_name() -> None:
     """It is a name of its own kind, and the broker's word goes before it."""
     assert read_origin({}, {}, US, "user alice").source == "event user alice"

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, String, Uuid, and_, case, exists, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Uuid, and_, case, exists, false, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.job import InputFile
@@ -47,9 +47,7 @@ def add_inputs(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> Non
 def find_existing(connection: Connection, job_id: str, key: Key | None, body_id: str | None = None) -> Existing | None:
     """Find the job that has this identity, else the one that has this key and has neither failed nor been cancelled."""
     is_same = or_(jobs.c.id == job_id, jobs.c.body_id == literal(body_id, Uuid(as_uuid=False)))
-    source, name = key or (None, None)
-    is_key = and_(jobs.c.source == literal(source, String), jobs.c.idempotency_key == literal(name, String))
-    has_key = and_(is_key, jobs.c.state.not_in(FREED))
+    has_key = and_(_is_key(key), jobs.c.state.not_in(FREED)) if key else false()
     query = (
         select(jobs.c.id, jobs.c.state, jobs.c.fingerprint, jobs.c.metadata)
         .where(or_(is_same, has_key))
@@ -63,12 +61,22 @@ FREED = [JobState.FAILED, JobState.CANCELLED]
 """The states in which a job gives its idempotency key back; the same as in the index that makes keys unique."""
 
 
-def last_of_key(connection: Connection, source: str, idempotency_key: str) -> str | None:
+def _is_key(key: Key) -> ColumnElement[bool]:
+    """Tell a key from those of other sources; one from before sources were asked after may be anybody's."""
+    return and_(jobs.c.idempotency_key == key.name, or_(jobs.c.source == key.source, jobs.c.source.is_(None)))
+
+
+def is_everybodys(connection: Connection, key: Key) -> bool:
+    """Tell whether a job has this key that was accepted before sources were asked after."""
+    is_pinned = and_(jobs.c.idempotency_key == key.name, jobs.c.source.is_(None), jobs.c.state.not_in(FREED))
+    return bool(connection.execute(select(exists().where(is_pinned))).scalar())
+
+
+def last_of_key(connection: Connection, key: Key) -> str | None:
     """Find the failed or cancelled job of a key that no other job took the place of yet."""
     later = jobs.alias()
     query = select(jobs.c.id).where(
-        jobs.c.source == source,
-        jobs.c.idempotency_key == idempotency_key,
+        _is_key(key),
         jobs.c.state.in_(FREED),
         ~exists().where(later.c.retry_of == jobs.c.id),
     )

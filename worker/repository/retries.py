@@ -43,7 +43,7 @@ class Ended:
     def key(self) -> Key | None:
         """Its idempotency key, if it has one."""
         name = self.values["idempotency_key"]
-        return Key(self.values["source"], name) if name else None
+        return Key(self.values["source"] or "", name) if name else None
 
 
 def lock(connection: Connection, job_id: str) -> Ended | None:
