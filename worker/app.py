@@ -3,12 +3,13 @@
 import os
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import structlog
 from celery import Celery, signals
-from celery.apps import worker as program
+from celery.app.amqp import AMQP
 
 from worker import failpoints, noticing, tasks, topology
 from worker.broker import connection_options
@@ -32,17 +33,29 @@ STEPS = (ACCEPT, *Step)
 """What a worker can be told to do; without being told it does all."""
 
 
+class Queues(AMQP):
+    """Celery's queues, read by a consumer of ours."""
+
+    @property
+    def Consumer(self) -> Any:  # type: ignore[override]  # noqa: N802
+        """The class that reads queues, with as many slots as the worker has."""
+        from worker.consumer import QueueConsumer  # Who only sends does without a worker program.
+
+        return partial(QueueConsumer, slots=self.app.conf.worker_concurrency)
+
+
 class App(Celery):
     """A Celery app that has the services of its process."""
 
-    amqp_cls = "worker.consumer:Queues"
+    amqp_cls = "worker.app:Queues"
     services: Services
 
 
 def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
     """Build the app of a process. Nothing is connected yet."""
     failpoints.arm(settings.sam3d_failpoints)
-    app = App("sam3d", broker=settings.broker_url, set_as_current=False)
+    # The only fix-up is Django's, which imports the whole worker program for whoever just sends.
+    app = App("sam3d", broker=settings.broker_url, set_as_current=False, fixups=[])
     app.conf.update(_celery_settings(settings))
     engine = create_database_engine(settings.database_url, settings.sam3d_concurrency + 5)
     app.services = Services(
@@ -100,6 +113,8 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
 
 def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
     """Consume the queues of the steps until SIGTERM, which lets running tasks finish; return the exit code."""
+    from celery.apps import worker as program
+
     give_back_memory()
     queues = [topology.REQUESTS] * (ACCEPT in steps) + [topology.queue_name(step) for step in Step if step in steps]
     # What Celery says in the handler of a signal would be no line of the log.

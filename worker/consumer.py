@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import structlog
 from amqp.exceptions import IrrecoverableChannelError, IrrecoverableConnectionError
 from celery import bootsteps
-from celery.app.amqp import AMQP
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.request import Request as CeleryRequest
 from kombu import Consumer as KombuConsumer
@@ -87,15 +86,6 @@ class QueueConsumer(KombuConsumer):
     def _basic_consume(self, queue: Any, *args: Any, **more: Any) -> Any:
         self.qos(prefetch_count=AHEAD if queue.name == REQUESTS else self._slots)
         return super()._basic_consume(queue, *args, **more)
-
-
-class Queues(AMQP):
-    """Celery's queues, read by a consumer of ours."""
-
-    @property
-    def Consumer(self) -> Any:  # type: ignore[override]  # noqa: N802
-        """The class that reads queues, with as many slots as the worker has."""
-        return partial(QueueConsumer, slots=self.app.conf.worker_concurrency)
 
 
 class Consumer(CeleryConsumer):

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
-
 from worker.budget import Kind, Terms
 from worker.database import transaction
 from worker.errors import HoldCause
@@ -49,6 +47,8 @@ def usage(services: Services) -> Usage:
 
 def exposition(usage: Usage) -> bytes:
     """Write it in the text format that Prometheus reads."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest  # Who looks at the budget needs none.
+
     registry = CollectorRegistry()
 
     def gauge(name: str, meaning: str, value: float | None) -> None:
