@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from worker.cli.operate import shown
+from worker.cli.settings import shown
 from worker.config import Settings
 from worker.messages import ReconstructionRequest
 

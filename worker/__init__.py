@@ -12,6 +12,7 @@ The files, in the order a job travels:
 ``images``         what an image in a message may be
 ``pictures``       pure: what a picture is and how large, by the bytes that say so
 ``prepare``        a request from files and fields, checked before it is sent
+``files``          a file that was made, on a disk: complete or not there
 ``fitting``        fit: a photo that can't be sent as it is: too large, or a HEIC
 ``client``         what a Python producer imports: submit, wait, download
 ``admission``      pure: what a task message must be, and what Celery gets of it

@@ -3,7 +3,6 @@
 Sending and waiting need the broker alone; downloading needs the database that holds the files.
 """
 
-import hashlib
 import json
 import os
 import socket
@@ -23,7 +22,8 @@ from kombu.message import Message
 from worker.broker import connection_options, unreachable, why
 from worker.config import Settings, load_settings
 from worker.envelope import body_bytes, read_object
-from worker.errors import ConfigurationError, Sam3dError
+from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
+from worker.files import write_file
 from worker.lifecycle import EventType
 from worker.messages import derived_job_id
 from worker.prepare import prepare_request
@@ -41,10 +41,6 @@ OUTCOMES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED
 """The events after which nothing more happens to a job."""
 
 LONGEST_JOB = timedelta(minutes=65)
-
-
-class WaitTimeout(Sam3dError):
-    """The job had no outcome in the time given; it goes on, and can be waited for again."""
 
 
 class SendUncertain(Sam3dError):
@@ -251,22 +247,6 @@ def _written(connection: Any, job_id: str, folder: Path) -> list[Path]:
         raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
     folder.mkdir(parents=True, exist_ok=True)
     return [write_file(outputs.chunks(connection, file["id"]), file, folder) for file in files]
-
-
-def write_file(chunks: Iterator[bytes], file: Mapping[str, Any], folder: Path) -> Path:
-    """Write chunks under a temporary name, check their SHA-256, and give the file its name."""
-    path, digest = folder / Path(file["name"]).name, hashlib.sha256()
-    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        with partial.open("wb") as target:
-            for chunk in chunks:
-                digest.update(chunk)
-                target.write(chunk)
-        if digest.hexdigest() != file["sha256"]:
-            raise Sam3dError(f"{file['name']} is not what was stored: its SHA-256 differs.")
-        return partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_event(message: Message) -> JobEvent | None:

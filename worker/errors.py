@@ -1,4 +1,4 @@
-"""The error tree: two branches, because there are two reactions, and the five cases that are neither.
+"""The error tree: two branches, because there are two reactions, and the six cases that are neither.
 
 ::
 
@@ -18,7 +18,8 @@
     │   └── OutputUnusable          the run was paid, its output can't be kept
     ├── AccountHeld             credits, key or limit: nothing is wrong with the job, or that is not certain yet
     ├── SubmitUnknown           a run may have been started: never repeat it blindly
-    └── HistoryMissing          the vendor's request history does not answer as known
+    ├── HistoryMissing          the vendor's request history does not answer as known
+    └── WaitTimeout             a job had no outcome in the time given
 
 Every message is a sentence without a key, an image, a prompt or a URL: it is stored, logged and announced.
 """
@@ -174,3 +175,7 @@ class SubmitUnknown(Sam3dError):
 
 class HistoryMissing(Sam3dError):
     """The account host does not answer as known: what it can't tell is for a person."""
+
+
+class WaitTimeout(Sam3dError):
+    """The job had no outcome in the time given; it goes on, and can be waited for again."""

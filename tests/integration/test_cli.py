@@ -60,6 +60,8 @@ def test_what_is_not_there_is_told(database_url: str, tmp_path: Path, zygote: Zy
     for command in (["job", NOWHERE], ["cancel", NOWHERE], ["output", NOWHERE, "--out", str(tmp_path)]):
         done = zygote.run(*command, **settings)
         assert (done.returncode, done.stderr.startswith("sam3d: ")) == (1, True)
+    assert zygote.run("jobs", **settings).stderr == "no jobs\n"
+    assert zygote.run("review", **settings).stderr == "no jobs in review\n"
     assert json.loads(zygote.run("jobs", "--json", **settings).stdout) == []
     assert json.loads(zygote.run("db", "current", "--json", **settings).stdout) == {
         "database": revisions()[0],

@@ -23,8 +23,12 @@ import psutil
 _LATE = (
     *(
         f"worker.cli.{module}"
-        for module in ("budget", "dead", "decide", "demo", "mistakes", "operate", "output", "send", "wait")
+        for module in (
+            *("budget", "dead", "decide", "demo", "look", "mistakes", "operate", "output", "run", "send"),
+            *("settings", "simulate", "tables", "wait"),
+        )
     ),
+    "worker.consumer",
     "celery.app.amqp",
     "celery.app.control",
     "celery.app.log",

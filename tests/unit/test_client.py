@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from worker.client import write_file
 from worker.errors import InvalidMessage, Sam3dError
+from worker.files import write_file
 from worker.messages import parse_request
 from worker.prepare import prepare_request
 

@@ -17,8 +17,7 @@ from rich.cells import cell_len
 from worker.cli import dead, show
 from worker.cli.mistakes import EXIT_CODES
 from worker.cli.progress import Words, bars
-from worker.client import WaitTimeout
-from worker.errors import ConfigurationError, InvalidMessage, Sam3dError
+from worker.errors import ConfigurationError, InvalidMessage, Sam3dError, WaitTimeout
 from worker.legible import legible
 from worker.lifecycle import JobState
 

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from worker.app import create_app
-from worker.cli.show import AsJson, head, print_json, print_table, print_values, say, titled
-from worker.config import load_settings
+from worker.cli.opened import open_app
+from worker.cli.show import head, print_json, print_table, print_values, say, titled
 from worker.schema import require_schema
 from worker.usage import Usage, seconds, usage
 
 
-def budget(as_json: AsJson = False) -> None:
+def budget(*, as_json: bool) -> None:
     """Show the request limit, what was used of it by what, what a job takes, and how long a new one waits."""
-    app = create_app(load_settings(), [])
+    app = open_app()
     require_schema(app.services.engine)
     found = usage(app.services)
     asked = app.services.settings.sam3d_requests_per_minute

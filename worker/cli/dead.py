@@ -3,16 +3,16 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import typer
 from kombu import Connection
 
 from worker import dead
-from worker.app import App, create_app
+from worker.app import App
 from worker.broker import unreachable
-from worker.cli.show import AsJson, brief, head, note, print_json, print_table, print_values, say, titled
-from worker.config import load_settings
+from worker.cli.opened import open_app
+from worker.cli.show import brief, head, note, print_json, print_table, print_values, say, titled
 from worker.dead import Way
 from worker.errors import InvalidMessage, Sam3dError
 from worker.topology import PUBLISH_ERRORS
@@ -28,29 +28,23 @@ WIDTH = 19
 NAMED = 5
 """How many letters an error names at most."""
 
-dead_commands = typer.Typer(
-    help="Messages that nobody could read, or that stopped every worker.", no_args_is_help=True, add_completion=False
-)
-
 
 @contextmanager
 def opened() -> Iterator[tuple[App, Connection]]:
     """Give an app and a connection to its broker; messages that were only looked at go back when it ends."""
-    settings = load_settings()
-    app = create_app(settings, [])
+    app = open_app()
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
             yield app, connection
         except PUBLISH_ERRORS as error:
             connection.collect()
-            raise unreachable(error, settings.broker_url) from None
+            raise unreachable(error, app.services.settings.broker_url) from None
     app.close()
     app.services.close()
 
 
-@dead_commands.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(*, as_json: bool) -> None:
     """List the dead letters, the oldest first; nothing is taken away."""
     with opened() as (_, connection):
         rows = [letter.summary() for letter in dead.read(connection)]
@@ -61,8 +55,7 @@ def list_(as_json: AsJson = False) -> None:
         print_table(abbreviated(shown), ["id", "reason", "came_by", "bytes"], "dead letters")
 
 
-@dead_commands.command()
-def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+def show(letter_id: str, *, as_json: bool) -> None:
     """Show a dead letter: its headers and what it holds."""
     with opened() as (_, connection):
         contents = dead.find(connection, letter_id).contents()
@@ -109,23 +102,10 @@ Entrance = Literal["requests", "inbox"]
 ENTRANCES: Mapping[Entrance, Way] = {"requests": dead.TO_REQUESTS, "inbox": dead.TO_INBOX}
 
 
-@dead_commands.command()
 def replay(
-    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
-    all_letters: Annotated[bool, typer.Option("--all", help="Every one that is there now.")] = False,
-    to: Annotated[
-        Entrance | None, typer.Option(help="Where those go that came by no way of ours: a Celery task, or JSON.")
-    ] = None,
-    is_sure: Annotated[
-        bool, typer.Option("--yes", help="Do it; without it is only shown what would go where.")
-    ] = False,
-    as_json: AsJson = False,
+    letter_ids: Sequence[str] | None, to: Entrance | None, *, all_letters: bool, is_sure: bool, as_json: bool
 ) -> None:
-    """Send dead letters back to the queues that they came from, under their own identity, and take them away.
-
-    Without --yes nothing is sent, and the exit code is 2. A letter that came by no way of ours stays, and the exit
-    code is 1, unless --to says where it belongs.
-    """
+    """Send dead letters back to the queues that they came from, or show what would go where."""
     if bool(letter_ids) == all_letters:
         raise InvalidMessage("id", "Name the dead letters that `sam3d dead list` shows, or give `--all`.")
     elsewhere = ENTRANCES[to] if to else None

@@ -1,17 +1,15 @@
 """What a person decides: ``review``, ``retry``, ``cancel``, ``hold``, ``resume``."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
-
-import typer
 
 from worker import holding, intake, retrying, review
-from worker.app import App, create_app
-from worker.cli.look import JobId, describe_job, job_uuid
-from worker.cli.show import AsJson, note, print_json, print_table, say
+from worker.app import App
+from worker.cli.look import describe_job, job_uuid
+from worker.cli.opened import open_app
+from worker.cli.show import note, print_json, print_table, say
 from worker.comparing import MAY_BE_PAID_AGAIN
-from worker.config import LONGEST, load_settings
 from worker.database import transaction
 from worker.errors import HoldCause, InvalidMessage, Sam3dError
 from worker.lifecycle import FollowUp, JobState, Verdict
@@ -24,38 +22,25 @@ from worker.tasks import send
 
 
 def review_command(
-    job_id: Annotated[str | None, typer.Argument(help="The job to decide; none: list them.")] = None,
-    adopt: Annotated[
-        str | None, typer.Option(help="The paid run it has at the vendor: go on with that. With --all: `known`.")
-    ] = None,
-    resubmit: Annotated[bool, typer.Option("--resubmit", help="No run was started: submit it again.")] = False,
-    fail: Annotated[bool, typer.Option("--fail", help="Give it up.")] = False,
-    is_all: Annotated[bool, typer.Option("--all", help="Decide all that are listed.")] = False,
-    code: Annotated[str | None, typer.Option(help="Only those with this error code.")] = None,
-    older_than: Annotated[
-        float | None, typer.Option(min=0, max=LONGEST.total_seconds(), help="Only those of this age, s.")
-    ] = None,
-    last: Annotated[Verdict | None, typer.Option(help="Only those whose last submit has this verdict.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="So many, the oldest first.")] = None,
-    is_sure: Annotated[bool, typer.Option("--yes", help="With --all: do it; without it is only shown.")] = False,
-    as_json: AsJson = False,
+    job_id: str | None,
+    chosen: Sequence[str],
+    adopt: str | None,
+    which: Reviewed,
+    *,
+    is_all: bool,
+    is_sure: bool,
+    as_json: bool,
 ) -> None:
-    """List the jobs that nobody can tell the fate of, or decide one, or with --all many of them.
-
-    A decision is --adopt REQUEST_ID, --resubmit or --fail. With --all and without --yes it is only shown what would
-    be decided; --adopt known goes on with the paid run that a job has already.
-    """
-    chosen = [name for name, each in (("--adopt", adopt), ("--resubmit", resubmit), ("--fail", fail)) if each]
+    """List the jobs that nobody can tell the fate of, or decide one, or all of some kind."""
     if len(chosen) > 1 or bool(chosen) != (bool(job_id) or is_all) or (job_id and is_all):
         raise InvalidMessage(
             "review", "`sam3d review JOB`, or `--all`, takes one of --adopt REQUEST_ID, --resubmit and --fail."
         )
     if is_all and adopt not in (None, "known"):
         raise InvalidMessage("adopt", "`--all` takes `--adopt known`: each goes on with the run that it has.")
-    which = Reviewed(code, None if older_than is None else timedelta(seconds=older_than), last, limit)
     app = _app()
     if job_id:
-        _decide(app, job_uuid(job_id), adopt, is_resubmitted=resubmit, as_json=as_json)
+        _decide(app, job_uuid(job_id), adopt, is_resubmitted="--resubmit" in chosen, as_json=as_json)
     elif is_all and is_sure:
         _decide_all(app, which, chosen[0], as_json=as_json)
     else:
@@ -63,15 +48,20 @@ def review_command(
     app.services.close()
 
 
+def chosen_by(code: str | None, older_than: float | None, last: Verdict | None, limit: int | None) -> Reviewed:
+    """Say which of the jobs in review are meant; the age is in seconds."""
+    return Reviewed(code, None if older_than is None else timedelta(seconds=older_than), last, limit)
+
+
 _SHOWN = ["id", "age", "error_code", "last_submit", "http_status", "request_id", "error_message"]
 
 
-def _list(app: App, which: Reviewed, chosen: list[str], *, as_json: bool) -> None:
+def _list(app: App, which: Reviewed, chosen: Sequence[str], *, as_json: bool) -> None:
     rows = _in_review(app, which, chosen[0] if chosen else None)
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, _SHOWN)
+        print_table(rows, _SHOWN, "jobs in review")
     if chosen:
         note(f"{len(rows)} jobs would be decided with {chosen[0]}; --yes does it.")
 
@@ -117,11 +107,7 @@ def _show(job_id: str, state: JobState, *, as_json: bool) -> None:
         say(f"{job_id} {state}")
 
 
-def retry(
-    job_id: JobId,
-    pay_again: Annotated[bool, typer.Option("--pay-again", help="Though the job was paid, or may have been.")] = False,
-    as_json: AsJson = False,
-) -> None:
+def retry(job_id: str, *, pay_again: bool, as_json: bool) -> None:
     """Make a new job in the place of one that failed or was cancelled, with the same files, metadata and key."""
     wanted = job_uuid(job_id)
     app = _app()
@@ -134,7 +120,7 @@ def retry(
         say(new_id)
 
 
-def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+def cancel(job_id: str, *, as_json: bool) -> None:
     """Give a job up: free before its submit; after it the run goes on at the vendor and is paid."""
     wanted = job_uuid(job_id)
     app = _app()
@@ -149,10 +135,7 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> None:
         say(f"{wanted} cancelled")
 
 
-def hold(
-    message: Annotated[str, typer.Option(help="Why, for whoever looks.")] = "Held by a person.",
-    as_json: AsJson = False,
-) -> None:
+def hold(message: str, *, as_json: bool) -> None:
     """Stop submits: jobs wait, runs that were started go on. Only `sam3d resume` lets them go on again."""
     app = _app()
     with transaction(app.services.engine) as connection:
@@ -163,7 +146,7 @@ def hold(
     _show_account("held", causes, is_changed=bool(events), as_json=as_json)
 
 
-def resume(as_json: AsJson = False) -> None:
+def resume(*, as_json: bool) -> None:
     """Let a held account go on at once, whatever held it; the vendor may stop it again.
 
     After the database was set back: also without having compared it with the request history.
@@ -190,6 +173,6 @@ def _show_account(word: str, causes: list[str], *, is_changed: bool, as_json: bo
 
 
 def _app() -> App:
-    app = create_app(load_settings(), [])
+    app = open_app()
     require_schema(app.services.engine)
     return app

@@ -4,9 +4,6 @@ import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from worker import demo as service
 from worker.cli.given import request_of
@@ -16,17 +13,14 @@ from worker.cli.show import json_text, note, say, writable_folder
 from worker.database import transaction
 from worker.errors import Sam3dError
 from worker.lifecycle import JobState
+from worker.observability import configure_logging
 from worker.repository import clocks
 
 
-def demo(
-    photo: Annotated[Path, typer.Argument(help="A photo; a cup of coffee if none is given.")] = service.PHOTO,
-    prompt: Annotated[str | None, typer.Option(help="Text that names the object.")] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the model and its picture.")] = Path("demo-output"),
-    is_live: Annotated[bool, typer.Option("--live", help="Use the vendor and SEGMIND_API_KEY; costs money.")] = False,
-) -> None:
-    """Make a 3D model of a photo with the whole service in this process: no key, no server, no root."""
-    request = request_of(photo, prompt=prompt)
+def demo(photo: Path | None, prompt: str | None, folder: Path, *, is_live: bool) -> None:
+    """Make a 3D model of a photo with the whole service in this process."""
+    configure_logging("ERROR")
+    request = request_of(photo or service.PHOTO, prompt=prompt)
     writable_folder(folder)
     # What was started here is stopped here, however the demo ends.
     for ended_by in (signal.SIGTERM, signal.SIGHUP):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ def request_of(image: str | Path, **fields: Any) -> dict[str, Any]:
         names = {**OPTIONS, "image": _called(str(image))}
         sentence = re.sub(r"`(\w+)`", lambda field: f"`{names.get(field[1], field[1])}`", str(error))
         raise InvalidMessage(error.field, sentence, error.code) from None
+
+
+def fields_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the fields of a request from what its options say.
+
+    Raises:
+        InvalidMessage: one of them is none.
+    """
+    read = {"bounding_box": box, "point_coords": points, "metadata": metadata}
+    return {name: read[name](value) if name in read else value for name, value in options.items()}
 
 
 def _called(image: str) -> str:

@@ -3,20 +3,16 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-import typer
-
-from worker.cli.show import AsJson, brief, head, print_json, print_table, print_values, sized, titled
+from worker.cli.show import brief, head, print_json, print_table, print_values, sized, titled
 from worker.config import load_settings
 from worker.database import Connection, Engine, create_database_engine, transaction
 from worker.errors import InvalidMessage, Sam3dError
 from worker.lifecycle import JobState
 from worker.repository import clocks, outputs, reading
 from worker.schema import require_schema
-
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 
 
 @contextmanager
@@ -39,11 +35,7 @@ def job_uuid(text: str) -> str:
         raise InvalidMessage("job_id", "`ID` must be a UUID, as `sam3d jobs` shows it.") from None
 
 
-def jobs(
-    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
-    as_json: AsJson = False,
-) -> None:
+def jobs(state: JobState | None, limit: int, *, as_json: bool) -> None:
     """List the newest jobs."""
     with open_database() as engine, transaction(engine) as connection:
         rows = reading.newest_jobs(connection, state, limit)
@@ -54,11 +46,7 @@ def jobs(
         print_table(shown, ["id", "state", "age", "why"], "jobs")
 
 
-def job(
-    job_id: JobId,
-    is_verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All that is known, internals as well.")] = False,
-    as_json: AsJson = False,
-) -> None:
+def job(job_id: str, *, is_verbose: bool, as_json: bool) -> None:
     """Show a job: its photo, how it stands, what it waits for, what it cost; its submits, outputs and history."""
     wanted = job_uuid(job_id)
     with open_database() as engine, transaction(engine) as connection:

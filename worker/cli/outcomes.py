@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from worker.cli.show import print_json, say
-from worker.client import WaitTimeout
+from worker.errors import WaitTimeout
 from worker.lifecycle import JobState
 
 

@@ -2,26 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from worker.cli.look import JobId, describe_job, job_uuid, open_database
-from worker.cli.show import AsJson, print_json, say, writable_folder
-from worker.client import write_file
+from worker.cli.look import describe_job, job_uuid, open_database
+from worker.cli.show import print_json, say, writable_folder
 from worker.database import Connection, transaction
 from worker.errors import Sam3dError
+from worker.files import write_file
 from worker.lifecycle import JobState
 from worker.repository import outputs
 
 
-def output(
-    job_id: JobId,
-    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path(),
-    name: Annotated[str | None, typer.Option(help="Only this file.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a job's files; each is complete and checked, or is not there."""
+def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> None:
+    """Write a job's files, or the one of a name; each is complete and checked, or is not there."""
     wanted = job_uuid(job_id)
     with open_database() as engine, transaction(engine) as connection:
         shown = describe_job(connection, wanted)

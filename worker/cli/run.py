@@ -7,16 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Annotated
 
 import structlog
-import typer
 from kombu import Connection
 
 from worker import topology, watchdog
 from worker.app import ACCEPT, STEPS, App, create_app, run_worker
 from worker.broker import unreachable, why
-from worker.cli.show import note
+from worker.cli.ports import listening
 from worker.config import Settings, load_settings
 from worker.database import DatabaseError, describe, ping
 from worker.errors import ConfigurationError, InvalidMessage
@@ -33,10 +31,7 @@ from worker.usage import exposition, usage
 log = structlog.get_logger(__name__)
 
 
-def worker(
-    steps: Annotated[str, typer.Option(help="Which steps to do, comma separated.")] = ",".join(STEPS),
-    concurrency: Annotated[int | None, typer.Option(min=1, max=128, help="Threads; default SAM3D_CONCURRENCY.")] = None,
-) -> None:
+def worker(steps: str, concurrency: int | None) -> None:
     """Work on jobs until SIGTERM, which lets the steps in hand finish."""
     chosen = [step.strip() for step in steps.split(",")]
     if unknown := sorted(set(chosen) - set(STEPS)):
@@ -64,26 +59,12 @@ def _start(settings: Settings, steps: list[str], measure: Callable[[App], bytes]
     if settings.sam3d_health_port:
         metrics = partial(measure, app) if measure else None
         checks = {**readiness(app), "broker": _hears(app, steps)}
-        with _listening("SAM3D_HEALTH_PORT", settings.sam3d_health_port):
+        with listening("SAM3D_HEALTH_PORT", settings.sam3d_health_port):
             start_health_server(settings.sam3d_health_port, checks, metrics)
     watchdog.watch(settings.sam3d_stall_limit)
     _await_schema(app)
     declare(app)
     return app
-
-
-@contextmanager
-def _listening(setting: str, port: int) -> Iterator[None]:
-    """Name the port that can't be listened on, and what sets it.
-
-    Raises:
-        ConfigurationError: it is taken, or not allowed.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).partition(" (while ")[0]  # Python may go on with the address.
-        raise ConfigurationError(f"{setting}: nothing can listen on port {port}: {reason}.") from None
 
 
 def _hears(app: App, steps: list[str]) -> Callable[[], None]:
@@ -191,25 +172,3 @@ def declare_once(app: App) -> Mapping[str, QueueLoad]:
     except ConfigurationError as error:
         log.error("topology_refused", reason=str(error), next="all else goes on; tries again with the next sweep")
         return {}
-
-
-def simulator(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 9100,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    run_seconds: Annotated[float, typer.Option(min=0, help="How long each run takes.")] = 31.7,
-    credits: Annotated[float, typer.Option(min=0, help="The account's balance, USD.")] = 1000.0,  # noqa: A002
-) -> None:
-    """Stand in for the vendor on this machine; no key is checked, nothing is paid."""
-    from worker.simulator import SimulatorSettings, serve  # An extra that a worker does not need.
-
-    settings = SimulatorSettings.model_validate({"run_time": run_seconds, "credits": credits})
-    with _listening("--port", port):
-        serve(host, port, settings, _tell_how_to_use)
-
-
-def _tell_how_to_use(url: str) -> None:
-    note(f"The simulator listens on {url}. Workers use it with:")
-    note(
-        f"  export SEGMIND_BASE_URL={url} SEGMIND_ACCOUNT_URL={url} SAM3D_OUTPUT_HOSTS={url} "
-        "SEGMIND_API_KEY=SG_0123456789abcdef"
-    )

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.progress import TimeElapsedColumn
 
 from worker.cli import given, progress
 from worker.cli.outcomes import place_of, tell
-from worker.cli.show import AsJson, note, print_json, say, writable_folder
+from worker.cli.show import note, print_json, say, writable_folder
 from worker.client import Client, JobEvent
 from worker.config import load_settings
 from worker.errors import InvalidMessage
@@ -29,37 +28,24 @@ STAGES = {
 
 
 def submit(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Files or http(s) URLs; a job for each.")],
-    mask: Annotated[str | None, typer.Option(help="Mask image, a file or URL.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Text that names the object.")] = None,
-    bounding_box: Annotated[str | None, typer.Option("--box", help="Corners: x1,y1,x2,y2, or a JSON list.")] = None,
-    point_coords: Annotated[str | None, typer.Option("--points", help="Points: x1,y1;x2,y2, or JSON pairs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="0 to 1000000.")] = None,
-    include_artifacts: Annotated[bool | None, typer.Option("--artifacts", help="Make a ZIP as well.")] = None,
-    idempotency_key: Annotated[str | None, typer.Option("--key", help="One job for each key.")] = None,
-    job_id: Annotated[str | None, typer.Option(help="A UUID of your choice.")] = None,
-    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
-    metadata: Annotated[str | None, typer.Option(help="A JSON object, given back in every event.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")] = False,
-    folder: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs; means --wait.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, max=1e6, help="How long to wait, s.")] = 3900.0,
-    as_json: AsJson = False,
+    images: Sequence[str],
+    fields: Mapping[str, Any],
+    *,
+    is_waited_for: bool,
+    folder: Path | None,
+    timeout: float,
+    as_json: bool,
 ) -> None:
-    """Send photos to be made into 3D models; all are checked before the first is sent."""
-    fields = {
-        "mask": mask, "prompt": prompt, "bounding_box": given.box(bounding_box),
-        "point_coords": given.points(point_coords), "seed": seed, "include_artifacts": include_artifacts,
-        "idempotency_key": idempotency_key, "job_id": job_id, "priority": priority,
-        "metadata": given.metadata(metadata),
-    }  # fmt: skip
-    if len(images) > 1 and (idempotency_key or job_id):
+    """Send a job for each image; all are checked before the first is sent."""
+    if len(images) > 1 and (fields["idempotency_key"] or fields["job_id"]):
         raise InvalidMessage("image", "`--key` and `--job-id` name one job; send one image at a time with them.")
-    requests = [given.request_of(image, **fields) for image in images]
+    asked = given.fields_of(fields)
+    requests = [given.request_of(image, **asked) for image in images]
     if folder:
         writable_folder(folder)
     with Client(load_settings()) as client:
         jobs = _send_all(client, requests, images)
-        if not (wait or folder):
+        if not (is_waited_for or folder):
             _tell_sent(jobs, as_json=as_json)
             return
         outcomes = _follow_all(client, jobs, timedelta(seconds=timeout))

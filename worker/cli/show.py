@@ -46,6 +46,9 @@ def fail(message: str, code: int) -> NoReturn:
     if not SERVICES.isdisjoint(sys.argv[1:2]) and not sys.stderr.isatty():
         import structlog  # A service has it already; what only shows something starts faster without.
 
+        from worker.observability import configure_logging
+
+        configure_logging("ERROR")
         structlog.get_logger(__name__).critical("process_failed", reason=message, exit_code=code)
         sys.exit(code)
     typer.secho(f"sam3d: {legible(message)}", fg="red", err=True)

@@ -4,16 +4,15 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.progress import TimeElapsedColumn
 
 from worker.cli import progress
 from worker.cli.look import job_uuid, open_database
 from worker.cli.outcomes import place_of, tell
 from worker.cli.output import write_output
-from worker.cli.show import AsJson, writable_folder
+from worker.cli.show import writable_folder
 from worker.database import Connection, DatabaseError, Engine, transaction
 from worker.lifecycle import JobState
 from worker.repository import outputs, reading
@@ -24,13 +23,8 @@ ARRIVAL = timedelta(seconds=30)
 """How long a request that was sent may be on its way; whose job is not there by then has none."""
 
 
-def wait(
-    job_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="The jobs' ids.")],
-    folder: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs.")] = None,
-    timeout: Annotated[float, typer.Option(min=0, max=1e6, help="How long to wait, s.")] = 3900.0,
-    as_json: AsJson = False,
-) -> None:
-    """Wait for the outcomes of jobs that were sent before, by whomever; exit codes as of `submit --wait`."""
+def wait(job_ids: Sequence[str], folder: Path | None, timeout: float, *, as_json: bool) -> None:
+    """Wait for the outcomes of jobs, and write the files of those that succeeded into a folder, if one is given."""
     wanted = list(dict.fromkeys(map(job_uuid, job_ids)))
     if folder:
         writable_folder(folder)

@@ -1,0 +1,237 @@
+"""What can be asked on the command line about jobs and for a person's decisions: each command, its options, its help.
+
+What does it is imported when it is asked, so that nobody who asks for help waits for Celery.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from worker.cli.show import AsJson
+from worker.lifecycle import JobState, Verdict
+
+JOBS, DECISIONS = "Jobs", "What a person decides"
+
+commands = typer.Typer()
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
+
+
+@commands.command(rich_help_panel=JOBS)
+def submit(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Files or http(s) URLs; a job for each.")],
+    mask: Annotated[str | None, typer.Option(help="Mask image, a file or URL.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Text that names the object.")] = None,
+    bounding_box: Annotated[str | None, typer.Option("--box", help="Corners: x1,y1,x2,y2, or a JSON list.")] = None,
+    point_coords: Annotated[str | None, typer.Option("--points", help="Points: x1,y1;x2,y2, or JSON pairs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="0 to 1000000.")] = None,
+    include_artifacts: Annotated[bool | None, typer.Option("--artifacts", help="Make a ZIP as well.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option("--key", help="One job for each key.")] = None,
+    job_id: Annotated[str | None, typer.Option(help="A UUID of your choice.")] = None,
+    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object, given back in every event.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")] = False,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs; means --wait.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, max=1e6, help="How long to wait, s.")] = 3900.0,
+    as_json: AsJson = False,
+) -> None:
+    """Send photos to be made into 3D models.
+
+    All are checked before the first is sent.
+    """
+    from worker.cli import send
+
+    fields = {
+        "mask": mask, "prompt": prompt, "bounding_box": bounding_box, "point_coords": point_coords, "seed": seed,
+        "include_artifacts": include_artifacts, "idempotency_key": idempotency_key, "job_id": job_id,
+        "priority": priority, "metadata": metadata,
+    }  # fmt: skip
+    send.submit(images, fields, is_waited_for=wait, folder=folder, timeout=timeout, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
+def wait(
+    job_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="The jobs' ids.")],
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs.")] = None,
+    timeout: Annotated[float, typer.Option(min=0, max=1e6, help="How long to wait, s.")] = 3900.0,
+    as_json: AsJson = False,
+) -> None:
+    """Wait for the outcomes of jobs that were sent before.
+
+    It does not matter by whom; exit codes as of `submit --wait`.
+    """
+    from worker.cli import wait
+
+    wait.wait(job_ids, folder, timeout, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
+def jobs(
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest jobs."""
+    from worker.cli import look
+
+    look.jobs(state, limit, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
+def job(
+    job_id: JobId,
+    is_verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All that is known, internals as well.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job.
+
+    Its photo, how it stands, what it waits for, what it cost; its submits, outputs and history.
+    """
+    from worker.cli import look
+
+    look.job(job_id, is_verbose=is_verbose, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
+def output(
+    job_id: JobId,
+    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path(),
+    name: Annotated[str | None, typer.Option(help="Only this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a job's files.
+
+    Each is complete and checked, or is not there.
+    """
+    from worker.cli import output
+
+    output.output(job_id, folder, name, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Give a job up.
+
+    Free before its submit; after it the run goes on at the vendor and is paid.
+    """
+    from worker.cli import decide
+
+    decide.cancel(job_id, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
+def retry(
+    job_id: JobId,
+    pay_again: Annotated[bool, typer.Option("--pay-again", help="Though the job was paid, or may have been.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new job in the place of one that failed or was cancelled.
+
+    It has the same files, metadata and key.
+    """
+    from worker.cli import decide
+
+    decide.retry(job_id, pay_again=pay_again, as_json=as_json)
+
+
+@commands.command(rich_help_panel=DECISIONS)
+def review(
+    job_id: Annotated[str | None, typer.Argument(help="The job to decide; none: list them.")] = None,
+    adopt: Annotated[
+        str | None, typer.Option(help="The paid run it has at the vendor: go on with that. With --all: `known`.")
+    ] = None,
+    resubmit: Annotated[bool, typer.Option("--resubmit", help="No run was started: submit it again.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Give it up.")] = False,
+    is_all: Annotated[bool, typer.Option("--all", help="Decide all that are listed.")] = False,
+    code: Annotated[str | None, typer.Option(help="Only those with this error code.")] = None,
+    older_than: Annotated[float | None, typer.Option(min=0, max=1e9, help="Only those of this age, s.")] = None,
+    last: Annotated[Verdict | None, typer.Option(help="Only those whose last submit has this verdict.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many, the oldest first.")] = None,
+    is_sure: Annotated[bool, typer.Option("--yes", help="With --all: do it; without it is only shown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs that nobody can tell the fate of, or decide.
+
+    A decision, of one job or with --all of many, is --adopt REQUEST_ID, --resubmit or --fail. With --all and without
+    --yes it is only shown what would be decided; --adopt known goes on with the paid run that a job has already.
+    """
+    from worker.cli import decide
+
+    chosen = [name for name, each in (("--adopt", adopt), ("--resubmit", resubmit), ("--fail", fail)) if each]
+    which = decide.chosen_by(code, older_than, last, limit)
+    decide.review_command(job_id, chosen, adopt, which, is_all=is_all, is_sure=is_sure, as_json=as_json)
+
+
+@commands.command(rich_help_panel=DECISIONS)
+def hold(
+    message: Annotated[str, typer.Option(help="Why, for whoever looks.")] = "Held by a person.",
+    as_json: AsJson = False,
+) -> None:
+    """Stop submits.
+
+    Jobs wait, runs that were started go on. Only `sam3d resume` lets them go on again.
+    """
+    from worker.cli import decide
+
+    decide.hold(message, as_json=as_json)
+
+
+@commands.command(rich_help_panel=DECISIONS)
+def resume(as_json: AsJson = False) -> None:
+    """Let a held account go on at once.
+
+    Whatever held it; the vendor may stop it again. After the database was set back: also without having compared it
+    with the request history.
+    """
+    from worker.cli import decide
+
+    decide.resume(as_json=as_json)
+
+
+dead_commands = typer.Typer(no_args_is_help=True, add_completion=False)
+commands.add_typer(
+    dead_commands,
+    name="dead",
+    help="Messages that nobody could read, or that stopped every worker.",
+    rich_help_panel=DECISIONS,
+)
+
+
+@dead_commands.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the dead letters, the oldest first; nothing is taken away."""
+    from worker.cli import dead
+
+    dead.list_(as_json=as_json)
+
+
+@dead_commands.command()
+def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+    """Show a dead letter: its headers and what it holds."""
+    from worker.cli import dead
+
+    dead.show(letter_id, as_json=as_json)
+
+
+@dead_commands.command()
+def replay(
+    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
+    all_letters: Annotated[bool, typer.Option("--all", help="Every one that is there now.")] = False,
+    to: Annotated[
+        Literal["requests", "inbox"] | None,
+        typer.Option(help="Where those go that came by no way of ours: a Celery task, or JSON."),
+    ] = None,
+    is_sure: Annotated[
+        bool, typer.Option("--yes", help="Do it; without it is only shown what would go where.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead letters back to the queues that they came from, under their own identity, and take them away.
+
+    Without --yes nothing is sent, and the exit code is 2. A letter that came by no way of ours stays, and the exit
+    code is 1, unless --to says where it belongs.
+    """
+    from worker.cli import dead
+
+    dead.replay(letter_ids, to, all_letters=all_letters, is_sure=is_sure, as_json=as_json)

@@ -1,0 +1,28 @@
+"""The database's schema: ``db``."""
+
+from worker import schema
+from worker.cli.show import print_json, print_table, say
+from worker.config import load_settings
+from worker.database import create_database_engine
+
+
+def upgrade() -> None:
+    """Bring the schema up to date; safe to run twice, and by several at once."""
+    settings = load_settings()
+    schema.upgrade(settings.database_url)
+    say(f"schema {schema.revisions()[0]}")
+
+
+def current(*, as_json: bool) -> None:
+    """Show the schema that the database has and the one this version needs."""
+    settings = load_settings()
+    engine = create_database_engine(settings.database_url, 1)
+    found = {
+        "database": schema.version(engine),
+        "needed": schema.revisions()[0],
+    }
+    engine.dispose()
+    if as_json:
+        print_json(found)
+    else:
+        print_table([found], list(found))
