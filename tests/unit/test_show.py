@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.progress import TimeElapsedColumn
 
 from worker.cli import dead, show
 from worker.cli.mistakes import EXIT_CODES
@@ -146,6 +147,17 @@ def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """On standard error: what a program reads is empty."""
     show.print_table([], ["id"], "jobs")
     assert capsys.readouterr() == ("", "no jobs\n")
+
+
+def test_a_bar_makes_room_for_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id is copied from it, even where what is said beside it is long."""
+    monkeypatch.setenv("COLUMNS", "80")
+    words = (str(UUID(int=7)), "the database does not answer")
+    with bars(Words("stage"), TimeElapsedColumn()) as progress:
+        progress.add_task(words[0], stage=words[1])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert [word in line for word in words] == [True, True]
+    assert cell_len(line) <= 80
 
 
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

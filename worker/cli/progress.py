@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
+from rich.table import Column
 from rich.text import Text
 
 from worker.legible import legible
@@ -11,7 +12,7 @@ class Words(ProgressColumn):
     """What a bar says of itself, as it is: no part of a file's name is read as a style."""
 
     def __init__(self, field: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))  # The bar gives way.
         self._field = field
 
     def render(self, task: Task) -> Text:
