@@ -47,13 +47,16 @@ def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | Non
         DatabaseError: the job is not taken.
     """
     token, session = str(uuid4()), services.session.key()
+    turn, job = ticket, None
     try:
         with transaction(services.engine) as connection:
-            if not needs_slot:  # Where the budget decides, the release has chosen.
-                ticket = turns.whose_turn(connection, ticket)
-            job = _take(connection, services, ticket, token, session, needs_slot=needs_slot)
+            # Where the budget decides, the release has chosen.
+            for turn in [ticket] if needs_slot else turns.in_line(connection, ticket):
+                job = _take(connection, services, turn, token, session, needs_slot=needs_slot)
+                if job:
+                    break
     except DatabaseError:
-        persist(lambda: _withdraw(services, ticket, token), "intent")
+        persist(lambda: _withdraw(services, turn, token), "intent")
         raise
     services.memory.keep(Intended(token, job.observed_at) if job else None)
     return job

@@ -1,15 +1,22 @@
 """Who is submitted first where no request limit is set: of the jobs that wait, the most important, then the oldest."""
 
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.integration.budgeted import Clock, alter_account, alter_job, count_calls, job_row, send
+from tests.waiting import wait_until
 from worker.app import App
+from worker.database import transaction
 from worker.executor import execute
 from worker.lifecycle import FollowUp, Step, Ticket
 from worker.models import now
+from worker.repository.jobs import take_for_submit
+from worker.repository.turns import whose_turn
 from worker.simulator import Simulator
 
 
@@ -112,3 +119,25 @@ def test_under_a_request_limit_the_release_decides(limited: App, clock: Clock) -
     assert following
     assert following.ticket.job_id == ordinary.ticket.job_id
     assert important is None or job_row(limited, important.ticket)["state"] == "accepted"
+
+
+def test_two_messages_at_once_forget_nobody(app: App, clock: Clock) -> None:
+    """A message that waits while another takes its job is then the turn of whoever let that job go first."""
+    low, high = arrive(app, clock, 0, 9)
+    with ThreadPoolExecutor(1) as second:
+        with transaction(app.services.engine) as connection:
+            turn = whose_turn(connection, low.ticket)
+            assert turn == high.ticket
+            assert take_for_submit(connection, turn, timedelta(seconds=45), str(uuid4()), needs_slot=False)
+            following = second.submit(execute, app.services, high.step, high.ticket)
+            wait_until(lambda: is_awaited(app), "the second waits for the first")
+        taken = following.result(60)
+    assert taken
+    assert (taken.step, taken.ticket.job_id) == (Step.POLL, low.ticket.job_id)
+
+
+def is_awaited(app: App) -> bool:
+    """Tell whether a session waits for a lock of another."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with transaction(app.services.engine) as connection:
+        return bool(connection.execute(text(waits)).scalar())

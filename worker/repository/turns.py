@@ -1,10 +1,23 @@
 """Whose turn a submit is: of the jobs that wait, the most important, then the oldest."""
 
+from collections.abc import Iterator
+
 from sqlalchemy import Connection, case, func, not_, select
 
 from worker.lifecycle import JobState, Ticket
 from worker.models import jobs, now
 from worker.repository.jobs import SLACK, is_closed, is_held
+
+
+def in_line(connection: Connection, ticket: Ticket) -> Iterator[Ticket]:
+    """Yield whose turn a message is; then look again: if it can't be taken, it went in another's turn.
+
+    That one let it go first, and has no message any more.
+    """
+    first = whose_turn(connection, ticket)
+    yield first
+    if (then := whose_turn(connection, ticket)) != first:
+        yield then
 
 
 def whose_turn(connection: Connection, ticket: Ticket) -> Ticket:
