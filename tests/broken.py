@@ -64,6 +64,7 @@ PLAIN = [
     Broken("it has a header", b"{}", {"headers": {UNREADABLE: SECRET_PROMPT}}),
     Broken("the body is not JSON", b"{", {"headers": {"CC": ["sam3d.inbox", "reconstruct"]}}),
     Broken("the body is not JSON", b"{", {"headers": {"x": "y" * 129_900}}),
+    Broken("the body is not JSON", b"{", {"headers": {"x-sam3d-seen-at": "y" * 130_960}}),
 ]
 TASKS = [
     task("it has no task id", id=None),
@@ -112,4 +113,5 @@ TASKS = [
     task("its body is compressed", BOMB, compression="application/x-gzip"),
     task("its properties can't be decoded", properties={"correlation_id": b"\xff\xfe"}),
     task("it has no task id", id=None, CC=["sam3d.requests"]),
+    Broken("it has no task id", b"[]", {"headers": {"task": "sam3d.reconstruct", "x-sam3d-seen-at": "y" * 130_940}}),
 ]

@@ -22,9 +22,8 @@ from worker.envelope import body_bytes
 from worker.frames import leave_encoded
 from worker.hearing import Hearing, make_loud
 from worker.leases import expect_all
-from worker.quarantine import as_mapping, publish_again, quarantine
+from worker.quarantine import DELIVERIES, as_mapping, publish_again, quarantine
 from worker.redelivery import (
-    DELIVERIES,
     Losses,
     is_back,
     number_of_deliveries,

@@ -34,6 +34,8 @@ from worker.topology import (
 REASON = "x-sam3d-reason"
 EXCHANGE = "x-sam3d-exchange"
 KEY = "x-sam3d-key"
+DELIVERIES = "x-sam3d-deliveries"
+"""Our count, for the queue of requests, which counts nothing as it is what any Celery producer declares."""
 SEEN = "x-sam3d-seen-at"
 """When a message that goes round was seen first, in seconds since 1970: where its body names it, that counts."""
 
@@ -46,8 +48,18 @@ MAX_HEADERS = 100_000
 LONGEST_ID = 64
 """Characters of a task's id that are logged: whoever sends a message chooses it."""
 
-UNSENT = ("CC", "BCC", UNREADABLE.upper())
-"""Headers by which RabbitMQ sends a message to other queues as well, and the one by which it is not read."""
+UNSENT = ("CC", "BCC", "X-DEATH", "X-DELIVERY-COUNT", UNREADABLE.upper())
+"""Headers by which RabbitMQ sends a message to other queues as well, or says where it has been and how often, which is
+its own to say of a copy; and the one by which it is not read.
+
+RabbitMQ 3 believes an ``x-death`` that a sender wrote: it keeps a message for ever, and those behind it, that seems to
+go in circles.
+"""
+
+CARRIED = (REASON, EXCHANGE, KEY, SEEN, SOURCE, DELIVERIES, "task", "id", "ce-type", "ce-source", "ce-id")
+"""What a message keeps of headers that are too large: the marks of ours, and by what it is told what it is."""
+
+LONGEST_CARRIED = 255
 
 KEPT = ("message_id", "correlation_id", "type", "reply_to", "priority", "timestamp", "app_id")
 """Properties that a message keeps wherever it goes; the others would change what the broker does with it."""
@@ -179,9 +191,11 @@ def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
         is_small = len(dumps("F", (safe,))) <= MAX_HEADERS
     except Exception:  # Whatever was read there, it can't be written.
         is_small = False
-    if is_small:
-        return safe
-    return {name: headers.get(name) for name in (REASON, EXCHANGE, KEY, SEEN)}
+    return safe if is_small else {name: headers[name] for name in CARRIED if _is_short(headers.get(name))}
+
+
+def _is_short(value: object) -> bool:
+    return type(value) is int or (isinstance(value, str) and len(value) <= LONGEST_CARRIED)
 
 
 def user_of(producers: ProducerPool) -> str | None:

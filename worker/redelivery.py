@@ -15,14 +15,11 @@ from worker.envelope import body_bytes
 from worker.events import error_payload
 from worker.messages import derived_job_id, given_job_id, readable_metadata
 from worker.origin import correlation_of, with_properties
-from worker.quarantine import as_mapping
+from worker.quarantine import DELIVERIES, as_mapping
 from worker.repository import outbox
 from worker.services import Services
 from worker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 from worker.untrusted import Unreadable
-
-DELIVERIES = "x-sam3d-deliveries"
-"""Our count, for the queue of requests, which counts nothing as it is what any Celery producer declares."""
 
 COUNTED_BY_BROKER = "x-delivery-count"
 
@@ -64,7 +61,8 @@ def number_of_deliveries(message: Message, counted_as: str = DELIVERIES) -> int:
 
 def is_last(message: Message) -> bool:
     """Tell whether the broker would put a message aside by itself, unheard, if it came back once more."""
-    return number_of_deliveries(message, COUNTED_BY_BROKER) >= MAX_DELIVERIES
+    is_redelivered = bool(as_mapping(message.delivery_info).get("redelivered"))  # Else the count is a sender's.
+    return is_redelivered and number_of_deliveries(message, COUNTED_BY_BROKER) >= MAX_DELIVERIES
 
 
 def why_given_up(deliveries: int) -> str:

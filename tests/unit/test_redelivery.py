@@ -8,6 +8,7 @@ from kombu.message import Message
 
 from worker import redelivery
 from worker.messages import derived_job_id
+from worker.quarantine import DELIVERIES
 from worker.redelivery import COUNTED_BY_BROKER, Losses, is_back, is_last, number_of_deliveries, request_of
 from worker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 
@@ -36,13 +37,20 @@ def test_a_loss_explains_what_comes_back_for_a_while(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("counted", [None, "7", True, -1, 2.5, []])
 def test_a_count_that_is_none_is_nothing(counted: object) -> None:
     """Whatever a sender put there."""
-    assert number_of_deliveries(message({redelivery.DELIVERIES: counted})) == 0
+    assert number_of_deliveries(message({DELIVERIES: counted})) == 0
 
 
 def test_the_last_delivery_is_known() -> None:
     """One more, and the broker would put the message aside by itself."""
     assert not is_last(message({COUNTED_BY_BROKER: MAX_DELIVERIES - 1}))
     assert is_last(message({COUNTED_BY_BROKER: MAX_DELIVERIES}))
+
+
+def test_what_comes_for_the_first_time_has_no_count() -> None:
+    """The broker gives none with it: its sender has written that."""
+    new = message({COUNTED_BY_BROKER: MAX_DELIVERIES})
+    new.delivery_info = {"redelivered": False}
+    assert not is_last(new)
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"[[], 3, {}]", b"\xff", b"[" * 100_000])
