@@ -148,7 +148,9 @@ def _is_step_ticket(args: list[Any], fields: dict[str, Any]) -> bool:
     """Tell whether a step's message has what our workers give it, and nothing else."""
     job_id, version = fields.get("job_id"), fields.get("version")
     is_uuid = given_job_id({"job_id": job_id}) is not None
-    return not args and set(fields) == {"job_id", "version"} and is_uuid and type(version) is int and version < 2**31
+    return (
+        not args and set(fields) == {"job_id", "version"} and is_uuid and type(version) is int and 0 < version < 2**31
+    )
 
 
 def _revived(value: Any) -> Any:

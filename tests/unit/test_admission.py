@@ -113,9 +113,10 @@ def test_a_ticket_is_what_a_step_takes() -> None:
     ticket: dict[str, Any] = {"job_id": str(uuid.uuid4()), "version": 3}
     body = json.dumps([[], ticket, {}]).encode()
     assert admit({"task": "sam3d.poll", "id": "1"}, "application/json", body) == ([], ticket)
-    wrong = task("", [[], {**ticket, "more": 1}, {}], task="sam3d.poll")
-    with pytest.raises(Unreadable, match="does not name a version"):
-        admit(wrong.properties["headers"], "application/json", wrong.body)
+    for more in ({"more": 1}, {"version": 0}, {"version": -(2**31) - 1}, {"version": 2**31}, {"version": True}):
+        wrong = task("", [[], {**ticket, **more}, {}], task="sam3d.poll")
+        with pytest.raises(Unreadable, match="does not name a version"):
+            admit(wrong.properties["headers"], "application/json", wrong.body)
 
 
 def test_celery_takes_a_request_class_and_a_slower_tracer() -> None:
