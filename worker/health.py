@@ -36,6 +36,9 @@ MOST_CONNECTIONS = 64
 MOST_BYTES = 8192
 """Of a request."""
 
+NO_ANSWER = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, RuntimeError)
+"""What ends a connection without one; the last is a system that gives no more threads."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -64,8 +67,9 @@ class _Look:
     async def __call__(self) -> Told:
         loop = asyncio.get_running_loop()
         if self._found is None or (self._found.done() and loop.time() >= self._counts_until):
-            self._found = loop.create_future()
-            threading.Thread(target=self._find, args=(loop, self._found), name="probe", daemon=True).start()
+            found = loop.create_future()
+            threading.Thread(target=self._find, args=(loop, found), name="probe", daemon=True).start()
+            self._found = found  # Only now: where the system gives no thread, the next who asks looks anew.
         return await asyncio.shield(self._found)
 
     def _find(self, loop: asyncio.AbstractEventLoop, found: asyncio.Future[Told]) -> None:
@@ -123,7 +127,7 @@ class HealthServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read a request and answer it; who is too slow, says too much or hangs up gets nothing."""
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        with suppress(*NO_ANSWER):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
             writer.write(_written(*await self._answer(head)))

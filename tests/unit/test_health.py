@@ -238,6 +238,27 @@ def test_nonsense_is_answered_or_not_and_never_told_of(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_look_that_gets_no_thread_is_made_anew(
+    start: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever asks next is answered."""
+    port, begin = start(), threading.Thread.start
+    capfd.readouterr()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "probe":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with connected(port, GET) as [probe]:
+            assert all_of(probe) == b""
+    with connected(port, GET) as [probe]:
+        assert all_of(probe).startswith(b"HTTP/1.1 200 OK")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nobody_is_told_what_answers(start: Callable[..., int]) -> None:
     """A name and a version of software help nobody but an attacker."""
     with connected(start(), GET) as [probe]:
