@@ -5,10 +5,13 @@ RabbitMQ takes a message with a ``user_id`` only from that user ("Validated User
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 SOURCE = "x-sam3d-source"
 """The header that names the source of a message which was sent on: believed where we are its ``user_id``."""
+
+LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ def read_origin(
     headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str | None, claimed: str = ""
 ) -> Origin:
     """Read a message's origin; ``claimed`` is the source that a CloudEvent names."""
-    source = source_of(headers, properties, own_user) or (f"event {claimed}" if claimed else "")
+    source = source_of(headers, properties, own_user) or (f"event {_name_of(claimed)}" if claimed else "")
     return Origin(source, correlation_of(properties))
 
 
@@ -34,6 +37,11 @@ def correlation_of(properties: Mapping[str, Any]) -> str | None:
     """Return what a sender calls his message, where that can be given back."""
     called = properties.get("correlation_id")
     return called if is_name(called) else None
+
+
+def _name_of(claimed: str) -> str:
+    """Return a source as it is stored: a long one by its digest, as no index holds it."""
+    return claimed if len(claimed) <= LONGEST_NAME else f"sha256:{sha256(claimed.encode()).hexdigest()}"
 
 
 def source_of(headers: Mapping[str, Any], properties: Mapping[str, Any], own_user: str | None) -> str:
@@ -64,4 +72,4 @@ def with_properties(fields: Mapping[str, Any], properties: Mapping[str, Any], *,
 
 def is_name(value: object) -> bool:
     """Tell whether a property can be stored and shown."""
-    return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()

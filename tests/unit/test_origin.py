@@ -42,6 +42,14 @@ def test_what_a_cloud_event_claims_is_no_users_name() -> None:
     assert read_origin({}, {"user_id": "bob"}, US, "urn:shop").source == "user bob"
 
 
+def test_a_long_source_is_known_by_its_digest() -> None:
+    """As it is, no index holds it together with a key."""
+    one, other = (read_origin({}, {}, US, "urn:" + "x" * 5_000 + end).source for end in "ab")
+    assert one != other
+    assert one.startswith("event sha256:")
+    assert len(one) == len("event sha256:") + 64
+
+
 @pytest.mark.parametrize(
     ("properties", "fields"),
     [
