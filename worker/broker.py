@@ -29,10 +29,11 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         return {"transport_options": IN_MEMORY, "ssl": False, "login_method": None}
     require_broker_url(settings.broker_url)
     parts = urlsplit(settings.broker_url)
-    is_known_by_certificate = settings.sam3d_broker_cert_file is not None and not parts.username
+    is_known_by_certificate = settings.sam3d_broker_cert_file is not None and not parts.password
+    secured = _tls(settings, parts.hostname or "localhost") if parts.scheme == "amqps" else _plain(settings)
     return {
         "transport_options": CONNECTION,
-        "ssl": _tls(settings, parts.hostname or "localhost") if parts.scheme == "amqps" else _plain(settings),
+        "ssl": secured,
         "login_method": "EXTERNAL" if is_known_by_certificate else None,
     }
 

@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     )
     sam3d_broker_cert_file: Path | None = Field(
         None,
-        description="Our own certificate (PEM); where the URL names no user, the broker knows us by it (`EXTERNAL`).",
+        description="Our own certificate (PEM); where the URL has no password, the broker knows us by it (`EXTERNAL`).",
     )
     sam3d_broker_key_file: Path | None = Field(
         None, description="Its key, without a passphrase, where that is not in the same file."

@@ -21,6 +21,7 @@ from worker.config import Settings
 from worker.database import DatabaseError, create_database_engine, describe
 from worker.errors import ConfigurationError
 from worker.inbox import Inbox
+from worker.quarantine import user_of
 from worker.schema import upgrade
 from worker.topology import PUBLISH_ERRORS
 
@@ -153,15 +154,18 @@ def test_an_authority_that_changes_needs_no_restart(right: Certificate, authorit
         wait_until(lambda: PASSWORD.encode() in broker.told, "the broker is told the password")
 
 
-def test_a_certificate_says_who_we_are(authority: Authority, right: Certificate) -> None:
-    """Where the URL names no user, no password is made up for it."""
+@pytest.mark.parametrize("user", ["", "models"])
+def test_a_certificate_says_who_we_are(authority: Authority, right: Certificate, user: str) -> None:
+    """Where the URL has no password, none is made up for it; its user is whom the broker knows by the certificate."""
     ours = authority.vouch_for("worker.example")
     with Impostor.of_rabbitmq(right) as broker:
         variables = environment(broker, authority) | {
-            "SAM3D_BROKER_URL": f"amqps://localhost:{broker.port}/models",
+            "SAM3D_BROKER_URL": f"amqps://{user}@localhost:{broker.port}/models",
             "SAM3D_BROKER_CERT_FILE": str(ours.certificate),
             "SAM3D_BROKER_KEY_FILE": str(ours.key),
         }
+        app = create_app(settings_of(variables), [])
+        assert user_of(app.producer_pool) == (user or None)
         with suppress(*PUBLISH_ERRORS):
             connect_for_write(settings_of(variables))
         wait_until(lambda: b"EXTERNAL" in broker.told, "the broker is told")
