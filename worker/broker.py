@@ -30,10 +30,9 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     require_broker_url(settings.broker_url)
     parts = urlsplit(settings.broker_url)
     is_known_by_certificate = settings.sam3d_broker_cert_file is not None and not parts.password
-    secured = _tls(settings, parts.hostname or "localhost") if parts.scheme == "amqps" else _plain(settings)
     return {
         "transport_options": CONNECTION,
-        "ssl": secured,
+        "ssl": _tls(settings, parts.hostname or "localhost") if parts.scheme == "amqps" else _plain(settings),
         "login_method": "EXTERNAL" if is_known_by_certificate else None,
     }
 
