@@ -2,14 +2,14 @@
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.fuzz.mutations import Recipe, recipes
-from tests.fuzz.targets import Target
+from tests.fuzz.targets import TARGETS, Target
 
 LONGEST_CALL = 0.1
 """Seconds of the processor that one call may take, the least of three tries."""
@@ -18,13 +18,14 @@ MOST_GROWTH = 100
 """Mebibytes that a process may grow by, in one call or over many."""
 
 
-def fuzz(target: Target, number: int, examples: int) -> int:
-    """Try a target with so many examples; return how many calls that were.
+def fuzz(target: Target, number: int, examples: int) -> Sequence[Recipe]:
+    """Try a target with so many examples; return them.
 
     Raises:
         AssertionError: a call took too long, or an error that is no answer came out of it.
     """
-    calls, begins_with = 0, target.seeds()
+    begins_with = target.seeds()
+    tried: list[Recipe] = []
 
     @seed(number)
     @settings(
@@ -35,16 +36,27 @@ def fuzz(target: Target, number: int, examples: int) -> int:
         suppress_health_check=list(HealthCheck),
     )
     @given(recipes)
-    def tried(recipe: Recipe) -> None:
-        nonlocal calls
-        calls += 1
+    def call(recipe: Recipe) -> None:
+        tried.append(recipe)
         content = recipe.make(begins_with)[: target.largest]
         taken, grown = _called(target, content)
         assert grown < MOST_GROWTH, f"it took {grown:.0f} MiB"
         assert taken < LONGEST_CALL, f"it took {taken * 1000:.0f} ms of the processor"
 
-    tried()
-    return calls
+    call()
+    return tried
+
+
+def growth_over(tried: Mapping[str, Sequence[Recipe]]) -> float:
+    """Return by how many MiB the process is larger once all was tried again, with nothing else between."""
+    gc.collect()
+    before = memory("VmRSS")
+    for name, recipes_of in tried.items():
+        begins_with = TARGETS[name].seeds()
+        for recipe in recipes_of:
+            _longest_step(TARGETS[name], recipe.make(begins_with)[: TARGETS[name].largest])
+    gc.collect()
+    return memory("VmRSS") - before
 
 
 def _called(target: Target, content: bytes) -> tuple[float, float]:
