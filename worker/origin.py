@@ -54,7 +54,8 @@ def source_of(headers: Mapping[str, Any], properties: Mapping[str, Any], own_use
         return ""
     if user == own_user and is_name(marked):
         return str(marked)
-    return f"user {user}" if is_name(user) else ""
+    source = f"user {user}"
+    return source if is_name(user) and is_name(source) else ""  # What can't be marked is nobody's all along.
 
 
 def with_properties(fields: Mapping[str, Any], properties: Mapping[str, Any], *, is_task: bool) -> dict[str, Any]:
