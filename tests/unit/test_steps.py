@@ -33,6 +33,7 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
     TransientError,
+    WaitTimeout,
 )
 from worker.expiry import LISTED, UNTOLD
 from worker.history import Listed
@@ -101,11 +102,12 @@ def test_no_error_is_forgotten() -> None:
     listed = {type(error) for each in RAISED.values() for error in each}
     leaves = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Sam3dError)}
     branches = {Sam3dError, TransientError, PermanentError}
-    assert leaves - listed == branches | {ConfigurationError, InvalidMessage, HistoryMissing}
+    assert leaves - listed == branches | {ConfigurationError, InvalidMessage, HistoryMissing, WaitTimeout}
 
 
 @pytest.mark.parametrize(
-    "error", [ConfigurationError("x"), InvalidMessage("image", "x"), HistoryMissing("x"), Sam3dError("x")]
+    "error",
+    [ConfigurationError("x"), InvalidMessage("image", "x"), HistoryMissing("x"), WaitTimeout("x"), Sam3dError("x")],
 )
 def test_what_no_step_may_raise_is_a_bug(error: Sam3dError) -> None:
     """It is not taken for an outcome."""
