@@ -39,6 +39,14 @@ def test_a_mark_of_byte_order_is_no_part_of_it() -> None:
     assert read_json("\ufeff[1]".encode()) == [1]
 
 
+@pytest.mark.parametrize("written", [b"AB/+", b"AB\\/+", b"ABCD" * 19 + b"\\n", b"ABCD" * 19 + b"\\r\\n"])
+def test_a_photo_is_one_however_its_base64_is_written(written: bytes) -> None:
+    """Some encoders escape each slash, some break the lines; as a data URI or not."""
+    for prefix in (b"", b"data:image/jpeg;name=a.jpg;base64,"):
+        body = b'{"image": "' + prefix + written * (13_000_000 // len(written)) + b'", "prompt": "\xf0\x9f\x98\x80"}'
+        assert read_json(body) == json.loads(body)
+
+
 HOSTILE = {
     "too large": (b" " * LIMIT + b"1", "larger than 16 MiB"),
     "objects": (b"[" + b"{}," * MOST_VALUES + b"{}]", "more than 100000 values"),
