@@ -35,6 +35,7 @@ The files, in the order a job travels:
 ``steps``          what each step does to the outside world; returns an ``Outcome``
 ``looking``        look at a run: its status and its result, in one request where that is enough
 ``room``           how many bytes of photos a process has in hand
+``office``         what a decision works with: settings, database, post
 ``services``       what a step works with
 ``job``            a job's row as a step sees it
 ``lifecycle``      pure: states and the transition table
@@ -70,6 +71,7 @@ The files, in the order a job travels:
 ``adopting``       adopt: runs that the ledger lost get back to their jobs
 ``probing``        probe: a held account is tried
 ``pruning``        prune: what is old is deleted, and photos that no job needs
+``cancelling``     cancel: a job that its caller gives up
 ``limiting``       the vendor's request limit is used up for a while, and what that teaches
 ``retrying``       retry: a new job in the place of one that failed or was cancelled
 ``review``         what a person decides about a job that nobody can tell the fate of
@@ -84,7 +86,9 @@ The files, in the order a job travels:
 ``storage``        where output bytes go
 ``kinds``          what a downloaded file is, by its bytes
 ``containers``     pure: whether the parts of a GLB or a ZIP fit together
-``events``         event out: payloads and the relay of the outbox
+``post``           what follows a commit: events are announced, the next message is sent
+``events``         event out: what each announcement says
+``sending``        the message of a step
 ``clocks``         brings back what a step of the database's clock has put off
 ``leases``         what makes the sweep come sooner: who is gone, which messages are lost
 ``readers``        since when a queue has messages and no reader

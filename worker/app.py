@@ -15,12 +15,12 @@ from worker import failpoints, noticing, tasks, topology
 from worker.broker import connection_options
 from worker.config import Settings
 from worker.database import create_database_engine
-from worker.events import Outbox
 from worker.inbox import InboxStep
 from worker.lifecycle import Step
 from worker.locks import Session
 from worker.observability import say_at_once
 from worker.outlook import Outlook
+from worker.post import Post
 from worker.room import give_back_memory
 from worker.services import Services
 from worker.storage import Downloads
@@ -63,7 +63,7 @@ def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
         engine=engine,
         vendor=Vendor(settings),
         downloads=Downloads(settings),
-        outbox=Outbox(engine, app.producer_pool),
+        post=Post(engine, app.producer_pool, is_embedded=settings.is_embedded),
         outlook=Outlook(settings, engine),
         session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",

@@ -1,17 +1,23 @@
 """How the broker is reached: what every connection to it is made with, and why there is none, in words."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from amqp.exceptions import AccessRefused, NotAllowed
+from kombu import Connection
 from kombu.exceptions import OperationalError
+from kombu.pools import ProducerPool
 
 from worker.config import Settings, is_loopback, require_broker_url
 from worker.errors import ConfigurationError
-from worker.topology import CONNECTION, IN_MEMORY
+from worker.topology import CONNECTION, IN_MEMORY, PUBLISH_ERRORS
+
+PRODUCERS = 2
+"""Connections that a process without tasks publishes over."""
 
 PORTS = {"amqp": 5672, "amqps": 5671}
 
@@ -35,6 +41,33 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "ssl": _tls(settings, parts.hostname or "localhost") if parts.scheme == "amqps" else _plain(settings),
         "login_method": "EXTERNAL" if is_known_by_certificate else None,
     }
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[Connection]:
+    """Give a connection to the broker, made within 10 s.
+
+    Raises:
+        PUBLISH_ERRORS: the broker is away, or refuses us.
+    """
+    with Connection(settings.broker_url, connect_timeout=5, **connection_options(settings)) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
+            yield connection
+        except PUBLISH_ERRORS:
+            connection.collect()  # A broker that does not answer is not asked to close.
+            raise
+
+
+@contextmanager
+def opened_producers(settings: Settings) -> Iterator[ProducerPool]:
+    """Give what publishes; nothing is connected yet."""
+    connection = Connection(settings.broker_url, connect_timeout=5, **connection_options(settings))
+    connections = connection.Pool(limit=PRODUCERS)
+    try:
+        yield ProducerPool(connections, limit=PRODUCERS)
+    finally:
+        connections.force_close_all()
 
 
 def _files(settings: Settings) -> Mapping[str, Path | None]:

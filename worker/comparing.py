@@ -19,6 +19,7 @@ from worker.config import Settings
 from worker.database import transaction
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
 from worker.evidence import Evidence
+from worker.holding import MAY_BE_PAID_AGAIN
 from worker.lookup import Lookup
 from worker.noticing import is_set_back
 from worker.outcome import Hold
@@ -28,8 +29,6 @@ from worker.repository import lineage
 from worker.repository.lineage import Lineage
 from worker.repository.outbox import Event
 from worker.services import Services
-
-MAY_BE_PAID_AGAIN = "runs that this database does not know may be paid again"
 
 log = structlog.get_logger(__name__)
 

@@ -31,7 +31,6 @@ from worker.redelivery import (
     tell_sender,
     why_given_up,
 )
-from worker.tasks import is_in_memory
 from worker.topology import AHEAD, MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, REQUESTS, missing
 from worker.untrusted import Unreadable
 
@@ -108,7 +107,7 @@ class Consumer(CeleryConsumer):
     def create_task_handler(self, *args: Any, **more: Any) -> Callable[[Message], None]:
         """Check each message before Celery has it."""
         receive: Callable[[Message], None] = super().create_task_handler(*args, **more)
-        if is_in_memory(self.app):
+        if self.app.services.settings.is_embedded:
             return receive
 
         def receive_checked(message: Message) -> None:
@@ -182,7 +181,7 @@ class Consumer(CeleryConsumer):
     def connect(self) -> Any:
         """Connect; where queues are missing that Celery will make anew, their messages are looked for in the rows."""
         connection = super().connect()
-        if not is_in_memory(self.app) and (lost := missing(connection)):
+        if not self.app.services.settings.is_embedded and (lost := missing(connection)):
             log.warning("messages_lost", queues=lost, next="every run is looked for soon after it is due")
             with suppress(DatabaseError):
                 expect_all(self.app.services.engine)
@@ -226,5 +225,5 @@ class Request(CeleryRequest):
     def __init__(self, message: Message, **more: Any) -> None:
         headers = as_mapping(message.headers)
         body = [[message], {}, {}] if is_request(headers) else message.payload
-        checked = headers if is_in_memory(more["app"]) else passed_on(headers)
+        checked = headers if more["app"].services.settings.is_embedded else passed_on(headers)
         super().__init__(message, **{**more, "headers": checked, "body": body, "decoded": True})

@@ -24,7 +24,6 @@ from worker.errors import ConfigurationError
 from worker.lifecycle import JobState
 from worker.repository import reading
 from worker.scheduler import Scheduler
-from worker.tasks import send
 
 SIMULATED_RUN = timedelta(seconds=3)
 SIMULATED_KEY = "SG_0123456789abcdef"
@@ -95,7 +94,7 @@ def running_service(settings: Settings) -> Iterator[App]:
     app = create_app(settings)
     topology.declare(app.connection_for_write())
     worker = app.WorkController(pool="threads", concurrency=settings.sam3d_concurrency, loglevel="WARNING")
-    scheduler = Scheduler(app.services, lambda follow_up: send(app, follow_up), dict)
+    scheduler = Scheduler(app.services, dict)
     threads = [threading.Thread(target=each, daemon=True) for each in (worker.start, scheduler.run)]
     for thread in threads:
         thread.start()

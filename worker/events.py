@@ -1,27 +1,21 @@
-"""Event out: what each announcement says, and the outbox that gets it to the broker."""
+"""Event out: what each announcement says, and how it is published."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
 from cloudevents.core.bindings.rabbitmq import to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from kombu.pools import ProducerPool
 
-from worker.database import DatabaseError, Engine, describe, transaction
-from worker.failpoints import reach
 from worker.job import Job
 from worker.lifecycle import JobState
 from worker.outcome import Change
 from worker.publishing import publish
-from worker.repository import outbox
 from worker.repository.outbox import Event
-from worker.topology import PUBLISH_ERRORS, events_exchange
+from worker.topology import events_exchange
 
 SOURCE = "sam3d-worker"
-
-log = structlog.get_logger(__name__)
 
 
 def job_payload(job_id: str, state: JobState, metadata: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -77,42 +71,21 @@ def as_cloud_event(event: Event) -> CloudEvent:
     return CloudEvent(attributes=attributes, data=dict(event.payload))
 
 
-class Outbox:
-    """Gets events to ``sam3d.events``: published, confirmed by the broker, then marked."""
+def publish_event(producers: ProducerPool, event: Event) -> bool:
+    """Publish an event with a confirm; return whether any queue was bound for it.
 
-    def __init__(self, engine: Engine, producers: ProducerPool) -> None:
-        self._engine = engine
-        self._producers = producers
-
-    def announce(self, events: Sequence[Event]) -> int:
-        """Publish committed events; what fails stays in the outbox for the relay. Return how many went out."""
-        try:
-            for event in events:
-                self._announce(event)
-        except (*PUBLISH_ERRORS, DatabaseError) as error:
-            log.warning("event_delayed", event_id=event.id, reason=describe(error), next="the scheduler sends it")
-            return events.index(event)
-        return len(events)
-
-    def _announce(self, event: Event) -> None:
-        was_routed = self._publish(event)
-        reach("publish.confirmed")
-        with transaction(self._engine) as connection:
-            outbox.mark_published(connection, event.id, was_routed=was_routed)
-        level = log.info if was_routed else log.warning
-        level("event_published", event_id=event.id, event_type=event.type, was_routed=was_routed)
-
-    def _publish(self, event: Event) -> bool:
-        """Publish with a confirm; return whether any queue was bound for it."""
-        message = to_binary(as_cloud_event(event), JSONFormat())
-        return publish(
-            self._producers,
-            message.body,
-            exchange=events_exchange.name,
-            routing_key=event.type.value,
-            headers=message.headers,
-            content_type=message.content_type,
-            content_encoding="utf-8",
-            message_id=event.id,
-            **({"correlation_id": event.correlation_id} if event.correlation_id else {}),
-        )
+    Raises:
+        PUBLISH_ERRORS: the broker did not take it.
+    """
+    message = to_binary(as_cloud_event(event), JSONFormat())
+    return publish(
+        producers,
+        message.body,
+        exchange=events_exchange.name,
+        routing_key=event.type.value,
+        headers=message.headers,
+        content_type=message.content_type,
+        content_encoding="utf-8",
+        message_id=event.id,
+        **({"correlation_id": event.correlation_id} if event.correlation_id else {}),
+    )

@@ -40,7 +40,7 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
     reach(f"{step}.answered")
     recorded = record(services, job, decide(job.state, job.attempts, outcome))
     reach(f"{step}.recorded")
-    services.outbox.announce(recorded.events)
+    services.post.announce(recorded.events)
     reach(f"{step}.announced")
     return changes.follow_up(job, recorded)
 

@@ -12,6 +12,9 @@ from worker.outcome import Hold
 from worker.repository import accounts, outbox, submissions
 from worker.repository.outbox import Event
 
+MAY_BE_PAID_AGAIN = "runs that this database does not know may be paid again"
+"""What it means that a database which was set back was not compared with the request history."""
+
 log = structlog.get_logger(__name__)
 
 

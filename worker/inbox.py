@@ -34,7 +34,6 @@ from worker.redelivery import (
 )
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
-from worker.tasks import is_in_memory, send
 from worker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 from worker.untrusted import Unreadable
 
@@ -75,7 +74,7 @@ class Inbox(ConsumerMixin):
 
     def on_consume_ready(self, connection: Any, channel: Any, consumers: Sequence[Consumer], **more: Any) -> None:
         """Know who has to go on reading; the in-memory broker forgets nobody."""
-        self._hearing, self._consumers = Hearing(), () if is_in_memory(self._app) else consumers
+        self._hearing, self._consumers = Hearing(), () if self._services.settings.is_embedded else consumers
 
     def on_iteration(self) -> None:
         """Show that the loop turns and hears; on a connection that is not read any more it does not go on."""
@@ -102,7 +101,7 @@ class Inbox(ConsumerMixin):
             self._put_away(message, error)
         else:
             self._heart.beat()
-            send(self._app, follow_up)
+            self._services.post.send(follow_up)
             reach("accept.sent")
             message.ack()
 

@@ -1,4 +1,4 @@
-"""What callers ask for. Accept: a message becomes a job, a duplicate, a refusal, or a job that failed; and cancel."""
+"""Accept: a message becomes a job, a duplicate, a refusal, or a job that failed."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +20,13 @@ from worker.failpoints import reach
 from worker.identity import Identity, identify
 from worker.lifecycle import EventType, FollowUp, JobState, Step, Ticket
 from worker.messages import ReconstructionRequest, parse_request, readable_metadata
+from worker.office import Office
 from worker.origin import NOBODY, Origin
 from worker.outlook import ACCOUNT
-from worker.repository import budget, jobs, outbox
+from worker.repository import budget, outbox
 from worker.repository import intake as repository
 from worker.repository.outbox import Event
 from worker.schedule import NOW
-from worker.services import Services
 
 FIRST_VERSION = 1
 
@@ -42,7 +42,7 @@ class Accepted:
 
 
 def accept(
-    services: Services,
+    office: Office,
     fields: Mapping[str, Any],
     derived_id: UUID,
     body_age: timedelta | None = None,
@@ -59,25 +59,25 @@ def accept(
     identity = identify(fields, derived_id, body_age, origin)
     with structlog.contextvars.bound_contextvars(job_id=identity.job_id):
         reach("accept.taken")
-        accepted = _commit(services, fields, identity)
+        accepted = _commit(office, fields, identity)
         reach("accept.recorded")
-        services.outbox.announce(accepted.events)
+        office.post.announce(accepted.events)
         reach("accept.announced")
         return accepted.follow_up
 
 
-def _commit(services: Services, fields: Mapping[str, Any], identity: Identity) -> Accepted:
+def _commit(office: Office, fields: Mapping[str, Any], identity: Identity) -> Accepted:
     try:
         request = parse_request(fields)
     except InvalidMessage as error:
-        with transaction(services.engine) as connection:
-            return _reject(connection, services, fields, identity, error)
-    with transaction(services.engine) as connection:
-        return _admit(connection, services, request, identity)
+        with transaction(office.engine) as connection:
+            return _reject(connection, office, fields, identity, error)
+    with transaction(office.engine) as connection:
+        return _admit(connection, office, request, identity)
 
 
-def _admit(connection: Connection, services: Services, request: ReconstructionRequest, identity: Identity) -> Accepted:
-    job_id = _id_of_job(connection, services, identity, has_key=request.idempotency_key is not None)
+def _admit(connection: Connection, office: Office, request: ReconstructionRequest, identity: Identity) -> Accepted:
+    job_id = _id_of_job(connection, office, identity, has_key=request.idempotency_key is not None)
     claim = Claim(identity, job_id, request.idempotency_key, request.fingerprint, request.metadata)
     values = {
         "id": job_id,
@@ -93,28 +93,28 @@ def _admit(connection: Connection, services: Services, request: ReconstructionRe
     if claim.owned_key and repository.is_everybodys(connection, claim.owned_key):
         return Accepted(_answer(connection, claim))
     files = partial(repository.add_inputs, connection, _input_rows(job_id, request))
-    return begin(connection, services, values, files) or Accepted(_answer(connection, claim))
+    return begin(connection, office, values, files) or Accepted(_answer(connection, claim))
 
 
-def _id_of_job(connection: Connection, services: Services, identity: Identity, *, has_key: bool) -> str:
+def _id_of_job(connection: Connection, office: Office, identity: Identity, *, has_key: bool) -> str:
     """Return the id that a job of the request has if it is new."""
     if identity.body_id is None or identity.body_age is None:
         return identity.job_id
-    counts_for = services.settings.sam3d_body_identity + identity.body_age
+    counts_for = office.settings.sam3d_body_identity + identity.body_age
     # A key says when it is free again; a message that came before is no new request for all that.
     is_sent_anew = has_key and not identity.is_told_apart
     return repository.id_for_body(connection, identity.body_id, counts_for, is_sent_anew=is_sent_anew)
 
 
 def begin(
-    connection: Connection, services: Services, values: Mapping[str, Any], add_files: Callable[[], None]
+    connection: Connection, office: Office, values: Mapping[str, Any], add_files: Callable[[], None]
 ) -> Accepted | None:
     """Write a job's row, its files and its event; return None where its identity, its key or its place is taken."""
     job_id, metadata, retry_of = values["id"], values["metadata"], values["retry_of"]
-    must_wait = bool(services.settings.sam3d_requests_per_minute) and budget.has_waiting(connection, ACCOUNT)
+    must_wait = bool(office.settings.sam3d_requests_per_minute) and budget.has_waiting(connection, ACCOUNT)
     waits = {"waits_for": budget.WAITS} if must_wait else {}
     row = {**values, **waits, "state": JobState.ACCEPTED}
-    if not repository.add_job(connection, row, NOW if must_wait else services.settings.sam3d_sweep_grace):
+    if not repository.add_job(connection, row, NOW if must_wait else office.settings.sam3d_sweep_grace):
         return None
     add_files()
     linked = {"retry_of": retry_of} if retry_of else {}
@@ -148,10 +148,10 @@ def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, A
 
 
 def _reject(
-    connection: Connection, services: Services, fields: Mapping[str, Any], identity: Identity, error: InvalidMessage
+    connection: Connection, office: Office, fields: Mapping[str, Any], identity: Identity, error: InvalidMessage
 ) -> Accepted:
     """Record a request that can't be run as a failed job; it does not take the key it named."""
-    job_id, key = _id_of_job(connection, services, identity, has_key=False), fields.get("idempotency_key")
+    job_id, key = _id_of_job(connection, office, identity, has_key=False), fields.get("idempotency_key")
     fingerprint = _raw_fingerprint(fields, identity.job_id)
     claim = Claim(identity, job_id, key if _is_key(key) else None, fingerprint, readable_metadata(fields))
     existing = repository.find_existing(connection, job_id, claim.owned_key, identity.body_id)
@@ -166,7 +166,7 @@ def _reject(
         "error_field": error.field,
         "error_message": str(error),
     }
-    if existing is None and not repository.add_job(connection, values, services.settings.sam3d_sweep_grace):
+    if existing is None and not repository.add_job(connection, values, office.settings.sam3d_sweep_grace):
         return Accepted(_answer(connection, replace(claim, key=None)))
     if existing and existing.fingerprint == fingerprint:
         return Accepted(duplicates.answer(connection, claim, existing))
@@ -218,15 +218,3 @@ def _event(
     **more: Any,
 ) -> Event:
     return outbox.add(connection, kind, job_id, job_payload(job_id, state, metadata, **more))
-
-
-def cancel(services: Services, job_id: str) -> bool:
-    """Give a job up and announce it; return whether it was not final yet. Safe to run twice: then it is final."""
-    with transaction(services.engine) as connection:
-        job = jobs.cancel(connection, job_id)
-        if job is None:
-            return False
-        event = _event(connection, EventType.CANCELLED, job.id, job.state, job.metadata)
-        changes.tell_end(connection, job.id, JobState.CANCELLED)
-    services.outbox.announce([event])
-    return True

@@ -109,4 +109,4 @@ def tell_sender(services: Services, message: Message, fields: Mapping[str, Any],
     except Exception as error_of_ours:
         log.error("sender_untold", job_id=job_id, reason=type(error_of_ours).__name__, next="see `sam3d dead list`")
         return
-    services.outbox.announce([event])
+    services.post.announce([event])

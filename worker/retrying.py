@@ -10,15 +10,15 @@ from worker.database import transaction
 from worker.errors import Sam3dError
 from worker.intake import Accepted
 from worker.lifecycle import FollowUp, JobState
+from worker.office import Office
 from worker.repository import retries
 from worker.repository.intake import FREED, find_existing
 from worker.repository.retries import Ended
-from worker.services import Services
 
 log = structlog.get_logger(__name__)
 
 
-def retry(services: Services, job_id: str, *, pays_again: bool = False) -> tuple[str, FollowUp | None]:
+def retry(office: Office, job_id: str, *, pays_again: bool = False) -> tuple[str, FollowUp | None]:
     """Make a job in the place of another and announce it; return its id and the submit to send.
 
     Safe to run twice because the place of a job is taken once: the second time says which job has it.
@@ -27,20 +27,20 @@ def retry(services: Services, job_id: str, *, pays_again: bool = False) -> tuple
         Sam3dError: the job is under way or succeeded, may have been paid, has been retried, or its files are gone.
     """
     new_id = str(uuid4())
-    accepted = _commit(services, job_id, new_id, pays_again=pays_again)
-    services.outbox.announce(accepted.events)
+    accepted = _commit(office, job_id, new_id, pays_again=pays_again)
+    office.post.announce(accepted.events)
     return new_id, accepted.follow_up
 
 
-def _commit(services: Services, job_id: str, new_id: str, *, pays_again: bool) -> Accepted:
-    with transaction(services.engine) as connection:
+def _commit(office: Office, job_id: str, new_id: str, *, pays_again: bool) -> Accepted:
+    with transaction(office.engine) as connection:
         ended = retries.lock(connection, job_id)
         if ended is None:
             raise Sam3dError(f"There is no job {job_id}; see `sam3d jobs`.")
         if why_not := refusal(job_id, ended, pays_again=pays_again):
             raise Sam3dError(why_not)
         values = {**ended.values, "id": new_id, "retry_of": job_id}
-        begun = intake.begin(connection, services, values, partial(retries.copy_inputs, connection, job_id, new_id))
+        begun = intake.begin(connection, office, values, partial(retries.copy_inputs, connection, job_id, new_id))
         if begun is None:
             other = find_existing(connection, new_id, ended.key)
             raise Sam3dError(f"Its idempotency key has job {other.id if other else 'another'} now, which goes on.")

@@ -11,19 +11,21 @@ from worker.answers import is_request_id, written_like
 from worker.changes import Recorded
 from worker.database import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
+from worker.history import Listed
 from worker.job import Job
-from worker.lifecycle import FollowUp, JobState, Trigger, Verdict
+from worker.lifecycle import JobState, Trigger, Verdict
+from worker.office import Office
 from worker.outcome import Advance, Fail, Outcome, decide
 from worker.repository import jobs, submissions
 from worker.repository.submissions import Answered
-from worker.services import Services
 
-Send = Callable[[FollowUp], object]
+LookUp = Callable[[str], Listed | None]
+"""Finds a run in the vendor's request history, and raises what :meth:`worker.vendor.Vendor.listed` does."""
 
 log = structlog.get_logger(__name__)
 
 
-def adopt(services: Services, job_id: str, request_id: str, send: Send) -> JobState:
+def adopt(office: Office, job_id: str, request_id: str, look_up: LookUp) -> JobState:
     """Go on with a paid run that was found at the vendor.
 
     Raises:
@@ -32,9 +34,9 @@ def adopt(services: Services, job_id: str, request_id: str, send: Send) -> JobSt
     """
     if not is_request_id(request_id):
         raise InvalidMessage("adopt", "`--adopt` needs the vendor's request id, such as a UUID.")
-    with transaction(services.engine) as connection:
+    with transaction(office.engine) as connection:
         request_id = written_like(request_id, submissions.answered_id(connection))
-    listed_at = _listed_at(services, request_id)
+    listed_at = _listed_at(office, request_id, look_up)
 
     def resolve(connection: Connection, job: Job) -> tuple[Answered | None, Outcome]:
         if submissions.is_claimed(connection, request_id, job.id):
@@ -44,15 +46,15 @@ def adopt(services: Services, job_id: str, request_id: str, send: Send) -> JobSt
         columns["submitted_at"] = _submitted_at(job, request_id, listed_at, intended_at)
         return Answered(Verdict.ADOPTED, request_id, detail=_BY_A_PERSON), Advance(Trigger.ANSWERED, columns=columns)
 
-    return _apply(services, job_id, send, resolve)
+    return _apply(office, job_id, resolve)
 
 
-def _listed_at(services: Services, request_id: str) -> datetime | None:
+def _listed_at(office: Office, request_id: str, look_up: LookUp) -> datetime | None:
     """Look up when the vendor accepted a run, if it can be told: a time without a zone may be hours off."""
-    if services.settings.sam3d_history == "off":
+    if office.settings.sam3d_history == "off":
         return None
     try:
-        listed = services.vendor.listed(request_id, wants_all=False)
+        listed = look_up(request_id)
     except (AccountHeld, HistoryMissing, TransientError) as error:
         log.warning("adopted_unlisted", reason=str(error), next="its hour counts from when it was submitted")
         return None
@@ -66,7 +68,7 @@ def _submitted_at(job: Job, request_id: str, listed_at: datetime | None, intende
     return min(listed_at or intended_at or job.observed_at, job.observed_at)
 
 
-def resubmit(services: Services, job_id: str, send: Send) -> JobState:
+def resubmit(office: Office, job_id: str) -> JobState:
     """Submit a job again: whoever decides this has seen that no run was started, or pays for another.
 
     Raises:
@@ -80,17 +82,17 @@ def resubmit(services: Services, job_id: str, send: Send) -> JobState:
             )
         return Answered(Verdict.ABSENT, detail=_BY_A_PERSON), Advance(Trigger.NOT_SENT)
 
-    return _apply(services, job_id, send, resolve)
+    return _apply(office, job_id, resolve)
 
 
-def give_up(services: Services, job_id: str, send: Send) -> JobState:
+def give_up(office: Office, job_id: str) -> JobState:
     """Close a job as failed.
 
     Raises:
         Sam3dError: the job is not in review.
     """
     why = Fail(Trigger.GIVEN_UP, "given_up", "A person closed it in review.")
-    return _apply(services, job_id, send, lambda *_: (None, why))
+    return _apply(office, job_id, lambda *_: (None, why))
 
 
 def decide_all(job_ids: Sequence[str], decide_one: Callable[[str], JobState]) -> Mapping[str, str]:
@@ -109,16 +111,14 @@ _BY_A_PERSON = "a person decided"
 Resolve = Callable[[Connection, Job], tuple[Answered | None, Outcome]]
 
 
-def _apply(services: Services, job_id: str, send: Send, resolve: Resolve) -> JobState:
-    job, recorded = _commit(services, job_id, resolve)
-    services.outbox.announce(recorded.events)
-    if follow_up := changes.follow_up(job, recorded):
-        send(follow_up)
+def _apply(office: Office, job_id: str, resolve: Resolve) -> JobState:
+    job, recorded = _commit(office, job_id, resolve)
+    office.post.follow(recorded.events, changes.follow_up(job, recorded))
     return recorded.change.state
 
 
-def _commit(services: Services, job_id: str, resolve: Resolve) -> tuple[Job, Recorded]:
-    with transaction(services.engine) as connection:
+def _commit(office: Office, job_id: str, resolve: Resolve) -> tuple[Job, Recorded]:
+    with transaction(office.engine) as connection:
         job = jobs.find(connection, job_id)
         if job is None or job.state is not JobState.REVIEW:
             where = f"is {job.state}" if job else "does not exist"
@@ -127,7 +127,7 @@ def _commit(services: Services, job_id: str, resolve: Resolve) -> tuple[Job, Rec
         if answer:
             submissions.resolve(connection, job_id, answer)
         recorded = changes.write(
-            connection, job, decide(job.state, job.attempts, outcome), services.settings.sam3d_sweep_grace
+            connection, job, decide(job.state, job.attempts, outcome), office.settings.sam3d_sweep_grace
         )
     log.info("job_reviewed", job_id=job_id, state=recorded.change.state)
     return job, recorded

@@ -41,8 +41,6 @@ TICK_SECONDS = 1.0
 LONGEST_PART = timedelta(seconds=30)
 """After which a scheduler that does not say that it works has lost its place to another one."""
 
-Send = Callable[[FollowUp], bool]
-
 log = structlog.get_logger(__name__)
 
 
@@ -52,14 +50,12 @@ class Scheduler:
     def __init__(
         self,
         services: Services,
-        send: Send,
         declare: Callable[[], Mapping[str, QueueLoad]],
         readers: Readers | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._readers = readers or Readers()
         self._services = services
-        self._send = send
         self._declare = declare
         self._loads: Mapping[str, QueueLoad] = {}
         self._leases = Leases(services.engine)
@@ -175,7 +171,7 @@ class Scheduler:
             self._heart.beat()
             with transaction(self._services.engine) as connection:
                 left = outbox.unpublished(connection, grace, BATCH)
-            sent = self._services.outbox.announce(left)
+            sent = self._services.post.announce(left)
             if left:
                 log.info("outbox_relayed", left=len(left), sent=sent)
             if sent < BATCH:
@@ -191,10 +187,10 @@ class Scheduler:
 
     def _get_out(self, what: Sequence[FollowUp | Event]) -> None:
         """Announce the events and send the messages, until the broker takes one no more: the next sweep sends it."""
-        self._services.outbox.announce([each for each in what if isinstance(each, Event)])
+        self._services.post.announce([each for each in what if isinstance(each, Event)])
         for each in what:
             self._heart.beat()
-            if isinstance(each, FollowUp) and not self._send(each):
+            if isinstance(each, FollowUp) and not self._services.post.send(each):
                 return
 
     def set_clock(self) -> None:

@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 from functools import partial
 
-from worker.config import Settings
-from worker.database import Engine
-from worker.events import Outbox
 from worker.locks import Session
 from worker.memory import Memory
+from worker.office import Office
 from worker.outlook import Outlook
 from worker.room import READ, SENT, Room
 from worker.storage import Downloads
@@ -15,14 +13,11 @@ from worker.vendor import Vendor
 
 
 @dataclass(frozen=True)
-class Services:
+class Services(Office):
     """The outside world of a worker process."""
 
-    settings: Settings
-    engine: Engine
     vendor: Vendor
     downloads: Downloads
-    outbox: Outbox
     outlook: Outlook
     session: Session
     worker_name: str

@@ -1,9 +1,7 @@
-"""The Celery tasks, in flow order, and how one sends the next. A message waits in the broker, never in a worker."""
+"""The Celery tasks, in flow order. A message waits in the broker, never in a worker."""
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -14,26 +12,21 @@ from kombu.exceptions import OperationalError
 from kombu.message import Message
 
 from worker import executor, intake
-from worker.database import DatabaseError, describe, is_outage, transaction
+from worker.database import DatabaseError, describe, is_outage
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Step, Ticket
-from worker.publishing import Unroutable, borrowed
 from worker.quarantine import origin_of, put_aside, send_on
 from worker.redelivery import BROKE, read_request, request_of, tell_sender
-from worker.repository import leases
 from worker.schedule import BROKEN_WINDOW, NOW
 from worker.services import Services
 from worker.topology import (
-    CONFIRMED,
     DEAD,
     PUBLISH_ERRORS,
     RECONSTRUCT_TASK,
     REQUESTS_KEY,
     delay_exchange,
     ladder_step,
-    queue_name,
-    work_exchange,
 )
 from worker.untrusted import Unreadable
 
@@ -56,17 +49,17 @@ def register(app: Celery, services: Services) -> None:
     @define(name="sam3d.submit")
     def submit(task: Task[Any, None], job_id: str, version: int) -> None:
         """Start the paid run of an accepted job."""
-        _run(app, services, str(task.request.id), FollowUp(Step.SUBMIT, Ticket(job_id, version), NOW))
+        _run(services, str(task.request.id), FollowUp(Step.SUBMIT, Ticket(job_id, version), NOW))
 
     @define(name="sam3d.poll")
     def poll(task: Task[Any, None], job_id: str, version: int) -> None:
         """Look at a run once."""
-        _run(app, services, str(task.request.id), FollowUp(Step.POLL, Ticket(job_id, version), NOW))
+        _run(services, str(task.request.id), FollowUp(Step.POLL, Ticket(job_id, version), NOW))
 
     @define(name="sam3d.fetch")
     def fetch(task: Task[Any, None], job_id: str, version: int) -> None:
         """Download and store what a run made."""
-        _run(app, services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
+        _run(services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
 
 
 def _accept(app: Celery, services: Services, message: Message) -> None:
@@ -79,7 +72,7 @@ def _accept(app: Celery, services: Services, message: Message) -> None:
     except Exception as error:  # Nothing that a message does to us may lose it.
         _put_away(app, services, message, error)
     else:
-        send(app, follow_up)
+        services.post.send(follow_up)
         reach("accept.sent")
 
 
@@ -87,7 +80,7 @@ def _put_away(app: Celery, services: Services, message: Message, error: Exceptio
     """Let a request come again after an outage, and quarantine one that broke us."""
     if is_outage(error) or isinstance(error, TransientError):
         log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-        _move(partial(_delay, app, message))
+        _move(partial(_delay, app, services, message))
         return
     has_trace = not isinstance(error, DatabaseError)
     log.error("request_broke", reason=describe(error), next=f"it goes to {DEAD}", exc_info=has_trace)
@@ -95,9 +88,9 @@ def _put_away(app: Celery, services: Services, message: Message, error: Exceptio
     tell_sender(services, message, *request_of(message), BROKE)
 
 
-def _delay(app: Celery, message: Message) -> None:
+def _delay(app: Celery, services: Services, message: Message) -> None:
     """Send a request into the ladder; the in-memory broker has none, and gives it to us again."""
-    if is_in_memory(app):
+    if services.settings.is_embedded:
         raise OperationalError
     send_on(app.producer_pool, message, delay_exchange(ladder_step(BROKEN_WINDOW)).name, REQUESTS_KEY)
 
@@ -111,61 +104,14 @@ def _move(copy: Callable[[], None]) -> None:
         raise Reject(type(error).__name__, requeue=True) from None
 
 
-def _publish(app: Celery, task: str, fields: dict[str, Any], **how: Any) -> None:
-    """Send a task's message.
-
-    Raises:
-        PUBLISH_ERRORS: the broker did not take it, or has no queue for it.
-    """
-    with borrowed(app.producer_pool) as (producer, returned):
-        sent: dict[str, Any] = {"producer": producer, "mandatory": True, "ignore_result": True}
-        app.send_task(task, kwargs=fields, **how, **sent, **CONFIRMED)
-    if returned:
-        raise Unroutable
-
-
-def _run(app: Celery, services: Services, task_id: str, due: FollowUp) -> None:
+def _run(services: Services, task_id: str, due: FollowUp) -> None:
     """Run a step and send what follows; through an outage of the database, the same message again."""
     with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
         try:
             follow_up = executor.execute(services, due.step, due.ticket)
-            send(app, follow_up)
+            services.post.send(follow_up)
             if follow_up:
                 reach(f"{due.step}.sent")
         except DatabaseError as error:
             log.warning("step_delayed", step=due.step, reason=describe(error), next="it comes again in 5 s")
-            send(app, FollowUp(due.step, due.ticket, BROKEN_WINDOW))
-
-
-def send(app: Celery, follow_up: FollowUp | None) -> bool:
-    """Send the message of the next step, into the ladder where it has to wait; return whether the broker has it."""
-    if follow_up is None:
-        return True
-    step, ticket, delay = follow_up.step, follow_up.ticket, follow_up.delay
-    fields = {"job_id": ticket.job_id, "version": ticket.version}
-    try:
-        _publish(app, f"sam3d.{step}", fields, **_route(app, queue_name(step), step, delay))
-    except PUBLISH_ERRORS as error:
-        log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
-        _expect(app, ticket)
-        return False
-    return True
-
-
-def _expect(app: Any, ticket: Ticket) -> None:
-    """Have the sweep come for a job without waiting for a message that is not there."""
-    with suppress(DatabaseError), transaction(app.services.engine) as connection:
-        leases.expect(connection, ticket)
-
-
-def is_in_memory(app: Celery) -> bool:
-    """Tell whether the broker is within this process: it has no delays and no headers to be checked."""
-    return str(app.conf.broker_url).startswith("memory:")
-
-
-def _route(app: Celery, queue: str, routing_key: str, delay: timedelta) -> dict[str, Any]:
-    """Say where a message goes and how it waits; only the in-memory broker has to leave that to the worker."""
-    if is_in_memory(app):
-        return {"queue": queue, "countdown": round(delay.total_seconds())}
-    exchange = delay_exchange(ladder_step(delay)) if delay > NOW else work_exchange
-    return {"exchange": exchange.name, "exchange_type": exchange.type, "routing_key": routing_key}
+            services.post.send(FollowUp(due.step, due.ticket, BROKEN_WINDOW))

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from worker.budget import Kind, Terms
-from worker.database import transaction
+from worker.database import Engine, transaction
 from worker.errors import HoldCause
-from worker.outlook import ACCOUNT
+from worker.outlook import ACCOUNT, Outlook
 from worker.repository import reading
 from worker.repository import usage as repository
 from worker.repository.usage import Carried, Used
-from worker.services import Services
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,14 @@ class Usage:
         return max(waits, self.carried.closed_for)
 
 
-def usage(services: Services) -> Usage:
+def usage(engine: Engine, outlook: Outlook) -> Usage:
     """Read how the budget stands now.
 
     Raises:
         DatabaseError: nobody knows.
     """
-    terms = services.outlook.terms()
-    with transaction(services.engine) as connection:
+    terms = outlook.terms()
+    with transaction(engine) as connection:
         used, carried = repository.used(connection, ACCOUNT), repository.carried(connection, ACCOUNT)
         held = [each["held_cause"] for each in reading.held_accounts(connection) if each["name"] == ACCOUNT]
     return Usage(ACCOUNT, terms, used, carried, held)

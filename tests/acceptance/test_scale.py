@@ -18,7 +18,6 @@ from worker.lifecycle import FollowUp, Step, Ticket
 from worker.prepare import prepare_request
 from worker.schedule import NOW
 from worker.simulator import Simulator, SimulatorSettings
-from worker.tasks import send
 
 PHOTO = Path("worker/photos/cat.png")
 MEMORY_MARGIN = 6 * 2**20
@@ -66,7 +65,7 @@ def test_thousands_of_waiting_jobs_cost_no_memory(service: Service, rabbitmq: Pr
     tickets = _processing_jobs(service, WAITING)
     app = create_app(service.settings)
     for ticket in tickets:
-        send(app, FollowUp(Step.POLL, ticket, NOW))
+        app.services.post.send(FollowUp(Step.POLL, ticket, NOW))
     app.close()
     app.services.close()
     wait_until(lambda: _waiting_in_broker(rabbitmq, service) == WAITING, "every job waits in the broker", within=180)

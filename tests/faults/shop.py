@@ -13,6 +13,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from tests.integration.conftest import PHOTO
+from tests.kept import KeptPost
 from worker.answers import canonical_id
 from worker.app import App
 from worker.database import transaction
@@ -44,7 +45,8 @@ class Shop:
         self._ahead = timedelta(0)
         self._wrong = timedelta(0)
         self._messages: list[tuple[datetime, FollowUp]] = []
-        self._scheduler = Scheduler(app.services, self._send, dict, steady=self._steady)
+        object.__setattr__(self.services, "post", KeptPost(self.services.post, self._send))
+        self._scheduler = Scheduler(app.services, dict, steady=self._steady)
         with transaction(app.services.engine) as connection:
             connection.execute(text(_CLOCK))
         self._tick_at = self._stale_at = self.now
@@ -74,9 +76,8 @@ class Shop:
             self._send(follow_up)
         return str(request["job_id"])
 
-    def _send(self, follow_up: FollowUp) -> bool:
+    def _send(self, follow_up: FollowUp) -> None:
         self._messages.append((self.now + follow_up.delay, follow_up))
-        return True
 
     def live(self, duration: timedelta) -> None:
         """Let that time pass, with everything that is due in it."""

@@ -14,8 +14,8 @@ import pytest
 from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import RUN, app_inputs, running_simulator, shop, simulator
 from tests.integration.conftest import PHOTO, app
+from worker.cancelling import cancel
 from worker.executor import load, record
-from worker.intake import cancel
 from worker.job import Job
 from worker.lifecycle import FollowUp, Step, Ticket, Trigger
 from worker.outcome import Advance, decide

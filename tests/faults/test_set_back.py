@@ -23,10 +23,10 @@ from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker import holding
 from worker.app import App, create_app
+from worker.cancelling import cancel
 from worker.comparing import Comparison
 from worker.database import transaction
 from worker.executor import execute, load, record
-from worker.intake import cancel
 from worker.job import Job
 from worker.lifecycle import Step, Ticket, Trigger
 from worker.outcome import Advance, Doubt, Outcome, decide

@@ -10,6 +10,7 @@ from uuid import uuid4
 from PIL import Image
 from sqlalchemy import func, insert, select, update
 
+from tests.kept import keeping
 from worker.app import App
 from worker.budget import Terms
 from worker.database import transaction
@@ -129,12 +130,7 @@ def slot_of(app: App) -> timedelta:
 
 def make_scheduler(app: App, sent: list[FollowUp]) -> Scheduler:
     """Return a scheduler that keeps what it sends."""
-
-    def keep(follow_up: FollowUp) -> bool:
-        sent.append(follow_up)
-        return True
-
-    return Scheduler(app.services, keep, dict)
+    return Scheduler(keeping(app.services, sent.append), dict)
 
 
 def take(app: App, step: Step, ticket: Ticket) -> Job:

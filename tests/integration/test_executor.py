@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.integration.conftest import advance, row_of, wait_until_due
+from tests.kept import keeping
 from worker.app import App
 from worker.database import transaction
 from worker.executor import execute, load, record, wait_out
@@ -22,11 +23,7 @@ def _history(app: App, job_id: str) -> list[str]:
 
 
 def _scheduler(app: App, sent: list[FollowUp]) -> Scheduler:
-    def send(follow_up: FollowUp) -> bool:
-        sent.append(follow_up)
-        return True
-
-    return Scheduler(app.services, send, dict)
+    return Scheduler(keeping(app.services, sent.append), dict)
 
 
 def _close_until(app: App, time: str) -> None:

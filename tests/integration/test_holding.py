@@ -5,6 +5,7 @@ import json
 from sqlalchemy import text
 
 from tests.integration.conftest import row_of
+from tests.kept import keeping
 from tests.services.zygote import Zygote
 from worker import holding
 from worker.app import App
@@ -23,14 +24,9 @@ BY_A_PERSON = Hold(HoldCause.OPERATOR, "Held by a person.")
 def _probes(app: App) -> list[FollowUp]:
     """Let a minute pass and return the jobs that are let through."""
     sent: list[FollowUp] = []
-
-    def send(follow_up: FollowUp) -> bool:
-        sent.append(follow_up)
-        return True
-
     with transaction(app.services.engine) as connection:
         connection.execute(text("UPDATE accounts SET probed_at = probed_at - interval '2 minutes'"))
-    Scheduler(app.services, send, dict).probe()
+    Scheduler(keeping(app.services, sent.append), dict).probe()
     return sent
 
 

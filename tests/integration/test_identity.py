@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from tests.integration.budgeted import Clock, photo
 from worker.app import App
+from worker.cancelling import cancel
 from worker.database import transaction
 from worker.duplicates import MOST_RETELLINGS
-from worker.intake import accept, cancel
+from worker.intake import accept
 from worker.messages import derived_job_id
 from worker.origin import NOBODY, Origin
 from worker.prepare import prepare_request
@@ -216,7 +217,7 @@ def test_a_duplicate_that_is_heard_again_is_published_again(app: App, monkeypatc
         rows(
             app, "UPDATE events SET published_at = sam3d_now(), occurred_at = sam3d_now() - interval '1 h' RETURNING 1"
         )
-    monkeypatch.setattr(app.services.outbox, "announce", len)
+    monkeypatch.setattr(app.services.post, "announce", len)
     accept(app.services, fields, derived_job_id("celery", "m-1"))
     assert len(rows(app, "SELECT id FROM events WHERE published_at IS NULL")) == 1
 

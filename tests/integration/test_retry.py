@@ -10,9 +10,10 @@ from tests.integration.budgeted import send as send_request
 from tests.integration.test_identity import at_once, end, job_ids, rows, send
 from tests.services.zygote import Zygote
 from worker.app import App
+from worker.cancelling import cancel
 from worker.errors import Sam3dError
 from worker.executor import execute
-from worker.intake import accept, cancel
+from worker.intake import accept
 from worker.messages import derived_job_id
 from worker.retrying import retry
 from worker.simulator import Simulator

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -108,7 +109,7 @@ def test_the_hour_of_an_adopted_run_counts_from_its_submit(
     shop.live(20 * MINUTE)
     simulator.update(**zone)
     shop.set(sam3d_history=history)
-    review.adopt(shop.services, job, run, lambda _: None)
+    review.adopt(shop.services, job, run, partial(shop.services.vendor.listed, wants_all=False))
     with transaction(app.services.engine) as connection:
         query = text(
             "SELECT submitted_at - intended_at FROM jobs JOIN submissions s ON s.job_id = jobs.id WHERE jobs.id = :id"

@@ -15,19 +15,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Self, cast
 
 import psutil
 
+from worker import cli
+
 _LATE = (
-    *(
-        f"worker.cli.{module}"
-        for module in (
-            *("budget", "dead", "decide", "demo", "look", "mistakes", "operate", "output", "run", "send"),
-            *("settings", "simulate", "tables", "wait"),
-        )
-    ),
+    *(f"worker.cli.{each.name}" for each in iter_modules(cli.__path__)),
     "worker.consumer",
     "celery.app.amqp",
     "celery.app.control",

@@ -6,6 +6,8 @@ Exit codes: 0 done · 1 the job failed, or what was asked for is not there · 2 
 3 a setting or a service is wrong · 4 no outcome in time · 130 interrupted; what was sent goes on.
 """
 
+import gc
+import os
 from importlib import import_module
 from typing import Annotated
 
@@ -42,8 +44,14 @@ def _options(
     pass
 
 
+RARELY = 50_000
+"""Objects that are made between two looks for garbage: imports make as many, all of which stay."""
+
+
 def main() -> None:
     """Run a command; a mistake is one line with its fix, never a traceback."""
+    gc.set_threshold(RARELY)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # It would look for them in all that is installed.
     try:
         app()
     except Exception as error:

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from worker.cli.opened import open_app
+from worker.cli.opened import opened_database
 from worker.cli.show import head, print_json, print_table, print_values, say, titled
-from worker.schema import require_schema
+from worker.observability import configure_logging
+from worker.outlook import Outlook
 from worker.usage import Usage, seconds, usage
 
 
 def budget(*, as_json: bool) -> None:
     """Show the request limit, what was used of it by what, what a job takes, and how long a new one waits."""
-    app = open_app()
-    require_schema(app.services.engine)
-    found = usage(app.services)
-    asked = app.services.settings.sam3d_requests_per_minute
-    app.services.close()
+    configure_logging("ERROR")
+    with opened_database() as (settings, engine):
+        found = usage(engine, Outlook(settings, engine))
+    asked = settings.sam3d_requests_per_minute
     shown = described(found, asked)
     if as_json:
         print_json(shown)

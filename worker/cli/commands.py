@@ -115,9 +115,9 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> None:
 
     Free before its submit; after it the run goes on at the vendor and is paid.
     """
-    from worker.cli import decide
+    from worker.cli import cancel
 
-    decide.cancel(job_id, as_json=as_json)
+    cancel.cancel(job_id, as_json=as_json)
 
 
 @commands.command(rich_help_panel=JOBS)
@@ -130,9 +130,9 @@ def retry(
 
     It has the same files, metadata and key.
     """
-    from worker.cli import decide
+    from worker.cli import retry
 
-    decide.retry(job_id, pay_again=pay_again, as_json=as_json)
+    retry.retry(job_id, pay_again=pay_again, as_json=as_json)
 
 
 @commands.command(rich_help_panel=DECISIONS)
@@ -156,11 +156,11 @@ def review(
     A decision, of one job or with --all of many, is --adopt REQUEST_ID, --resubmit or --fail. With --all and without
     --yes it is only shown what would be decided; --adopt known goes on with the paid run that a job has already.
     """
-    from worker.cli import decide
+    from worker.cli import review
 
     chosen = [name for name, each in (("--adopt", adopt), ("--resubmit", resubmit), ("--fail", fail)) if each]
-    which = decide.chosen_by(code, older_than, last, limit)
-    decide.review_command(job_id, chosen, adopt, which, is_all=is_all, is_sure=is_sure, as_json=as_json)
+    which = review.chosen_by(code, older_than, last, limit)
+    review.review_command(job_id, chosen, adopt, which, is_all=is_all, is_sure=is_sure, as_json=as_json)
 
 
 @commands.command(rich_help_panel=DECISIONS)
@@ -172,9 +172,9 @@ def hold(
 
     Jobs wait, runs that were started go on. Only `sam3d resume` lets them go on again.
     """
-    from worker.cli import decide
+    from worker.cli import account
 
-    decide.hold(message, as_json=as_json)
+    account.hold(message, as_json=as_json)
 
 
 @commands.command(rich_help_panel=DECISIONS)
@@ -184,9 +184,9 @@ def resume(as_json: AsJson = False) -> None:
     Whatever held it; the vendor may stop it again. After the database was set back: also without having compared it
     with the request history.
     """
-    from worker.cli import decide
+    from worker.cli import account
 
-    decide.resume(as_json=as_json)
+    account.resume(as_json=as_json)
 
 
 dead_commands = typer.Typer(no_args_is_help=True, add_completion=False)

@@ -7,14 +7,15 @@ from typing import Any, Literal
 
 import typer
 from kombu import Connection
+from kombu.pools import ProducerPool
 
 from worker import dead
-from worker.app import App
-from worker.broker import unreachable
-from worker.cli.opened import open_app
+from worker.broker import connected, opened_producers, unreachable
 from worker.cli.show import brief, head, note, print_json, print_table, print_values, say, titled
+from worker.config import load_settings
 from worker.dead import Way
 from worker.errors import InvalidMessage, Sam3dError
+from worker.observability import configure_logging
 from worker.topology import PUBLISH_ERRORS
 
 LONGEST_TEXT = 80
@@ -30,18 +31,15 @@ NAMED = 5
 
 
 @contextmanager
-def opened() -> Iterator[tuple[App, Connection]]:
-    """Give an app and a connection to its broker; messages that were only looked at go back when it ends."""
-    app = open_app()
-    with app.connection_for_write() as connection:
-        try:
-            connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
-            yield app, connection
-        except PUBLISH_ERRORS as error:
-            connection.collect()
-            raise unreachable(error, app.services.settings.broker_url) from None
-    app.close()
-    app.services.close()
+def opened() -> Iterator[tuple[ProducerPool, Connection]]:
+    """Give what publishes and a connection to the broker; messages that were only looked at go back when it ends."""
+    configure_logging("ERROR")
+    settings = load_settings()
+    try:
+        with connected(settings) as connection, opened_producers(settings) as producers:
+            yield producers, connection
+    except PUBLISH_ERRORS as error:
+        raise unreachable(error, settings.broker_url) from None
 
 
 def list_(*, as_json: bool) -> None:
@@ -109,12 +107,12 @@ def replay(
     if bool(letter_ids) == all_letters:
         raise InvalidMessage("id", "Name the dead letters that `sam3d dead list` shows, or give `--all`.")
     elsewhere = ENTRANCES[to] if to else None
-    with opened() as (app, connection):
+    with opened() as (producers, connection):
         rows = []
         for letter in dead.chosen(connection, letter_ids):
             way = letter.way_back or elsewhere
             if way and is_sure:
-                dead.send_back(app.producer_pool, letter, way)
+                dead.send_back(producers, letter, way)
             rows.append({**letter.summary(), "goes_to": way and str(way), "is_sent": bool(way and is_sure)})
     _tell_replayed(rows, is_sure=is_sure, as_json=as_json)
 

@@ -1,30 +1,16 @@
 """What became of jobs: ``jobs``, ``job``."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from worker.cli.opened import opened_database
 from worker.cli.show import brief, head, print_json, print_table, print_values, sized, titled
-from worker.config import load_settings
-from worker.database import Connection, Engine, create_database_engine, transaction
+from worker.database import Connection, transaction
 from worker.errors import InvalidMessage, Sam3dError
 from worker.lifecycle import JobState
 from worker.repository import clocks, outputs, reading
-from worker.schema import require_schema
-
-
-@contextmanager
-def open_database() -> Iterator[Engine]:
-    """Give the engine of a database that has our schema."""
-    settings = load_settings()
-    engine = create_database_engine(settings.database_url, 2)
-    try:
-        require_schema(engine)
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def job_uuid(text: str) -> str:
@@ -37,7 +23,7 @@ def job_uuid(text: str) -> str:
 
 def jobs(state: JobState | None, limit: int, *, as_json: bool) -> None:
     """List the newest jobs."""
-    with open_database() as engine, transaction(engine) as connection:
+    with opened_database() as (_, engine), transaction(engine) as connection:
         rows = reading.newest_jobs(connection, state, limit)
     if as_json:
         print_json(rows)
@@ -49,7 +35,7 @@ def jobs(state: JobState | None, limit: int, *, as_json: bool) -> None:
 def job(job_id: str, *, is_verbose: bool, as_json: bool) -> None:
     """Show a job: its photo, how it stands, what it waits for, what it cost; its submits, outputs and history."""
     wanted = job_uuid(job_id)
-    with open_database() as engine, transaction(engine) as connection:
+    with opened_database() as (_, engine), transaction(engine) as connection:
         shown, seen_at = describe_job(connection, wanted), clocks.read(connection)
     if as_json:
         print_json(shown)

@@ -1,12 +1,20 @@
-"""The app that a command works with: one that reads no queue, and logs errors alone."""
+"""The database that a command works with."""
 
-from worker.app import App, create_app
-from worker.config import load_settings
-from worker.observability import configure_logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from worker.config import Settings, load_settings
+from worker.database import Engine, create_database_engine
+from worker.schema import require_schema
 
 
-def open_app() -> App:
-    """Build the app; nothing is connected yet."""
+@contextmanager
+def opened_database() -> Iterator[tuple[Settings, Engine]]:
+    """Give the settings, and the engine of a database that has our schema."""
     settings = load_settings()
-    configure_logging("ERROR")
-    return create_app(settings, [])
+    engine = create_database_engine(settings.database_url, 2)
+    try:
+        require_schema(engine)
+        yield settings, engine
+    finally:
+        engine.dispose()

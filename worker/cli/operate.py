@@ -6,36 +6,48 @@ from typing import Any
 import typer
 
 from worker import broker, database, topology
-from worker.app import App
-from worker.cli.opened import open_app
-from worker.cli.run import connected, readiness
 from worker.cli.show import print_json, print_table
+from worker.config import Settings, load_settings
+from worker.database import Engine
 from worker.errors import ConfigurationError, Sam3dError
+from worker.observability import configure_logging
 from worker.repository import reading
+from worker.schema import require_schema
+from worker.vendor import Vendor
 
 
 def doctor(*, as_json: bool) -> None:
     """Check database, schema, broker and the vendor's key, and say what to do about what is wrong."""
-    app = open_app()
-    checks: dict[str, Callable[[], object]] = {
-        **readiness(app),
-        "durability": lambda: database.require_durable(app.services.engine),
-        "vendor": lambda: _require_credits(app),
-        "account": lambda: _require_account(app),
-        "history": lambda: _require_history(app),
-        "queues": lambda: _require_topology(app),
-        "readers": lambda: _require_readers(app),
-        "broker-tls": lambda: _require_verified(broker.why_unverified(app.services.settings.broker_url)),
-        "database-tls": lambda: _require_verified(database.why_unverified(app.services.engine)),
-    }
-    rows = [{"check": name, **_result(name, check, app.services.settings.broker_url)} for name, check in checks.items()]
-    app.services.close()
+    configure_logging("ERROR")
+    settings = load_settings()
+    engine, vendor = database.create_database_engine(settings.database_url, 2), Vendor(settings)
+    checks = _checks(settings, engine, vendor)
+    rows = [{"check": name, **_result(name, check, settings.broker_url)} for name, check in checks.items()]
+    vendor.close()
+    engine.dispose()
     if as_json:
         print_json(rows)
     else:
         print_table(rows, ["check", "result", "fix"])
     if any(row["result"] != "ok" for row in rows if row["check"] not in ADVICE):
         raise typer.Exit(3)
+
+
+def _checks(settings: Settings, engine: Engine, vendor: Vendor) -> Mapping[str, Callable[[], object]]:
+    """Return what is checked, in the order in which it is told."""
+    return {
+        "database": lambda: database.ping(engine),
+        "schema": lambda: require_schema(engine),
+        "broker": lambda: _require_broker(settings),
+        "durability": lambda: database.require_durable(engine),
+        "vendor": lambda: _require_credits(vendor),
+        "account": lambda: _require_account(engine),
+        "history": lambda: _require_history(settings, vendor),
+        "queues": lambda: _require_topology(settings),
+        "readers": lambda: _require_readers(settings),
+        "broker-tls": lambda: _require_verified(broker.why_unverified(settings.broker_url)),
+        "database-tls": lambda: _require_verified(database.why_unverified(engine)),
+    }
 
 
 ADVICE = ("broker-tls", "database-tls")
@@ -47,14 +59,19 @@ def _require_verified(why_not: str | None) -> None:
         raise ConfigurationError(why_not)
 
 
-def _require_credits(app: App) -> None:
-    balance = app.services.vendor.credits()
+def _require_broker(settings: Settings) -> None:
+    with broker.connected(settings):
+        pass
+
+
+def _require_credits(vendor: Vendor) -> None:
+    balance = vendor.credits()
     if balance is not None and balance <= 0:
         raise ConfigurationError("The account has no credits.")
 
 
-def _require_account(app: App) -> None:
-    with database.transaction(app.services.engine) as connection:
+def _require_account(engine: Engine) -> None:
+    with database.transaction(engine) as connection:
         held = [_held(each) for each in reading.held_accounts(connection)]
     if held:
         raise ConfigurationError(" ".join(held))
@@ -65,18 +82,18 @@ def _held(account: Mapping[str, Any]) -> str:
     return f"Held ({account['held_cause']}), {reading.since(account['held_at'])}: {account['held_message']}"
 
 
-def _require_history(app: App) -> None:
-    if app.services.settings.sam3d_history != "off":
-        app.services.vendor.require_history()
+def _require_history(settings: Settings, vendor: Vendor) -> None:
+    if settings.sam3d_history != "off":
+        vendor.require_history()
 
 
-def _require_topology(app: App) -> None:
-    with connected(app) as connection:
+def _require_topology(settings: Settings) -> None:
+    with broker.connected(settings) as connection:
         topology.require(connection)
 
 
-def _require_readers(app: App) -> None:
-    with connected(app) as connection:
+def _require_readers(settings: Settings) -> None:
+    with broker.connected(settings) as connection:
         topology.require(connection)
         unread = {name: each.messages for name, each in topology.loads(connection).items() if each.is_unread}
     if unread:

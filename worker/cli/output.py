@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.cli.look import describe_job, job_uuid, open_database
+from worker.cli.look import describe_job, job_uuid
+from worker.cli.opened import opened_database
 from worker.cli.show import print_json, say, writable_folder
 from worker.database import Connection, transaction
 from worker.errors import Sam3dError
@@ -16,7 +17,7 @@ from worker.repository import outputs
 def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> None:
     """Write a job's files, or the one of a name; each is complete and checked, or is not there."""
     wanted = job_uuid(job_id)
-    with open_database() as engine, transaction(engine) as connection:
+    with opened_database() as (_, engine), transaction(engine) as connection:
         shown = describe_job(connection, wanted)
         files = [each for each in shown["outputs"] if name in (None, each["name"])]
         if not files:

@@ -4,16 +4,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
-from kombu import Connection
 
 from worker import topology, watchdog
 from worker.app import ACCEPT, STEPS, App, create_app, run_worker
-from worker.broker import unreachable, why
+from worker.broker import connected, unreachable, why
 from worker.cli.ports import listening
 from worker.config import Settings, load_settings
 from worker.database import DatabaseError, describe, ping
@@ -24,7 +22,7 @@ from worker.observability import configure_logging, log_what_is_uncaught
 from worker.readers import Readers
 from worker.scheduler import Scheduler
 from worker.schema import require_schema
-from worker.tasks import send
+from worker.services import Services
 from worker.topology import QueueLoad
 from worker.usage import exposition, usage
 
@@ -58,13 +56,23 @@ def _start(settings: Settings, steps: list[str], measure: Callable[[App], bytes]
     app = create_app(settings, steps)
     if settings.sam3d_health_port:
         metrics = partial(measure, app) if measure else None
-        checks = {**readiness(app), "broker": _hears(app, steps)}
+        checks = _readiness(app, steps)
         with listening("SAM3D_HEALTH_PORT", settings.sam3d_health_port):
             start_health_server(settings.sam3d_health_port, checks, metrics)
     watchdog.watch(settings.sam3d_stall_limit)
     _await_schema(app)
     declare(app)
     return app
+
+
+def _readiness(app: App, steps: list[str]) -> Mapping[str, Callable[[], None]]:
+    """Return what must hold for a process to be ready."""
+    engine = app.services.engine
+    return {
+        "database": lambda: ping(engine),
+        "schema": lambda: require_schema(engine),
+        "broker": _hears(app, steps),
+    }
 
 
 def _hears(app: App, steps: list[str]) -> Callable[[], None]:
@@ -111,54 +119,28 @@ def declare_now(app: App) -> Mapping[str, QueueLoad]:
         ConfigurationError: something is there in another shape.
         PUBLISH_ERRORS: the broker is away, or refuses us.
     """
-    with connected(app) as connection:
+    with connected(app.services.settings) as connection:
         lost = topology.missing(connection)
         topology.declare(connection)
         return topology.loads(connection, lost)
-
-
-@contextmanager
-def connected(app: App) -> Iterator[Connection]:
-    """Give a connection to the broker, made within 10 s.
-
-    Raises:
-        PUBLISH_ERRORS: the broker is away, or refuses us.
-    """
-    with app.connection_for_write() as connection:
-        try:
-            connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
-            yield connection
-        except topology.PUBLISH_ERRORS:
-            connection.collect()  # A broker that does not answer is not asked to close.
-            raise
-
-
-def readiness(app: App) -> Mapping[str, Callable[[], None]]:
-    """Return what must hold for a process to be ready."""
-
-    def broker() -> None:
-        with app.connection_for_read(connect_timeout=3) as connection:
-            connection.connect()
-
-    return {
-        "database": lambda: ping(app.services.engine),
-        "schema": lambda: require_schema(app.services.engine),
-        "broker": broker,
-    }
 
 
 def scheduler() -> None:
     """Release, look, relay, probe, reconcile, sweep and prune until SIGTERM; several may run, one works."""
     settings = load_settings()
     readers = Readers()
-    app = _start(settings, [], lambda app: exposition(usage(app.services)) + readers.exposition())
-    loop = Scheduler(app.services, lambda follow_up: send(app, follow_up), lambda: declare_once(app), readers)
+    app = _start(settings, [], lambda app: _metrics(app.services) + readers.exposition())
+    loop = Scheduler(app.services, lambda: declare_once(app), readers)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())
     log.info("scheduler_started", pid=os.getpid())
     loop.run()
     app.services.close()
     log.info("scheduler_stopped")
+
+
+def _metrics(services: Services) -> bytes:
+    return exposition(usage(services.engine, services.outlook))
 
 
 def declare_once(app: App) -> Mapping[str, QueueLoad]:

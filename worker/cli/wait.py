@@ -9,7 +9,8 @@ from typing import Any
 from rich.progress import TimeElapsedColumn
 
 from worker.cli import progress
-from worker.cli.look import job_uuid, open_database
+from worker.cli.look import job_uuid
+from worker.cli.opened import opened_database
 from worker.cli.outcomes import place_of, tell
 from worker.cli.output import write_output
 from worker.cli.show import writable_folder
@@ -28,7 +29,7 @@ def wait(job_ids: Sequence[str], folder: Path | None, timeout: float, *, as_json
     wanted = list(dict.fromkeys(map(job_uuid, job_ids)))
     if folder:
         writable_folder(folder)
-    with open_database() as engine:
+    with opened_database() as (_, engine):
         ended = _follow(engine, wanted, timedelta(seconds=timeout))
         rows = [{**_told(row), "files": _written(engine, row, folder, len(wanted))} for row in ended.values()]
     tell(rows, len(wanted), as_json=as_json)

@@ -1,0 +1,20 @@
+"""Cancel: a job that its caller gives up."""
+
+from worker import changes
+from worker.database import transaction
+from worker.events import job_payload
+from worker.lifecycle import EventType, JobState
+from worker.office import Office
+from worker.repository import jobs, outbox
+
+
+def cancel(office: Office, job_id: str) -> bool:
+    """Give a job up and announce it; return whether it was not final yet. Safe to run twice: then it is final."""
+    with transaction(office.engine) as connection:
+        job = jobs.cancel(connection, job_id)
+        if job is None:
+            return False
+        event = outbox.add(connection, EventType.CANCELLED, job.id, job_payload(job.id, job.state, job.metadata))
+        changes.tell_end(connection, job.id, JobState.CANCELLED)
+    office.post.announce([event])
+    return True

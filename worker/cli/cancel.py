@@ -1,0 +1,23 @@
+"""A job that nobody wants any more: ``cancel``."""
+
+from worker import cancelling
+from worker.cli.look import describe_job, job_uuid
+from worker.cli.office import ready_office
+from worker.cli.show import print_json, say
+from worker.database import transaction
+from worker.errors import Sam3dError
+from worker.lifecycle import JobState
+
+
+def cancel(job_id: str, *, as_json: bool) -> None:
+    """Give a job up: free before its submit; after it the run goes on at the vendor and is paid."""
+    wanted = job_uuid(job_id)
+    with ready_office() as office:
+        if not cancelling.cancel(office, wanted):
+            with transaction(office.engine) as connection:
+                state = describe_job(connection, wanted)["state"]
+            raise Sam3dError(f"Job {job_id} is {state}; there is nothing to cancel.")
+    if as_json:
+        print_json({"job_id": wanted, "state": JobState.CANCELLED})
+    else:
+        say(f"{wanted} cancelled")

@@ -1,0 +1,18 @@
+"""What a command works with that decides something. It imports neither Celery nor what speaks with the vendor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from worker.config import load_settings
+from worker.observability import configure_logging
+from worker.office import Office, opened_office
+from worker.schema import require_schema
+
+
+@contextmanager
+def ready_office() -> Iterator[Office]:
+    """Give an office whose database has our schema; errors alone are logged."""
+    configure_logging("ERROR")
+    with opened_office(load_settings()) as office:
+        require_schema(office.engine)
+        yield office

@@ -1,0 +1,38 @@
+"""What a decision works with, a step's or a person's: the settings, the database, and the post.
+
+Whoever only decides needs neither Celery nor what speaks with the vendor, which take long to import.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from worker import failpoints
+from worker.broker import opened_producers
+from worker.config import Settings
+from worker.database import Engine, create_database_engine
+from worker.post import Post
+
+CONNECTIONS = 2
+"""To the database, of a process that does one thing after the other."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """What any process has that changes jobs."""
+
+    settings: Settings
+    engine: Engine
+    post: Post
+
+
+@contextmanager
+def opened_office(settings: Settings) -> Iterator[Office]:
+    """Give the office of a process without tasks; nothing is connected yet."""
+    failpoints.arm(settings.sam3d_failpoints)
+    engine = create_database_engine(settings.database_url, CONNECTIONS)
+    try:
+        with opened_producers(settings) as producers:
+            yield Office(settings, engine, Post(engine, producers, is_embedded=settings.is_embedded))
+    finally:
+        engine.dispose()

@@ -1,0 +1,68 @@
+"""Post: what follows a commit. Its events are announced, then the message of the next step is sent."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+from kombu.pools import ProducerPool
+
+from worker.database import DatabaseError, Engine, describe, transaction
+from worker.events import publish_event
+from worker.failpoints import reach
+from worker.lifecycle import FollowUp, Ticket
+from worker.repository import leases, outbox
+from worker.repository.outbox import Event
+from worker.sending import publish_step
+from worker.topology import PUBLISH_ERRORS
+
+log = structlog.get_logger(__name__)
+
+
+class Post:
+    """Gets events to ``sam3d.events`` and messages to the steps. What the broker does not take is sent again later."""
+
+    def __init__(self, engine: Engine, producers: ProducerPool, *, is_embedded: bool = False) -> None:
+        self._engine = engine
+        self._producers = producers
+        self._is_embedded = is_embedded
+
+    def follow(self, events: Sequence[Event], follow_up: FollowUp | None) -> None:
+        """Announce what was committed, then send the message that follows, if one does."""
+        self.announce(events)
+        self.send(follow_up)
+
+    def announce(self, events: Sequence[Event]) -> int:
+        """Publish committed events; what fails stays in the outbox for the relay. Return how many went out."""
+        try:
+            for event in events:
+                self._announce(event)
+        except (*PUBLISH_ERRORS, DatabaseError) as error:
+            log.warning("event_delayed", event_id=event.id, reason=describe(error), next="the scheduler sends it")
+            return events.index(event)
+        return len(events)
+
+    def _announce(self, event: Event) -> None:
+        """Publish an event, and mark it once the broker has confirmed it."""
+        was_routed = publish_event(self._producers, event)
+        reach("publish.confirmed")
+        with transaction(self._engine) as connection:
+            outbox.mark_published(connection, event.id, was_routed=was_routed)
+        level = log.info if was_routed else log.warning
+        level("event_published", event_id=event.id, event_type=event.type, was_routed=was_routed)
+
+    def send(self, follow_up: FollowUp | None) -> bool:
+        """Send the message of the next step, if there is one; return whether the broker has it."""
+        if follow_up is None:
+            return True
+        try:
+            publish_step(self._producers, follow_up, is_embedded=self._is_embedded)
+        except PUBLISH_ERRORS as error:
+            log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
+            self._expect(follow_up.ticket)
+            return False
+        return True
+
+    def _expect(self, ticket: Ticket) -> None:
+        """Have the sweep come for a job without waiting for a message that is not there."""
+        with suppress(DatabaseError), transaction(self._engine) as connection:
+            leases.expect(connection, ticket)
