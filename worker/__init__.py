@@ -18,6 +18,7 @@ The files, in the order a job travels:
 ``admission``      pure: what a task message must be, and what Celery gets of it
 ``consumer``       the worker's edge to the broker: what Celery may have
 ``hearing``        whether a process hears the queues that it reads
+``login``          whom the broker knows us as
 ``quarantine``     where messages go that nobody can read
 ``redelivery``     requests that came back: which killed a worker, and what is told when there are too many
 ``dead``           what is there, and how it goes back

@@ -12,12 +12,15 @@ from hashlib import sha256
 from typing import Any
 
 import structlog
+from amqp.exceptions import PreconditionFailed
 from amqp.serialization import dumps
 from kombu.message import Message
 from kombu.pools import ProducerPool
 
 from worker.envelope import body_bytes
+from worker.errors import TransientError
 from worker.frames import UNREADABLE
+from worker.login import ask_again, user_of
 from worker.origin import SOURCE, Origin, read_origin, source_of
 from worker.publishing import Unroutable, publish
 from worker.topology import (
@@ -164,24 +167,31 @@ def publish_copy(
     Raises:
         PUBLISH_ERRORS: the broker did not take it, or has no queue for it.
     """
+    own_user = _own_user(producers, message)
+    try:
+        is_routed = publish(producers, exchange=exchange, routing_key=routing_key, **_copy(message, headers, own_user))
+    except PreconditionFailed:
+        if own_user is None or ask_again(producers) == own_user:
+            raise
+        publish_copy(producers, message, headers, exchange, routing_key)  # Nobody's: it must not come again for ever.
+    else:
+        if not is_routed:
+            raise Unroutable
+
+
+def _copy(message: Message, headers: Mapping[str, Any], own_user: str | None) -> dict[str, Any]:
     properties = as_mapping(message.properties)
     kept = {name: properties[name] for name in KEPT if properties.get(name)}
-    own_user = user_of(producers)
     if source := source_of(as_mapping(message.headers), properties, own_user):
         # The broker lets nobody say that he is another: we are who says whom it was from.
         headers, kept = {**headers, SOURCE: source}, {**kept, "user_id": own_user}
-    is_routed = publish(
-        producers,
-        body_bytes(message.body),
-        exchange=exchange,
-        routing_key=routing_key,
-        headers=_sendable(headers),
-        content_type=message.content_type or "application/octet-stream",
-        content_encoding=message.content_encoding or "binary",
+    return {
+        "body": body_bytes(message.body),
+        "headers": _sendable(headers),
+        "content_type": message.content_type or "application/octet-stream",
+        "content_encoding": message.content_encoding or "binary",
         **kept,
-    )
-    if not is_routed:
-        raise Unroutable
+    }
 
 
 def _sendable(headers: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,16 +208,22 @@ def _is_short(value: object) -> bool:
     return type(value) is int or (isinstance(value, str) and len(value) <= LONGEST_CARRIED)
 
 
-def user_of(producers: ProducerPool) -> str | None:
-    """Return whom the broker knows us as; None where its URL does not say: a certificate does."""
-    connections: Any = producers.connections
-    return connections.connection.userid or None
-
-
 def origin_of(message: Message, producers: ProducerPool, claimed: str = "") -> Origin:
-    """Read whose a message is; ``claimed`` is the source that a CloudEvent names."""
-    headers, properties = as_mapping(message.headers), as_mapping(message.properties)
-    return read_origin(headers, properties, user_of(producers), claimed)
+    """Read whose a message is; ``claimed`` is the source that a CloudEvent names.
+
+    Raises:
+        TransientError: the broker did not say whom it knows us as; as nobody's it would be another request.
+    """
+    try:
+        own_user = _own_user(producers, message)
+    except PUBLISH_ERRORS as error:
+        raise TransientError("The broker did not say whether it knows us by the user in its URL.") from error
+    return read_origin(as_mapping(message.headers), as_mapping(message.properties), own_user, claimed)
+
+
+def _own_user(producers: ProducerPool, message: Message) -> str | None:
+    """Return whom the broker knows us as, where a message names its sender: else that does not matter."""
+    return user_of(producers) if as_mapping(message.properties).get("user_id") else None
 
 
 def came_by(message: Message) -> tuple[str, str]:

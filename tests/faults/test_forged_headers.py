@@ -33,6 +33,7 @@ def mallory(deployment: Service, rabbitmq: PrivateRabbit) -> Iterator[Producer]:
     vhost = deployment.environment["SAM3D_BROKER_URL"].rpartition("/")[2]
     with Connection(rabbitmq.create_user(vhost, "mallory", "secret")) as connection:
         yield connection.Producer()
+    rabbitmq.delete_users("mallory")
 
 
 def plain(prompt: str, headers: dict[str, Any], **properties: Any) -> Broken:

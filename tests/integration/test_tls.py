@@ -21,7 +21,7 @@ from worker.config import Settings
 from worker.database import DatabaseError, create_database_engine, describe
 from worker.errors import ConfigurationError
 from worker.inbox import Inbox
-from worker.quarantine import user_of
+from worker.login import user_in_url
 from worker.schema import upgrade
 from worker.topology import PUBLISH_ERRORS
 
@@ -165,7 +165,7 @@ def test_a_certificate_says_who_we_are(authority: Authority, right: Certificate,
             "SAM3D_BROKER_KEY_FILE": str(ours.key),
         }
         app = create_app(settings_of(variables), [])
-        assert user_of(app.producer_pool) == (user or None)
+        assert user_in_url(app.producer_pool) == (user or None)
         with suppress(*PUBLISH_ERRORS):
             connect_for_write(settings_of(variables))
         wait_until(lambda: b"EXTERNAL" in broker.told, "the broker is told")

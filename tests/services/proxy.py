@@ -62,6 +62,7 @@ class Proxy:
         self.resets = 0
         self._server_port = server_port
         self._breakage = _Breakage()
+        self._login = (b"", b"")
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -93,6 +94,11 @@ class Proxy:
     def lose_replies(self, reply: bytes, times: int) -> None:
         """Lose the server's next replies that contain these bytes, and reset each one's connection."""
         self._do(lambda: self._break(reply=reply, replies_to_lose=times))
+
+    def log_in_as(self, user: str, other: str) -> None:
+        """Log a user of RabbitMQ in as another of the same password, and a name as long, on connections from now on."""
+        assert len(user) == len(other)
+        self._login = (f"\0{user}\0".encode(), f"\0{other}\0".encode())
 
     def heal(self) -> None:
         """Work again; connections that lost bytes are reset."""
@@ -179,7 +185,7 @@ class Proxy:
         elif way is Way.REPLIES and self._is_to_be_lost(chunk):
             link.reset()
         else:
-            sink.write(chunk)
+            sink.write(chunk.replace(*self._login) if way is Way.REQUESTS and b"PLAIN" in chunk else chunk)
             await sink.drain()
 
     def _is_to_be_lost(self, chunk: bytes) -> bool:

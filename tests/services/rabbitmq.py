@@ -95,6 +95,11 @@ class PrivateRabbit:
         )
         return self.url_of(vhost).replace("guest:guest", f"{name}:{password}")
 
+    def delete_users(self, *names: str) -> None:
+        """Delete users, and close their connections."""
+        for name in names:
+            self._call(f'ok = rabbit_auth_backend_internal:delete_user(<<"{name}">>, <<"tests">>), true')
+
     def change_password(self, name: str, password: str) -> None:
         """Change a user's password; who is connected stays connected."""
         self._call(
