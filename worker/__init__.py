@@ -8,6 +8,7 @@ The files, in the order a job travels:
 ``frames``         what comes over the wire, before a library unpacks it
 ``publishing``     how everything is published: confirmed, within bounds
 ``config``         one frozen settings object, from the environment
+``urls``           pure: what a URL in the settings must be
 ``messages``       message in: the schema of a request; bad input becomes ``InvalidMessage``
 ``images``         what an image in a message may be
 ``pictures``       pure: what a picture is and how large, by the bytes that say so

@@ -12,9 +12,10 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
-from worker.config import Settings, is_loopback, require_broker_url
+from worker.config import Settings
 from worker.errors import ConfigurationError
 from worker.topology import CONNECTION, IN_MEMORY, PUBLISH_ERRORS
+from worker.urls import is_loopback, require_broker_url
 
 PRODUCERS = 2
 """Connections that a process without tasks publishes over."""

@@ -1,13 +1,10 @@
 """One frozen settings object, from the environment only. Durations are seconds there and ``timedelta`` here."""
 
 import os
-import re
 from datetime import timedelta
 from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
@@ -15,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import ConfigurationError
 from worker.lifecycle import Step
+from worker.urls import checked_address, require_broker_url, require_database_url
 
 NOT_BUILT = {
     "SAM3D_STORE_URL": "outputs are kept in PostgreSQL; object storage is not built yet; unset it",
@@ -42,27 +40,9 @@ def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def _address(value: object) -> object:
-    """Check that an address can be called at all, before a job depends on it."""
-    try:
-        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
-        is_good = parts.scheme in {"http", "https"} and bool(_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise PydanticCustomError("address", "must be an http(s) URL such as https://api.segmind.com")
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise PydanticCustomError("clear", "must begin with https://: over http the key goes in clear to another host")
-    return value
-
-
-_HOST = re.compile(
-    r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?|[0-9a-fA-F:]+"
-)
-
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Positive = Annotated[Seconds, Field(gt=timedelta(0))]
-Address = Annotated[str, BeforeValidator(_address)]
+Address = Annotated[str, BeforeValidator(checked_address)]
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
@@ -250,9 +230,7 @@ def load_settings() -> Settings:
         raise ConfigurationError(f"{name}: {first['msg']}.") from None
     settings = settings.model_copy(update={name: _read_url(settings, name) for name in URLS_IN_FILES})
     require_broker_url(settings.broker_url)
-    _require_url("SAM3D_DATABASE_URL", settings.database_url, ("postgresql+psycopg", "postgresql"))
-    if "@" in urlsplit(settings.database_url).netloc.rpartition("@")[0]:  # SQLAlchemy takes the rest for the host.
-        raise ConfigurationError("SAM3D_DATABASE_URL: an @ in its user or password must be written %40.")
+    require_database_url(settings.database_url)
     return settings
 
 
@@ -276,40 +254,3 @@ def _read_url(settings: Settings, name: str) -> SecretStr:
     if len(text.split()) != 1:
         raise ConfigurationError(f"{name.upper()}_FILE must hold the URL and nothing else.")
     return SecretStr(text)
-
-
-def require_broker_url(url: str) -> None:
-    """Check the broker's URL, which may name several hosts, one after the other, with a ``;`` between them.
-
-    Raises:
-        ConfigurationError: says what the URL must be; never what it is.
-    """
-    hosts = url.split(";")
-    for each in hosts:
-        _require_url("SAM3D_BROKER_URL", each, ("amqp", "amqps"))
-        if urlsplit(each).query or urlsplit(each).fragment:
-            raise ConfigurationError(
-                "SAM3D_BROKER_URL takes nothing after a ? or #: TLS is amqps:// with SAM3D_BROKER_CA_FILE, "
-                "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE; in a password they are written %3F and %23."
-            )
-    if len(hosts) > 1 and any(urlsplit(each).scheme == "amqps" for each in hosts):
-        raise ConfigurationError("SAM3D_BROKER_URL must name a single host with amqps://: its name is verified.")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, by its name alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _require_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
-    """Check the URL of a service, which holds a password and is never shown."""
-    try:
-        parts = urlsplit(url)
-        is_good = parts.scheme in schemes and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise ConfigurationError(f"{name} must be a URL that begins with {schemes[0]}:// and is well formed.")

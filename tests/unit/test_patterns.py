@@ -100,7 +100,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
 """What meets text of strangers, by its module."""
 
 TRUSTED = {
-    "config": "the operator's settings",
+    "urls": "the operator's settings",
     "given": "our own sentences",
     "prepare": "the producer's own arguments",
 }

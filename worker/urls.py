@@ -1,0 +1,76 @@
+"""Pure: what a URL in the settings must be, said in one line before anything is connected."""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from pydantic_core import PydanticCustomError
+
+from worker.errors import ConfigurationError
+
+
+def checked_address(value: object) -> object:
+    """Check that a setting is an address that can be called at all, before a job depends on it."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
+        is_good = parts.scheme in {"http", "https"} and bool(_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise PydanticCustomError("address", "must be an http(s) URL such as https://api.segmind.com")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise PydanticCustomError("clear", "must begin with https://: over http the key goes in clear to another host")
+    return value
+
+
+_HOST = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?|[0-9a-fA-F:]+"
+)
+
+
+def require_broker_url(url: str) -> None:
+    """Check the broker's URL, which may name several hosts, one after the other, with a ``;`` between them.
+
+    Raises:
+        ConfigurationError: says what the URL must be; never what it is.
+    """
+    hosts = url.split(";")
+    for each in hosts:
+        _require_url("SAM3D_BROKER_URL", each, ("amqp", "amqps"))
+        if urlsplit(each).query or urlsplit(each).fragment:
+            raise ConfigurationError(
+                "SAM3D_BROKER_URL takes nothing after a ? or #: TLS is amqps:// with SAM3D_BROKER_CA_FILE, "
+                "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE; in a password they are written %3F and %23."
+            )
+    if len(hosts) > 1 and any(urlsplit(each).scheme == "amqps" for each in hosts):
+        raise ConfigurationError("SAM3D_BROKER_URL must name a single host with amqps://: its name is verified.")
+
+
+def require_database_url(url: str) -> None:
+    """Check the database's URL.
+
+    Raises:
+        ConfigurationError: says what the URL must be; never what it is.
+    """
+    _require_url("SAM3D_DATABASE_URL", url, ("postgresql+psycopg", "postgresql"))
+    if "@" in urlsplit(url).netloc.rpartition("@")[0]:  # SQLAlchemy takes the rest for the host.
+        raise ConfigurationError("SAM3D_DATABASE_URL: an @ in its user or password must be written %40.")
+
+
+def _require_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
+    """Check the URL of a service, which holds a password and is never shown."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in schemes and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ConfigurationError(f"{name} must be a URL that begins with {schemes[0]}:// and is well formed.")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its name alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
