@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from worker.messages import (
     given_job_id,
     parse_request,
 )
+from worker.untrusted import MESSAGE
 
 MARKER = "m4rk3r"
 JOB_ID = "0f1e2d3c-4b5a-4697-8877-665544332211"
@@ -212,6 +214,17 @@ def test_an_odd_field_name_can_be_shown() -> None:
     error = refusal({"image": URL, "\x1b[31m\n" + "x" * 500: 1})
     assert error.field == "??31m?" + "x" * 58
     assert str(error).isprintable()
+
+
+def test_one_unknown_field_of_many_is_enough() -> None:
+    """The library would make an error of each, which is nearly a hundred mebibytes of what one message can have."""
+    fields = {"image": URL, **{f"x{number}": 0 for number in range(MESSAGE.values)}}
+    tracemalloc.start()
+    error = refusal(fields)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert str(error) == "`x0` is not a field of a request; remove it."
+    assert peak < 2**20
 
 
 @pytest.mark.parametrize("name", ["reply_to", "callback_url"])
