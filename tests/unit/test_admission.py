@@ -3,14 +3,17 @@
 import inspect
 import json
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery.app.amqp import AMQP
 from celery.app.task import Context
+from celery.worker.consumer import Consumer as CeleryConsumer
 
 from tests.broken import TASKS, Broken, task
 from worker.admission import HEADERS, passed_on, read_arguments, require_admissible
+from worker.consumer import Consumer
 from worker.topology import RECONSTRUCT_TASK
 from worker.untrusted import Unreadable
 
@@ -125,3 +128,13 @@ def test_celery_takes_a_request_class_and_a_slower_tracer() -> None:
 
     assert "symbol_by_name(task.Request)" in inspect.getsource(strategy.default)
     assert "app.use_fast_trace_task" in inspect.getsource(request)
+
+
+def test_tasks_are_run_by_the_slower_tracer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery's worker asks for the other one, by which a slot is lost with whatever escapes it."""
+    chosen: list[bool] = []
+    monkeypatch.setattr(CeleryConsumer, "update_strategies", lambda each: chosen.append(each.app.use_fast_trace_task))
+    consumer: Any = Consumer.__new__(Consumer)
+    consumer.app = SimpleNamespace(use_fast_trace_task=True)
+    consumer.update_strategies()
+    assert chosen == [False]
