@@ -4,8 +4,8 @@ import psycopg
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-from worker.database import tell_why_unreachable
-from worker.models import metadata
+from worker.database.engine import tell_why_unreachable
+from worker.database.tables import metadata
 
 MIGRATION_LOCK = 0x5A3D0000
 

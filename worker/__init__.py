@@ -79,11 +79,7 @@ The files, in the order a job travels:
 ``review``         what a person decides about a job that nobody can tell the fate of
 ``network``        which hosts may be reached, and until when
 ``places``         pure: which IP addresses are public
-``models``         the tables
-``repository``     every query, named like a requirement; never commits
-``database``       the engine and ``transaction()``, the only commit
-``locks``          which process lives, and which scheduler works
-``schema``         what the database is at, and the upgrade
+``database``       PostgreSQL: all SQL, and the only commit
 ``collecting``     collect: every file that is whole is kept, and what becomes of the others
 ``storage``        where output bytes go
 ``kinds``          what a downloaded file is, by its bytes
@@ -104,7 +100,6 @@ The files, in the order a job travels:
 ``health``         the probe server
 ``cli``            the command line
 ``photos``         what the demo starts from
-``embedded``       a PostgreSQL of our own, for the demo
 ``demo``           the whole service in one process, on nothing but this machine
 ``preview``        a picture of a GLB, rendered on the CPU
 ``simulator``      a local stand-in for the vendor; knows nothing of the rest

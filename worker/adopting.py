@@ -11,7 +11,10 @@ from worker import changes
 from worker.answers import RemoteStatus
 from worker.changes import Recorded, Settled
 from worker.conclusion import going_on
-from worker.database import Connection, transaction
+from worker.database import jobs, lineage
+from worker.database.engine import Connection, transaction
+from worker.database.lineage import Adopted, Lineage, Run
+from worker.database.submissions import Digest
 from worker.evidence import Evidence
 from worker.history import Inputs, Listed, digest_inputs, mark_inputs
 from worker.job import Job
@@ -19,9 +22,6 @@ from worker.lifecycle import Trigger
 from worker.outcome import Fail, Outcome, decide
 from worker.outlook import ACCOUNT
 from worker.pairing import Lineup, Waiting, first_in_turn
-from worker.repository import jobs, lineage
-from worker.repository.lineage import Adopted, Lineage, Run
-from worker.repository.submissions import Digest
 from worker.services import Services
 
 log = structlog.get_logger(__name__)

@@ -14,10 +14,10 @@ from celery.app.amqp import AMQP
 from worker import failpoints, noticing, tasks, topology
 from worker.broker import connection_options
 from worker.config import Settings
-from worker.database import create_database_engine
+from worker.database.engine import create_database_engine
+from worker.database.locks import Session
 from worker.inbox import InboxStep
 from worker.lifecycle import Step
-from worker.locks import Session
 from worker.observability import say_at_once
 from worker.outlook import Outlook
 from worker.post import Post

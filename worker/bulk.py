@@ -10,7 +10,8 @@ import structlog
 from worker import changes
 from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id, read_numbers
 from worker.budget import LEAST_BULK, MINUTE, Kind
-from worker.database import Connection, transaction
+from worker.database import jobs, slots
+from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.history import Listed
 from worker.job import Job
@@ -18,7 +19,6 @@ from worker.lifecycle import FollowUp
 from worker.outcome import Change, Snooze, decide
 from worker.outlook import ACCOUNT
 from worker.paging import PAGE_SIZES
-from worker.repository import budget, jobs
 from worker.schedule import LONGEST_GAP
 from worker.services import Services
 from worker.steps import seen
@@ -121,7 +121,7 @@ def _listed(services: Services, due: Sequence[Job]) -> Mapping[str, Listed]:
     first = min(expected.values())
     for number in range(first, first + MOST_PAGES):
         with transaction(services.engine) as connection:
-            budget.count(connection, ACCOUNT, Kind.HISTORY)
+            slots.count(connection, ACCOUNT, Kind.HISTORY)
         page = services.vendor.newest(due[0].observed_at, number)
         listed |= {canonical_id(each.request_id): each for each in page.values()}
         missing = sum(run not in listed and on <= number + 1 for run, on in expected.items())

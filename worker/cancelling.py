@@ -1,11 +1,11 @@
 """Cancel: a job that its caller gives up."""
 
 from worker import changes
-from worker.database import transaction
+from worker.database import jobs, outbox
+from worker.database.engine import transaction
 from worker.events import job_payload
 from worker.lifecycle import EventType, JobState
 from worker.office import Office
-from worker.repository import jobs, outbox
 
 
 def cancel(office: Office, job_id: str) -> bool:

@@ -11,15 +11,15 @@ from typing import TypeVar
 import structlog
 
 from worker import holding, limiting
-from worker.database import Connection, DatabaseError, describe, is_outage, once_committed
+from worker.database import jobs, outbox, outputs
+from worker.database.engine import Connection, DatabaseError, describe, is_outage, once_committed
+from worker.database.outbox import Event
 from worker.errors import HoldCause
 from worker.events import change_payload
 from worker.job import Job
 from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.outcome import Change
 from worker.quoting import unquoted
-from worker.repository import jobs, outbox, outputs
-from worker.repository.outbox import Event
 
 PATIENCE = timedelta(seconds=60)
 """How long is held on to what can't be committed: it was paid for, or cost a request."""

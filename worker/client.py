@@ -229,18 +229,18 @@ class Client:
             ConfigurationError: the database can't be asked.
             Sam3dError: the job has no outputs, or what was read is not what was stored.
         """
-        from worker import database
+        from worker.database import engine
 
-        self._engine = self._engine or database.create_database_engine(self._settings.database_url, 1)
+        self._engine = self._engine or engine.create_database_engine(self._settings.database_url, 1)
         try:
-            with database.transaction(self._engine) as connection:
+            with engine.transaction(self._engine) as connection:
                 return _written(connection, job_id, Path(folder))
-        except database.DatabaseError as error:
-            raise database.refusal(error) from None
+        except engine.DatabaseError as error:
+            raise engine.refusal(error) from None
 
 
 def _written(connection: Any, job_id: str, folder: Path) -> list[Path]:
-    from worker.repository import outputs
+    from worker.database import outputs
 
     files = outputs.of_job(connection, job_id)
     if not files:

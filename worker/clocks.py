@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from worker.config import Settings
-from worker.database import Engine, transaction
+from worker.database import clocks
+from worker.database.engine import Engine, transaction
 from worker.habits import LONGEST_SETTLE
 from worker.lifecycle import Step
-from worker.repository import clocks
 from worker.schedule import LONGEST_RESET, PATIENT_RETRY
 
 SMALLEST_STEP = timedelta(seconds=5)

@@ -16,7 +16,10 @@ from worker import adopting, holding
 from worker.adopting import Found
 from worker.changes import Settled
 from worker.config import Settings
-from worker.database import transaction
+from worker.database import lineage
+from worker.database.engine import transaction
+from worker.database.lineage import Lineage
+from worker.database.outbox import Event
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
 from worker.evidence import Evidence
 from worker.holding import MAY_BE_PAID_AGAIN
@@ -25,9 +28,6 @@ from worker.noticing import is_set_back
 from worker.outcome import Hold
 from worker.outlook import ACCOUNT
 from worker.pairing import LEARNT_FROM
-from worker.repository import lineage
-from worker.repository.lineage import Lineage
-from worker.repository.outbox import Event
 from worker.services import Services
 
 log = structlog.get_logger(__name__)

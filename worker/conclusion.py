@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 
 from worker.config import Settings
+from worker.database.submissions import Answered, Submission, Unanswered
 from worker.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome
-from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import NOW, Plan, submit_again
 
 MOST_ABSENT = 3

@@ -17,7 +17,7 @@ from kombu.message import Message
 from worker import watchdog
 from worker.admission import is_request, passed_on, read_arguments, require_admissible
 from worker.broker import why
-from worker.database import DatabaseError
+from worker.database.engine import DatabaseError
 from worker.envelope import body_bytes
 from worker.frames import leave_encoded
 from worker.hearing import Hearing, make_loud

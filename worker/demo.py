@@ -15,14 +15,14 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from worker import database, schema, topology
+from worker import topology
 from worker.app import App, create_app
 from worker.client import Client
 from worker.config import Settings, load_settings
-from worker.embedded import running_postgres
+from worker.database import engine, reading, schema
+from worker.database.local_server import running_postgres
 from worker.errors import ConfigurationError
 from worker.lifecycle import JobState
-from worker.repository import reading
 from worker.scheduler import Scheduler
 
 SIMULATED_RUN = timedelta(seconds=3)
@@ -124,7 +124,7 @@ def _watch(app: App, job_id: str, show: Callable[[Progress], None]) -> dict[str,
     """Look at the row, which is ours to read, a few times a second."""
     started = time.monotonic()
     while True:
-        with database.transaction(app.services.engine) as connection:
+        with engine.transaction(app.services.engine) as connection:
             row = reading.job_row(connection, job_id)
         if row:
             elapsed = timedelta(seconds=time.monotonic() - started)

@@ -11,14 +11,14 @@ from uuid import UUID, uuid4, uuid5
 
 import structlog
 
-from worker.database import Connection
+from worker.database import outbox
+from worker.database.arrivals import Existing, Key
+from worker.database.engine import Connection
+from worker.database.outbox import Event
 from worker.errors import InvalidMessage
 from worker.events import error_payload, job_payload
 from worker.identity import Identity
 from worker.lifecycle import CURRENT_EVENT, EventType
-from worker.repository import outbox
-from worker.repository.intake import Existing, Key
-from worker.repository.outbox import Event
 
 MOST_RETELLINGS = 100
 """How many messages hear an event again under an id of their own; of more, all within a minute share one."""

@@ -9,7 +9,8 @@ import structlog
 
 from worker import changes, ledger, steps
 from worker.changes import Recorded
-from worker.database import DatabaseError, transaction
+from worker.database import jobs, leases, slots
+from worker.database.engine import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.failpoints import reach
 from worker.images import MAX_IMAGE_BYTES
@@ -18,7 +19,6 @@ from worker.judging import judge_read
 from worker.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
 from worker.network import deadline
 from worker.outcome import Change, Doubt, Outcome, decide
-from worker.repository import budget, jobs, leases
 from worker.services import Services
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ def draw(services: Services, step: Step, ticket: Ticket) -> bool:
     if not terms.draws_for(step):
         return False
     with transaction(services.engine) as connection:
-        budget.draw(connection, ticket, step, _WAITS_IN[step], terms, services.settings.sam3d_sweep_grace)
+        slots.draw(connection, ticket, step, _WAITS_IN[step], terms, services.settings.sam3d_sweep_grace)
     return True
 
 

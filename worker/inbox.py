@@ -15,7 +15,7 @@ from kombu.mixins import ConsumerMixin
 
 from worker import intake, watchdog
 from worker.broker import why
-from worker.database import DatabaseError, describe, is_outage
+from worker.database.engine import DatabaseError, describe, is_outage
 from worker.envelope import Envelope, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.failpoints import reach

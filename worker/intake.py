@@ -12,7 +12,10 @@ from uuid import UUID
 import structlog
 
 from worker import changes, duplicates
-from worker.database import Connection, transaction
+from worker.database import arrivals as repository
+from worker.database import outbox, slots
+from worker.database.engine import Connection, transaction
+from worker.database.outbox import Event
 from worker.duplicates import Claim
 from worker.errors import InvalidMessage, TransientError
 from worker.events import error_payload, job_payload
@@ -23,9 +26,6 @@ from worker.messages import ReconstructionRequest, parse_request, readable_metad
 from worker.office import Office
 from worker.origin import NOBODY, Origin
 from worker.outlook import ACCOUNT
-from worker.repository import budget, outbox
-from worker.repository import intake as repository
-from worker.repository.outbox import Event
 from worker.schedule import NOW
 
 FIRST_VERSION = 1
@@ -111,8 +111,8 @@ def begin(
 ) -> Accepted | None:
     """Write a job's row, its files and its event; return None where its identity, its key or its place is taken."""
     job_id, metadata, retry_of = values["id"], values["metadata"], values["retry_of"]
-    must_wait = bool(office.settings.sam3d_requests_per_minute) and budget.has_waiting(connection, ACCOUNT)
-    waits = {"waits_for": budget.WAITS} if must_wait else {}
+    must_wait = bool(office.settings.sam3d_requests_per_minute) and slots.has_waiting(connection, ACCOUNT)
+    waits = {"waits_for": slots.WAITS} if must_wait else {}
     row = {**values, **waits, "state": JobState.ACCEPTED}
     if not repository.add_job(connection, row, NOW if must_wait else office.settings.sam3d_sweep_grace):
         return None

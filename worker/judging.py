@@ -6,12 +6,12 @@ from typing import assert_never
 
 import structlog
 
-from worker.database import Connection
+from worker.database import accounts
+from worker.database.engine import Connection
 from worker.errors import HoldCause, RemoteRefused
 from worker.job import Job
 from worker.lifecycle import Trigger
 from worker.outcome import Change, Fail, Hold, Snooze, decide
-from worker.repository import accounts
 from worker.standing import Standing, are_in_doubt
 
 OUTAGE = Hold(

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import structlog
 
-from worker.database import Engine, transaction
-from worker.locks import live_sessions
-from worker.repository import leases
+from worker.database import leases
+from worker.database.engine import Engine, transaction
+from worker.database.locks import live_sessions
 
 GONE_FOR = timedelta(seconds=10)
 """How long a session has to be missing: one that lives takes its lock again soon after the database was away."""

@@ -10,7 +10,11 @@ import structlog
 from worker import changes
 from worker.adopting import give
 from worker.changes import Recorded, persist
-from worker.database import Connection, DatabaseError, transaction
+from worker.database import jobs, lineage, submissions, turns
+from worker.database.engine import Connection, DatabaseError, transaction
+from worker.database.lineage import Adopted
+from worker.database.outbox import Event
+from worker.database.submissions import Answered, Digest
 from worker.history import digest_inputs, mark_inputs
 from worker.job import Job
 from worker.judging import judge_submit
@@ -19,10 +23,6 @@ from worker.memory import Intended
 from worker.mixups import contest
 from worker.noticing import is_set_back
 from worker.outcome import Change, Doubt, Snooze, decide
-from worker.repository import jobs, lineage, submissions, turns
-from worker.repository.lineage import Adopted
-from worker.repository.outbox import Event
-from worker.repository.submissions import Answered, Digest
 from worker.schedule import NOW
 from worker.services import Services
 

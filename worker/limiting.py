@@ -3,17 +3,17 @@
 import structlog
 
 from worker.budget import Kind
-from worker.database import Connection
+from worker.database import figures, slots
+from worker.database.engine import Connection
 from worker.job import Job
 from worker.outcome import Lesson, Limited
-from worker.repository import budget, outlook
 
 log = structlog.get_logger(__name__)
 
 
 def close(connection: Connection, job: Job, why: Limited, *, is_read: bool) -> None:
     """Let the account's requests wait until the limit's next window; told once for each."""
-    if budget.close(connection, job.account, why, is_read=is_read):
+    if slots.close(connection, job.account, why, is_read=is_read):
         log.warning(
             "requests_limited",
             account=job.account,
@@ -25,15 +25,15 @@ def close(connection: Connection, job: Job, why: Limited, *, is_read: bool) -> N
 
 def note_read(connection: Connection, job: Job) -> None:
     """Learn from a read that was answered while submits were limited: reads don't count."""
-    if budget.note_read(connection, job.account, job.observed_at):
+    if slots.note_read(connection, job.account, job.observed_at):
         log.info("reads_found_free", account=job.account, next="polls and results draw from the budget no more")
 
 
 def note_look(connection: Connection, job: Job, lesson: Lesson) -> None:
     """Count the second request of a look, and learn whether results tell that runs go on."""
     if lesson.is_repeated:
-        budget.charge(connection, job.account, Kind.POLL, lesson.slot)
-    if lesson.single_look is None or not outlook.learn_look(connection, job.account, works=lesson.single_look):
+        slots.charge(connection, job.account, Kind.POLL, lesson.slot)
+    if lesson.single_look is None or not figures.learn_look(connection, job.account, works=lesson.single_look):
         return
     following = "each look asks for the result" if lesson.single_look else "looks ask for the status, for a day"
     log.info("single_look_learnt", account=job.account, works=lesson.single_look, next=following)

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from worker.answers import written_like
-from worker.database import transaction
+from worker.database import submissions
+from worker.database.engine import transaction
 from worker.evidence import Evidence
 from worker.habits import Clocks, Pair, learn_clocks, settled_after
 from worker.history import Listed, Look
 from worker.paging import Reading
-from worker.repository import submissions
 from worker.services import Services
 
 ONE_HOUR = timedelta(hours=1)

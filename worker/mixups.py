@@ -11,13 +11,13 @@ import structlog
 
 from worker import changes
 from worker.answers import canonical_id
-from worker.database import Connection, DatabaseError, describe, is_outage, transaction
+from worker.database import jobs, outputs, submissions
+from worker.database.engine import Connection, DatabaseError, describe, is_outage, transaction
+from worker.database.submissions import Holder
 from worker.habits import Pair, Sent
 from worker.job import Job
 from worker.lifecycle import JobState, Verdict
 from worker.outcome import Change, Doubt, decide
-from worker.repository import jobs, outputs, submissions
-from worker.repository.submissions import Holder
 from worker.services import Services
 
 WHY = "the submit was answered with a run of other inputs"

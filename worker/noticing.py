@@ -4,9 +4,9 @@ from typing import Any
 
 import structlog
 
-from worker.database import Connection, on_connect
+from worker.database import lineage
+from worker.database.engine import Connection, on_connect
 from worker.outlook import ACCOUNT
-from worker.repository import lineage
 from worker.services import Services
 
 log = structlog.get_logger(__name__)

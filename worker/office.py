@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from worker import failpoints
 from worker.broker import opened_producers
 from worker.config import Settings
-from worker.database import Engine, create_database_engine
+from worker.database.engine import Engine, create_database_engine
 from worker.post import Post
 
 CONNECTIONS = 2

@@ -11,8 +11,8 @@ import structlog
 
 from worker.budget import Terms, limit_now, price, slot_of
 from worker.config import Settings
-from worker.database import DatabaseError, Engine, describe, transaction
-from worker.repository import outlook as repository
+from worker.database import figures as repository
+from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.schedule import PROMPT, make_plan
 from worker.survival import learn
 

@@ -6,12 +6,12 @@ from contextlib import suppress
 import structlog
 from kombu.pools import ProducerPool
 
-from worker.database import DatabaseError, Engine, describe, transaction
+from worker.database import leases, outbox
+from worker.database.engine import DatabaseError, Engine, describe, transaction
+from worker.database.outbox import Event
 from worker.events import publish_event
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Ticket
-from worker.repository import leases, outbox
-from worker.repository.outbox import Event
 from worker.sending import publish_step
 from worker.topology import PUBLISH_ERRORS
 

@@ -7,12 +7,12 @@ import structlog
 
 from worker import holding
 from worker.budget import Kind
-from worker.database import transaction
+from worker.database import accounts, slots
+from worker.database.accounts import Held
+from worker.database.engine import transaction
+from worker.database.outbox import Event
 from worker.errors import AccountHeld, HoldCause, RemoteRequestGone, Sam3dError, TransientError
 from worker.lifecycle import FollowUp
-from worker.repository import accounts, budget
-from worker.repository.accounts import Held
-from worker.repository.outbox import Event
 from worker.services import Services
 
 LEAST_CREDITS = 0.05
@@ -75,7 +75,7 @@ NO_RUN = str(UUID(int=0))
 
 def _charge(services: Services, account: Held) -> None:
     with transaction(services.engine) as connection:
-        budget.charge(connection, account.name, Kind.PROBE, services.outlook.terms().slot)
+        slots.charge(connection, account.name, Kind.PROBE, services.outlook.terms().slot)
 
 
 def _try(services: Services, account: Held) -> Sequence[Event | FollowUp]:

@@ -7,8 +7,8 @@ from functools import partial
 
 import structlog
 
-from worker.database import Connection, transaction
-from worker.repository import budget, retention
+from worker.database import retention, slots
+from worker.database.engine import Connection, transaction
 from worker.services import Services
 
 ONE_DAY = timedelta(days=1)
@@ -24,7 +24,7 @@ def prune(services: Services, beat: Callable[[], None]) -> None:
     """Delete what the settings say is not to be kept. Safe to run twice because it only finds what is still there."""
     settings = services.settings
     with transaction(services.engine) as connection:
-        budget.forget(connection, ONE_DAY)
+        slots.forget(connection, ONE_DAY)
     if not settings.sam3d_keep_inputs:
         age = settings.sam3d_keep_failed_inputs
         _repeat(services, beat, "inputs_forgotten", partial(retention.forget_inputs, failed_for=age, limit=INPUTS))

@@ -13,19 +13,19 @@ from worker import changes
 from worker.changes import Recorded, Settled
 from worker.conclusion import adopted, as_answered, conclude, doubted_of, is_undecided, submission_of
 from worker.config import Settings
-from worker.database import DatabaseError, describe, is_outage, transaction
+from worker.database import submissions
+from worker.database.engine import DatabaseError, describe, is_outage, transaction
+from worker.database.locks import live_sessions
+from worker.database.submissions import Answered, Unanswered
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.failpoints import reach
 from worker.habits import CLOCKS_DIFFER
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
-from worker.locks import live_sessions
 from worker.lookup import Lookup
 from worker.mixups import give_back
 from worker.outcome import Advance, Outcome, decide
-from worker.repository import submissions
-from worker.repository.submissions import Answered, Unanswered
 from worker.schedule import NOW, look_again
 from worker.services import Services
 

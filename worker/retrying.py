@@ -6,14 +6,14 @@ from uuid import uuid4
 import structlog
 
 from worker import intake
-from worker.database import transaction
+from worker.database import retries
+from worker.database.arrivals import FREED, find_existing
+from worker.database.engine import transaction
+from worker.database.retries import Ended
 from worker.errors import Sam3dError
 from worker.intake import Accepted
 from worker.lifecycle import FollowUp, JobState
 from worker.office import Office
-from worker.repository import retries
-from worker.repository.intake import FREED, find_existing
-from worker.repository.retries import Ended
 
 log = structlog.get_logger(__name__)
 

@@ -9,15 +9,15 @@ import structlog
 from worker import changes
 from worker.answers import is_request_id, written_like
 from worker.changes import Recorded
-from worker.database import Connection, transaction
+from worker.database import jobs, submissions
+from worker.database.engine import Connection, transaction
+from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
 from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
 from worker.office import Office
 from worker.outcome import Advance, Fail, Outcome, decide
-from worker.repository import jobs, submissions
-from worker.repository.submissions import Answered
 
 LookUp = Callable[[str], Listed | None]
 """Finds a run in the vendor's request history, and raises what :meth:`worker.vendor.Vendor.listed` does."""

@@ -16,11 +16,14 @@ from worker.broker import why
 from worker.bulk import BulkLook
 from worker.clocks import ClockWatch
 from worker.comparing import Comparison
-from worker.database import Connection, DatabaseError, describe, transaction
+from worker.database import jobs, outbox, slots
+from worker.database.engine import Connection, DatabaseError, describe, transaction
+from worker.database.jobs import Overdue
+from worker.database.locks import SCHEDULER_LOCK, leader
+from worker.database.outbox import Event
 from worker.failpoints import reach
 from worker.leases import Leases, expect_all
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
-from worker.locks import SCHEDULER_LOCK, leader
 from worker.lookup import Lookup
 from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT
@@ -28,9 +31,6 @@ from worker.probing import probe
 from worker.pruning import prune
 from worker.readers import Readers
 from worker.reconcile import reconcile
-from worker.repository import budget, jobs, outbox
-from worker.repository.jobs import Overdue
-from worker.repository.outbox import Event
 from worker.schedule import NOW, SHORTEST_GAP
 from worker.services import Services
 from worker.topology import QueueLoad, queue_name
@@ -157,7 +157,7 @@ class Scheduler:
         grace = max(self._services.settings.sam3d_sweep_grace, SHORTEST_GAP)
         terms = self._services.outlook.terms()
         with transaction(self._services.engine) as connection:
-            released = budget.release(connection, ACCOUNT, terms, grace)
+            released = slots.release(connection, ACCOUNT, terms, grace)
         self._get_out([FollowUp(Step.SUBMIT, ticket, NOW) for ticket in released])
 
     def look(self) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import partial
 
-from worker.locks import Session
+from worker.database.locks import Session
 from worker.memory import Memory
 from worker.office import Office
 from worker.outlook import Outlook

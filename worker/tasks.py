@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from kombu.message import Message
 
 from worker import executor, intake
-from worker.database import DatabaseError, describe, is_outage
+from worker.database.engine import DatabaseError, describe, is_outage
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Step, Ticket

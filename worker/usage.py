@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from worker.budget import Kind, Terms
-from worker.database import Engine, transaction
+from worker.database import reading
+from worker.database import usage as repository
+from worker.database.engine import Engine, transaction
+from worker.database.usage import Carried, Used
 from worker.errors import HoldCause
 from worker.outlook import ACCOUNT, Outlook
-from worker.repository import reading
-from worker.repository import usage as repository
-from worker.repository.usage import Carried, Used
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import psutil
 import psycopg
 import pytest
 
-from worker.embedded import WHEEL, running_postgres
+from worker.database.local_server import WHEEL, running_postgres
 from worker.errors import ConfigurationError
 
 ACCOUNTS = tuple(Path("/etc") / name for name in ("passwd", "group"))
@@ -102,7 +102,7 @@ def test_it_ends_however_it_ends(monkeypatch: pytest.MonkeyPatch, fault: str) ->
 
     monkeypatch.setattr(tempfile, "mkdtemp", noted)
     if fault == "the server does not start":
-        monkeypatch.setattr("worker.embedded._SETTINGS", "no_such_setting = 1\n# {folder}\n")
+        monkeypatch.setattr("worker.database.local_server._SETTINGS", "no_such_setting = 1\n# {folder}\n")
     with pytest.raises(ConfigurationError) as error, running_postgres():
         raise ConfigurationError(fault)
     assert "\n" not in str(error.value)

@@ -15,8 +15,8 @@ from tests.services.postgres import PrivatePostgres
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker.client import Client
-from worker.locks import SCHEDULER_LOCK
-from worker.schema import upgrade
+from worker.database.locks import SCHEDULER_LOCK
+from worker.database.schema import upgrade
 from worker.simulator import Simulator
 
 OWNER, ROLE = "sam3d_owner", "sam3d_worker"

@@ -13,7 +13,7 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.app import create_app
 from worker.client import Client
-from worker.database import create_database_engine, transaction
+from worker.database.engine import create_database_engine, transaction
 from worker.lifecycle import FollowUp, Step, Ticket
 from worker.prepare import prepare_request
 from worker.schedule import NOW

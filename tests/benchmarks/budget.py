@@ -18,7 +18,7 @@ from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
-from worker.schema import upgrade
+from worker.database.schema import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 
 RUN_TIME = {

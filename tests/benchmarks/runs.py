@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from worker.repository.jobs import SLACK
+from worker.database.jobs import SLACK
 from worker.schedule import NOW, Plan, make_plan
 from worker.survival import AGES, HORIZON, Curve, Run, learn
 from worker.topology import ladder_step

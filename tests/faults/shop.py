@@ -16,7 +16,7 @@ from tests.integration.conftest import PHOTO
 from tests.kept import KeptPost
 from worker.answers import canonical_id
 from worker.app import App
-from worker.database import transaction
+from worker.database.engine import transaction
 from worker.executor import execute
 from worker.intake import accept
 from worker.lifecycle import FollowUp

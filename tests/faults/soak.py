@@ -36,7 +36,7 @@ from tests.faults.witness import Witness
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
-from worker.schema import upgrade
+from worker.database.schema import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 
 VHOST = "soak"

@@ -14,8 +14,8 @@ from tests.faults.judge import Judge
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Forked, Zygote
 from tests.waiting import wait_until
+from worker.database.locks import SCHEDULER_LOCK
 from worker.failpoints import FAILPOINTS
-from worker.locks import SCHEDULER_LOCK
 from worker.simulator import Simulator
 
 IN_DOUBT = {"submit.taken", "submit.answered"}

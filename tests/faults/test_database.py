@@ -13,9 +13,9 @@ from tests.faults.judge import Judge
 from tests.services.postgres import PrivatePostgres
 from tests.services.proxy import COMMITTED, Proxy
 from tests.waiting import wait_until
-from worker import database
-from worker.database import create_database_engine, is_outage, transaction
-from worker.schema import upgrade
+from worker.database import engine as database
+from worker.database.engine import create_database_engine, is_outage, transaction
+from worker.database.schema import upgrade
 
 DELAYED = ("request_delayed", "step_delayed", "answer_delayed")
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import HOUR, RUN, app, running_simulator, shop, simulator
-from worker.repository import jobs, reading
+from worker.database import jobs, reading
 from worker.simulator import Simulator
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]

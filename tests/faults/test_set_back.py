@@ -25,14 +25,14 @@ from worker import holding
 from worker.app import App, create_app
 from worker.cancelling import cancel
 from worker.comparing import Comparison
-from worker.database import transaction
+from worker.database import lineage
+from worker.database.engine import transaction
+from worker.database.schema import upgrade
 from worker.executor import execute, load, record
 from worker.job import Job
 from worker.lifecycle import Step, Ticket, Trigger
 from worker.outcome import Advance, Doubt, Outcome, decide
 from worker.outlook import ACCOUNT
-from worker.repository import lineage
-from worker.schema import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 
 __all__ = ["app", "running_simulator", "simulator"]

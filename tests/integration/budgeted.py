@@ -13,16 +13,16 @@ from sqlalchemy import func, insert, select, update
 from tests.kept import keeping
 from worker.app import App
 from worker.budget import Terms
-from worker.database import transaction
+from worker.database import slots
+from worker.database.engine import transaction
+from worker.database.tables import accounts, jobs, now, requests
 from worker.executor import execute, load
 from worker.intake import accept
 from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.messages import derived_job_id
-from worker.models import accounts, jobs, now, requests
 from worker.outcome import Limited
 from worker.prepare import prepare_request
-from worker.repository import budget
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
 
@@ -159,7 +159,7 @@ def close_window(app: App, opens_in: timedelta, *, step: Step = Step.SUBMIT, lea
     with transaction(app.services.engine) as connection:
         is_read = step is not Step.SUBMIT
         why = Limited(opens_in, is_told=True, closes_reads=is_read, learnt_limit=learnt)
-        budget.close(connection, "default", why, is_read=is_read)
+        slots.close(connection, "default", why, is_read=is_read)
 
 
 def count_calls(simulator: Simulator, call: str) -> int:

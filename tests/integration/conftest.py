@@ -12,13 +12,13 @@ from sqlalchemy import text
 from tests.integration.budgeted import Budgeted, Clock
 from worker.app import App, create_app
 from worker.config import Settings
-from worker.database import transaction
+from worker.database import reading
+from worker.database.engine import transaction
 from worker.executor import execute
 from worker.intake import accept
 from worker.lifecycle import FollowUp
 from worker.messages import derived_job_id
 from worker.prepare import prepare_request
-from worker.repository import reading
 from worker.simulator import Simulator, SimulatorSettings
 
 PHOTO = Path("worker/photos/cat.png")

@@ -33,14 +33,14 @@ from tests.integration.budgeted import (
 from worker import holding
 from worker.app import App
 from worker.budget import Kind
-from worker.database import DatabaseError, transaction
+from worker.database.engine import DatabaseError, transaction
+from worker.database.jobs import cancel
+from worker.database.slots import UNUSED, WAITS
+from worker.database.tables import accounts, now
 from worker.errors import HoldCause
 from worker.executor import draw, execute, load
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
-from worker.models import accounts, now
 from worker.outcome import Hold
-from worker.repository.budget import UNUSED, WAITS
-from worker.repository.jobs import cancel
 from worker.simulator import Simulator
 
 BY_A_PERSON = Hold(HoldCause.OPERATOR, "Held by a person.")

@@ -24,9 +24,9 @@ from worker import bulk
 from worker.app import App
 from worker.budget import LEAST_BULK
 from worker.bulk import BulkLook
+from worker.database.tables import now
 from worker.executor import execute, load
 from worker.lifecycle import FollowUp, JobState, Step, Ticket
-from worker.models import now
 from worker.prepare import prepare_request
 from worker.simulator import Simulator
 

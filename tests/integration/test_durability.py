@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.services.postgres import PrivatePostgres
-from worker.database import (
+from worker.database.engine import (
     DatabaseError,
     Engine,
     create_database_engine,

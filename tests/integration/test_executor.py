@@ -8,11 +8,11 @@ from sqlalchemy import text
 from tests.integration.conftest import advance, row_of, wait_until_due
 from tests.kept import keeping
 from worker.app import App
-from worker.database import transaction
+from worker.database import jobs, reading
+from worker.database.engine import transaction
 from worker.executor import execute, load, record, wait_out
 from worker.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.outcome import Advance, decide
-from worker.repository import jobs, reading
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
 

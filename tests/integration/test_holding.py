@@ -9,12 +9,12 @@ from tests.kept import keeping
 from tests.services.zygote import Zygote
 from worker import holding
 from worker.app import App
-from worker.database import transaction
+from worker.database import reading
+from worker.database.engine import transaction
 from worker.errors import HoldCause
 from worker.executor import execute
 from worker.lifecycle import FollowUp
 from worker.outcome import Hold
-from worker.repository import reading
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
 

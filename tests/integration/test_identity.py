@@ -12,7 +12,7 @@ from sqlalchemy import text
 from tests.integration.budgeted import Clock, photo
 from worker.app import App
 from worker.cancelling import cancel
-from worker.database import transaction
+from worker.database.engine import transaction
 from worker.duplicates import MOST_RETELLINGS
 from worker.intake import accept
 from worker.messages import derived_job_id

@@ -27,10 +27,10 @@ from tests.integration.budgeted import (
 from worker.app import App
 from worker.budget import HALVED, LOWERED, Kind
 from worker.changes import Recorded
+from worker.database.tables import now
 from worker.executor import draw, execute, load, record, run
 from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Step, Ticket
-from worker.models import now
 from worker.outcome import decide
 from worker.simulator import Simulator
 

@@ -16,7 +16,7 @@ from tests.services.zygote import Zygote, inherited
 from tests.waiting import wait_until
 from worker.app import App
 from worker.cli import wait
-from worker.database import create_database_engine, transaction
+from worker.database.engine import create_database_engine, transaction
 from worker.executor import execute
 from worker.intake import accept
 from worker.lifecycle import FollowUp, JobState

@@ -11,12 +11,12 @@ from sqlalchemy import text
 from tests.integration.budgeted import Clock, alter_account, alter_job, count_calls, job_row, send
 from tests.waiting import wait_until
 from worker.app import App
-from worker.database import transaction
+from worker.database.engine import transaction
+from worker.database.jobs import take_for_submit
+from worker.database.tables import now
+from worker.database.turns import whose_turn
 from worker.executor import execute
 from worker.lifecycle import FollowUp, Step, Ticket
-from worker.models import now
-from worker.repository.jobs import take_for_submit
-from worker.repository.turns import whose_turn
 from worker.simulator import Simulator
 
 

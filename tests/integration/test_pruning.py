@@ -10,12 +10,12 @@ from tests.integration.budgeted import Budgeted, Clock, drive, photo
 from tests.integration.budgeted import send as send_request
 from tests.integration.test_identity import end, job_ids, request, rows, send
 from worker.app import App
-from worker.database import transaction
+from worker.database import retention
+from worker.database.engine import transaction
+from worker.database.tables import inputs
 from worker.intake import accept
 from worker.messages import derived_job_id
-from worker.models import inputs
 from worker.pruning import INPUTS, prune
-from worker.repository import retention
 from worker.retrying import retry
 
 DAY = timedelta(days=1)

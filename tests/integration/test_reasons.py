@@ -20,9 +20,9 @@ from tests.waiting import wait_until
 from worker.broker import why_unverified
 from worker.client import Client
 from worker.config import Settings
-from worker.database import DatabaseError, create_database_engine, describe, why_not_verified
+from worker.database.engine import DatabaseError, create_database_engine, describe, why_not_verified
+from worker.database.schema import upgrade
 from worker.errors import ConfigurationError
-from worker.schema import upgrade
 
 PASSWORD = "pa55word-9f2e"
 NOBODY = "00000000-0000-4000-8000-000000000000"

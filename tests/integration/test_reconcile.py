@@ -20,7 +20,8 @@ from worker import paging, review, vendor
 from worker.app import App
 from worker.body import write_body
 from worker.cancelling import cancel
-from worker.database import Connection, DatabaseError, Engine, transaction
+from worker.database import reading
+from worker.database.engine import Connection, DatabaseError, Engine, transaction
 from worker.errors import Sam3dError
 from worker.executor import execute, load, record
 from worker.intake import accept
@@ -32,7 +33,6 @@ from worker.outcome import Advance, Doubt, Snooze, decide
 from worker.paging import MAX_UNREAD_PAGES
 from worker.prepare import prepare_request
 from worker.reconcile import reconcile
-from worker.repository import reading
 from worker.services import Services
 from worker.simulator import Simulator
 from worker.vendor import PAGE_TRIES

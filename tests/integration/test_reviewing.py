@@ -15,7 +15,7 @@ from tests.integration.conftest import app
 from tests.services.zygote import Zygote
 from worker import review
 from worker.app import App
-from worker.database import transaction
+from worker.database.engine import transaction
 from worker.simulator import Simulator
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from tests.integration.conftest import PHOTO
 from worker.app import App
-from worker.database import transaction
+from worker.database.engine import transaction
 from worker.executor import load, wait_out
 from worker.intake import accept
 from worker.lifecycle import FollowUp, Step

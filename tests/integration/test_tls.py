@@ -18,11 +18,11 @@ from worker.app import create_app
 from worker.broker import connection_options
 from worker.client import Client
 from worker.config import Settings
-from worker.database import DatabaseError, create_database_engine, describe
+from worker.database.engine import DatabaseError, create_database_engine, describe
+from worker.database.schema import upgrade
 from worker.errors import ConfigurationError
 from worker.inbox import Inbox
 from worker.login import user_in_url
-from worker.schema import upgrade
 from worker.topology import PUBLISH_ERRORS
 
 USER, PASSWORD = "shop-7c1d", "pa55word-9f2e"

@@ -8,12 +8,12 @@ from tests.integration.conftest import row_of
 from tests.integration.test_reconcile import _end, _new, _settle, _state, _submit, _taken, _verdicts, app
 from worker.app import App
 from worker.changes import Recorded
+from worker.database.submissions import Holder
 from worker.executor import load, record
 from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, Verdict
 from worker.mixups import keeps
 from worker.outcome import Advance, decide
-from worker.repository.submissions import Holder
 from worker.simulator import Simulator
 
 __all__ = ["app"]

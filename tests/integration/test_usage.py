@@ -26,14 +26,14 @@ from tests.integration.budgeted import (
 from worker.app import App
 from worker.budget import Kind
 from worker.cli.budget import described
-from worker.database import transaction
+from worker.database import slots
+from worker.database.engine import transaction
+from worker.database.tables import jobs, now
 from worker.errors import HoldCause
 from worker.executor import draw, execute
 from worker.holding import hold
 from worker.lifecycle import JobState, Step
-from worker.models import jobs, now
 from worker.outcome import Hold
-from worker.repository import budget
 from worker.simulator import Simulator
 from worker.usage import exposition, usage
 
@@ -55,10 +55,10 @@ def test_a_probe_of_a_held_account_is_charged(limited: App, simulator: Simulator
 def test_old_minutes_are_forgotten(limited: App, clock: Clock) -> None:
     """A day later, and no sooner."""
     with transaction(limited.services.engine) as connection:
-        budget.count(connection, "default", Kind.POLL)
+        slots.count(connection, "default", Kind.POLL)
     clock.advance(timedelta(hours=23))
     with transaction(limited.services.engine) as connection:
-        budget.count(connection, "default", Kind.FETCH)
+        slots.count(connection, "default", Kind.FETCH)
     make_scheduler(limited, []).prune()
     assert counted_requests(limited) == {Kind.POLL: 1, Kind.FETCH: 1}
     clock.advance(timedelta(hours=2))

@@ -11,16 +11,16 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from worker import database, schema
+from worker.database import lineage, schema
+from worker.database.engine import create_database_engine, transaction
+from worker.database.tables import metadata
 from worker.errors import ConfigurationError
-from worker.models import metadata
-from worker.repository import lineage
 
 
 def test_models_equal_migrations(database_url: str) -> None:
     """An upgraded database differs in nothing from the models."""
     schema.upgrade(database_url)
-    engine = database.create_database_engine(database_url, 1)
+    engine = create_database_engine(database_url, 1)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
@@ -29,10 +29,10 @@ def test_models_equal_migrations(database_url: str) -> None:
 
 def test_several_may_upgrade_at_once(database_url: str) -> None:
     """Pods that start together wait for the first and find nothing left to do."""
-    command = [sys.executable, "-c", f"from worker.schema import upgrade; upgrade({database_url!r})"]
+    command = [sys.executable, "-c", f"from worker.database.schema import upgrade; upgrade({database_url!r})"]
     pods = [subprocess.Popen(command) for _ in range(3)]
     assert [pod.wait(timeout=60) for pod in pods] == [0, 0, 0]
-    engine = database.create_database_engine(database_url, 1)
+    engine = create_database_engine(database_url, 1)
     schema.require_schema(engine)
     engine.dispose()
 
@@ -41,7 +41,7 @@ def test_downgrade_leaves_nothing(database_url: str) -> None:
     """Undoing every migration leaves no table and no function of ours."""
     schema.upgrade(database_url)
     downgrade(schema._alembic(database_url), "base")
-    engine = database.create_database_engine(database_url, 1)
+    engine = create_database_engine(database_url, 1)
     assert inspect(engine).get_table_names() == ["alembic_version"]
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM pg_proc WHERE proname LIKE 'sam3d%'")).scalar() == 0
@@ -50,7 +50,7 @@ def test_downgrade_leaves_nothing(database_url: str) -> None:
 
 def test_an_older_schema_says_what_to_run(database_url: str) -> None:
     """A worker that finds an older schema names the command."""
-    engine = database.create_database_engine(database_url, 1)
+    engine = create_database_engine(database_url, 1)
     with pytest.raises(ConfigurationError, match="run `sam3d db upgrade`"):
         schema.require_schema(engine)
     engine.dispose()
@@ -59,8 +59,8 @@ def test_an_older_schema_says_what_to_run(database_url: str) -> None:
 def test_the_function_of_time_can_be_shifted(database_url: str) -> None:
     """One function gives the time, so that a test can move the whole database to another hour."""
     schema.upgrade(database_url)
-    engine = database.create_database_engine(database_url, 1)
-    with database.transaction(engine) as connection:
+    engine = create_database_engine(database_url, 1)
+    with transaction(engine) as connection:
         connection.execute(
             text(
                 "CREATE OR REPLACE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE "
@@ -76,8 +76,8 @@ def test_a_database_of_the_last_release_is_compared_once(database_url: str) -> N
     """It may be a backup, so its jobs are compared with the history; one that begins is not."""
     config = schema._alembic(database_url)
     command_upgrade(config, "0007")
-    engine = database.create_database_engine(database_url, 1)
-    with database.transaction(engine) as connection:
+    engine = create_database_engine(database_url, 1)
+    with transaction(engine) as connection:
         job_id = "00000000-0000-4000-8000-000000000001"
         columns = "id, state, fingerprint, parameters, metadata, sweep_at"
         connection.execute(
@@ -85,7 +85,7 @@ def test_a_database_of_the_last_release_is_compared_once(database_url: str) -> N
         )
         connection.execute(text(f"INSERT INTO submissions (token, job_id, worker) VALUES ('{job_id}', '{job_id}', '')"))
     schema.upgrade(database_url)
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         seen = lineage.read(connection, "default")
     assert (seen.is_new, seen.is_settled) == (False, False)
     engine.dispose()

@@ -8,7 +8,7 @@ import pytest
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
-from worker.schema import upgrade
+from worker.database.schema import upgrade
 
 _names = itertools.count(1)
 

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from tests.services.ports import LOOPBACK, free_ports
 from tests.services.processes import ProcessTree, ServiceError, directory_for, only_in_this_process
-from worker import embedded
+from worker.database import local_server
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 20.0
@@ -140,15 +140,15 @@ class PrivatePostgres:
     @cached_property
     def _programs(self) -> Path:
         """The server's programs; as root a copy, because the other user may not reach the original."""
-        return embedded.programs(self._directory, self._runner)
+        return local_server.programs(self._directory, self._runner)
 
     @cached_property
-    def _runner(self) -> embedded.Runner | None:
+    def _runner(self) -> local_server.Runner | None:
         """PostgreSQL refuses to run as root."""
-        return embedded.runner()
+        return local_server.runner()
 
     def _initialise(self) -> None:
-        embedded.initialise(self._programs, self._data, _SETTINGS, self._runner)
+        local_server.initialise(self._programs, self._data, _SETTINGS, self._runner)
 
     def _is_ready(self) -> bool:
-        return embedded.is_ready(self._data, self._running.pid)
+        return local_server.is_ready(self._data, self._running.pid)

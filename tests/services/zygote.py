@@ -202,9 +202,10 @@ def become(request: Mapping[str, Any]) -> None:
 
 def lose_patience(seconds: int) -> None:
     """Replace the limits after which this process gives an answer of the broker or of the database up."""
-    from worker import database, topology
+    from worker import topology
+    from worker.database import engine
 
-    database.ANSWER_SECONDS = database.CONNECT_SECONDS = seconds
+    engine.ANSWER_SECONDS = engine.CONNECT_SECONDS = seconds
     topology.CONFIRMED["confirm_timeout"] = float(seconds)
     topology.CONNECTION.update(connect_timeout=seconds, read_timeout=seconds, write_timeout=seconds)
 

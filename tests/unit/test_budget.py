@@ -23,8 +23,8 @@ from worker.budget import (
     price,
     slot_of,
 )
+from worker.database.jobs import SLACK
 from worker.lifecycle import Step
-from worker.repository.jobs import SLACK
 from worker.schedule import NOW, PROMPT, Plan, make_plan
 from worker.survival import learn
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from worker.database import describe, is_outage
+from worker.database.engine import describe, is_outage
 
 
 def _raised(sqlstate: str) -> SQLAlchemyError:

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from worker.config import Settings
-from worker.database import Engine, create_database_engine
+from worker.database.engine import Engine, create_database_engine
 from worker.outlook import Outlook
 
 NOBODY = "postgresql+psycopg://127.0.0.1:1/nobody"

@@ -11,6 +11,7 @@ import pytest
 from worker.answers import RemoteStatus
 from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
+from worker.database.submissions import Answered, Submission, Unanswered
 from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Gap, Proof, Window
 from worker.habits import Sent
 from worker.history import Listed, Look
@@ -18,7 +19,6 @@ from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome, decide
 from worker.reconcile import Bench
-from worker.repository.submissions import Answered, Submission, Unanswered
 from worker.schedule import PROMPT, make_plan
 from worker.survival import learn
 

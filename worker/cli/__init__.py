@@ -1,6 +1,33 @@
 """The command line ``sam3d``: what is asked for on stdout, progress and errors on stderr.
 
-``commands`` and ``operations`` say what can be asked; what does it is imported when it is asked.
+What does something is imported when it is asked.
+
+``commands``    what can be asked about jobs, and decided: options and help
+``operations``  what can be asked to run the service, or to try it
+``given``       what a person gives, made into a request
+``send``        ``submit``
+``progress``    what is shown while a job is under way
+``outcomes``    what is told of jobs that ended
+``wait``        ``wait``
+``look``        ``jobs``, ``job``
+``output``      ``output``
+``cancel``      ``cancel``
+``retry``       ``retry``
+``review``      ``review``
+``account``     ``hold``, ``resume``
+``budget``      ``budget``
+``dead``        ``dead list``, ``dead show``, ``dead replay``
+``run``         ``worker``, ``scheduler``
+``tables``      ``db upgrade``, ``db current``
+``operate``     ``doctor``
+``settings``    ``config``, ``failpoints``
+``demo``        ``demo``
+``simulate``    ``simulator``
+``office``      what a command works with that decides something
+``opened``      the database that a command works with
+``ports``       ports that a command listens on
+``show``        how tables, values and JSON are printed
+``mistakes``    what is said of an error, and its exit code
 
 Exit codes: 0 done · 1 the job failed, or what was asked for is not there · 2 wrong input, nothing was sent ·
 3 a setting or a service is wrong · 4 no outcome in time · 130 interrupted; what was sent goes on.

@@ -3,11 +3,11 @@
 from worker import holding
 from worker.cli.office import ready_office
 from worker.cli.show import note, print_json, say
-from worker.database import transaction
+from worker.database import lineage, reading
+from worker.database.engine import transaction
 from worker.errors import HoldCause
 from worker.outcome import Hold
 from worker.outlook import ACCOUNT
-from worker.repository import lineage, reading
 
 
 def hold(message: str, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from worker import cancelling
 from worker.cli.look import describe_job, job_uuid
 from worker.cli.office import ready_office
 from worker.cli.show import print_json, say
-from worker.database import transaction
+from worker.database.engine import transaction
 from worker.errors import Sam3dError
 from worker.lifecycle import JobState
 

@@ -10,11 +10,11 @@ from worker.cli.given import request_of
 from worker.cli.look import describe_job, print_job
 from worker.cli.progress import bars
 from worker.cli.show import json_text, note, say, writable_folder
-from worker.database import transaction
+from worker.database import clocks
+from worker.database.engine import transaction
 from worker.errors import Sam3dError
 from worker.lifecycle import JobState
 from worker.observability import configure_logging
-from worker.repository import clocks
 
 
 def demo(photo: Path | None, prompt: str | None, folder: Path, *, is_live: bool) -> None:

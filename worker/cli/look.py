@@ -7,10 +7,10 @@ from uuid import UUID
 
 from worker.cli.opened import opened_database
 from worker.cli.show import brief, head, print_json, print_table, print_values, sized, titled
-from worker.database import Connection, transaction
+from worker.database import clocks, outputs, reading
+from worker.database.engine import Connection, transaction
 from worker.errors import InvalidMessage, Sam3dError
 from worker.lifecycle import JobState
-from worker.repository import clocks, outputs, reading
 
 
 def job_uuid(text: str) -> str:

@@ -22,7 +22,7 @@ def explained(error: Exception) -> tuple[str, int] | None:
 
 def _of_a_service(error: Exception) -> tuple[str, int] | None:
     """Explain what the database, the broker or the system refused."""
-    from worker.database import DatabaseError, refusal
+    from worker.database.engine import DatabaseError, refusal
 
     if isinstance(error, DatabaseError):
         return str(refusal(error)), 3

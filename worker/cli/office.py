@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from worker.config import load_settings
+from worker.database.schema import require_schema
 from worker.observability import configure_logging
 from worker.office import Office, opened_office
-from worker.schema import require_schema
 
 
 @contextmanager

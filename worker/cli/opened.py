@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from worker.config import Settings, load_settings
-from worker.database import Engine, create_database_engine
-from worker.schema import require_schema
+from worker.database.engine import Engine, create_database_engine
+from worker.database.schema import require_schema
 
 
 @contextmanager

@@ -5,14 +5,22 @@ from typing import Any
 
 import typer
 
-from worker import broker, database, topology
+from worker import broker, topology
 from worker.cli.show import print_json, print_table
 from worker.config import Settings, load_settings
-from worker.database import Engine
+from worker.database import reading
+from worker.database.engine import (
+    Engine,
+    create_database_engine,
+    describe,
+    ping,
+    require_durable,
+    transaction,
+    why_unverified,
+)
+from worker.database.schema import require_schema
 from worker.errors import ConfigurationError, Sam3dError
 from worker.observability import configure_logging
-from worker.repository import reading
-from worker.schema import require_schema
 from worker.vendor import Vendor
 
 
@@ -20,7 +28,7 @@ def doctor(*, as_json: bool) -> None:
     """Check database, schema, broker and the vendor's key, and say what to do about what is wrong."""
     configure_logging("ERROR")
     settings = load_settings()
-    engine, vendor = database.create_database_engine(settings.database_url, 2), Vendor(settings)
+    engine, vendor = create_database_engine(settings.database_url, 2), Vendor(settings)
     checks = _checks(settings, engine, vendor)
     rows = [{"check": name, **_result(name, check, settings.broker_url)} for name, check in checks.items()]
     vendor.close()
@@ -36,17 +44,17 @@ def doctor(*, as_json: bool) -> None:
 def _checks(settings: Settings, engine: Engine, vendor: Vendor) -> Mapping[str, Callable[[], object]]:
     """Return what is checked, in the order in which it is told."""
     return {
-        "database": lambda: database.ping(engine),
+        "database": lambda: ping(engine),
         "schema": lambda: require_schema(engine),
         "broker": lambda: _require_broker(settings),
-        "durability": lambda: database.require_durable(engine),
+        "durability": lambda: require_durable(engine),
         "vendor": lambda: _require_credits(vendor),
         "account": lambda: _require_account(engine),
         "history": lambda: _require_history(settings, vendor),
         "queues": lambda: _require_topology(settings),
         "readers": lambda: _require_readers(settings),
         "broker-tls": lambda: _require_verified(broker.why_unverified(settings.broker_url)),
-        "database-tls": lambda: _require_verified(database.why_unverified(engine)),
+        "database-tls": lambda: _require_verified(why_unverified(engine)),
     }
 
 
@@ -71,7 +79,7 @@ def _require_credits(vendor: Vendor) -> None:
 
 
 def _require_account(engine: Engine) -> None:
-    with database.transaction(engine) as connection:
+    with transaction(engine) as connection:
         held = [_held(each) for each in reading.held_accounts(connection)]
     if held:
         raise ConfigurationError(" ".join(held))
@@ -126,5 +134,5 @@ def _result(name: str, check: Callable[[], object], broker_url: str) -> dict[str
     except topology.PUBLISH_ERRORS as error:
         return {"result": broker.why(error, broker_url), "fix": FIXES[name]}
     except Exception as error:  # Whatever is wrong is what a doctor is asked for.
-        return {"result": database.describe(error), "fix": FIXES[name]}
+        return {"result": describe(error), "fix": FIXES[name]}
     return {"result": "ok", "fix": None}

@@ -7,11 +7,11 @@ from typing import Any
 from worker.cli.look import describe_job, job_uuid
 from worker.cli.opened import opened_database
 from worker.cli.show import print_json, say, writable_folder
-from worker.database import Connection, transaction
+from worker.database import outputs
+from worker.database.engine import Connection, transaction
 from worker.errors import Sam3dError
 from worker.files import write_file
 from worker.lifecycle import JobState
-from worker.repository import outputs
 
 
 def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> None:

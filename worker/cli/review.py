@@ -9,12 +9,12 @@ from worker import review
 from worker.cli.look import job_uuid
 from worker.cli.office import ready_office
 from worker.cli.show import note, print_json, print_table, say
-from worker.database import transaction
+from worker.database import reading
+from worker.database.engine import transaction
+from worker.database.reading import Reviewed, Rows
 from worker.errors import InvalidMessage
 from worker.lifecycle import JobState, Verdict
 from worker.office import Office
-from worker.repository import reading
-from worker.repository.reading import Reviewed, Rows
 
 
 def review_command(

@@ -14,14 +14,14 @@ from worker.app import ACCEPT, STEPS, App, create_app, run_worker
 from worker.broker import connected, unreachable, why
 from worker.cli.ports import listening
 from worker.config import Settings, load_settings
-from worker.database import DatabaseError, describe, ping
+from worker.database.engine import DatabaseError, describe, ping
+from worker.database.schema import require_schema
 from worker.errors import ConfigurationError, InvalidMessage
 from worker.health import start_health_server
 from worker.hearing import Line, require_beating
 from worker.observability import configure_logging, log_what_is_uncaught
 from worker.readers import Readers
 from worker.scheduler import Scheduler
-from worker.schema import require_schema
 from worker.services import Services
 from worker.topology import QueueLoad
 from worker.usage import exposition, usage

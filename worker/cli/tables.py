@@ -1,9 +1,9 @@
 """The database's schema: ``db``."""
 
-from worker import schema
 from worker.cli.show import print_json, print_table, say
 from worker.config import load_settings
-from worker.database import create_database_engine
+from worker.database import schema
+from worker.database.engine import create_database_engine
 
 
 def upgrade() -> None:

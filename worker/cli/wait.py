@@ -14,9 +14,9 @@ from worker.cli.opened import opened_database
 from worker.cli.outcomes import place_of, tell
 from worker.cli.output import write_output
 from worker.cli.show import writable_folder
-from worker.database import Connection, DatabaseError, Engine, transaction
+from worker.database import outputs, reading
+from worker.database.engine import Connection, DatabaseError, Engine, transaction
 from worker.lifecycle import JobState
-from worker.repository import outputs, reading
 
 LOOK_SECONDS = 1.0
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, update
 
+from worker.database.slots import is_waiting
+from worker.database.tables import accounts, jobs, now
 from worker.errors import RemoteJobFailed
 from worker.lifecycle import JobState
-from worker.models import accounts, jobs, now
-from worker.repository.budget import is_waiting
 from worker.schedule import NOW
 from worker.survival import Run
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, or_, select, true, update
 
+from worker.database.tables import accounts, jobs, now, submissions
 from worker.errors import HoldCause
 from worker.job import Job
 from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Ticket, Verdict
-from worker.models import accounts, jobs, now, submissions
 from worker.outcome import Hold
 from worker.schedule import NOW, OUTPUT_LIFETIME
 from worker.standing import Refusals, RefusedReads

@@ -9,13 +9,13 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, inse
 from sqlalchemy.exc import IntegrityError
 
 from worker.answers import canonical_id
+from worker.database.jobs import SEEN, is_held
+from worker.database.tables import accounts, jobs, now, submissions
 from worker.errors import HoldCause
 from worker.habits import Sent
 from worker.history import Inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Verdict
-from worker.models import accounts, jobs, now, submissions
-from worker.repository.jobs import SEEN, is_held
 
 OPEN = [verdict for verdict in Verdict if verdict.is_open]
 """The verdicts that leave open whether a run was started, beside none at all."""

@@ -10,8 +10,8 @@ from worker.errors import ConfigurationError
 
 
 def _migrations() -> Path:
-    packaged = Path(__file__).parent / "_migrations"
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "migrations"
+    packaged = Path(__file__).parents[1] / "_migrations"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "migrations"
 
 
 def _alembic(url: str) -> Any:

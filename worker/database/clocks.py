@@ -20,8 +20,8 @@ from sqlalchemy import (
 )
 
 from worker.budget import MINUTE
+from worker.database.tables import accounts, events, jobs, now, submissions
 from worker.lifecycle import JobState
-from worker.models import accounts, events, jobs, now, submissions
 
 Columns = tuple[Column[Any], ...]
 

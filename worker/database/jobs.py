@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
 
+from worker.database.arrivals import inputs_of
+from worker.database.tables import accounts, incarnation, jobs, now
 from worker.job import Job
 from worker.lifecycle import DRIVEN_BY, JobState, Ticket, next_state
-from worker.models import accounts, incarnation, jobs, now
 from worker.outcome import Change
-from worker.repository.intake import inputs_of
 from worker.standing import FEW, SUSPECT
 
 SLACK = timedelta(milliseconds=250)

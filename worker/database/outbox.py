@@ -9,8 +9,8 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from worker.database.tables import events, jobs, now
 from worker.lifecycle import EventType
-from worker.models import events, jobs, now
 
 
 @dataclass(frozen=True)

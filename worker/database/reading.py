@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select, true
 
+from worker.database.tables import accounts, events, inputs, jobs, now, submissions
 from worker.errors import HoldCause
 from worker.lifecycle import JobState
-from worker.models import accounts, events, inputs, jobs, now, submissions
 
 _LISTED = (
     jobs.c.id, jobs.c.state, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost, jobs.c.accepted_at,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as Busy
 
-from worker.database import POOL_SECONDS
+from worker.database.engine import POOL_SECONDS
 
 SCHEDULER_LOCK = 0x5A3D0001
 """The advisory lock under which one scheduler works."""

@@ -7,8 +7,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, Float, cast, func, select
 
 from worker.budget import MINUTE, Kind
+from worker.database.tables import accounts, jobs, now, requests
 from worker.lifecycle import JobState
-from worker.models import accounts, jobs, now, requests
 from worker.schedule import NOW
 
 LAST_JOBS = 100

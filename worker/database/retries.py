@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, insert, literal, or_, select
 
+from worker.database.arrivals import Key
+from worker.database.submissions import OPEN
+from worker.database.tables import inputs, jobs, submissions
 from worker.lifecycle import JobState, Verdict
-from worker.models import inputs, jobs, submissions
-from worker.repository.intake import Key
-from worker.repository.submissions import OPEN
 
 _TAKEN_OVER = (
     jobs.c.account,

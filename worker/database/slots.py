@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.budget import Kind, Terms
+from worker.database.jobs import asks_vendor, is_closed, is_due, is_held
+from worker.database.tables import accounts, jobs, now, requests
 from worker.lifecycle import JobState, Step, Ticket
-from worker.models import accounts, jobs, now, requests
 from worker.outcome import Limited
-from worker.repository.jobs import asks_vendor, is_closed, is_due, is_held
 from worker.schedule import JUST_OPENED
 
 UNUSED = timedelta(seconds=2)

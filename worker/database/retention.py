@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, and_, delete, exists, or_, select, tuple_, update
 
+from worker.database.tables import events, inputs, jobs, now
 from worker.lifecycle import JobState
-from worker.models import events, inputs, jobs, now
 
 _FINAL = [state for state in JobState if state.is_final]
 _IS_OUT = events.c.published_at.is_not(None)

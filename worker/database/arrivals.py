@@ -9,9 +9,9 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Uuid, and_, case, exists, false, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from worker.database.tables import accounts, inputs, jobs, now
 from worker.job import InputFile
 from worker.lifecycle import JobState
-from worker.models import accounts, inputs, jobs, now
 
 
 class Key(NamedTuple):

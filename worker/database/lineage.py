@@ -10,14 +10,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.answers import canonical_id
+from worker.database.arrivals import inputs_of
+from worker.database.jobs import SEEN
+from worker.database.submissions import Digest
+from worker.database.tables import accounts, incarnation, jobs, now, strays, submissions
 from worker.history import Inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Verdict
 from worker.memory import Intended
-from worker.models import accounts, incarnation, jobs, now, strays, submissions
-from worker.repository.intake import inputs_of
-from worker.repository.jobs import SEEN
-from worker.repository.submissions import Digest
 from worker.schedule import OUTPUT_LIFETIME
 
 _NOTE_MISSING = """

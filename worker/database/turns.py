@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, case, func, not_, select
 
+from worker.database.jobs import SLACK, is_closed, is_held
+from worker.database.tables import jobs, now
 from worker.lifecycle import JobState, Ticket
-from worker.models import jobs, now
-from worker.repository.jobs import SLACK, is_closed, is_held
 
 
 def in_line(connection: Connection, ticket: Ticket) -> Iterator[Ticket]:

@@ -1,0 +1,24 @@
+"""PostgreSQL: all SQL, and the only commit. Queries take a connection first, are named like requirements, never commit.
+
+``engine``        the engine, what its errors tell, and ``transaction()``, the only commit
+``schema``        what the database is at, and the upgrade
+``tables``        the tables, a comment on every column
+``locks``         which process lives, and which scheduler works
+``arrivals``      a job's birth: its row, its files, and who had its identity or key before
+``jobs``          a job's life: taken, written, found
+``leases``        who has taken a job
+``turns``         which job is submitted next
+``slots``         requests that may be made: who draws one, whom it goes to
+``submissions``   a job's POSTs, each with its intent and its answer
+``accounts``      who pays, what holds him, and what he was refused
+``outputs``       a job's files
+``outbox``        a job's events, until the broker has them
+``retries``       a job in the place of another
+``figures``       what is learnt from the last runs
+``usage``         requests that were made, and what they carried
+``lineage``       which database this is, and what it lacks of what a process remembers
+``clocks``        what a step of its clock has put off
+``retention``     what is deleted
+``reading``       what people look at
+``local_server``  a PostgreSQL of our own, out of a wheel, for the demo
+"""
