@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.frames import UNREADABLE
+from worker.broker.frames import UNREADABLE
 
 SECRET_PROMPT = "a-prompt-that-nobody-may-log"
 MEBIBYTE = bytes(2**20)

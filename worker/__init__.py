@@ -3,10 +3,7 @@
 The files, in the order a job travels:
 
 ``app``            builds everything: the Celery app, exchanges and queues, the engine, the vendor's client
-``topology``       the names and shapes of exchanges, queues and the delay ladder
-``broker``         how the broker is reached, verified, and why it is not, in words
-``frames``         what comes over the wire, before a library unpacks it
-``publishing``     how everything is published: confirmed, within bounds
+``broker``         RabbitMQ: its names and shapes, publishing, dead letters
 ``config``         one frozen settings object, from the environment
 ``urls``           pure: what a URL in the settings must be
 ``messages``       message in: the schema of a request; bad input becomes ``InvalidMessage``
@@ -19,10 +16,7 @@ The files, in the order a job travels:
 ``admission``      pure: what a task message must be, and what Celery gets of it
 ``consumer``       the worker's edge to the broker: what Celery may have
 ``hearing``        whether a process hears the queues that it reads
-``login``          whom the broker knows us as
-``quarantine``     where messages go that nobody can read
 ``redelivery``     requests that came back: which killed a worker, and what is told when there are too many
-``dead``           what is there, and how it goes back
 ``inbox``          the plain-JSON inbox
 ``untrusted``      pure: JSON that a stranger wrote, read within bounds
 ``envelope``       what is around a request: plain JSON or a CloudEvent
@@ -86,7 +80,6 @@ The files, in the order a job travels:
 ``containers``     pure: whether the parts of a GLB or a ZIP fit together
 ``post``           what follows a commit: events are announced, the next message is sent
 ``events``         event out: what each announcement says
-``sending``        the message of a step
 ``clocks``         brings back what a step of the database's clock has put off
 ``leases``         what makes the sweep come sooner: who is gone, which messages are lost
 ``readers``        since when a queue has messages and no reader

@@ -10,10 +10,10 @@ from datetime import date, datetime, time
 from typing import Any
 from uuid import UUID
 
-from worker.frames import UNREADABLE
+from worker.broker.frames import UNREADABLE
+from worker.broker.topology import RECONSTRUCT_TASK, queue_name
 from worker.lifecycle import Step
 from worker.messages import given_job_id
-from worker.topology import RECONSTRUCT_TASK, queue_name
 from worker.untrusted import Unreadable, read_json
 
 _WORKFLOW = "it is part of a workflow"

@@ -11,8 +11,9 @@ import structlog
 from celery import Celery, signals
 from celery.app.amqp import AMQP
 
-from worker import failpoints, noticing, tasks, topology
-from worker.broker import connection_options
+from worker import failpoints, noticing, tasks
+from worker.broker import topology
+from worker.broker.connection import connection_options
 from worker.config import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session

@@ -19,15 +19,8 @@ from uuid import uuid4
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.message import Message
 
-from worker.broker import connection_options, unreachable, why
-from worker.config import Settings, load_settings
-from worker.envelope import body_bytes, read_object
-from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
-from worker.files import write_file
-from worker.lifecycle import EventType
-from worker.messages import derived_job_id
-from worker.prepare import prepare_request
-from worker.topology import (
+from worker.broker.connection import connection_options, unreachable, why
+from worker.broker.topology import (
     CONFIRMED,
     PUBLISH_ERRORS,
     RECONSTRUCT_KEY,
@@ -35,6 +28,13 @@ from worker.topology import (
     events_exchange,
     inbox_exchange,
 )
+from worker.config import Settings, load_settings
+from worker.envelope import body_bytes, read_object
+from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
+from worker.files import write_file
+from worker.lifecycle import EventType
+from worker.messages import derived_job_id
+from worker.prepare import prepare_request
 from worker.untrusted import Unreadable
 
 OUTCOMES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED, EventType.REFUSED})

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from worker import topology
 from worker.app import App, create_app
+from worker.broker import topology
 from worker.client import Client
 from worker.config import Settings, load_settings
 from worker.database import engine, reading, schema

@@ -8,12 +8,12 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from kombu.pools import ProducerPool
 
+from worker.broker.publishing import publish
+from worker.broker.topology import events_exchange
 from worker.database.outbox import Event
 from worker.job import Job
 from worker.lifecycle import JobState
 from worker.outcome import Change
-from worker.publishing import publish
-from worker.topology import events_exchange
 
 SOURCE = "sam3d-worker"
 

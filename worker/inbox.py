@@ -14,15 +14,16 @@ from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 
 from worker import intake, watchdog
-from worker.broker import why
+from worker.broker.connection import why
+from worker.broker.frames import UNREADABLE, leave_encoded
+from worker.broker.quarantine import as_mapping, origin_of, publish_again, quarantine, seen_for
+from worker.broker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 from worker.database.engine import DatabaseError, describe, is_outage
 from worker.envelope import Envelope, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.failpoints import reach
-from worker.frames import UNREADABLE, leave_encoded
 from worker.hearing import Hearing
 from worker.origin import with_properties
-from worker.quarantine import as_mapping, origin_of, publish_again, quarantine, seen_for
 from worker.redelivery import (
     BROKE,
     COUNTED_BY_BROKER,
@@ -34,7 +35,6 @@ from worker.redelivery import (
 )
 from worker.schedule import BROKEN_WINDOW
 from worker.services import Services
-from worker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from worker import failpoints
-from worker.broker import opened_producers
+from worker.broker.connection import opened_producers
 from worker.config import Settings
 from worker.database.engine import Engine, create_database_engine
 from worker.post import Post

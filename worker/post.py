@@ -6,14 +6,14 @@ from contextlib import suppress
 import structlog
 from kombu.pools import ProducerPool
 
+from worker.broker.sending import publish_step
+from worker.broker.topology import PUBLISH_ERRORS
 from worker.database import leases, outbox
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.database.outbox import Event
 from worker.events import publish_event
 from worker.failpoints import reach
 from worker.lifecycle import FollowUp, Ticket
-from worker.sending import publish_step
-from worker.topology import PUBLISH_ERRORS
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from worker.topology import QueueLoad
+from worker.broker.topology import QueueLoad
 
 log = structlog.get_logger(__name__)
 

@@ -10,15 +10,15 @@ import structlog
 from kombu.message import Message
 
 from worker.admission import read_arguments
+from worker.broker.quarantine import DELIVERIES, as_mapping
+from worker.broker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 from worker.database import outbox
 from worker.database.engine import transaction
 from worker.envelope import body_bytes
 from worker.events import error_payload
 from worker.messages import derived_job_id, given_job_id, readable_metadata
 from worker.origin import correlation_of, with_properties
-from worker.quarantine import DELIVERIES, as_mapping
 from worker.services import Services
-from worker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 from worker.untrusted import Unreadable
 
 COUNTED_BY_BROKER = "x-delivery-count"

@@ -12,7 +12,8 @@ from functools import partial
 import structlog
 
 from worker import changes, watchdog
-from worker.broker import why
+from worker.broker.connection import why
+from worker.broker.topology import QueueLoad, queue_name
 from worker.bulk import BulkLook
 from worker.clocks import ClockWatch
 from worker.comparing import Comparison
@@ -33,7 +34,6 @@ from worker.readers import Readers
 from worker.reconcile import reconcile
 from worker.schedule import NOW, SHORTEST_GAP
 from worker.services import Services
-from worker.topology import QueueLoad, queue_name
 
 BATCH = 500
 MAX_EXPIRED_LEASES = 5

@@ -12,15 +12,8 @@ from kombu.exceptions import OperationalError
 from kombu.message import Message
 
 from worker import executor, intake
-from worker.database.engine import DatabaseError, describe, is_outage
-from worker.errors import TransientError
-from worker.failpoints import reach
-from worker.lifecycle import FollowUp, Step, Ticket
-from worker.quarantine import origin_of, put_aside, send_on
-from worker.redelivery import BROKE, read_request, request_of, tell_sender
-from worker.schedule import BROKEN_WINDOW, NOW
-from worker.services import Services
-from worker.topology import (
+from worker.broker.quarantine import origin_of, put_aside, send_on
+from worker.broker.topology import (
     DEAD,
     PUBLISH_ERRORS,
     RECONSTRUCT_TASK,
@@ -28,6 +21,13 @@ from worker.topology import (
     delay_exchange,
     ladder_step,
 )
+from worker.database.engine import DatabaseError, describe, is_outage
+from worker.errors import TransientError
+from worker.failpoints import reach
+from worker.lifecycle import FollowUp, Step, Ticket
+from worker.redelivery import BROKE, read_request, request_of, tell_sender
+from worker.schedule import BROKEN_WINDOW, NOW
+from worker.services import Services
 from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)

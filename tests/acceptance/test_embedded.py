@@ -112,7 +112,7 @@ def test_it_ends_however_it_ends(monkeypatch: pytest.MonkeyPatch, fault: str) ->
 AS_NOBODY = """
 import os, pwd
 from pathlib import Path
-from worker.embedded import running_postgres
+from worker.database.local_server import running_postgres
 if os.geteuid() == 0:
     nobody = pwd.getpwnam("nobody")
     os.setgroups([])

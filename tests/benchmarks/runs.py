@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from worker.broker.topology import ladder_step
 from worker.database.jobs import SLACK
 from worker.schedule import NOW, Plan, make_plan
 from worker.survival import AGES, HORIZON, Curve, Run, learn
-from worker.topology import ladder_step
 
 EXPECTED = 31.7
 """What the vendor publishes, s: all that is known of the first run."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker import topology
+from worker.broker import topology
 from worker.lifecycle import Step
 
 Manifest = dict[str, Any]

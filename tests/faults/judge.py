@@ -21,10 +21,10 @@ from tests.acceptance.conftest import KEY, Service
 from tests.broken import SECRET_PROMPT
 from tests.faults.witness import Witness
 from tests.waiting import wait_until
+from worker.broker.topology import CONFIRMED, CONNECTION, declare
 from worker.simulator import Simulator
 from worker.simulator.artifacts import make_files
 from worker.simulator.model import Hint
-from worker.topology import CONFIRMED, CONNECTION, declare
 
 FINAL = {"succeeded", "failed", "cancelled"}
 SUCCESS = frozenset({"succeeded"})

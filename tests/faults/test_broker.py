@@ -10,9 +10,9 @@ from tests.faults.conftest import IMPATIENT, start_all, told_again
 from tests.faults.judge import Judge
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
+from worker.broker.topology import LADDER, delay_queue, queue_name
 from worker.lifecycle import Step
 from worker.simulator import Simulator
-from worker.topology import LADDER, delay_queue, queue_name
 
 KILLS = 2
 CLOSURES = 8

@@ -12,8 +12,8 @@ from tests.faults.judge import Judge
 from tests.services.ports import free_ports
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
+from worker.broker.topology import INBOX, REQUESTS, queue_name
 from worker.lifecycle import Step
-from worker.topology import INBOX, REQUESTS, queue_name
 
 DELETIONS = int(os.environ.get("SAM3D_TEST_DELETIONS", "10"))
 """How often each queue is deleted; 100 for the full size."""

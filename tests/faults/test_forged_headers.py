@@ -15,7 +15,7 @@ from tests.faults.test_messages import count, publish, publisher
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
-from worker.topology import INBOX, MAX_DELIVERIES, REQUESTS
+from worker.broker.topology import INBOX, MAX_DELIVERIES, REQUESTS
 
 MORE_THAN_AT_ONCE = 40
 """Messages that a delay queue of the broker would keep for ever; it has 32 on their way at a time."""

@@ -12,7 +12,7 @@ from tests.services.postgres import PrivatePostgres
 from tests.services.proxy import Proxy
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
-from worker.topology import DEAD, INBOX, REQUESTS
+from worker.broker.topology import DEAD, INBOX, REQUESTS
 
 __all__ = ["mallory"]
 

@@ -18,8 +18,8 @@ from tests.faults.conftest import start_all
 from tests.faults.judge import Judge, prompt_of, tiny_image
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
+from worker.broker.topology import CONNECTION, declare
 from worker.simulator import Simulator
-from worker.topology import CONNECTION, declare
 
 MEMORY_MIB = 400
 BURST = int(os.environ.get("TEST_BURST", "150"))

@@ -15,10 +15,10 @@ from tests.faults.test_messages import count, dead_letters, publish, publisher
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
+from worker.broker.topology import MAX_DELIVERIES
 from worker.lifecycle import EventType
 from worker.messages import derived_job_id
 from worker.simulator import Simulator
-from worker.topology import MAX_DELIVERIES
 
 MOST_KILLS = 40
 

@@ -9,9 +9,9 @@ from tests.services.postgres import PrivatePostgres
 from tests.services.proxy import COMMITTED, Proxy
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
+from worker.broker.topology import LADDER, delay_queue, queue_name
 from worker.lifecycle import Step
 from worker.simulator import Simulator
-from worker.topology import LADDER, delay_queue, queue_name
 
 HOURS = "7200"
 LONG_LEASES = {"SAM3D_READ_DEADLINE": HOURS, "SAM3D_DOWNLOAD_DEADLINE": HOURS}

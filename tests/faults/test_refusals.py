@@ -11,7 +11,7 @@ from tests.faults.judge import Judge
 from tests.faults.test_messages import dead_letters
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
-from worker.topology import MAX_DELIVERIES
+from worker.broker.topology import MAX_DELIVERIES
 
 MINIMUM_OF_CONNECTIONS = 4
 """The worker's two, the scheduler's and the witness's."""

@@ -14,10 +14,10 @@ from celery.app.amqp import AMQP
 from celery.app.base import Celery
 from PIL import Image
 
+from worker.broker.topology import RECONSTRUCT_TASK
 from worker.envelope import REQUESTED
 from worker.simulator.artifacts import make_files
 from worker.simulator.model import Hint
-from worker.topology import RECONSTRUCT_TASK
 
 RUN = "8c9b2c5e-7a34-4b0c-9a65-1f6c1c0f3d5a"
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")

@@ -16,10 +16,12 @@ from tests.fuzz import seeds
 from worker.addresses import find_addresses
 from worker.admission import passed_on, read_arguments, require_admissible
 from worker.answers import read_body, read_numbers, read_result, read_status, read_submitted
+from worker.broker.frames import Bodies, readable_header
+from worker.broker.quarantine import letter_id
+from worker.broker.topology import RECONSTRUCT_TASK
 from worker.client import read_event
 from worker.envelope import open_envelope
 from worker.errors import InvalidMessage, OutputBroken, OutputUnusable, Sam3dError
-from worker.frames import Bodies, readable_header
 from worker.history import read_history, read_page, read_rows
 from worker.images import image_of, parse_image
 from worker.intake import _raw_fingerprint
@@ -28,10 +30,8 @@ from worker.messages import parse_request, readable_metadata
 from worker.network import AllowedHosts
 from worker.origin import read_origin, with_properties
 from worker.paging import Reading
-from worker.quarantine import letter_id
 from worker.quoting import quoted
 from worker.received import Answer, read_date, read_reset, read_time
-from worker.topology import RECONSTRUCT_TASK
 from worker.untrusted import MAX_MESSAGE_BYTES, Unreadable
 from worker.vendor import MAX_ANSWER_BYTES
 

@@ -11,7 +11,7 @@ from kombu import Connection
 
 from tests.readme import SECURITY, code_of_readme
 from tests.services.rabbitmq import PrivateRabbit
-from worker.topology import REQUESTS, declare
+from worker.broker.topology import REQUESTS, declare
 
 BY_NAME = 'app.send_task("sam3d.reconstruct", kwargs=fields, queue="sam3d.requests")'
 SHAPES: dict[str, dict[str, Any]] = {

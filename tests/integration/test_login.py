@@ -14,15 +14,15 @@ from structlog.testing import capture_logs
 
 from tests.services.proxy import Proxy
 from tests.services.rabbitmq import PrivateRabbit
-from worker import login, quarantine
 from worker.app import App, create_app
+from worker.broker import login, quarantine
+from worker.broker.login import user_of
+from worker.broker.publishing import publish
+from worker.broker.quarantine import origin_of, put_aside
+from worker.broker.topology import DEAD, INBOX, declare
 from worker.config import Settings
 from worker.errors import TransientError
-from worker.login import user_of
 from worker.origin import SOURCE
-from worker.publishing import publish
-from worker.quarantine import origin_of, put_aside
-from worker.topology import DEAD, INBOX, declare
 
 URL_USER, OTHER, PASSWORD = "shop-a", "shop-b", "secret"
 

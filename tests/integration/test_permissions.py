@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from tests.readme import SECURITY
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
+from worker.broker.topology import declare
 from worker.client import Client
 from worker.config import Settings
-from worker.topology import declare
 
 PHOTO = Path("worker/photos/cat.png")
 

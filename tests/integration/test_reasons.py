@@ -17,7 +17,7 @@ from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote, inherited
 from tests.waiting import wait_until
-from worker.broker import why_unverified
+from worker.broker.connection import why_unverified
 from worker.client import Client
 from worker.config import Settings
 from worker.database.engine import DatabaseError, create_database_engine, describe, why_not_verified

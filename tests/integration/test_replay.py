@@ -9,7 +9,7 @@ import pytest
 from kombu import Connection
 
 from tests.services.zygote import Zygote
-from worker.topology import declare
+from worker.broker.topology import declare
 
 HOSTILE = "\x1b]52;c;cm0gLXJm\x07\u202e"
 GOOD = {"x-sam3d-reason": "the body is not JSON", "x-sam3d-exchange": "sam3d.inbox", "x-sam3d-key": "reconstruct"}

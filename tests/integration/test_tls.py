@@ -15,15 +15,15 @@ from tests.services.impostor import Impostor
 from tests.services.zygote import Zygote, inherited
 from tests.waiting import wait_until
 from worker.app import create_app
-from worker.broker import connection_options
+from worker.broker.connection import connection_options
+from worker.broker.login import user_in_url
+from worker.broker.topology import PUBLISH_ERRORS
 from worker.client import Client
 from worker.config import Settings
 from worker.database.engine import DatabaseError, create_database_engine, describe
 from worker.database.schema import upgrade
 from worker.errors import ConfigurationError
 from worker.inbox import Inbox
-from worker.login import user_in_url
-from worker.topology import PUBLISH_ERRORS
 
 USER, PASSWORD = "shop-7c1d", "pa55word-9f2e"
 

@@ -9,7 +9,7 @@ from kombu import Connection
 from tests.acceptance.conftest import Service, deployment, simulator
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
-from worker import topology
+from worker.broker import topology
 from worker.errors import ConfigurationError
 
 __all__ = ["deployment", "simulator"]

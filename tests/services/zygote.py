@@ -202,7 +202,7 @@ def become(request: Mapping[str, Any]) -> None:
 
 def lose_patience(seconds: int) -> None:
     """Replace the limits after which this process gives an answer of the broker or of the database up."""
-    from worker import topology
+    from worker.broker import topology
     from worker.database import engine
 
     engine.ANSWER_SECONDS = engine.CONNECT_SECONDS = seconds

@@ -13,8 +13,8 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 
 from tests.broken import TASKS, Broken, task
 from worker.admission import HEADERS, passed_on, read_arguments, require_admissible
+from worker.broker.topology import RECONSTRUCT_TASK
 from worker.consumer import Consumer
-from worker.topology import RECONSTRUCT_TASK
 from worker.untrusted import Unreadable
 
 MARKER = "m4rk3r"

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.message import Message
 
-from worker import dead
+from worker.broker import dead_letters
+from worker.broker.dead_letters import DeadLetter, Way
 from worker.cli.dead import LONGEST_TEXT, abbreviated, readable
-from worker.dead import DeadLetter, Way
 
 BROKERS = {
     "x-death": [
@@ -80,12 +80,12 @@ def test_it_goes_back_without_what_was_added(monkeypatch: pytest.MonkeyPatch) ->
     """The identity stays, so that it becomes the same job; what the way to the dead letters left is gone."""
     sent: list[Any] = []
     acknowledged: list[bool] = []
-    monkeypatch.setattr(dead, "publish_copy", lambda *given: sent.append(given[2:]))
+    monkeypatch.setattr(dead_letters, "publish_copy", lambda *given: sent.append(given[2:]))
     monkeypatch.setattr(Message, "ack", lambda *_: acknowledged.append(bool(sent)))
     own = {"id": "7", "task": "sam3d.reconstruct", "ce-type": "x"}
     producers: Any = None
     given = letter(headers={**own, **BROKERS, **OURS, "x-sam3d-deliveries": 6})
-    dead.send_back(producers, given, dead.TO_INBOX)
+    dead_letters.send_back(producers, given, dead_letters.TO_INBOX)
     assert sent == [(own, "sam3d.inbox", "reconstruct")]
     assert acknowledged == [True]
 
@@ -100,7 +100,8 @@ ROUTES = {
 """All that a replay may ever publish to."""
 
 NAMES = (
-    st.sampled_from(["", *(name for way in dead.WAYS_BACK for name in way), "sam3d.events", "amq.fanout"]) | st.text()
+    st.sampled_from(["", *(name for way in dead_letters.WAYS_BACK for name in way), "sam3d.events", "amq.fanout"])
+    | st.text()
 )
 CLAIMS = st.dictionaries(st.sampled_from(["x-sam3d-exchange", "x-sam3d-key"]), NAMES | st.none() | st.integers())
 DEATHS = st.builds(
@@ -140,10 +141,10 @@ def test_each_of_our_queues_has_one_way_back(came_by: tuple[str, str], way_back:
 
 def test_nothing_is_published_elsewhere() -> None:
     """Not even where the command line were wrong."""
-    assert set(dead.WAYS_BACK.values()) == ROUTES
+    assert set(dead_letters.WAYS_BACK.values()) == ROUTES
     producers: Any = None
     with pytest.raises(ValueError, match=r"sam3d\.events/x is no way of ours"):
-        dead.send_back(producers, letter(), Way("sam3d.events", "x"))
+        dead_letters.send_back(producers, letter(), Way("sam3d.events", "x"))
 
 
 def test_images_are_cut_short_for_a_person() -> None:

@@ -10,7 +10,7 @@ from amqp.serialization import decode_properties_basic, dumps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.frames import PROPERTIES, UNREADABLE, readable_header, tolerant_frames
+from worker.broker.frames import PROPERTIES, UNREADABLE, readable_header, tolerant_frames
 
 MARKER = "m4rk3r"
 BEFORE = pack(">HxxQ", 60, 0)

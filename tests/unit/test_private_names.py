@@ -37,8 +37,8 @@ from kombu.transport.pyamqp import Channel
 from psycopg import pq
 from pydantic_core import PydanticCustomError
 
-from worker import topology
-from worker.broker import connection_options
+from worker.broker import topology
+from worker.broker.connection import connection_options
 from worker.config import Settings
 from worker.consumer import Consumer as OurConsumer
 

@@ -7,10 +7,10 @@ import pytest
 from kombu.message import Message
 
 from worker import redelivery
+from worker.broker.quarantine import DELIVERIES
+from worker.broker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 from worker.messages import derived_job_id
-from worker.quarantine import DELIVERIES
 from worker.redelivery import COUNTED_BY_BROKER, Losses, is_back, is_last, number_of_deliveries, request_of
-from worker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 
 
 def message(headers: dict[str, Any], body: Any = b"") -> Message:

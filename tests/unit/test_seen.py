@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from kombu.message import Message
 
-from worker import dead, quarantine
-from worker.quarantine import REASON, SEEN, SEEN_BEFORE, seen_for
+from worker.broker import dead_letters, quarantine
+from worker.broker.quarantine import REASON, SEEN, SEEN_BEFORE, seen_for
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DEATH = {"reason": "delivery_limit", "exchange": "sam3d.inbox", "routing-keys": ["reconstruct"], "time": AT}
@@ -60,8 +60,8 @@ def test_a_replayed_message_is_as_old_as_it_is(
 ) -> None:
     """Weeks in the dead letters make no new request of it."""
     sent: list[Any] = []
-    monkeypatch.setattr(dead, "publish_copy", lambda *given: sent.append(given[2]))
+    monkeypatch.setattr(dead_letters, "publish_copy", lambda *given: sent.append(given[2]))
     monkeypatch.setattr(Message, "ack", lambda *_: None)
     producers: Any = None
-    dead.send_back(producers, dead.DeadLetter(message(headers)), dead.TO_INBOX)
+    dead_letters.send_back(producers, dead_letters.DeadLetter(message(headers)), dead_letters.TO_INBOX)
     assert sent == [{SEEN: seen_at} if seen_at else {}]

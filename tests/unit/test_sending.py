@@ -10,12 +10,12 @@ from kombu.message import Message
 from kombu.pools import ProducerPool
 
 from worker.admission import passed_on, read_arguments, require_admissible
+from worker.broker.publishing import Unroutable
+from worker.broker.sending import publish_step
+from worker.broker.topology import declare, delay_queue, step_queues
 from worker.envelope import body_bytes
 from worker.lifecycle import FollowUp, Step, Ticket
-from worker.publishing import Unroutable
 from worker.schedule import NOW
-from worker.sending import publish_step
-from worker.topology import declare, delay_queue, step_queues
 
 TICKET = Ticket("6f6f0f0f-0000-4000-8000-000000000001", 7)
 
@@ -78,6 +78,6 @@ def test_each_message_has_a_name_of_its_own(broker: Connection, producers: Produ
 
 def test_a_message_that_nobody_takes_is_told(producers: ProducerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep has to come for its job."""
-    monkeypatch.setattr("worker.sending.publish", lambda *_, **__: False)
+    monkeypatch.setattr("worker.broker.sending.publish", lambda *_, **__: False)
     with pytest.raises(Unroutable):
         publish_step(producers, FollowUp(Step.POLL, TICKET, NOW), is_embedded=False)

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu import Queue
 
-from worker.lifecycle import EventType, Step
-from worker.publishing import ACQUIRE_SECONDS
-from worker.topology import (
+from worker.broker.publishing import ACQUIRE_SECONDS
+from worker.broker.topology import (
     CONFIRMED,
     CONNECTION,
     DEAD,
@@ -28,6 +27,7 @@ from worker.topology import (
     step_queues,
     work_exchange,
 )
+from worker.lifecycle import EventType, Step
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import typer
 from kombu import Connection
 from kombu.pools import ProducerPool
 
-from worker import dead
-from worker.broker import connected, opened_producers, unreachable
+from worker.broker import dead_letters
+from worker.broker.connection import connected, opened_producers, unreachable
+from worker.broker.dead_letters import Way
+from worker.broker.topology import PUBLISH_ERRORS
 from worker.cli.show import brief, head, note, print_json, print_table, print_values, say, titled
 from worker.config import load_settings
-from worker.dead import Way
 from worker.errors import InvalidMessage, Sam3dError
 from worker.observability import configure_logging
-from worker.topology import PUBLISH_ERRORS
 
 LONGEST_TEXT = 80
 """Characters of a text within a body that are shown to a person; an image is a longer one."""
@@ -45,7 +45,7 @@ def opened() -> Iterator[tuple[ProducerPool, Connection]]:
 def list_(*, as_json: bool) -> None:
     """List the dead letters, the oldest first; nothing is taken away."""
     with opened() as (_, connection):
-        rows = [letter.summary() for letter in dead.read(connection)]
+        rows = [letter.summary() for letter in dead_letters.read(connection)]
     if as_json:
         print_json(rows)
     else:
@@ -56,7 +56,7 @@ def list_(*, as_json: bool) -> None:
 def show(letter_id: str, *, as_json: bool) -> None:
     """Show a dead letter: its headers and what it holds."""
     with opened() as (_, connection):
-        contents = dead.find(connection, letter_id).contents()
+        contents = dead_letters.find(connection, letter_id).contents()
     if as_json:
         print_json(contents)
         return
@@ -97,7 +97,7 @@ def abbreviated(value: Any) -> Any:
 
 
 Entrance = Literal["requests", "inbox"]
-ENTRANCES: Mapping[Entrance, Way] = {"requests": dead.TO_REQUESTS, "inbox": dead.TO_INBOX}
+ENTRANCES: Mapping[Entrance, Way] = {"requests": dead_letters.TO_REQUESTS, "inbox": dead_letters.TO_INBOX}
 
 
 def replay(
@@ -109,10 +109,10 @@ def replay(
     elsewhere = ENTRANCES[to] if to else None
     with opened() as (producers, connection):
         rows = []
-        for letter in dead.chosen(connection, letter_ids):
+        for letter in dead_letters.chosen(connection, letter_ids):
             way = letter.way_back or elsewhere
             if way and is_sure:
-                dead.send_back(producers, letter, way)
+                dead_letters.send_back(producers, letter, way)
             rows.append({**letter.summary(), "goes_to": way and str(way), "is_sent": bool(way and is_sure)})
     _tell_replayed(rows, is_sure=is_sure, as_json=as_json)
 

@@ -28,7 +28,7 @@ def _of_a_service(error: Exception) -> tuple[str, int] | None:
         return str(refusal(error)), 3
     if isinstance(error, OSError):
         return f"{error.filename or 'A file or an address'}: {error.strerror or error}.", 3
-    from worker.topology import PUBLISH_ERRORS
+    from worker.broker.topology import PUBLISH_ERRORS
 
     if isinstance(error, PUBLISH_ERRORS):
         return (

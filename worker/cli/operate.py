@@ -5,7 +5,9 @@ from typing import Any
 
 import typer
 
-from worker import broker, topology
+from worker.broker import topology
+from worker.broker.connection import connected, why
+from worker.broker.connection import why_unverified as why_broker_unverified
 from worker.cli.show import print_json, print_table
 from worker.config import Settings, load_settings
 from worker.database import reading
@@ -53,7 +55,7 @@ def _checks(settings: Settings, engine: Engine, vendor: Vendor) -> Mapping[str, 
         "history": lambda: _require_history(settings, vendor),
         "queues": lambda: _require_topology(settings),
         "readers": lambda: _require_readers(settings),
-        "broker-tls": lambda: _require_verified(broker.why_unverified(settings.broker_url)),
+        "broker-tls": lambda: _require_verified(why_broker_unverified(settings.broker_url)),
         "database-tls": lambda: _require_verified(why_unverified(engine)),
     }
 
@@ -68,7 +70,7 @@ def _require_verified(why_not: str | None) -> None:
 
 
 def _require_broker(settings: Settings) -> None:
-    with broker.connected(settings):
+    with connected(settings):
         pass
 
 
@@ -96,12 +98,12 @@ def _require_history(settings: Settings, vendor: Vendor) -> None:
 
 
 def _require_topology(settings: Settings) -> None:
-    with broker.connected(settings) as connection:
+    with connected(settings) as connection:
         topology.require(connection)
 
 
 def _require_readers(settings: Settings) -> None:
-    with broker.connected(settings) as connection:
+    with connected(settings) as connection:
         topology.require(connection)
         unread = {name: each.messages for name, each in topology.loads(connection).items() if each.is_unread}
     if unread:
@@ -132,7 +134,7 @@ def _result(name: str, check: Callable[[], object], broker_url: str) -> dict[str
     except Sam3dError as error:
         return {"result": str(error), "fix": FIXES[name]}
     except topology.PUBLISH_ERRORS as error:
-        return {"result": broker.why(error, broker_url), "fix": FIXES[name]}
+        return {"result": why(error, broker_url), "fix": FIXES[name]}
     except Exception as error:  # Whatever is wrong is what a doctor is asked for.
         return {"result": describe(error), "fix": FIXES[name]}
     return {"result": "ok", "fix": None}

@@ -9,9 +9,11 @@ from functools import partial
 
 import structlog
 
-from worker import topology, watchdog
+from worker import watchdog
 from worker.app import ACCEPT, STEPS, App, create_app, run_worker
-from worker.broker import connected, unreachable, why
+from worker.broker import topology
+from worker.broker.connection import connected, unreachable, why
+from worker.broker.topology import QueueLoad
 from worker.cli.ports import listening
 from worker.config import Settings, load_settings
 from worker.database.engine import DatabaseError, describe, ping
@@ -23,7 +25,6 @@ from worker.observability import configure_logging, log_what_is_uncaught
 from worker.readers import Readers
 from worker.scheduler import Scheduler
 from worker.services import Services
-from worker.topology import QueueLoad
 from worker.usage import exposition, usage
 
 log = structlog.get_logger(__name__)

@@ -12,9 +12,9 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
+from worker.broker.topology import CONNECTION, IN_MEMORY, PUBLISH_ERRORS
 from worker.config import Settings
 from worker.errors import ConfigurationError
-from worker.topology import CONNECTION, IN_MEMORY, PUBLISH_ERRORS
 from worker.urls import is_loopback, require_broker_url
 
 PRODUCERS = 2

@@ -10,7 +10,7 @@ import structlog
 from amqp.exceptions import PreconditionFailed
 from kombu.pools import ProducerPool
 
-from worker.publishing import publish
+from worker.broker.publishing import publish
 
 NO_QUEUE = "sam3d.nobody"
 """A routing key that leads nowhere: the broker looks at who publishes before it looks for a queue."""

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 from kombu.pools import ProducerPool
 
+from worker.broker.publishing import Unroutable, publish
+from worker.broker.topology import delay_exchange, ladder_step, queue_name, work_exchange
 from worker.lifecycle import FollowUp, Ticket
-from worker.publishing import Unroutable, publish
 from worker.schedule import NOW
-from worker.topology import delay_exchange, ladder_step, queue_name, work_exchange
 
 
 def publish_step(producers: ProducerPool, follow_up: FollowUp, *, is_embedded: bool) -> None:

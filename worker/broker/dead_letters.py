@@ -13,12 +13,19 @@ from kombu import Connection
 from kombu.message import Message
 from kombu.pools import ProducerPool
 
-from worker.envelope import body_bytes
-from worker.errors import Sam3dError
-from worker.frames import leave_encoded
-from worker.lifecycle import Step
-from worker.quarantine import EXCHANGE, KEY, REASON, SEEN, SEEN_BEFORE, as_mapping, as_text, letter_id, publish_copy
-from worker.topology import (
+from worker.broker.frames import leave_encoded
+from worker.broker.quarantine import (
+    EXCHANGE,
+    KEY,
+    REASON,
+    SEEN,
+    SEEN_BEFORE,
+    as_mapping,
+    as_text,
+    letter_id,
+    publish_copy,
+)
+from worker.broker.topology import (
     DEAD,
     INBOX,
     INBOX_KEY,
@@ -29,6 +36,9 @@ from worker.topology import (
     queue_name,
     work_exchange,
 )
+from worker.envelope import body_bytes
+from worker.errors import Sam3dError
+from worker.lifecycle import Step
 
 PATIENCE_SECONDS = 5
 

@@ -8,7 +8,7 @@ from kombu import Producer
 from kombu.exceptions import KombuError
 from kombu.pools import ProducerPool
 
-from worker.topology import CONFIRMED
+from worker.broker.topology import CONFIRMED
 
 ACQUIRE_SECONDS = 5
 

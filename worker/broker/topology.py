@@ -10,8 +10,8 @@ from amqp.exceptions import AccessRefused, AMQPError, MessageNacked, NotAllowed,
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError
 
+from worker.broker.frames import tolerant_frames
 from worker.errors import ConfigurationError
-from worker.frames import tolerant_frames
 from worker.lifecycle import Step
 
 REQUESTS = "sam3d.requests"

@@ -17,13 +17,10 @@ from amqp.serialization import dumps
 from kombu.message import Message
 from kombu.pools import ProducerPool
 
-from worker.envelope import body_bytes
-from worker.errors import TransientError
-from worker.frames import UNREADABLE
-from worker.login import ask_again, user_of
-from worker.origin import SOURCE, Origin, read_origin, source_of
-from worker.publishing import Unroutable, publish
-from worker.topology import (
+from worker.broker.frames import UNREADABLE
+from worker.broker.login import ask_again, user_of
+from worker.broker.publishing import Unroutable, publish
+from worker.broker.topology import (
     DEAD,
     INBOX,
     INBOX_KEY,
@@ -33,6 +30,9 @@ from worker.topology import (
     REQUESTS_KEY,
     work_exchange,
 )
+from worker.envelope import body_bytes
+from worker.errors import TransientError
+from worker.origin import SOURCE, Origin, read_origin, source_of
 
 REASON = "x-sam3d-reason"
 EXCHANGE = "x-sam3d-exchange"

@@ -1,0 +1,11 @@
+"""RabbitMQ: its names and shapes, how it is reached, how everything is published, and where what nobody reads goes.
+
+``topology``      the names and shapes of exchanges, queues and the delay ladder
+``connection``    how the broker is reached, verified, and why it is not, in words
+``login``         whom the broker knows us as
+``frames``        what comes over the wire, before a library unpacks it
+``publishing``    how everything is published: confirmed, within bounds
+``sending``       the message of a step
+``quarantine``    where messages go that nobody can read
+``dead_letters``  what is there, and how it goes back
+"""
