@@ -41,15 +41,8 @@ The files, in the order a job travels:
 ``survival``       pure: how long runs take, learnt from the last ones
 ``budget``         pure: how far apart requests are, what one is worth, how many jobs they carry
 ``outlook``        what a process goes by for some seconds: the plan of polls and the budget
-``vendor``         submit, poll, fetch: the calls to the vendor's API
-``body``           pure: the body of a submit, written piece by piece
-``received``       pure: an answer as it came over the wire
-``answers``        pure: the vendor's answers as typed values
+``vendor``         the paid API
 ``addresses``      pure: the addresses in an answer, and what their ends say of the files there
-``refusals``       pure: what the other answers mean, as errors
-``quoting``        pure: what the vendor says to people, without what it may quote
-``history``        pure: the vendor's request history as typed rows
-``paging``         pure: the pages of it that a look reads, in as many turns as it takes
 ``habits``         pure: how it shows inputs and times, learnt from submits that were answered
 ``evidence``       pure: what it says of a submit without an answer
 ``lookup``         a look at a time in it, and all that is known of that time

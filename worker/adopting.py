@@ -8,7 +8,6 @@ from uuid import uuid4
 import structlog
 
 from worker import changes
-from worker.answers import RemoteStatus
 from worker.changes import Recorded, Settled
 from worker.conclusion import going_on
 from worker.database import jobs, lineage
@@ -16,13 +15,14 @@ from worker.database.engine import Connection, transaction
 from worker.database.lineage import Adopted, Lineage, Run
 from worker.database.submissions import Digest
 from worker.evidence import Evidence
-from worker.history import Inputs, Listed, digest_inputs, mark_inputs
 from worker.job import Job
 from worker.lifecycle import Trigger
 from worker.outcome import Fail, Outcome, decide
 from worker.outlook import ACCOUNT
 from worker.pairing import Lineup, Waiting, first_in_turn
 from worker.services import Services
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.history import Inputs, Listed, digest_inputs, mark_inputs
 
 log = structlog.get_logger(__name__)
 

@@ -25,7 +25,7 @@ from worker.post import Post
 from worker.room import give_back_memory
 from worker.services import Services
 from worker.storage import Downloads
-from worker.vendor import Vendor
+from worker.vendor.client import Vendor
 
 log = structlog.get_logger(__name__)
 

@@ -8,20 +8,20 @@ from datetime import datetime, timedelta
 import structlog
 
 from worker import changes
-from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id, read_numbers
 from worker.budget import LEAST_BULK, MINUTE, Kind
 from worker.database import jobs, slots
 from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import FollowUp
 from worker.outcome import Change, Snooze, decide
 from worker.outlook import ACCOUNT
-from worker.paging import PAGE_SIZES
 from worker.schedule import LONGEST_GAP
 from worker.services import Services
 from worker.steps import seen
+from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, canonical_id, read_numbers
+from worker.vendor.history import Listed
+from worker.vendor.paging import PAGE_SIZES
 
 EVERY, SOON = timedelta(seconds=10), timedelta(seconds=12)
 """Between two pages, and how long before its poll a run is looked at with others: a page covers what comes until the

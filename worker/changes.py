@@ -19,7 +19,7 @@ from worker.events import change_payload
 from worker.job import Job
 from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.outcome import Change
-from worker.quoting import unquoted
+from worker.vendor.quoting import unquoted
 
 PATIENCE = timedelta(seconds=60)
 """How long is held on to what can't be committed: it was paid for, or cost a request."""

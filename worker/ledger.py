@@ -15,7 +15,6 @@ from worker.database.engine import Connection, DatabaseError, transaction
 from worker.database.lineage import Adopted
 from worker.database.outbox import Event
 from worker.database.submissions import Answered, Digest
-from worker.history import digest_inputs, mark_inputs
 from worker.job import Job
 from worker.judging import judge_submit
 from worker.lifecycle import JobState, Step, Ticket, Trigger, Verdict
@@ -25,6 +24,7 @@ from worker.noticing import is_set_back
 from worker.outcome import Change, Doubt, Snooze, decide
 from worker.schedule import NOW
 from worker.services import Services
+from worker.vendor.history import digest_inputs, mark_inputs
 
 VERDICTS = {
     Trigger.ANSWERED: Verdict.ACCEPTED,

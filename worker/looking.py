@@ -6,14 +6,14 @@ for a day.
 
 from dataclasses import dataclass, replace
 
-from worker.answers import RemoteStatus, RunResult, RunStatus, read_numbers
 from worker.budget import Terms
 from worker.errors import HistoryMissing, OutputMissing, RemoteRequestGone, RemoteUnavailable
 from worker.expiry import last_looks
-from worker.history import Listed
 from worker.job import Job
 from worker.outcome import Lesson
 from worker.services import Services
+from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, read_numbers
+from worker.vendor.history import Listed
 
 OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}
 UNDER_WAY = {RemoteStatus.QUEUED, RemoteStatus.PROCESSING}

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from worker.answers import written_like
 from worker.database import submissions
 from worker.database.engine import transaction
 from worker.evidence import Evidence
 from worker.habits import Clocks, Pair, learn_clocks, settled_after
-from worker.history import Listed, Look
-from worker.paging import Reading
 from worker.services import Services
+from worker.vendor.answers import written_like
+from worker.vendor.history import Listed, Look
+from worker.vendor.paging import Reading
 
 ONE_HOUR = timedelta(hours=1)
 """How much further back submits are read than a look goes: they tell the vendor's clock, and who else has a run."""

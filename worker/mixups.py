@@ -10,7 +10,6 @@ from datetime import datetime
 import structlog
 
 from worker import changes
-from worker.answers import canonical_id
 from worker.database import jobs, outputs, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, transaction
 from worker.database.submissions import Holder
@@ -19,6 +18,7 @@ from worker.job import Job
 from worker.lifecycle import JobState, Verdict
 from worker.outcome import Change, Doubt, decide
 from worker.services import Services
+from worker.vendor.answers import canonical_id
 
 WHY = "the submit was answered with a run of other inputs"
 AT_ONCE = "another submit that was under way at the same time was answered with the same run"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from worker.answers import RemoteStatus
 from worker.evidence import Evidence
 from worker.habits import AS_SENT, CLOCKS_DIFFER, Sent
-from worker.history import PARAMETERS, Inputs, Listed, kind
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.history import PARAMETERS, Inputs, Listed, kind
 
 ENOUGH = 3
 """Runs of ours, with none of anybody else's among them, after which the key is taken for ours alone."""

@@ -7,20 +7,20 @@ from typing import Any
 import structlog
 
 from worker import changes
-from worker.answers import is_request_id, written_like
 from worker.changes import Recorded
 from worker.database import jobs, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
-from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
 from worker.office import Office
 from worker.outcome import Advance, Fail, Outcome, decide
+from worker.vendor.answers import is_request_id, written_like
+from worker.vendor.history import Listed
 
 LookUp = Callable[[str], Listed | None]
-"""Finds a run in the vendor's request history, and raises what :meth:`worker.vendor.Vendor.listed` does."""
+"""Finds a run in the vendor's request history, and raises what :meth:`worker.vendor.client.Vendor.listed` does."""
 
 log = structlog.get_logger(__name__)
 

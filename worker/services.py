@@ -9,7 +9,7 @@ from worker.office import Office
 from worker.outlook import Outlook
 from worker.room import READ, SENT, Room
 from worker.storage import Downloads
-from worker.vendor import Vendor
+from worker.vendor.client import Vendor
 
 
 @dataclass(frozen=True)

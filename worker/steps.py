@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.answers import RemoteStatus, RunResult, RunStatus
 from worker.budget import Terms, lowered
 from worker.collecting import are_files_gone, collect
 from worker.errors import (
@@ -24,9 +23,10 @@ from worker.lifecycle import JobState, Step, Trigger
 from worker.looking import look
 from worker.looking import result as read_result
 from worker.outcome import Advance, Doubt, Fail, Hold, Lesson, Limited, Outcome, Snooze
-from worker.quoting import SAYS, quoted
 from worker.schedule import LONGEST_RETRY, NOW, named_reset, next_attempt, window_opens
 from worker.services import Services
+from worker.vendor.answers import RemoteStatus, RunResult, RunStatus
+from worker.vendor.quoting import SAYS, quoted
 
 
 def submit(services: Services, job: Job) -> Outcome:

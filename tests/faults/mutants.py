@@ -44,7 +44,7 @@ MUTANTS = (
         "a submit is repeated on a time-out",
         [
             Edit(
-                "worker/vendor.py",
+                "worker/vendor/client.py",
                 "NOT_SENT = (httpx.ConnectError,",
                 "NOT_SENT = (httpx.ReadTimeout, httpx.ConnectError,",
             )
@@ -82,7 +82,7 @@ MUTANTS = (
         "the ids of answers are not compared",
         [
             Edit(
-                "worker/answers.py",
+                "worker/vendor/answers.py",
                 "if named is None or canonical_id(named) != canonical_id(request_id):",
                 "if named is None:",
             )

@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from tests.integration.conftest import PHOTO
 from tests.kept import KeptPost
-from worker.answers import canonical_id
 from worker.app import App
 from worker.database.engine import transaction
 from worker.executor import execute
@@ -25,6 +24,7 @@ from worker.outlook import FRESH, Outlook
 from worker.prepare import prepare_request
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
+from worker.vendor.answers import canonical_id
 
 MINUTE = timedelta(minutes=1)
 

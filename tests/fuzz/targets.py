@@ -15,25 +15,25 @@ from kombu.message import Message
 from tests.fuzz import seeds
 from worker.addresses import find_addresses
 from worker.admission import passed_on, read_arguments, require_admissible
-from worker.answers import read_body, read_numbers, read_result, read_status, read_submitted
 from worker.broker.frames import Bodies, readable_header
 from worker.broker.quarantine import letter_id
 from worker.broker.topology import RECONSTRUCT_TASK
 from worker.client import read_event
 from worker.envelope import open_envelope
 from worker.errors import InvalidMessage, OutputBroken, OutputUnusable, Sam3dError
-from worker.history import read_history, read_page, read_rows
 from worker.images import image_of, parse_image
 from worker.intake import _raw_fingerprint
 from worker.kinds import identify
 from worker.messages import parse_request, readable_metadata
 from worker.network import AllowedHosts
 from worker.origin import read_origin, with_properties
-from worker.paging import Reading
-from worker.quoting import quoted
-from worker.received import Answer, read_date, read_reset, read_time
 from worker.untrusted import MAX_MESSAGE_BYTES, Unreadable
-from worker.vendor import MAX_ANSWER_BYTES
+from worker.vendor.answers import read_body, read_numbers, read_result, read_status, read_submitted
+from worker.vendor.client import MAX_ANSWER_BYTES
+from worker.vendor.history import read_history, read_page, read_rows
+from worker.vendor.paging import Reading
+from worker.vendor.quoting import quoted
+from worker.vendor.received import Answer, read_date, read_reset, read_time
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 

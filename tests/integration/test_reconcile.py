@@ -16,9 +16,8 @@ from sqlalchemy import text
 from tests.integration.budgeted import count_calls
 from tests.integration.conftest import PHOTO, row_of
 from tests.kept import keeping
-from worker import paging, review, vendor
+from worker import review
 from worker.app import App
-from worker.body import write_body
 from worker.cancelling import cancel
 from worker.database import reading
 from worker.database.engine import Connection, DatabaseError, Engine, transaction
@@ -30,12 +29,14 @@ from worker.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.lookup import Lookup
 from worker.messages import derived_job_id
 from worker.outcome import Advance, Doubt, Snooze, decide
-from worker.paging import MAX_UNREAD_PAGES
 from worker.prepare import prepare_request
 from worker.reconcile import reconcile
 from worker.services import Services
 from worker.simulator import Simulator
-from worker.vendor import PAGE_TRIES
+from worker.vendor import client, paging
+from worker.vendor.body import write_body
+from worker.vendor.client import PAGE_TRIES
+from worker.vendor.paging import MAX_UNREAD_PAGES
 
 UNANSWERED = decide(JobState.SUBMITTING, 0, Doubt("no answer"))
 
@@ -157,7 +158,7 @@ def test_a_history_of_many_pages_is_read_in_turns(
     app: App, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run on the page that was read is found at once; that there is none is proven once all pages were read."""
-    monkeypatch.setattr(vendor, "MAX_PAGES", 1)
+    monkeypatch.setattr(client, "MAX_PAGES", 1)
     monkeypatch.setattr(paging, "PAGE_SIZES", (1,))
     lost, billed, later = _new(app, "lost"), _new(app, "billed"), _new(app, "later")
     simulator.add_fault(call="submit", kind="reset", count=1)

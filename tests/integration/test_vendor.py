@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from worker.answers import RemoteStatus
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -30,7 +29,8 @@ from worker.errors import (
     SubmitUnknown,
 )
 from worker.simulator import Simulator, SimulatorSettings
-from worker.vendor import Vendor
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.client import Vendor
 
 KEY = "SG_0123456789abcdef"
 PHOTO = base64.b64encode(Path("worker/photos/cat.png").read_bytes()).decode()

@@ -13,19 +13,19 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import NamedTuple, TypeVar
 
-from worker.answers import RemoteStatus
 from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
 from worker.database.submissions import OPEN, Answered, Submission, Unanswered
 from worker.evidence import NO_HISTORY, Evidence
 from worker.habits import Sent
-from worker.history import Inputs, Listed, Look
 from worker.job import Job
 from worker.ledger import VERDICTS
 from worker.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
 from worker.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
 from worker.schedule import PROMPT, make_plan
 from worker.survival import learn
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.history import Inputs, Listed, Look
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.body import PIECE, length_of_body, write_body
+from worker.vendor.body import PIECE, length_of_body, write_body
 
 values = st.text() | st.integers() | st.booleans() | st.none() | st.binary(max_size=10)
 

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.answers import RemoteStatus
 from worker.comparing import Next, Reach, conclude
 from worker.evidence import Evidence
 from worker.habits import Sent
-from worker.history import Inputs, Listed, Look, mark_inputs
 from worker.pairing import SIDE_BY_SIDE, Lineup, Waiting, first_in_turn
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.history import Inputs, Listed, Look, mark_inputs
 
 T0 = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from worker.answers import RemoteStatus
 from worker.evidence import Doubted, Evidence, Finding, Gap, Window
 from worker.habits import CLOCKS_DIFFER, Sent, settled_after
-from worker.history import Inputs, Listed, Look, mark_inputs
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.history import Inputs, Listed, Look, mark_inputs
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from worker.expiry import LISTED, TOLD, UNTOLD, LastLooks, last_looks, vendors_age
 from worker.job import Job
 from worker.lifecycle import JobState
-from worker.received import read_date
+from worker.vendor.received import read_date
 
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)

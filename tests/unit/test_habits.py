@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.answers import RemoteStatus
 from worker.habits import CLOCKS_DIFFER, Form, Likeness, Pair, Sent, learn_clocks, learn_form, mixed_up
-from worker.history import Inputs, Listed, mark_inputs
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.history import Inputs, Listed, mark_inputs
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from worker.answers import MOST, read_numbers, read_result, read_status
-from worker.history import created, read_history, read_rows
-from worker.received import Answer, read_date, read_reset
+from worker.vendor.answers import MOST, read_numbers, read_result, read_status
+from worker.vendor.history import created, read_history, read_rows
+from worker.vendor.received import Answer, read_date, read_reset
 
 ODD = [
     "NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1" * 400, "-" + "1" * 400, "1" * 5000, "1e9", "true", "false",

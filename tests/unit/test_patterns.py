@@ -12,17 +12,17 @@ import httpx
 import pytest
 
 from worker.addresses import promised, read_addresses
-from worker.answers import canonical_id, is_request_id, read_numbers, whose, written_like
-from worker.history import created, mark_inputs, read_rows
 from worker.images import parse_image
 from worker.kinds import identify
 from worker.legible import legible
 from worker.messages import derived_job_id, given_job_id, parse_request, readable_metadata
 from worker.network import AllowedHosts
-from worker.quoting import quoted
-from worker.received import Answer, read_date, read_reset
-from worker.refusals import refused_read, refused_submit
 from worker.storage import _following
+from worker.vendor.answers import canonical_id, is_request_id, read_numbers, whose, written_like
+from worker.vendor.history import created, mark_inputs, read_rows
+from worker.vendor.quoting import quoted
+from worker.vendor.received import Answer, read_date, read_reset
+from worker.vendor.refusals import refused_read, refused_submit
 
 BUDGET = 0.5
 """Seconds of CPU for a mebibyte; it was half an hour."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from worker.quoting import READ, TOLD, quoted
+from worker.vendor.quoting import READ, TOLD, quoted
 
 PROMPT = {"prompt": "a red cup with a handle"}
 LONG = {"prompt": "word " * 400}

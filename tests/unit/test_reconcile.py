@@ -8,19 +8,19 @@ from itertools import product
 
 import pytest
 
-from worker.answers import RemoteStatus
 from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
 from worker.database.submissions import Answered, Submission, Unanswered
 from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Gap, Proof, Window
 from worker.habits import Sent
-from worker.history import Listed, Look
 from worker.job import Job
 from worker.lifecycle import JobState, Trigger, Verdict
 from worker.outcome import Advance, Fail, Outcome, decide
 from worker.reconcile import Bench
 from worker.schedule import PROMPT, make_plan
 from worker.survival import learn
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.history import Listed, Look
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

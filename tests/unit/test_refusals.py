@@ -7,12 +7,12 @@ import pytest
 
 from tests.unit.test_steps import JOB, reaction, services_with
 from worker import steps
-from worker.answers import read_body, read_submitted
 from worker.errors import AccountHeld, HoldCause, RemoteRefused, Sam3dError
 from worker.executor import run
 from worker.lifecycle import JobState, Step
 from worker.outcome import Fail, Hold, Outcome, decide
-from worker.received import Answer
+from worker.vendor.answers import read_body, read_submitted
+from worker.vendor.received import Answer
 
 
 def refusal(code: int, body: object) -> Sam3dError:

@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from worker import errors, executor, ledger, steps
-from worker.answers import RemoteStatus, RunResult, RunStatus
 from worker.budget import Terms
 from worker.changes import Recorded, follow_up
 from worker.config import Settings
@@ -36,7 +35,6 @@ from worker.errors import (
     WaitTimeout,
 )
 from worker.expiry import LISTED, UNTOLD
-from worker.history import Listed
 from worker.job import Job
 from worker.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, next_state
 from worker.looking import TRIES_APART
@@ -45,6 +43,8 @@ from worker.schedule import OUTPUT_LIFETIME, PROMPT, make_plan
 from worker.services import Services
 from worker.steps import react
 from worker.survival import learn
+from worker.vendor.answers import RemoteStatus, RunResult, RunStatus
+from worker.vendor.history import Listed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)

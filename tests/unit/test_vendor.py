@@ -11,9 +11,7 @@ import httpx
 import pytest
 
 from worker import network as network_module
-from worker import vendor as vendor_module
 from worker.addresses import MAX_ADDRESSES
-from worker.answers import RemoteStatus, RunResult, RunStatus, canonical_id, written_like
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -27,9 +25,11 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
 )
-from worker.paging import Reading
-from worker.received import Answer
-from worker.vendor import MAX_PAGES, Vendor
+from worker.vendor import client as vendor_module
+from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, canonical_id, written_like
+from worker.vendor.client import MAX_PAGES, Vendor
+from worker.vendor.paging import Reading
+from worker.vendor.received import Answer
 
 MARKER = "m4rk3r"
 OUTPUT = "https://files.segmind.com/model.glb"

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.answers import RemoteStatus
 from worker.evidence import Doubted, Evidence, Finding, Window
 from worker.habits import Sent
-from worker.history import Inputs, Listed, Look, mark_inputs
+from worker.vendor.answers import RemoteStatus
+from worker.vendor.history import Inputs, Listed, Look, mark_inputs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -93,7 +93,7 @@ def _decided(office: Office, job_id: str, adopted: str | None, is_resubmitted: b
 
 
 def _adopted(office: Office, job_id: str, request_id: str) -> JobState:
-    from worker.vendor import Vendor  # Nothing else that a person decides is asked of the vendor.
+    from worker.vendor.client import Vendor  # Nothing else that a person decides is asked of the vendor.
 
     vendor = Vendor(office.settings)
     try:

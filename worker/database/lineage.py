@@ -9,16 +9,16 @@ from sqlalchemy import Connection, cast, delete, exists, func, insert, select, u
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.answers import canonical_id
 from worker.database.arrivals import inputs_of
 from worker.database.jobs import SEEN
 from worker.database.submissions import Digest
 from worker.database.tables import accounts, incarnation, jobs, now, strays, submissions
-from worker.history import Inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Verdict
 from worker.memory import Intended
 from worker.schedule import OUTPUT_LIFETIME
+from worker.vendor.answers import canonical_id
+from worker.vendor.history import Inputs
 
 _NOTE_MISSING = """
 UPDATE accounts

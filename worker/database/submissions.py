@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, literal, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from worker.answers import canonical_id
 from worker.database.jobs import SEEN, is_held
 from worker.database.tables import accounts, jobs, now, submissions
 from worker.errors import HoldCause
 from worker.habits import Sent
-from worker.history import Inputs
 from worker.job import Job
 from worker.lifecycle import JobState, Verdict
+from worker.vendor.answers import canonical_id
+from worker.vendor.history import Inputs
 
 OPEN = [verdict for verdict in Verdict if verdict.is_open]
 """The verdicts that leave open whether a run was started, beside none at all."""

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from worker.addresses import LONGEST_ADDRESS, MAX_ADDRESSES, find_addresses, is_file
 from worker.errors import RemoteUnavailable, SubmitUnknown
-from worker.received import Answer
-from worker.refusals import refused_read, refused_submit
+from worker.vendor.received import Answer
+from worker.vendor.refusals import refused_read, refused_submit
 
 OK, FAILED_RUN = 200, 422
 ACCEPTED = {200, 201, 202}

@@ -9,7 +9,10 @@ from typing import Any
 
 import httpx
 
-from worker.answers import (
+from worker.config import Settings
+from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
+from worker.network import create_client, deadline, has_time
+from worker.vendor.answers import (
     RunResult,
     RunStatus,
     Submitted,
@@ -21,13 +24,10 @@ from worker.answers import (
     read_submitted,
     require_accepted,
 )
-from worker.body import length_of_body, write_body
-from worker.config import Settings
-from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
-from worker.history import Listed, Look, read_history, read_page, read_rows
-from worker.network import create_client, deadline, has_time
-from worker.paging import PAGE_SIZES, Reading
-from worker.received import Answer, read_date, read_reset
+from worker.vendor.body import length_of_body, write_body
+from worker.vendor.history import Listed, Look, read_history, read_page, read_rows
+from worker.vendor.paging import PAGE_SIZES, Reading
+from worker.vendor.received import Answer, read_date, read_reset
 
 MODEL = "sam-3d-objects"
 MAX_ANSWER_BYTES = 2**20

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.errors import HistoryMissing
 from worker.habits import AS_LISTED, Clocks, is_past
-from worker.history import Listed, Look, join, read_rows
+from worker.vendor.history import Listed, Look, join, read_rows
 
 PAGE_SIZES = (100, 10, 1)
 """The largest that the history gives, and what is tried where one has too many bytes, photos as they are."""

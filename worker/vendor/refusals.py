@@ -16,7 +16,7 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
 )
-from worker.received import Answer
+from worker.vendor.received import Answer
 
 Meaning = Callable[[Answer], Sam3dError]
 

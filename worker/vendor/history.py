@@ -11,11 +11,11 @@ from hashlib import sha256
 from typing import Any
 
 from worker.addresses import read_addresses
-from worker.answers import OK, RemoteStatus, canonical_id, is_request_id, read_numbers
-from worker.body import base64_pieces, length_of_base64, write_body
 from worker.errors import HistoryMissing, RemoteUnavailable
-from worker.received import Answer, read_time
 from worker.untrusted import DOCUMENT, read_json
+from worker.vendor.answers import OK, RemoteStatus, canonical_id, is_request_id, read_numbers
+from worker.vendor.body import base64_pieces, length_of_base64, write_body
+from worker.vendor.received import Answer, read_time
 
 _DEFAULTS: Mapping[str, object] = {
     "image": None,

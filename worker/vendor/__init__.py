@@ -1,0 +1,11 @@
+"""The paid API: its calls, and what comes back as typed values.
+
+``client``    submit, poll, fetch: the calls
+``body``      pure: the body of a submit, written piece by piece
+``received``  pure: an answer as it came over the wire
+``answers``   pure: answers as typed values
+``refusals``  pure: what the other answers mean, as errors
+``quoting``   pure: what the vendor says to people, without what it may quote
+``history``   pure: the request history as typed rows
+``paging``    pure: the pages of it that a look reads, in as many turns as it takes
+"""
