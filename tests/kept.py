@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from worker.lifecycle import FollowUp
 from worker.post import Post
+from worker.rules.lifecycle import FollowUp
 from worker.services import Services
 
 

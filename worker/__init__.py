@@ -5,7 +5,6 @@ The files, in the order a job travels:
 ``app``            builds everything: the Celery app, exchanges and queues, the engine, the vendor's client
 ``broker``         RabbitMQ: its names and shapes, publishing, dead letters
 ``config``         one frozen settings object, from the environment
-``urls``           pure: what a URL in the settings must be
 ``messages``       message in: the schema of a request; bad input becomes ``InvalidMessage``
 ``images``         what an image in a message may be
 ``pictures``       pure: what a picture is and how large, by the bytes that say so
@@ -18,9 +17,7 @@ The files, in the order a job travels:
 ``hearing``        whether a process hears the queues that it reads
 ``redelivery``     requests that came back: which killed a worker, and what is told when there are too many
 ``inbox``          the plain-JSON inbox
-``untrusted``      pure: JSON that a stranger wrote, read within bounds
 ``envelope``       what is around a request: plain JSON or a CloudEvent
-``origin``         pure: who sent a request, and what its message's properties ask for
 ``identity``       pure: what a request is known by
 ``intake``         accept: a message becomes a row, a duplicate, or a refusal
 ``duplicates``     what a sender is told whose identity or key is taken
@@ -33,30 +30,18 @@ The files, in the order a job travels:
 ``room``           how many bytes of photos a process has in hand
 ``office``         what a decision works with: settings, database, post
 ``services``       what a step works with
-``job``            a job's row as a step sees it
-``lifecycle``      pure: states and the transition table
-``outcome``        pure: what a step reports, and what that makes of a job
-``schedule``       pure: when to look next, when to try again
-``expiry``         pure: when a run is given up that the vendor does not know
-``survival``       pure: how long runs take, learnt from the last ones
-``budget``         pure: how far apart requests are, what one is worth, how many jobs they carry
 ``outlook``        what a process goes by for some seconds: the plan of polls and the budget
 ``vendor``         the paid API
-``addresses``      pure: the addresses in an answer, and what their ends say of the files there
-``habits``         pure: how it shows inputs and times, learnt from submits that were answered
-``evidence``       pure: what it says of a submit without an answer
 ``lookup``         a look at a time in it, and all that is known of that time
 ``bulk``           look at many runs at once, in the request history
 ``conclusion``     what is known of a submit without an answer, and what a proof makes of its job
 ``mixups``         give back: runs that were given to the wrong job, or to two
 ``reconcile``      look up: what became of submits without an answer
-``standing``       pure: whose trouble it is, the account's or one job's
 ``judging``        judge: the same of each answer, from what others were answered
 ``holding``        hold: an account is stopped and goes on again
 ``memory``         what this process remembers of the database
 ``noticing``       notice: a database that lacks what was committed was set back
 ``comparing``      compare: a database that may have been set back, with the vendor's history
-``pairing``        pure: runs that the ledger lost, and the waiting jobs that they may be of
 ``adopting``       adopt: runs that the ledger lost get back to their jobs
 ``probing``        probe: a held account is tried
 ``pruning``        prune: what is old is deleted, and photos that no job needs
@@ -77,6 +62,7 @@ The files, in the order a job travels:
 ``leases``         what makes the sweep come sooner: who is gone, which messages are lost
 ``readers``        since when a queue has messages and no reader
 ``scheduler``      the loop that compares, releases, looks, relays, probes, reconciles, sweeps and prunes
+``rules``          pure: all that is decided
 ``errors``         the error tree
 ``observability``  structured logs
 ``legible``        pure: what others wrote, for a person's terminal

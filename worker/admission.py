@@ -12,9 +12,9 @@ from uuid import UUID
 
 from worker.broker.frames import UNREADABLE
 from worker.broker.topology import RECONSTRUCT_TASK, queue_name
-from worker.lifecycle import Step
 from worker.messages import given_job_id
-from worker.untrusted import Unreadable, read_json
+from worker.rules.lifecycle import Step
+from worker.rules.untrusted import Unreadable, read_json
 
 _WORKFLOW = "it is part of a workflow"
 _LIMIT = "it has a time limit"

@@ -14,12 +14,12 @@ from worker.database import jobs, lineage
 from worker.database.engine import Connection, transaction
 from worker.database.lineage import Adopted, Lineage, Run
 from worker.database.submissions import Digest
-from worker.evidence import Evidence
-from worker.job import Job
-from worker.lifecycle import Trigger
-from worker.outcome import Fail, Outcome, decide
 from worker.outlook import ACCOUNT
-from worker.pairing import Lineup, Waiting, first_in_turn
+from worker.rules.evidence import Evidence
+from worker.rules.job import Job
+from worker.rules.lifecycle import Trigger
+from worker.rules.outcome import Fail, Outcome, decide
+from worker.rules.pairing import Lineup, Waiting, first_in_turn
 from worker.services import Services
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Inputs, Listed, digest_inputs, mark_inputs

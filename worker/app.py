@@ -18,11 +18,11 @@ from worker.config import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session
 from worker.inbox import InboxStep
-from worker.lifecycle import Step
 from worker.observability import say_at_once
 from worker.outlook import Outlook
 from worker.post import Post
 from worker.room import give_back_memory
+from worker.rules.lifecycle import Step
 from worker.services import Services
 from worker.storage import Downloads
 from worker.vendor.client import Vendor

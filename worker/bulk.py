@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 import structlog
 
 from worker import changes
-from worker.budget import LEAST_BULK, MINUTE, Kind
 from worker.database import jobs, slots
 from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.job import Job
-from worker.lifecycle import FollowUp
-from worker.outcome import Change, Snooze, decide
 from worker.outlook import ACCOUNT
-from worker.schedule import LONGEST_GAP
+from worker.rules.budget import LEAST_BULK, MINUTE, Kind
+from worker.rules.job import Job
+from worker.rules.lifecycle import FollowUp
+from worker.rules.outcome import Change, Snooze, decide
+from worker.rules.plan import LONGEST_GAP
 from worker.services import Services
 from worker.steps import seen
 from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, canonical_id, read_numbers

@@ -4,8 +4,8 @@ from worker import changes
 from worker.database import jobs, outbox
 from worker.database.engine import transaction
 from worker.events import job_payload
-from worker.lifecycle import EventType, JobState
 from worker.office import Office
+from worker.rules.lifecycle import EventType, JobState
 
 
 def cancel(office: Office, job_id: str) -> bool:

@@ -16,9 +16,9 @@ from worker.database.engine import Connection, DatabaseError, describe, is_outag
 from worker.database.outbox import Event
 from worker.errors import HoldCause
 from worker.events import change_payload
-from worker.job import Job
-from worker.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
-from worker.outcome import Change
+from worker.rules.job import Job
+from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
+from worker.rules.outcome import Change
 from worker.vendor.quoting import unquoted
 
 PATIENCE = timedelta(seconds=60)

@@ -32,10 +32,10 @@ from worker.config import Settings, load_settings
 from worker.envelope import body_bytes, read_object
 from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
 from worker.files import write_file
-from worker.lifecycle import EventType
 from worker.messages import derived_job_id
 from worker.prepare import prepare_request
-from worker.untrusted import Unreadable
+from worker.rules.lifecycle import EventType
+from worker.rules.untrusted import Unreadable
 
 OUTCOMES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED, EventType.REFUSED})
 """The events after which nothing more happens to a job."""

@@ -13,9 +13,9 @@ import structlog
 from worker.config import Settings
 from worker.database import clocks
 from worker.database.engine import Engine, transaction
-from worker.habits import LONGEST_SETTLE
-from worker.lifecycle import Step
-from worker.schedule import LONGEST_RESET, PATIENT_RETRY
+from worker.rules.habits import LONGEST_SETTLE
+from worker.rules.lifecycle import Step
+from worker.rules.plan import LONGEST_RESET, PATIENT_RETRY
 
 SMALLEST_STEP = timedelta(seconds=5)
 """Less than that is the time that asking takes, or a clock that is brought in line gently."""

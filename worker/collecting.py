@@ -12,14 +12,14 @@ from typing import Any
 
 import structlog
 
-from worker.addresses import promised
 from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
-from worker.job import Job
 from worker.kinds import GLB, MODELS, OTHER
-from worker.lifecycle import Trigger
 from worker.network import deadline
-from worker.outcome import Advance, Fail, Outcome, Snooze, StoredFile
-from worker.schedule import OUTPUT_LIFETIME, next_attempt
+from worker.rules.addresses import promised
+from worker.rules.job import Job
+from worker.rules.lifecycle import Trigger
+from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
+from worker.rules.plan import OUTPUT_LIFETIME, next_attempt
 from worker.services import Services
 from worker.storage import with_unique_names
 

@@ -21,13 +21,13 @@ from worker.database.engine import transaction
 from worker.database.lineage import Lineage
 from worker.database.outbox import Event
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
-from worker.evidence import Evidence
 from worker.holding import MAY_BE_PAID_AGAIN
 from worker.lookup import Lookup
 from worker.noticing import is_set_back
-from worker.outcome import Hold
 from worker.outlook import ACCOUNT
-from worker.pairing import LEARNT_FROM
+from worker.rules.evidence import Evidence
+from worker.rules.outcome import Hold
+from worker.rules.pairing import LEARNT_FROM
 from worker.services import Services
 
 log = structlog.get_logger(__name__)

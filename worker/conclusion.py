@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 from worker.config import Settings
 from worker.database.submissions import Answered, Submission, Unanswered
-from worker.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
-from worker.job import Job
-from worker.lifecycle import JobState, Trigger, Verdict
-from worker.outcome import Advance, Fail, Outcome
-from worker.schedule import NOW, Plan, submit_again
+from worker.rules.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState, Trigger, Verdict
+from worker.rules.outcome import Advance, Fail, Outcome
+from worker.rules.plan import NOW, Plan, submit_again
 
 MOST_ABSENT = 3
 """How often a job that has no run is submitted again: where a fifth of the submits is lost, twice is too few.

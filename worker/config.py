@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import ConfigurationError
-from worker.lifecycle import Step
-from worker.urls import checked_address, require_broker_url, require_database_url
+from worker.rules.lifecycle import Step
+from worker.rules.urls import checked_address, require_broker_url, require_database_url
 
 NOT_BUILT = {
     "SAM3D_STORE_URL": "outputs are kept in PostgreSQL; object storage is not built yet; unset it",

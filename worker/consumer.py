@@ -32,7 +32,7 @@ from worker.redelivery import (
     tell_sender,
     why_given_up,
 )
-from worker.untrusted import Unreadable
+from worker.rules.untrusted import Unreadable
 
 REFUSED_SECONDS = 5
 

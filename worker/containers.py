@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.errors import OutputBroken, OutputUnusable
-from worker.untrusted import DOCUMENT, read_json
+from worker.rules.untrusted import DOCUMENT, read_json
 
 MOST_CHUNKS = 64
 """Of a GLB, which has two."""

@@ -22,7 +22,7 @@ from worker.config import Settings, load_settings
 from worker.database import engine, reading, schema
 from worker.database.local_server import running_postgres
 from worker.errors import ConfigurationError
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 from worker.scheduler import Scheduler
 
 SIMULATED_RUN = timedelta(seconds=3)

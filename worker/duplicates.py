@@ -18,7 +18,7 @@ from worker.database.outbox import Event
 from worker.errors import InvalidMessage
 from worker.events import error_payload, job_payload
 from worker.identity import Identity
-from worker.lifecycle import CURRENT_EVENT, EventType
+from worker.rules.lifecycle import CURRENT_EVENT, EventType
 
 MOST_RETELLINGS = 100
 """How many messages hear an event again under an id of their own; of more, all within a minute share one."""

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from worker.messages import derived_job_id
-from worker.untrusted import Unreadable, read_json
+from worker.rules.untrusted import Unreadable, read_json
 
 REQUESTED = "sam3d.reconstruction.requested"
 

@@ -11,9 +11,9 @@ from kombu.pools import ProducerPool
 from worker.broker.publishing import publish
 from worker.broker.topology import events_exchange
 from worker.database.outbox import Event
-from worker.job import Job
-from worker.lifecycle import JobState
-from worker.outcome import Change
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState
+from worker.rules.outcome import Change
 
 SOURCE = "sam3d-worker"
 

@@ -14,11 +14,11 @@ from worker.database.engine import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.failpoints import reach
 from worker.images import MAX_IMAGE_BYTES
-from worker.job import Job
 from worker.judging import judge_read
-from worker.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
 from worker.network import deadline
-from worker.outcome import Change, Doubt, Outcome, decide
+from worker.rules.job import Job
+from worker.rules.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
+from worker.rules.outcome import Change, Doubt, Outcome, decide
 from worker.services import Services
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,8 @@ from worker.database import accounts, outbox, submissions
 from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.errors import HoldCause
-from worker.lifecycle import EventType
-from worker.outcome import Hold
+from worker.rules.lifecycle import EventType
+from worker.rules.outcome import Hold
 
 MAY_BE_PAID_AGAIN = "runs that this database does not know may be paid again"
 """What it means that a database which was set back was not compared with the request history."""

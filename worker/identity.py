@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from worker.messages import given_job_id
-from worker.origin import NOBODY, Origin
+from worker.rules.origin import NOBODY, Origin
 
 
 @dataclass(frozen=True)

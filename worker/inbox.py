@@ -23,7 +23,6 @@ from worker.envelope import Envelope, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.failpoints import reach
 from worker.hearing import Hearing
-from worker.origin import with_properties
 from worker.redelivery import (
     BROKE,
     COUNTED_BY_BROKER,
@@ -33,9 +32,10 @@ from worker.redelivery import (
     tell_sender,
     why_given_up,
 )
-from worker.schedule import BROKEN_WINDOW
+from worker.rules.origin import with_properties
+from worker.rules.plan import BROKEN_WINDOW
+from worker.rules.untrusted import Unreadable
 from worker.services import Services
-from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)
 

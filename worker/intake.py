@@ -21,12 +21,12 @@ from worker.errors import InvalidMessage, TransientError
 from worker.events import error_payload, job_payload
 from worker.failpoints import reach
 from worker.identity import Identity, identify
-from worker.lifecycle import EventType, FollowUp, JobState, Step, Ticket
 from worker.messages import ReconstructionRequest, parse_request, readable_metadata
 from worker.office import Office
-from worker.origin import NOBODY, Origin
 from worker.outlook import ACCOUNT
-from worker.schedule import NOW
+from worker.rules.lifecycle import EventType, FollowUp, JobState, Step, Ticket
+from worker.rules.origin import NOBODY, Origin
+from worker.rules.plan import NOW
 
 FIRST_VERSION = 1
 

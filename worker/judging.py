@@ -9,10 +9,10 @@ import structlog
 from worker.database import accounts
 from worker.database.engine import Connection
 from worker.errors import HoldCause, RemoteRefused
-from worker.job import Job
-from worker.lifecycle import Trigger
-from worker.outcome import Change, Fail, Hold, Snooze, decide
-from worker.standing import Standing, are_in_doubt
+from worker.rules.job import Job
+from worker.rules.lifecycle import Trigger
+from worker.rules.outcome import Change, Fail, Hold, Snooze, decide
+from worker.rules.standing import Standing, are_in_doubt
 
 OUTAGE = Hold(
     HoldCause.OUTAGE,

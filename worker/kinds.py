@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from worker.containers import LARGEST_JSON, check_glb, check_zip
 from worker.errors import OutputBroken
-from worker.untrusted import DOCUMENT, read_json
+from worker.rules.untrusted import DOCUMENT, read_json
 
 HEADER_BYTES = 512
 LONGEST_PLY_HEADER = 64 * 2**10

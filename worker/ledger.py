@@ -15,14 +15,14 @@ from worker.database.engine import Connection, DatabaseError, transaction
 from worker.database.lineage import Adopted
 from worker.database.outbox import Event
 from worker.database.submissions import Answered, Digest
-from worker.job import Job
 from worker.judging import judge_submit
-from worker.lifecycle import JobState, Step, Ticket, Trigger, Verdict
 from worker.memory import Intended
 from worker.mixups import contest
 from worker.noticing import is_set_back
-from worker.outcome import Change, Doubt, Snooze, decide
-from worker.schedule import NOW
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState, Step, Ticket, Trigger, Verdict
+from worker.rules.outcome import Change, Doubt, Snooze, decide
+from worker.rules.plan import NOW
 from worker.services import Services
 from worker.vendor.history import digest_inputs, mark_inputs
 

@@ -2,11 +2,11 @@
 
 import structlog
 
-from worker.budget import Kind
 from worker.database import figures, slots
 from worker.database.engine import Connection
-from worker.job import Job
-from worker.outcome import Lesson, Limited
+from worker.rules.budget import Kind
+from worker.rules.job import Job
+from worker.rules.outcome import Lesson, Limited
 
 log = structlog.get_logger(__name__)
 

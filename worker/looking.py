@@ -6,11 +6,11 @@ for a day.
 
 from dataclasses import dataclass, replace
 
-from worker.budget import Terms
 from worker.errors import HistoryMissing, OutputMissing, RemoteRequestGone, RemoteUnavailable
-from worker.expiry import last_looks
-from worker.job import Job
-from worker.outcome import Lesson
+from worker.rules.budget import Terms
+from worker.rules.expiry import last_looks
+from worker.rules.job import Job
+from worker.rules.outcome import Lesson
 from worker.services import Services
 from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, read_numbers
 from worker.vendor.history import Listed

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from worker.database import submissions
 from worker.database.engine import transaction
-from worker.evidence import Evidence
-from worker.habits import Clocks, Pair, learn_clocks, settled_after
+from worker.rules.evidence import Evidence
+from worker.rules.habits import Clocks, Pair, learn_clocks, settled_after
 from worker.services import Services
 from worker.vendor.answers import written_like
 from worker.vendor.history import Listed, Look

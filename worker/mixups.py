@@ -13,10 +13,10 @@ from worker import changes
 from worker.database import jobs, outputs, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, transaction
 from worker.database.submissions import Holder
-from worker.habits import Pair, Sent
-from worker.job import Job
-from worker.lifecycle import JobState, Verdict
-from worker.outcome import Change, Doubt, decide
+from worker.rules.habits import Pair, Sent
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState, Verdict
+from worker.rules.outcome import Change, Doubt, decide
 from worker.services import Services
 from worker.vendor.answers import canonical_id
 

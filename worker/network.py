@@ -25,9 +25,9 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from worker.addresses import LONGEST_ADDRESS
 from worker.errors import OutputUnusable
 from worker.places import is_public
+from worker.rules.addresses import LONGEST_ADDRESS
 
 _WRITE_BYTES = 64 * 1024
 

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 import structlog
 
-from worker.budget import Terms, limit_now, price, slot_of
 from worker.config import Settings
 from worker.database import figures as repository
 from worker.database.engine import DatabaseError, Engine, describe, transaction
-from worker.schedule import PROMPT, make_plan
-from worker.survival import learn
+from worker.rules.budget import Terms, limit_now, price, slot_of
+from worker.rules.plan import PROMPT, make_plan
+from worker.rules.survival import learn
 
 ACCOUNT = "default"
 """The one account that there is so far."""

@@ -13,7 +13,7 @@ from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.database.outbox import Event
 from worker.events import publish_event
 from worker.failpoints import reach
-from worker.lifecycle import FollowUp, Ticket
+from worker.rules.lifecycle import FollowUp, Ticket
 
 log = structlog.get_logger(__name__)
 

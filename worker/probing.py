@@ -6,13 +6,13 @@ from uuid import UUID
 import structlog
 
 from worker import holding
-from worker.budget import Kind
 from worker.database import accounts, slots
 from worker.database.accounts import Held
 from worker.database.engine import transaction
 from worker.database.outbox import Event
 from worker.errors import AccountHeld, HoldCause, RemoteRequestGone, Sam3dError, TransientError
-from worker.lifecycle import FollowUp
+from worker.rules.budget import Kind
+from worker.rules.lifecycle import FollowUp
 from worker.services import Services
 
 LEAST_CREDITS = 0.05

@@ -18,15 +18,15 @@ from worker.database.engine import DatabaseError, describe, is_outage, transacti
 from worker.database.locks import live_sessions
 from worker.database.submissions import Answered, Unanswered
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.failpoints import reach
-from worker.habits import CLOCKS_DIFFER
-from worker.job import Job
-from worker.lifecycle import JobState, Trigger, Verdict
 from worker.lookup import Lookup
 from worker.mixups import give_back
-from worker.outcome import Advance, Outcome, decide
-from worker.schedule import NOW, look_again
+from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
+from worker.rules.habits import CLOCKS_DIFFER
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState, Trigger, Verdict
+from worker.rules.outcome import Advance, Outcome, decide
+from worker.rules.plan import NOW, look_again
 from worker.services import Services
 
 BATCH = 500

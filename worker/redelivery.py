@@ -17,9 +17,9 @@ from worker.database.engine import transaction
 from worker.envelope import body_bytes
 from worker.events import error_payload
 from worker.messages import derived_job_id, given_job_id, readable_metadata
-from worker.origin import correlation_of, with_properties
+from worker.rules.origin import correlation_of, with_properties
+from worker.rules.untrusted import Unreadable
 from worker.services import Services
-from worker.untrusted import Unreadable
 
 COUNTED_BY_BROKER = "x-delivery-count"
 

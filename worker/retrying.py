@@ -12,8 +12,8 @@ from worker.database.engine import transaction
 from worker.database.retries import Ended
 from worker.errors import Sam3dError
 from worker.intake import Accepted
-from worker.lifecycle import FollowUp, JobState
 from worker.office import Office
+from worker.rules.lifecycle import FollowUp, JobState
 
 log = structlog.get_logger(__name__)
 

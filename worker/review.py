@@ -12,10 +12,10 @@ from worker.database import jobs, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
-from worker.job import Job
-from worker.lifecycle import JobState, Trigger, Verdict
 from worker.office import Office
-from worker.outcome import Advance, Fail, Outcome, decide
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState, Trigger, Verdict
+from worker.rules.outcome import Advance, Fail, Outcome, decide
 from worker.vendor.answers import is_request_id, written_like
 from worker.vendor.history import Listed
 

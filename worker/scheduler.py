@@ -24,15 +24,15 @@ from worker.database.locks import SCHEDULER_LOCK, leader
 from worker.database.outbox import Event
 from worker.failpoints import reach
 from worker.leases import Leases, expect_all
-from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.lookup import Lookup
-from worker.outcome import Fail, decide
 from worker.outlook import ACCOUNT
 from worker.probing import probe
 from worker.pruning import prune
 from worker.readers import Readers
 from worker.reconcile import reconcile
-from worker.schedule import NOW, SHORTEST_GAP
+from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
+from worker.rules.outcome import Fail, decide
+from worker.rules.plan import NOW, SHORTEST_GAP
 from worker.services import Services
 
 BATCH = 500

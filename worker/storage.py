@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 import httpx
 
-from worker.addresses import LONGEST_ADDRESS, promised
 from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.kinds import identify
 from worker.network import AllowedHosts, create_client, deadline
-from worker.outcome import StoredFile
+from worker.rules.addresses import LONGEST_ADDRESS, promised
+from worker.rules.outcome import StoredFile
 
 MAX_REDIRECTS = 3
 

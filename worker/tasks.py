@@ -24,11 +24,11 @@ from worker.broker.topology import (
 from worker.database.engine import DatabaseError, describe, is_outage
 from worker.errors import TransientError
 from worker.failpoints import reach
-from worker.lifecycle import FollowUp, Step, Ticket
 from worker.redelivery import BROKE, read_request, request_of, tell_sender
-from worker.schedule import BROKEN_WINDOW, NOW
+from worker.rules.lifecycle import FollowUp, Step, Ticket
+from worker.rules.plan import BROKEN_WINDOW, NOW
+from worker.rules.untrusted import Unreadable
 from worker.services import Services
-from worker.untrusted import Unreadable
 
 log = structlog.get_logger(__name__)
 

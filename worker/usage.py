@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from worker.budget import Kind, Terms
 from worker.database import reading
 from worker.database import usage as repository
 from worker.database.engine import Engine, transaction
 from worker.database.usage import Carried, Used
 from worker.errors import HoldCause
 from worker.outlook import ACCOUNT, Outlook
+from worker.rules.budget import Kind, Terms
 
 
 @dataclass(frozen=True)

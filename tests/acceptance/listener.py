@@ -7,7 +7,7 @@ from cloudevents.core.formats.json import JSONFormat
 from kombu import Connection, Exchange, Queue
 
 from tests.waiting import wait_until
-from worker.lifecycle import EventType
+from worker.rules.lifecycle import EventType
 
 
 def _bytes(body: str | bytes) -> bytes:

@@ -13,7 +13,7 @@ from kombu import Connection, Producer
 
 from tests.acceptance.conftest import Service
 from tests.acceptance.listener import Listener
-from worker.lifecycle import EventType
+from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
 
 IMAGE = base64.b64encode(Path("worker/photos/cat.png").read_bytes()).decode()

@@ -11,7 +11,7 @@ from tests.acceptance.listener import Listener
 from tests.acceptance.test_bad_input import IMAGE
 from tests.services.postgres import PrivatePostgres
 from tests.waiting import wait_until
-from worker.lifecycle import EventType
+from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
 
 

@@ -16,7 +16,7 @@ from tests.acceptance.listener import Listener
 from tests.acceptance.test_ways_in_and_out import IMAGE
 from tests.services.rabbitmq import PrivateRabbit
 from worker.client import Client, JobEvent
-from worker.lifecycle import EventType
+from worker.rules.lifecycle import EventType
 
 Send = Callable[..., str]
 

@@ -18,7 +18,7 @@ from tests.acceptance.listener import Listener
 from tests.broken import SECRET_PROMPT
 from tests.waiting import wait_until
 from worker.client import Client
-from worker.lifecycle import EventType
+from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
 
 PHOTO = Path("worker/photos/cat.png")

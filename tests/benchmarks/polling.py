@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.benchmarks import runs
 from tests.benchmarks.figure import Frontier, draw
 from tests.benchmarks.runs import Oracle, Score, log_normal, mean, rhythm, run_online
-from worker.schedule import PROMPT
+from worker.rules.plan import PROMPT
 
 PRICES = (PROMPT.total_seconds(), 2.0)
 """What a poll is worth, in seconds of a result's delay."""

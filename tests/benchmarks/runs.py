@@ -13,8 +13,8 @@ from datetime import timedelta
 
 from worker.broker.topology import ladder_step
 from worker.database.jobs import SLACK
-from worker.schedule import NOW, Plan, make_plan
-from worker.survival import AGES, HORIZON, Curve, Run, learn
+from worker.rules.plan import NOW, Plan, make_plan
+from worker.rules.survival import AGES, HORIZON, Curve, Run, learn
 
 EXPECTED = 31.7
 """What the vendor publishes, s: all that is known of the first run."""

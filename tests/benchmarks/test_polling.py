@@ -7,7 +7,7 @@ import pytest
 
 from tests.benchmarks import runs
 from tests.benchmarks.runs import Oracle, log_normal, mean, rhythm, run_online, wait
-from worker.schedule import PROMPT
+from worker.rules.plan import PROMPT
 
 PRICE = PROMPT.total_seconds()
 

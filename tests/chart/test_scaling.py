@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from worker.broker import topology
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]

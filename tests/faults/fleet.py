@@ -9,7 +9,7 @@ from tests.acceptance.conftest import Service
 from tests.services.zygote import Forked, Zygote
 from tests.waiting import wait_until
 from worker.failpoints import FAILPOINTS
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 
 PUBLISH = "publish.confirmed"
 

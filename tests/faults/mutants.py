@@ -75,7 +75,7 @@ MUTANTS = (
     ),
     Mutant(
         "a 404 is final",
-        [Edit("worker/expiry.py", "    if not is_over:\n        return None\n", "    return LastLooks(1, 0)\n")],
+        [Edit("worker/rules/expiry.py", "    if not is_over:\n        return None\n", "    return LastLooks(1, 0)\n")],
         [f"{READS}::test_a_404_of_ten_minutes_gives_nothing_up"],
     ),
     Mutant(
@@ -91,14 +91,14 @@ MUTANTS = (
     ),
     Mutant(
         "a failed look is silence",
-        [Edit("worker/evidence.py", "self in {Gap.NO_HISTORY, ", "self in {Gap.NO_HISTORY, Gap.NO_ANSWER, ")],
+        [Edit("worker/rules/evidence.py", "self in {Gap.NO_HISTORY, ", "self in {Gap.NO_HISTORY, Gap.NO_ANSWER, ")],
         [f"{HISTORY}::test_a_look_that_failed_is_no_silence"],
     ),
     Mutant(
         "a run is looked for in the time of its submit alone",
         [
             Edit(
-                "worker/evidence.py",
+                "worker/rules/evidence.py",
                 "Gap.TWIN: bool(alike),",
                 "Gap.TWIN: any(self._is_in_time(doubted, row) for row in alike),",
             )
@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "an outage of submits holds no account",
-        [Edit("worker/standing.py", "return unknown_submits >= IN_DOUBT", "return unknown_submits < 0")],
+        [Edit("worker/rules/standing.py", "return unknown_submits >= IN_DOUBT", "return unknown_submits < 0")],
         ["tests/faults/test_account.py::test_an_outage_holds_the_account"],
     ),
 )

@@ -18,10 +18,10 @@ from worker.app import App
 from worker.database.engine import transaction
 from worker.executor import execute
 from worker.intake import accept
-from worker.lifecycle import FollowUp
 from worker.messages import derived_job_id
 from worker.outlook import FRESH, Outlook
 from worker.prepare import prepare_request
+from worker.rules.lifecycle import FollowUp
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
 from worker.vendor.answers import canonical_id

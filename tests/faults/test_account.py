@@ -10,7 +10,7 @@ from worker import holding
 from worker.database import reading
 from worker.database.engine import transaction
 from worker.errors import HoldCause
-from worker.outcome import Hold
+from worker.rules.outcome import Hold
 from worker.simulator import Simulator
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]

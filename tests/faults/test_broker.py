@@ -11,7 +11,7 @@ from tests.faults.judge import Judge
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.broker.topology import LADDER, delay_queue, queue_name
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 from worker.simulator import Simulator
 
 KILLS = 2

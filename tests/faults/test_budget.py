@@ -10,7 +10,7 @@ from tests.benchmarks.carrying import LIMITED
 from tests.faults.conftest import start_worker
 from tests.faults.judge import Judge
 from tests.waiting import wait_until
-from worker.budget import LATE, slot_of
+from worker.rules.budget import LATE, slot_of
 from worker.simulator import Simulator
 
 LIMIT = 240

@@ -13,7 +13,7 @@ from tests.services.ports import free_ports
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.broker.topology import INBOX, REQUESTS, queue_name
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 
 DELETIONS = int(os.environ.get("SAM3D_TEST_DELETIONS", "10"))
 """How often each queue is deleted; 100 for the full size."""

@@ -16,9 +16,9 @@ from tests.faults.test_vendor_faults import RUN, app_inputs, running_simulator, 
 from tests.integration.conftest import PHOTO, app
 from worker.cancelling import cancel
 from worker.executor import load, record
-from worker.job import Job
-from worker.lifecycle import FollowUp, Step, Ticket, Trigger
-from worker.outcome import Advance, decide
+from worker.rules.job import Job
+from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger
+from worker.rules.outcome import Advance, decide
 from worker.simulator import Simulator
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]

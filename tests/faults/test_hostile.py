@@ -25,7 +25,7 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.admission import HEADERS
 from worker.messages import ReconstructionRequest
-from worker.untrusted import MESSAGE
+from worker.rules.untrusted import MESSAGE
 
 MESSAGES = int(os.environ.get("TEST_HOSTILE", "300"))
 SEED = int(os.environ.get("TEST_HOSTILE_SEED", "7"))

@@ -16,8 +16,8 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker.broker.topology import MAX_DELIVERIES
-from worker.lifecycle import EventType
 from worker.messages import derived_job_id
+from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
 
 MOST_KILLS = 40

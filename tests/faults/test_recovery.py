@@ -10,7 +10,7 @@ from tests.services.proxy import COMMITTED, Proxy
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.broker.topology import LADDER, delay_queue, queue_name
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 from worker.simulator import Simulator
 
 HOURS = "7200"

@@ -29,10 +29,10 @@ from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.schema import upgrade
 from worker.executor import execute, load, record
-from worker.job import Job
-from worker.lifecycle import Step, Ticket, Trigger
-from worker.outcome import Advance, Doubt, Outcome, decide
 from worker.outlook import ACCOUNT
+from worker.rules.job import Job
+from worker.rules.lifecycle import Step, Ticket, Trigger
+from worker.rules.outcome import Advance, Doubt, Outcome, decide
 from worker.simulator import Simulator, SimulatorSettings
 
 __all__ = ["app", "running_simulator", "simulator"]

@@ -13,7 +13,6 @@ from celery.app.task import Context
 from kombu.message import Message
 
 from tests.fuzz import seeds
-from worker.addresses import find_addresses
 from worker.admission import passed_on, read_arguments, require_admissible
 from worker.broker.frames import Bodies, readable_header
 from worker.broker.quarantine import letter_id
@@ -26,8 +25,9 @@ from worker.intake import _raw_fingerprint
 from worker.kinds import identify
 from worker.messages import parse_request, readable_metadata
 from worker.network import AllowedHosts
-from worker.origin import read_origin, with_properties
-from worker.untrusted import MAX_MESSAGE_BYTES, Unreadable
+from worker.rules.addresses import find_addresses
+from worker.rules.origin import read_origin, with_properties
+from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable
 from worker.vendor.answers import read_body, read_numbers, read_result, read_status, read_submitted
 from worker.vendor.client import MAX_ANSWER_BYTES
 from worker.vendor.history import read_history, read_page, read_rows

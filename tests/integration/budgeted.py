@@ -12,17 +12,17 @@ from sqlalchemy import func, insert, select, update
 
 from tests.kept import keeping
 from worker.app import App
-from worker.budget import Terms
 from worker.database import slots
 from worker.database.engine import transaction
 from worker.database.tables import accounts, jobs, now, requests
 from worker.executor import execute, load
 from worker.intake import accept
-from worker.job import Job
-from worker.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.messages import derived_job_id
-from worker.outcome import Limited
 from worker.prepare import prepare_request
+from worker.rules.budget import Terms
+from worker.rules.job import Job
+from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
+from worker.rules.outcome import Limited
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
 

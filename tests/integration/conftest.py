@@ -16,9 +16,9 @@ from worker.database import reading
 from worker.database.engine import transaction
 from worker.executor import execute
 from worker.intake import accept
-from worker.lifecycle import FollowUp
 from worker.messages import derived_job_id
 from worker.prepare import prepare_request
+from worker.rules.lifecycle import FollowUp
 from worker.simulator import Simulator, SimulatorSettings
 
 PHOTO = Path("worker/photos/cat.png")

@@ -22,12 +22,12 @@ from tests.integration.budgeted import (
 )
 from worker import bulk
 from worker.app import App
-from worker.budget import LEAST_BULK
 from worker.bulk import BulkLook
 from worker.database.tables import now
 from worker.executor import execute, load
-from worker.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.prepare import prepare_request
+from worker.rules.budget import LEAST_BULK
+from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.simulator import Simulator
 
 SOON = {"due_at": now + 3 * SECOND}

@@ -11,8 +11,8 @@ from worker.app import App
 from worker.database import jobs, reading
 from worker.database.engine import transaction
 from worker.executor import execute, load, record, wait_out
-from worker.lifecycle import FollowUp, JobState, Step, Trigger
-from worker.outcome import Advance, decide
+from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
+from worker.rules.outcome import Advance, decide
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
 

@@ -13,8 +13,8 @@ from worker.database import reading
 from worker.database.engine import transaction
 from worker.errors import HoldCause
 from worker.executor import execute
-from worker.lifecycle import FollowUp
-from worker.outcome import Hold
+from worker.rules.lifecycle import FollowUp
+from worker.rules.outcome import Hold
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
 

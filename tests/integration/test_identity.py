@@ -16,8 +16,8 @@ from worker.database.engine import transaction
 from worker.duplicates import MOST_RETELLINGS
 from worker.intake import accept
 from worker.messages import derived_job_id
-from worker.origin import NOBODY, Origin
 from worker.prepare import prepare_request
+from worker.rules.origin import NOBODY, Origin
 
 MINUTE = timedelta(minutes=1)
 FIRST_TIME = timedelta(0)

@@ -25,13 +25,13 @@ from tests.integration.budgeted import (
     take,
 )
 from worker.app import App
-from worker.budget import HALVED, LOWERED, Kind
 from worker.changes import Recorded
 from worker.database.tables import now
 from worker.executor import draw, execute, load, record, run
-from worker.job import Job
-from worker.lifecycle import FollowUp, JobState, Step, Ticket
-from worker.outcome import decide
+from worker.rules.budget import HALVED, LOWERED, Kind
+from worker.rules.job import Job
+from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
+from worker.rules.outcome import decide
 from worker.simulator import Simulator
 
 

@@ -22,7 +22,7 @@ from worker.broker.quarantine import origin_of, put_aside
 from worker.broker.topology import DEAD, INBOX, declare
 from worker.config import Settings
 from worker.errors import TransientError
-from worker.origin import SOURCE
+from worker.rules.origin import SOURCE
 
 URL_USER, OTHER, PASSWORD = "shop-a", "shop-b", "secret"
 

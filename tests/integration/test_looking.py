@@ -19,9 +19,9 @@ from worker.cli import wait
 from worker.database.engine import create_database_engine, transaction
 from worker.executor import execute
 from worker.intake import accept
-from worker.lifecycle import FollowUp, JobState
 from worker.messages import derived_job_id
 from worker.prepare import prepare_request
+from worker.rules.lifecycle import FollowUp, JobState
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 WAITS = "the account is held (operator, credits), since 2026-11-22 22:46:46 UTC"

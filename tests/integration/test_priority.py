@@ -16,7 +16,7 @@ from worker.database.jobs import take_for_submit
 from worker.database.tables import now
 from worker.database.turns import whose_turn
 from worker.executor import execute
-from worker.lifecycle import FollowUp, Step, Ticket
+from worker.rules.lifecycle import FollowUp, Step, Ticket
 from worker.simulator import Simulator
 
 

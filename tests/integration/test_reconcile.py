@@ -24,13 +24,13 @@ from worker.database.engine import Connection, DatabaseError, Engine, transactio
 from worker.errors import Sam3dError
 from worker.executor import execute, load, record
 from worker.intake import accept
-from worker.job import Job
-from worker.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.lookup import Lookup
 from worker.messages import derived_job_id
-from worker.outcome import Advance, Doubt, Snooze, decide
 from worker.prepare import prepare_request
 from worker.reconcile import reconcile
+from worker.rules.job import Job
+from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
+from worker.rules.outcome import Advance, Doubt, Snooze, decide
 from worker.services import Services
 from worker.simulator import Simulator
 from worker.vendor import client, paging

@@ -10,10 +10,10 @@ from worker.app import App
 from worker.database.engine import transaction
 from worker.executor import load, wait_out
 from worker.intake import accept
-from worker.lifecycle import FollowUp, Step
 from worker.messages import derived_job_id
 from worker.prepare import prepare_request
-from worker.standing import FEW
+from worker.rules.lifecycle import FollowUp, Step
+from worker.rules.standing import FEW
 
 
 def accepted(app: App, number: int) -> FollowUp:

@@ -10,10 +10,10 @@ from worker.app import App
 from worker.changes import Recorded
 from worker.database.submissions import Holder
 from worker.executor import load, record
-from worker.job import Job
-from worker.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, Verdict
 from worker.mixups import keeps
-from worker.outcome import Advance, decide
+from worker.rules.job import Job
+from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, Verdict
+from worker.rules.outcome import Advance, decide
 from worker.simulator import Simulator
 
 __all__ = ["app"]

@@ -24,7 +24,6 @@ from tests.integration.budgeted import (
     slot_of,
 )
 from worker.app import App
-from worker.budget import Kind
 from worker.cli.budget import described
 from worker.database import slots
 from worker.database.engine import transaction
@@ -32,8 +31,9 @@ from worker.database.tables import jobs, now
 from worker.errors import HoldCause
 from worker.executor import draw, execute
 from worker.holding import hold
-from worker.lifecycle import JobState, Step
-from worker.outcome import Hold
+from worker.rules.budget import Kind
+from worker.rules.lifecycle import JobState, Step
+from worker.rules.outcome import Hold
 from worker.simulator import Simulator
 from worker.usage import exposition, usage
 

@@ -16,14 +16,14 @@ from typing import NamedTuple, TypeVar
 from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
 from worker.database.submissions import OPEN, Answered, Submission, Unanswered
-from worker.evidence import NO_HISTORY, Evidence
-from worker.habits import Sent
-from worker.job import Job
 from worker.ledger import VERDICTS
-from worker.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
-from worker.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
-from worker.schedule import PROMPT, make_plan
-from worker.survival import learn
+from worker.rules.evidence import NO_HISTORY, Evidence
+from worker.rules.habits import Sent
+from worker.rules.job import Job
+from worker.rules.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
+from worker.rules.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
+from worker.rules.plan import PROMPT, make_plan
+from worker.rules.survival import learn
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Inputs, Listed, Look
 

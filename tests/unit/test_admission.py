@@ -15,7 +15,7 @@ from tests.broken import TASKS, Broken, task
 from worker.admission import HEADERS, passed_on, read_arguments, require_admissible
 from worker.broker.topology import RECONSTRUCT_TASK
 from worker.consumer import Consumer
-from worker.untrusted import Unreadable
+from worker.rules.untrusted import Unreadable
 
 MARKER = "m4rk3r"
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.budget import (
+from worker.database.jobs import SLACK
+from worker.rules.budget import (
     DEAREST,
     HALVED,
     LATE,
@@ -23,10 +24,9 @@ from worker.budget import (
     price,
     slot_of,
 )
-from worker.database.jobs import SLACK
-from worker.lifecycle import Step
-from worker.schedule import NOW, PROMPT, Plan, make_plan
-from worker.survival import learn
+from worker.rules.lifecycle import Step
+from worker.rules.plan import NOW, PROMPT, Plan, make_plan
+from worker.rules.survival import learn
 
 SECOND = timedelta(seconds=1)
 A_HAIR = timedelta(milliseconds=1)

@@ -8,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from worker.config import NOT_BUILT, Settings, load_settings
 from worker.errors import ConfigurationError
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 
 MARKER = "m4rk3r"
 DURATIONS = [name for name, field in Settings.model_fields.items() if isinstance(field.default, timedelta)]

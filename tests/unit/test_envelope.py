@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from worker.envelope import REQUESTED, Envelope, body_bytes, open_envelope
 from worker.messages import derived_job_id
-from worker.untrusted import MAX_MESSAGE_BYTES, Unreadable
+from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable
 
 MARKER = "m4rk3r"
 FIELDS = {"image": "https://example.com/cat.png"}

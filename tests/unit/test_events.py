@@ -14,9 +14,9 @@ from worker.client import OUTCOMES, JobEvent, read_event
 from worker.database.outbox import Event
 from worker.errors import HoldCause
 from worker.events import as_cloud_event, change_payload, error_payload, job_payload
-from worker.job import Job
-from worker.lifecycle import EventType, JobState, Trigger
-from worker.outcome import Advance, Change, Doubt, Fail, Hold, Snooze, StoredFile, decide
+from worker.rules.job import Job
+from worker.rules.lifecycle import EventType, JobState, Trigger
+from worker.rules.outcome import Advance, Change, Doubt, Fail, Hold, Snooze, StoredFile, decide
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW)

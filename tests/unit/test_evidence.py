@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.evidence import Doubted, Evidence, Finding, Gap, Window
-from worker.habits import CLOCKS_DIFFER, Sent, settled_after
+from worker.rules.evidence import Doubted, Evidence, Finding, Gap, Window
+from worker.rules.habits import CLOCKS_DIFFER, Sent, settled_after
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Inputs, Listed, Look, mark_inputs
 

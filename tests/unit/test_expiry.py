@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.expiry import LISTED, TOLD, UNTOLD, LastLooks, last_looks, vendors_age
-from worker.job import Job
-from worker.lifecycle import JobState
+from worker.rules.expiry import LISTED, TOLD, UNTOLD, LastLooks, last_looks, vendors_age
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState
 from worker.vendor.received import read_date
 
 HOUR = timedelta(hours=1)

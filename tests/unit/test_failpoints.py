@@ -12,7 +12,7 @@ import worker
 from worker import failpoints
 from worker.errors import ConfigurationError
 from worker.failpoints import ACTIONS, FAILPOINTS, arm, reach
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 
 CODE = [path for path in Path(worker.__file__).parent.rglob("*.py") if path.name != "failpoints.py"]
 

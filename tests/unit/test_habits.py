@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.habits import CLOCKS_DIFFER, Form, Likeness, Pair, Sent, learn_clocks, learn_form, mixed_up
+from worker.rules.habits import CLOCKS_DIFFER, Form, Likeness, Pair, Sent, learn_clocks, learn_form, mixed_up
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Inputs, Listed, mark_inputs
 

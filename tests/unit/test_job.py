@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from worker.job import InputFile, Job
-from worker.lifecycle import JobState, Ticket
+from worker.rules.job import InputFile, Job
+from worker.rules.lifecycle import JobState, Ticket
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROW: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 
 from worker.errors import HoldCause
 from worker.executor import LOGGED
-from worker.lifecycle import (
+from worker.rules.lifecycle import (
     ANNOUNCED_ON,
     CURRENT_EVENT,
     DRIVEN_BY,
@@ -21,7 +21,7 @@ from worker.lifecycle import (
     Trigger,
     next_state,
 )
-from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
+from worker.rules.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
 
 SOON = timedelta(seconds=7)
 FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}

@@ -22,7 +22,7 @@ from worker.messages import (
     given_job_id,
     parse_request,
 )
-from worker.untrusted import MESSAGE
+from worker.rules.untrusted import MESSAGE
 
 MARKER = "m4rk3r"
 JOB_ID = "0f1e2d3c-4b5a-4697-8877-665544332211"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.model import VENDORS, Model, Rules, Search, State, Violation
-from worker.lifecycle import DRIVEN_BY, JobState, Step
+from worker.rules.lifecycle import DRIVEN_BY, JobState, Step
 
 
 @cache

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker.origin import SOURCE, is_name, read_origin, source_of, with_properties
+from worker.rules.origin import SOURCE, is_name, read_origin, source_of, with_properties
 
 US = "sam3d"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from worker.errors import HistoryMissing, RemoteUnavailable
-from worker.habits import AS_LISTED, Clock, Clocks
+from worker.rules.habits import AS_LISTED, Clock, Clocks
 from worker.vendor.paging import MAX_UNREAD_PAGES, MOST_KNOWN_PAGES, MOST_ROWS, Reading
 
 FIRST = datetime(2026, 1, 1, 12, tzinfo=UTC)

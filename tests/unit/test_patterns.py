@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from worker.addresses import promised, read_addresses
 from worker.images import parse_image
 from worker.kinds import identify
 from worker.legible import legible
 from worker.messages import derived_job_id, given_job_id, parse_request, readable_metadata
 from worker.network import AllowedHosts
+from worker.rules.addresses import promised, read_addresses
 from worker.storage import _following
 from worker.vendor.answers import canonical_id, is_request_id, read_numbers, whose, written_like
 from worker.vendor.history import created, mark_inputs, read_rows

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.readme import README, renewed
 from worker.changes import TOLD_END
-from worker.lifecycle import LOGGED_END
+from worker.rules.lifecycle import LOGGED_END
 
 WARNING = re.compile(r"""log\.(?:warning|error|exception|critical)\(\s*"([a-z_]+)\"""")
 FOR_TESTS = {"failpoint_struck", "failpoints_armed"}

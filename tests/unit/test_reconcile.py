@@ -11,14 +11,14 @@ import pytest
 from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
 from worker.database.submissions import Answered, Submission, Unanswered
-from worker.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Gap, Proof, Window
-from worker.habits import Sent
-from worker.job import Job
-from worker.lifecycle import JobState, Trigger, Verdict
-from worker.outcome import Advance, Fail, Outcome, decide
 from worker.reconcile import Bench
-from worker.schedule import PROMPT, make_plan
-from worker.survival import learn
+from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Gap, Proof, Window
+from worker.rules.habits import Sent
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState, Trigger, Verdict
+from worker.rules.outcome import Advance, Fail, Outcome, decide
+from worker.rules.plan import PROMPT, make_plan
+from worker.rules.survival import learn
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Listed, Look
 

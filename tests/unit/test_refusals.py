@@ -9,8 +9,8 @@ from tests.unit.test_steps import JOB, reaction, services_with
 from worker import steps
 from worker.errors import AccountHeld, HoldCause, RemoteRefused, Sam3dError
 from worker.executor import run
-from worker.lifecycle import JobState, Step
-from worker.outcome import Fail, Hold, Outcome, decide
+from worker.rules.lifecycle import JobState, Step
+from worker.rules.outcome import Fail, Hold, Outcome, decide
 from worker.vendor.answers import read_body, read_submitted
 from worker.vendor.received import Answer
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.schedule import (
+from worker.rules.plan import (
     LONGEST_GAP,
     PATIENT_AFTER,
     PROMPT,
@@ -21,7 +21,7 @@ from worker.schedule import (
     next_attempt,
     window_opens,
 )
-from worker.survival import AGES, Curve, Run, learn
+from worker.rules.survival import AGES, Curve, Run, learn
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.cli.send import _download
 from worker.client import JobEvent
-from worker.lifecycle import EventType
+from worker.rules.lifecycle import EventType
 
 
 def test_files_of_several_jobs_have_folders_of_their_own(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from worker.broker.publishing import Unroutable
 from worker.broker.sending import publish_step
 from worker.broker.topology import declare, delay_queue, step_queues
 from worker.envelope import body_bytes
-from worker.lifecycle import FollowUp, Step, Ticket
-from worker.schedule import NOW
+from worker.rules.lifecycle import FollowUp, Step, Ticket
+from worker.rules.plan import NOW
 
 TICKET = Ticket("6f6f0f0f-0000-4000-8000-000000000001", 7)
 

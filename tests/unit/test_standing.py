@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.standing import ALONE, IN_DOUBT, PATIENT, Refusals, RefusedReads, Standing, are_in_doubt
+from worker.rules.standing import ALONE, IN_DOUBT, PATIENT, Refusals, RefusedReads, Standing, are_in_doubt
 
 
 def refused(

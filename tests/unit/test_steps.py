@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from worker import errors, executor, ledger, steps
-from worker.budget import Terms
 from worker.changes import Recorded, follow_up
 from worker.config import Settings
 from worker.errors import (
@@ -34,15 +33,16 @@ from worker.errors import (
     TransientError,
     WaitTimeout,
 )
-from worker.expiry import LISTED, UNTOLD
-from worker.job import Job
-from worker.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, next_state
 from worker.looking import TRIES_APART
-from worker.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
-from worker.schedule import OUTPUT_LIFETIME, PROMPT, make_plan
+from worker.rules.budget import Terms
+from worker.rules.expiry import LISTED, UNTOLD
+from worker.rules.job import Job
+from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, next_state
+from worker.rules.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
+from worker.rules.plan import OUTPUT_LIFETIME, PROMPT, make_plan
+from worker.rules.survival import learn
 from worker.services import Services
 from worker.steps import react
-from worker.survival import learn
 from worker.vendor.answers import RemoteStatus, RunResult, RunStatus
 from worker.vendor.history import Listed
 

@@ -7,7 +7,7 @@ import pytest
 
 from worker.errors import OutputBroken
 from worker.kinds import identify
-from worker.outcome import StoredFile
+from worker.rules.outcome import StoredFile
 from worker.storage import with_unique_names
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20) + b"IEND\xae\x42\x60\x82"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.survival import (
+from worker.rules.survival import (
     AGES,
     ENOUGH,
     HORIZON,

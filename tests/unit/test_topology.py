@@ -27,7 +27,7 @@ from worker.broker.topology import (
     step_queues,
     work_exchange,
 )
-from worker.lifecycle import EventType, Step
+from worker.rules.lifecycle import EventType, Step
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.untrusted import DEEPEST, DOCUMENT, MESSAGE, Unreadable, read_json
+from worker.rules.untrusted import DEEPEST, DOCUMENT, MESSAGE, Unreadable, read_json
 
 MARKER = "m4rk3r"
 LIMIT, MOST_VALUES, MOST_BESIDE = MESSAGE.size, MESSAGE.values, MESSAGE.beside

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from worker import network as network_module
-from worker.addresses import MAX_ADDRESSES
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -25,6 +24,7 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
 )
+from worker.rules.addresses import MAX_ADDRESSES
 from worker.vendor import client as vendor_module
 from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, canonical_id, written_like
 from worker.vendor.client import MAX_PAGES, Vendor

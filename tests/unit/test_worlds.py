@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.evidence import Doubted, Evidence, Finding, Window
-from worker.habits import Sent
+from worker.rules.evidence import Doubted, Evidence, Finding, Window
+from worker.rules.habits import Sent
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Inputs, Listed, Look, mark_inputs
 

@@ -15,7 +15,7 @@ from kombu.pools import ProducerPool
 from worker.broker.topology import CONNECTION, IN_MEMORY, PUBLISH_ERRORS
 from worker.config import Settings
 from worker.errors import ConfigurationError
-from worker.urls import is_loopback, require_broker_url
+from worker.rules.urls import is_loopback, require_broker_url
 
 PRODUCERS = 2
 """Connections that a process without tasks publishes over."""

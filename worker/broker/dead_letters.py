@@ -38,7 +38,7 @@ from worker.broker.topology import (
 )
 from worker.envelope import body_bytes
 from worker.errors import Sam3dError
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 
 PATIENCE_SECONDS = 5
 

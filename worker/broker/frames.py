@@ -10,7 +10,7 @@ from amqp import spec
 from amqp.method_framing import frame_handler
 from amqp.serialization import decode_properties_basic, dumps, loads
 
-from worker.untrusted import MAX_MESSAGE_BYTES
+from worker.rules.untrusted import MAX_MESSAGE_BYTES
 
 UNREADABLE = "x-sam3d-unreadable"
 """The header that says why a message was not read."""

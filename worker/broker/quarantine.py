@@ -32,7 +32,7 @@ from worker.broker.topology import (
 )
 from worker.envelope import body_bytes
 from worker.errors import TransientError
-from worker.origin import SOURCE, Origin, read_origin, source_of
+from worker.rules.origin import SOURCE, Origin, read_origin, source_of
 
 REASON = "x-sam3d-reason"
 EXCHANGE = "x-sam3d-exchange"

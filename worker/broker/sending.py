@@ -12,8 +12,8 @@ from kombu.pools import ProducerPool
 
 from worker.broker.publishing import Unroutable, publish
 from worker.broker.topology import delay_exchange, ladder_step, queue_name, work_exchange
-from worker.lifecycle import FollowUp, Ticket
-from worker.schedule import NOW
+from worker.rules.lifecycle import FollowUp, Ticket
+from worker.rules.plan import NOW
 
 
 def publish_step(producers: ProducerPool, follow_up: FollowUp, *, is_embedded: bool) -> None:

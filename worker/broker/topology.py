@@ -12,7 +12,7 @@ from kombu.exceptions import KombuError
 
 from worker.broker.frames import tolerant_frames
 from worker.errors import ConfigurationError
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 
 REQUESTS = "sam3d.requests"
 INBOX = "sam3d.inbox"

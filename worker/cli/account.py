@@ -6,8 +6,8 @@ from worker.cli.show import note, print_json, say
 from worker.database import lineage, reading
 from worker.database.engine import transaction
 from worker.errors import HoldCause
-from worker.outcome import Hold
 from worker.outlook import ACCOUNT
+from worker.rules.outcome import Hold
 
 
 def hold(message: str, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from worker.cli.office import ready_office
 from worker.cli.show import print_json, say
 from worker.database.engine import transaction
 from worker.errors import Sam3dError
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 
 def cancel(job_id: str, *, as_json: bool) -> None:

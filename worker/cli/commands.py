@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from worker.cli.show import AsJson
-from worker.lifecycle import JobState, Verdict
+from worker.rules.lifecycle import JobState, Verdict
 
 JOBS, DECISIONS = "Jobs", "What a person decides"
 

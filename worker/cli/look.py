@@ -10,7 +10,7 @@ from worker.cli.show import brief, head, print_json, print_table, print_values, 
 from worker.database import clocks, outputs, reading
 from worker.database.engine import Connection, transaction
 from worker.errors import InvalidMessage, Sam3dError
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 
 def job_uuid(text: str) -> str:

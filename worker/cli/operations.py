@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from worker.cli.show import AsJson
-from worker.lifecycle import Step
+from worker.rules.lifecycle import Step
 
 SERVICE, TRIALS = "The service", "Try it"
 

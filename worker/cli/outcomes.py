@@ -8,7 +8,7 @@ import typer
 
 from worker.cli.show import print_json, say
 from worker.errors import WaitTimeout
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 
 def tell(rows: Sequence[Mapping[str, Any]], waited_for: int, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from worker.database import outputs
 from worker.database.engine import Connection, transaction
 from worker.errors import Sam3dError
 from worker.files import write_file
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 
 def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from worker import retrying
 from worker.cli.look import job_uuid
 from worker.cli.office import ready_office
 from worker.cli.show import print_json, say
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 
 def retry(job_id: str, *, pay_again: bool, as_json: bool) -> None:

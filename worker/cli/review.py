@@ -13,8 +13,8 @@ from worker.database import reading
 from worker.database.engine import transaction
 from worker.database.reading import Reviewed, Rows
 from worker.errors import InvalidMessage
-from worker.lifecycle import JobState, Verdict
 from worker.office import Office
+from worker.rules.lifecycle import JobState, Verdict
 
 
 def review_command(

@@ -13,7 +13,7 @@ from worker.cli.show import note, print_json, say, writable_folder
 from worker.client import Client, JobEvent
 from worker.config import load_settings
 from worker.errors import InvalidMessage
-from worker.lifecycle import EventType
+from worker.rules.lifecycle import EventType
 
 STAGES = {
     EventType.ACCEPTED: ("accepted", 10),

@@ -16,7 +16,7 @@ from worker.cli.output import write_output
 from worker.cli.show import writable_folder
 from worker.database import outputs, reading
 from worker.database.engine import Connection, DatabaseError, Engine, transaction
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 LOOK_SECONDS = 1.0
 

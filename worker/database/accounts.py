@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, lite
 
 from worker.database.tables import accounts, jobs, now, submissions
 from worker.errors import HoldCause
-from worker.job import Job
-from worker.lifecycle import DRIVEN_BY, FollowUp, JobState, Ticket, Verdict
-from worker.outcome import Hold
-from worker.schedule import NOW, OUTPUT_LIFETIME
-from worker.standing import Refusals, RefusedReads
+from worker.rules.job import Job
+from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Ticket, Verdict
+from worker.rules.outcome import Hold
+from worker.rules.plan import NOW, OUTPUT_LIFETIME
+from worker.rules.standing import Refusals, RefusedReads
 
 NOT_TRIED = (HoldCause.OPERATOR, HoldCause.RESTORED)
 """Causes that no job can tell the end of."""

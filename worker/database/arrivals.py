@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Uuid, and_, case, exists, fals
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.tables import accounts, inputs, jobs, now
-from worker.job import InputFile
-from worker.lifecycle import JobState
+from worker.rules.job import InputFile
+from worker.rules.lifecycle import JobState
 
 
 class Key(NamedTuple):

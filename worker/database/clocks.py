@@ -19,9 +19,9 @@ from sqlalchemy import (
     update,
 )
 
-from worker.budget import MINUTE
 from worker.database.tables import accounts, events, jobs, now, submissions
-from worker.lifecycle import JobState
+from worker.rules.budget import MINUTE
+from worker.rules.lifecycle import JobState
 
 Columns = tuple[Column[Any], ...]
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as Busy
 
 from worker.errors import ConfigurationError
-from worker.urls import is_loopback
+from worker.rules.urls import is_loopback
 
 __all__ = ["Connection", "DatabaseError", "Engine"]
 """What others need of SQLAlchemy; everything public here is meant to be imported too."""

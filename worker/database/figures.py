@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func
 from worker.database.slots import is_waiting
 from worker.database.tables import accounts, jobs, now
 from worker.errors import RemoteJobFailed
-from worker.lifecycle import JobState
-from worker.schedule import NOW
-from worker.survival import Run
+from worker.rules.lifecycle import JobState
+from worker.rules.plan import NOW
+from worker.rules.survival import Run
 
 RUNS = 400
 """How many runs are learnt from: the vendor's pace is that of the last hours."""

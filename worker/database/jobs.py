@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_
 
 from worker.database.arrivals import inputs_of
 from worker.database.tables import accounts, incarnation, jobs, now
-from worker.job import Job
-from worker.lifecycle import DRIVEN_BY, JobState, Ticket, next_state
-from worker.outcome import Change
-from worker.standing import FEW, SUSPECT
+from worker.rules.job import Job
+from worker.rules.lifecycle import DRIVEN_BY, JobState, Ticket, next_state
+from worker.rules.outcome import Change
+from worker.rules.standing import FEW, SUSPECT
 
 SLACK = timedelta(milliseconds=250)
 """A message that comes this early counts as on time: another wait would be a whole second."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, func, select, update
 
 from worker.database.tables import jobs, now
-from worker.lifecycle import JobState, Ticket
+from worker.rules.lifecycle import JobState, Ticket
 
 _READ = (JobState.PROCESSING, JobState.FETCHING)
 """A submit is not taken over by who is gone alone: its POST may still be under way until its deadline."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.tables import events, jobs, now
-from worker.lifecycle import EventType
+from worker.rules.lifecycle import EventType
 
 
 @dataclass(frozen=True)

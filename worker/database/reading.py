@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, true
 
 from worker.database.tables import accounts, events, inputs, jobs, now, submissions
 from worker.errors import HoldCause
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 _LISTED = (
     jobs.c.id, jobs.c.state, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost, jobs.c.accepted_at,

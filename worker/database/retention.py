@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, and_, delete, exists, or_, select, tuple_, update
 
 from worker.database.tables import events, inputs, jobs, now
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 _FINAL = [state for state in JobState if state.is_final]
 _IS_OUT = events.c.published_at.is_not(None)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, exists, insert, literal, or_, select
 from worker.database.arrivals import Key
 from worker.database.submissions import OPEN
 from worker.database.tables import inputs, jobs, submissions
-from worker.lifecycle import JobState, Verdict
+from worker.rules.lifecycle import JobState, Verdict
 
 _TAKEN_OVER = (
     jobs.c.account,

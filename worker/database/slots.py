@@ -7,12 +7,12 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.budget import Kind, Terms
 from worker.database.jobs import asks_vendor, is_closed, is_due, is_held
 from worker.database.tables import accounts, jobs, now, requests
-from worker.lifecycle import JobState, Step, Ticket
-from worker.outcome import Limited
-from worker.schedule import JUST_OPENED
+from worker.rules.budget import Kind, Terms
+from worker.rules.lifecycle import JobState, Step, Ticket
+from worker.rules.outcome import Limited
+from worker.rules.plan import JUST_OPENED
 
 UNUSED = timedelta(seconds=2)
 """A slot that was not used for so long is gone: a request that much later would crowd another minute."""

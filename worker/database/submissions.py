@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from worker.database.jobs import SEEN, is_held
 from worker.database.tables import accounts, jobs, now, submissions
 from worker.errors import HoldCause
-from worker.habits import Sent
-from worker.job import Job
-from worker.lifecycle import JobState, Verdict
+from worker.rules.habits import Sent
+from worker.rules.job import Job
+from worker.rules.lifecycle import JobState, Verdict
 from worker.vendor.answers import canonical_id
 from worker.vendor.history import Inputs
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from worker.lifecycle import JobState
+from worker.rules.lifecycle import JobState
 
 metadata = MetaData(
     naming_convention={

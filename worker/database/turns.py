@@ -6,7 +6,7 @@ from sqlalchemy import Connection, case, func, not_, select
 
 from worker.database.jobs import SLACK, is_closed, is_held
 from worker.database.tables import jobs, now
-from worker.lifecycle import JobState, Ticket
+from worker.rules.lifecycle import JobState, Ticket
 
 
 def in_line(connection: Connection, ticket: Ticket) -> Iterator[Ticket]:

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Float, cast, func, select
 
-from worker.budget import MINUTE, Kind
 from worker.database.tables import accounts, jobs, now, requests
-from worker.lifecycle import JobState
-from worker.schedule import NOW
+from worker.rules.budget import MINUTE, Kind
+from worker.rules.lifecycle import JobState
+from worker.rules.plan import NOW
 
 LAST_JOBS = 100
 """Of how many finished jobs the requests are averaged."""

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from worker.addresses import LONGEST_ADDRESS, MAX_ADDRESSES, find_addresses, is_file
 from worker.errors import RemoteUnavailable, SubmitUnknown
+from worker.rules.addresses import LONGEST_ADDRESS, MAX_ADDRESSES, find_addresses, is_file
 from worker.vendor.received import Answer
 from worker.vendor.refusals import refused_read, refused_submit
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from worker.addresses import read_addresses
 from worker.errors import HistoryMissing, RemoteUnavailable
-from worker.untrusted import DOCUMENT, read_json
+from worker.rules.addresses import read_addresses
+from worker.rules.untrusted import DOCUMENT, read_json
 from worker.vendor.answers import OK, RemoteStatus, canonical_id, is_request_id, read_numbers
 from worker.vendor.body import base64_pieces, length_of_base64, write_body
 from worker.vendor.received import Answer, read_time

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.errors import HistoryMissing
-from worker.habits import AS_LISTED, Clocks, is_past
+from worker.rules.habits import AS_LISTED, Clocks, is_past
 from worker.vendor.history import Listed, Look, join, read_rows
 
 PAGE_SIZES = (100, 10, 1)

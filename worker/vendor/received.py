@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
-from worker.untrusted import DOCUMENT, read_json
+from worker.rules.untrusted import DOCUMENT, read_json
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, BinaryIO
 
 from worker.errors import HoldCause
-from worker.lifecycle import JobState, Trigger, next_state
+from worker.rules.lifecycle import JobState, Trigger, next_state
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Whose hour it is matters: the vendor's clock tells where its answers have a date
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.job import Job
+from worker.rules.job import Job
 
 BELIEVED = timedelta(hours=6)
 """The vendor's dates are not believed where they make a run so much older or younger than the database's clock does."""

@@ -5,7 +5,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from worker.lifecycle import JobState, Ticket
+from worker.rules.lifecycle import JobState, Ticket
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from worker.habits import (
+from worker.rules.habits import (
     CLOCKS_DIFFER,
     Clock,
     Clocks,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from worker.survival import AGES, Curve
+from worker.rules.survival import AGES, Curve
 
 NOW = timedelta(0)
 BROKEN_WINDOW = timedelta(seconds=5)  # Before a message that could not be committed comes again.

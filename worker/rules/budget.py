@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from worker.lifecycle import Step
-from worker.schedule import NOW, PROMPT, Plan
+from worker.rules.lifecycle import Step
+from worker.rules.plan import NOW, PROMPT, Plan
 
 MINUTE = timedelta(minutes=1)
 

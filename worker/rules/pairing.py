@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from worker.evidence import Evidence
-from worker.habits import AS_SENT, CLOCKS_DIFFER, Sent
+from worker.rules.evidence import Evidence
+from worker.rules.habits import AS_SENT, CLOCKS_DIFFER, Sent
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import PARAMETERS, Inputs, Listed, kind
 

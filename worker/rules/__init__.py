@@ -1,0 +1,18 @@
+"""Pure: all that is decided. No I/O, no clock, no randomness, no library but Python's own.
+
+``untrusted``  JSON that a stranger wrote, read within bounds
+``urls``       what a URL of a setting must be
+``origin``     who sent a request, and what its message's properties ask for
+``lifecycle``  the states of a job and the table of its transitions
+``job``        a job's row as a step sees it
+``outcome``    what a step reports, and what that makes of a job
+``plan``       when to look at a run next, when to try again
+``survival``   how long runs take, learnt from the last ones
+``budget``     how far apart requests are, what one is worth, how many jobs they carry
+``addresses``  the addresses in an answer, and what their ends say of the files there
+``expiry``     when a run is given up that the vendor does not know
+``standing``   whose trouble a refusal is, the account's or one job's
+``habits``     how the request history shows inputs and times, learnt from submits that were answered
+``evidence``   what it says of a submit without an answer
+``pairing``    runs that the ledger lost, and the waiting jobs that they may be of
+"""
