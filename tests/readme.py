@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from worker.cli.settings import shown
 from worker.config import Settings
-from worker.messages import ReconstructionRequest
+from worker.intake.request import ReconstructionRequest
 
 README = Path(__file__).parents[1] / "README.md"
 SECURITY = README.with_name("SECURITY.md")

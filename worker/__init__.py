@@ -5,22 +5,9 @@ The files, in the order a job travels:
 ``app``            builds everything: the Celery app, exchanges and queues, the engine, the vendor's client
 ``broker``         RabbitMQ: its names and shapes, publishing, dead letters
 ``config``         one frozen settings object, from the environment
-``messages``       message in: the schema of a request; bad input becomes ``InvalidMessage``
-``images``         what an image in a message may be
-``pictures``       pure: what a picture is and how large, by the bytes that say so
-``prepare``        a request from files and fields, checked before it is sent
 ``files``          a file that was made, on a disk: complete or not there
-``fitting``        fit: a photo that can't be sent as it is: too large, or a HEIC
 ``client``         what a Python producer imports: submit, wait, download
-``admission``      pure: what a task message must be, and what Celery gets of it
-``consumer``       the worker's edge to the broker: what Celery may have
-``hearing``        whether a process hears the queues that it reads
-``redelivery``     requests that came back: which killed a worker, and what is told when there are too many
-``inbox``          the plain-JSON inbox
-``envelope``       what is around a request: plain JSON or a CloudEvent
-``identity``       pure: what a request is known by
-``intake``         accept: a message becomes a row, a duplicate, or a refusal
-``duplicates``     what a sender is told whose identity or key is taken
+``intake``         message in: from the wire to a row
 ``tasks``          the Celery tasks, in flow order
 ``executor``       one job, one step: load, run, decide, record, reschedule
 ``changes``        a change of a job: its row, its event and the message that follows

@@ -17,7 +17,7 @@ from worker.broker.connection import connection_options
 from worker.config import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session
-from worker.inbox import InboxStep
+from worker.intake.inbox import InboxStep
 from worker.observability import say_at_once
 from worker.outlook import Outlook
 from worker.post import Post
@@ -40,7 +40,7 @@ class Queues(AMQP):
     @property
     def Consumer(self) -> Any:  # type: ignore[override]  # noqa: N802
         """The class that reads queues, with as many slots as the worker has."""
-        from worker.consumer import QueueConsumer  # Who only sends does without a worker program.
+        from worker.intake.consumer import QueueConsumer  # Who only sends does without a worker program.
 
         return partial(QueueConsumer, slots=self.app.conf.worker_concurrency)
 
@@ -91,7 +91,7 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
         "task_acks_on_failure_or_timeout": True,
         "task_reject_on_worker_lost": True,
         "task_protocol": 2,
-        "worker_consumer": "worker.consumer:Consumer",
+        "worker_consumer": "worker.intake.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": settings.sam3d_concurrency,
         "worker_hijack_root_logger": False,

@@ -29,11 +29,11 @@ from worker.broker.topology import (
     inbox_exchange,
 )
 from worker.config import Settings, load_settings
-from worker.envelope import body_bytes, read_object
 from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
 from worker.files import write_file
-from worker.messages import derived_job_id
-from worker.prepare import prepare_request
+from worker.intake.envelope import body_bytes, read_object
+from worker.intake.prepare import prepare_request
+from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import EventType
 from worker.rules.untrusted import Unreadable
 

@@ -13,7 +13,7 @@ from worker.database import jobs, leases, slots
 from worker.database.engine import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.failpoints import reach
-from worker.images import MAX_IMAGE_BYTES
+from worker.intake.images import MAX_IMAGE_BYTES
 from worker.judging import judge_read
 from worker.network import deadline
 from worker.rules.job import Job

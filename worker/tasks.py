@@ -11,7 +11,7 @@ from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 from kombu.message import Message
 
-from worker import executor, intake
+from worker import executor
 from worker.broker.quarantine import origin_of, put_aside, send_on
 from worker.broker.topology import (
     DEAD,
@@ -24,7 +24,8 @@ from worker.broker.topology import (
 from worker.database.engine import DatabaseError, describe, is_outage
 from worker.errors import TransientError
 from worker.failpoints import reach
-from worker.redelivery import BROKE, read_request, request_of, tell_sender
+from worker.intake import accept
+from worker.intake.redelivery import BROKE, read_request, request_of, tell_sender
 from worker.rules.lifecycle import FollowUp, Step, Ticket
 from worker.rules.plan import BROKEN_WINDOW, NOW
 from worker.rules.untrusted import Unreadable
@@ -36,7 +37,7 @@ log = structlog.get_logger(__name__)
 def register(app: Celery, services: Services) -> None:
     """Define the tasks on an app."""
     define: Callable[..., Callable[[Callable[..., None]], object]] = partial(
-        app.task, bind=True, Request="worker.consumer:Request"
+        app.task, bind=True, Request="worker.intake.consumer:Request"
     )
 
     @define(name=RECONSTRUCT_TASK)
@@ -66,7 +67,7 @@ def _accept(app: Celery, services: Services, message: Message) -> None:
     """Accept a request, or put it where it comes again; if that fails, the broker keeps it."""
     try:
         origin = origin_of(message, app.producer_pool)
-        follow_up = intake.accept(services, *read_request(message), origin=origin)
+        follow_up = accept.accept(services, *read_request(message), origin=origin)
     except Unreadable as error:
         _move(partial(put_aside, app.producer_pool, message, str(error)))
     except Exception as error:  # Nothing that a message does to us may lose it.

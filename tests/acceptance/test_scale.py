@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 from worker.app import create_app
 from worker.client import Client
 from worker.database.engine import create_database_engine, transaction
-from worker.prepare import prepare_request
+from worker.intake.prepare import prepare_request
 from worker.rules.lifecycle import FollowUp, Step, Ticket
 from worker.rules.plan import NOW
 from worker.simulator import Simulator, SimulatorSettings

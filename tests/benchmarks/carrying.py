@@ -13,7 +13,7 @@ import psycopg
 
 from tests.acceptance.conftest import Service
 from worker.client import Client
-from worker.prepare import prepare_request
+from worker.intake.prepare import prepare_request
 from worker.simulator import Simulator
 
 PHOTO = Path("worker/photos/cat.png")

@@ -56,12 +56,12 @@ MUTANTS = (
         [
             Edit("worker/app.py", '"task_acks_late": True', '"task_acks_late": False'),
             Edit(
-                "worker/inbox.py",
+                "worker/intake/inbox.py",
                 "            envelope = _opened(",
                 "            message.ack()\n            envelope = _opened(",
             ),
             Edit(
-                "worker/inbox.py",
+                "worker/intake/inbox.py",
                 '            reach("accept.sent")\n            message.ack()',
                 '            reach("accept.sent")',
             ),

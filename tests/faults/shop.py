@@ -17,10 +17,10 @@ from tests.kept import KeptPost
 from worker.app import App
 from worker.database.engine import transaction
 from worker.executor import execute
-from worker.intake import accept
-from worker.messages import derived_job_id
+from worker.intake.accept import accept
+from worker.intake.prepare import prepare_request
+from worker.intake.request import derived_job_id
 from worker.outlook import FRESH, Outlook
-from worker.prepare import prepare_request
 from worker.rules.lifecycle import FollowUp
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator

@@ -23,8 +23,8 @@ from tests.faults.judge import Judge, request_of, tiny_image
 from tests.faults.test_messages import publish, publisher
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
-from worker.admission import HEADERS
-from worker.messages import ReconstructionRequest
+from worker.intake.admission import HEADERS
+from worker.intake.request import ReconstructionRequest
 from worker.rules.untrusted import MESSAGE
 
 MESSAGES = int(os.environ.get("TEST_HOSTILE", "300"))

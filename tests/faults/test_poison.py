@@ -16,7 +16,7 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker.broker.topology import MAX_DELIVERIES
-from worker.messages import derived_job_id
+from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
 

@@ -15,7 +15,7 @@ from kombu import Connection, Producer
 from tests.faults.judge import _as_json, _as_task, request_of
 from tests.faults.witness import BROKEN
 from worker.broker.topology import declare
-from worker.envelope import REQUESTED
+from worker.intake.envelope import REQUESTED
 
 CONFLICT = "another payload under an identity that is taken"
 PATIENCE_SECONDS = 15.0

@@ -15,7 +15,7 @@ from celery.app.base import Celery
 from PIL import Image
 
 from worker.broker.topology import RECONSTRUCT_TASK
-from worker.envelope import REQUESTED
+from worker.intake.envelope import REQUESTED
 from worker.simulator.artifacts import make_files
 from worker.simulator.model import Hint
 

@@ -13,17 +13,17 @@ from celery.app.task import Context
 from kombu.message import Message
 
 from tests.fuzz import seeds
-from worker.admission import passed_on, read_arguments, require_admissible
 from worker.broker.frames import Bodies, readable_header
 from worker.broker.quarantine import letter_id
 from worker.broker.topology import RECONSTRUCT_TASK
 from worker.client import read_event
-from worker.envelope import open_envelope
 from worker.errors import InvalidMessage, OutputBroken, OutputUnusable, Sam3dError
-from worker.images import image_of, parse_image
-from worker.intake import _raw_fingerprint
+from worker.intake.accept import _raw_fingerprint
+from worker.intake.admission import passed_on, read_arguments, require_admissible
+from worker.intake.envelope import open_envelope
+from worker.intake.images import image_of, parse_image
+from worker.intake.request import parse_request, readable_metadata
 from worker.kinds import identify
-from worker.messages import parse_request, readable_metadata
 from worker.network import AllowedHosts
 from worker.rules.addresses import find_addresses
 from worker.rules.origin import read_origin, with_properties

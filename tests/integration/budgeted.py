@@ -16,9 +16,9 @@ from worker.database import slots
 from worker.database.engine import transaction
 from worker.database.tables import accounts, jobs, now, requests
 from worker.executor import execute, load
-from worker.intake import accept
-from worker.messages import derived_job_id
-from worker.prepare import prepare_request
+from worker.intake.accept import accept
+from worker.intake.prepare import prepare_request
+from worker.intake.request import derived_job_id
 from worker.rules.budget import Terms
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket

@@ -15,9 +15,9 @@ from worker.config import Settings
 from worker.database import reading
 from worker.database.engine import transaction
 from worker.executor import execute
-from worker.intake import accept
-from worker.messages import derived_job_id
-from worker.prepare import prepare_request
+from worker.intake.accept import accept
+from worker.intake.prepare import prepare_request
+from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp
 from worker.simulator import Simulator, SimulatorSettings
 

@@ -25,7 +25,7 @@ from worker.app import App
 from worker.bulk import BulkLook
 from worker.database.tables import now
 from worker.executor import execute, load
-from worker.prepare import prepare_request
+from worker.intake.prepare import prepare_request
 from worker.rules.budget import LEAST_BULK
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.simulator import Simulator

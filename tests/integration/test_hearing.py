@@ -9,8 +9,8 @@ from celery.worker import loops
 from kombu import Connection, Consumer, Queue
 from kombu.message import Message
 
-from worker import hearing
-from worker.hearing import Hearing, make_loud
+from worker.intake import hearing
+from worker.intake.hearing import Hearing, make_loud
 
 QUEUE = "heard"
 first_look: Any = vars(loops)["_quick_drain"]

@@ -13,10 +13,10 @@ from tests.integration.budgeted import Clock, photo
 from worker.app import App
 from worker.cancelling import cancel
 from worker.database.engine import transaction
-from worker.duplicates import MOST_RETELLINGS
-from worker.intake import accept
-from worker.messages import derived_job_id
-from worker.prepare import prepare_request
+from worker.intake.accept import accept
+from worker.intake.duplicates import MOST_RETELLINGS
+from worker.intake.prepare import prepare_request
+from worker.intake.request import derived_job_id
 from worker.rules.origin import NOBODY, Origin
 
 MINUTE = timedelta(minutes=1)

@@ -18,9 +18,9 @@ from worker.app import App
 from worker.cli import wait
 from worker.database.engine import create_database_engine, transaction
 from worker.executor import execute
-from worker.intake import accept
-from worker.messages import derived_job_id
-from worker.prepare import prepare_request
+from worker.intake.accept import accept
+from worker.intake.prepare import prepare_request
+from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp, JobState
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"

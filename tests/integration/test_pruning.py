@@ -13,8 +13,8 @@ from worker.app import App
 from worker.database import retention
 from worker.database.engine import transaction
 from worker.database.tables import inputs
-from worker.intake import accept
-from worker.messages import derived_job_id
+from worker.intake.accept import accept
+from worker.intake.request import derived_job_id
 from worker.pruning import INPUTS, prune
 from worker.retrying import retry
 

@@ -23,10 +23,10 @@ from worker.database import reading
 from worker.database.engine import Connection, DatabaseError, Engine, transaction
 from worker.errors import Sam3dError
 from worker.executor import execute, load, record
-from worker.intake import accept
+from worker.intake.accept import accept
+from worker.intake.prepare import prepare_request
+from worker.intake.request import derived_job_id
 from worker.lookup import Lookup
-from worker.messages import derived_job_id
-from worker.prepare import prepare_request
 from worker.reconcile import reconcile
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger

@@ -13,8 +13,8 @@ from worker.app import App
 from worker.cancelling import cancel
 from worker.errors import Sam3dError
 from worker.executor import execute
-from worker.intake import accept
-from worker.messages import derived_job_id
+from worker.intake.accept import accept
+from worker.intake.request import derived_job_id
 from worker.retrying import retry
 from worker.simulator import Simulator
 

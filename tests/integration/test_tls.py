@@ -23,7 +23,7 @@ from worker.config import Settings
 from worker.database.engine import DatabaseError, create_database_engine, describe
 from worker.database.schema import upgrade
 from worker.errors import ConfigurationError
-from worker.inbox import Inbox
+from worker.intake.inbox import Inbox
 
 USER, PASSWORD = "shop-7c1d", "pa55word-9f2e"
 

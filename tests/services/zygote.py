@@ -25,7 +25,7 @@ from worker import cli
 
 _LATE = (
     *(f"worker.cli.{each.name}" for each in iter_modules(cli.__path__)),
-    "worker.consumer",
+    "worker.intake.consumer",
     "celery.app.amqp",
     "celery.app.control",
     "celery.app.log",

@@ -12,9 +12,9 @@ from celery.app.task import Context
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from tests.broken import TASKS, Broken, task
-from worker.admission import HEADERS, passed_on, read_arguments, require_admissible
 from worker.broker.topology import RECONSTRUCT_TASK
-from worker.consumer import Consumer
+from worker.intake.admission import HEADERS, passed_on, read_arguments, require_admissible
+from worker.intake.consumer import Consumer
 from worker.rules.untrusted import Unreadable
 
 MARKER = "m4rk3r"

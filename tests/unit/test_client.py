@@ -12,8 +12,8 @@ import pytest
 
 from worker.errors import InvalidMessage, Sam3dError
 from worker.files import write_file
-from worker.messages import parse_request
-from worker.prepare import prepare_request
+from worker.intake.prepare import prepare_request
+from worker.intake.request import parse_request
 
 MARKER = "m4rk3r"
 

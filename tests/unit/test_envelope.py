@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.envelope import REQUESTED, Envelope, body_bytes, open_envelope
-from worker.messages import derived_job_id
+from worker.intake.envelope import REQUESTED, Envelope, body_bytes, open_envelope
+from worker.intake.request import derived_job_id
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable
 
 MARKER = "m4rk3r"

@@ -12,10 +12,10 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
-from worker import fitting, prepare
 from worker.errors import InvalidMessage
-from worker.images import MAX_IMAGE_BYTES
-from worker.prepare import prepare_request
+from worker.intake import fitting, prepare
+from worker.intake.images import MAX_IMAGE_BYTES
+from worker.intake.prepare import prepare_request
 
 pillow_heif.register_heif_opener()
 
@@ -199,7 +199,7 @@ def test_a_program_is_warned() -> None:
 
 def test_nothing_is_imported_for_a_photo_that_fits(png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command starts at once."""
-    monkeypatch.setitem(sys.modules, "worker.fitting", None)
+    monkeypatch.setitem(sys.modules, "worker.intake.fitting", None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert prepare_request(png)["image"]

@@ -6,7 +6,7 @@ import pytest
 
 from worker.cli import given
 from worker.errors import InvalidMessage
-from worker.messages import ReconstructionRequest
+from worker.intake.request import ReconstructionRequest
 
 PHOTO = "worker/photos/cat.png"
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import InvalidMessage
-from worker.images import MAX_IMAGE_BYTES
-from worker.messages import (
+from worker.intake.images import MAX_IMAGE_BYTES
+from worker.intake.request import (
     MAX_METADATA_BYTES,
     MAX_POINTS,
     ReconstructionRequest,

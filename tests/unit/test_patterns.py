@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from worker.images import parse_image
+from worker.intake.images import parse_image
+from worker.intake.request import derived_job_id, given_job_id, parse_request, readable_metadata
 from worker.kinds import identify
 from worker.legible import legible
-from worker.messages import derived_job_id, given_job_id, parse_request, readable_metadata
 from worker.network import AllowedHosts
 from worker.rules.addresses import promised, read_addresses
 from worker.storage import _following

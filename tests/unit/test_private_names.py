@@ -40,7 +40,7 @@ from pydantic_core import PydanticCustomError
 from worker.broker import topology
 from worker.broker.connection import connection_options
 from worker.config import Settings
-from worker.consumer import Consumer as OurConsumer
+from worker.intake.consumer import Consumer as OurConsumer
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 PRIVATE_NAMES = {"_active_tags", "_decoded_cache", "_pool"}

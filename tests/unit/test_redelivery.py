@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 from kombu.message import Message
 
-from worker import redelivery
 from worker.broker.quarantine import DELIVERIES
 from worker.broker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
-from worker.messages import derived_job_id
-from worker.redelivery import COUNTED_BY_BROKER, Losses, is_back, is_last, number_of_deliveries, request_of
+from worker.intake import redelivery
+from worker.intake.redelivery import COUNTED_BY_BROKER, Losses, is_back, is_last, number_of_deliveries, request_of
+from worker.intake.request import derived_job_id
 
 
 def message(headers: dict[str, Any], body: Any = b"") -> Message:

@@ -9,11 +9,11 @@ from kombu import Connection, Queue
 from kombu.message import Message
 from kombu.pools import ProducerPool
 
-from worker.admission import passed_on, read_arguments, require_admissible
 from worker.broker.publishing import Unroutable
 from worker.broker.sending import publish_step
 from worker.broker.topology import declare, delay_queue, step_queues
-from worker.envelope import body_bytes
+from worker.intake.admission import passed_on, read_arguments, require_admissible
+from worker.intake.envelope import body_bytes
 from worker.rules.lifecycle import FollowUp, Step, Ticket
 from worker.rules.plan import NOW
 

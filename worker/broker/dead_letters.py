@@ -36,8 +36,8 @@ from worker.broker.topology import (
     queue_name,
     work_exchange,
 )
-from worker.envelope import body_bytes
 from worker.errors import Sam3dError
+from worker.intake.envelope import body_bytes
 from worker.rules.lifecycle import Step
 
 PATIENCE_SECONDS = 5

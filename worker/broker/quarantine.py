@@ -30,8 +30,8 @@ from worker.broker.topology import (
     REQUESTS_KEY,
     work_exchange,
 )
-from worker.envelope import body_bytes
 from worker.errors import TransientError
+from worker.intake.envelope import body_bytes
 from worker.rules.origin import SOURCE, Origin, read_origin, source_of
 
 REASON = "x-sam3d-reason"

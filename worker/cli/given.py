@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.cli.show import tell_of
 from worker.errors import InvalidMessage
-from worker.prepare import prepare_request
+from worker.intake.prepare import prepare_request
 
 OPTIONS = {
     "bounding_box": "--box",

@@ -20,7 +20,7 @@ from worker.database.engine import DatabaseError, describe, ping
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError, InvalidMessage
 from worker.health import start_health_server
-from worker.hearing import Line, require_beating
+from worker.intake.hearing import Line, require_beating
 from worker.observability import configure_logging, log_what_is_uncaught
 from worker.readers import Readers
 from worker.scheduler import Scheduler

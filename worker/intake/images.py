@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import sha256
 from urllib.parse import SplitResult, urlsplit
 
-from worker.pictures import is_heic, recognise
+from worker.intake.pictures import is_heic, recognise
 
 MAX_IMAGE_BYTES = 10 * 2**20
 """Image and mask together: RabbitMQ 4 refuses messages over 16 MiB, and base64 adds a third."""

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from worker.messages import derived_job_id
+from worker.intake.request import derived_job_id
 from worker.rules.untrusted import Unreadable, read_json
 
 REQUESTED = "sam3d.reconstruction.requested"

@@ -15,16 +15,15 @@ from kombu import Consumer as KombuConsumer
 from kombu.message import Message
 
 from worker import watchdog
-from worker.admission import is_request, passed_on, read_arguments, require_admissible
 from worker.broker.connection import why
 from worker.broker.frames import leave_encoded
 from worker.broker.quarantine import DELIVERIES, as_mapping, publish_again, quarantine
 from worker.broker.topology import AHEAD, MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, REQUESTS, missing
 from worker.database.engine import DatabaseError
-from worker.envelope import body_bytes
-from worker.hearing import Hearing, make_loud
-from worker.leases import expect_all
-from worker.redelivery import (
+from worker.intake.admission import is_request, passed_on, read_arguments, require_admissible
+from worker.intake.envelope import body_bytes
+from worker.intake.hearing import Hearing, make_loud
+from worker.intake.redelivery import (
     Losses,
     is_back,
     number_of_deliveries,
@@ -32,6 +31,7 @@ from worker.redelivery import (
     tell_sender,
     why_given_up,
 )
+from worker.leases import expect_all
 from worker.rules.untrusted import Unreadable
 
 REFUSED_SECONDS = 5

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from worker.messages import given_job_id
+from worker.intake.request import given_job_id
 from worker.rules.origin import NOBODY, Origin
 
 

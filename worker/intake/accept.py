@@ -11,17 +11,18 @@ from uuid import UUID
 
 import structlog
 
-from worker import changes, duplicates
+from worker import changes
 from worker.database import arrivals as repository
 from worker.database import outbox, slots
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
-from worker.duplicates import Claim
 from worker.errors import InvalidMessage, TransientError
 from worker.events import error_payload, job_payload
 from worker.failpoints import reach
-from worker.identity import Identity, identify
-from worker.messages import ReconstructionRequest, parse_request, readable_metadata
+from worker.intake import duplicates
+from worker.intake.duplicates import Claim
+from worker.intake.identity import Identity, identify
+from worker.intake.request import ReconstructionRequest, parse_request, readable_metadata
 from worker.office import Office
 from worker.outlook import ACCOUNT
 from worker.rules.lifecycle import EventType, FollowUp, JobState, Step, Ticket

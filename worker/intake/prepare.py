@@ -9,9 +9,9 @@ from typing import Any
 from uuid import uuid4
 
 from worker.errors import InvalidMessage
-from worker.images import MAX_IMAGE_BYTES, image_of
-from worker.messages import parse_request
-from worker.pictures import is_heic
+from worker.intake.images import MAX_IMAGE_BYTES, image_of
+from worker.intake.pictures import is_heic
+from worker.intake.request import parse_request
 
 LARGEST_PHOTO = 256 * 2**20
 """Bytes of a file that is read, to be scaled down."""
@@ -44,7 +44,7 @@ def _fitted(photo: bytes, request: Mapping[str, Any], tell: Callable[[str], None
         return photo
     if len(photo) > LARGEST_PHOTO:
         raise ValueError(f"is larger than {LARGEST_PHOTO // 2**20} MiB; send a smaller one, or a URL")
-    from worker.fitting import fit  # What unpacks pictures takes its time to be imported.
+    from worker.intake.fitting import fit  # What unpacks pictures takes its time to be imported.
 
     fitted, word = fit(photo, is_pinned=any(name in request for name in PINS))
     tell(f"`image` {word}.")

@@ -17,7 +17,7 @@ from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.errors import InvalidMessage
 from worker.events import error_payload, job_payload
-from worker.identity import Identity
+from worker.intake.identity import Identity
 from worker.rules.lifecycle import CURRENT_EVENT, EventType
 
 MOST_RETELLINGS = 100

@@ -13,17 +13,18 @@ from kombu import Connection, Consumer
 from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 
-from worker import intake, watchdog
+from worker import watchdog
 from worker.broker.connection import why
 from worker.broker.frames import UNREADABLE, leave_encoded
 from worker.broker.quarantine import as_mapping, origin_of, publish_again, quarantine, seen_for
 from worker.broker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 from worker.database.engine import DatabaseError, describe, is_outage
-from worker.envelope import Envelope, body_bytes, open_envelope
 from worker.errors import TransientError
 from worker.failpoints import reach
-from worker.hearing import Hearing
-from worker.redelivery import (
+from worker.intake import accept
+from worker.intake.envelope import Envelope, body_bytes, open_envelope
+from worker.intake.hearing import Hearing
+from worker.intake.redelivery import (
     BROKE,
     COUNTED_BY_BROKER,
     Losses,
@@ -94,7 +95,7 @@ class Inbox(ConsumerMixin):
                 envelope = _opened(message)
                 body_age = seen_for(message) if envelope.is_of_body else None
                 origin = origin_of(message, self._producers, envelope.source)
-                follow_up = intake.accept(self._services, envelope.fields, envelope.derived_id, body_age, origin)
+                follow_up = accept.accept(self._services, envelope.fields, envelope.derived_id, body_age, origin)
         except Unreadable as error:
             quarantine(self._producers, message, str(error))
         except Exception as error:  # The inbox goes on, whatever a message made of it.

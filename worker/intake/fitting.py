@@ -9,8 +9,8 @@ from math import sqrt
 
 from PIL import ExifTags, Image, ImageOps
 
-from worker.images import FORMATS, MAX_IMAGE_BYTES, NO_IMAGE, TOO_LARGE
-from worker.pictures import is_heic
+from worker.intake.images import FORMATS, MAX_IMAGE_BYTES, NO_IMAGE, TOO_LARGE
+from worker.intake.pictures import is_heic
 
 NO_READER = "is a HEIC photo, which needs the extra `heic`: pip install 'sam3d-worker[heic]', or send a JPEG"
 QUALITY = 90

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from worker.broker.frames import UNREADABLE
 from worker.broker.topology import RECONSTRUCT_TASK, queue_name
-from worker.messages import given_job_id
+from worker.intake.request import given_job_id
 from worker.rules.lifecycle import Step
 from worker.rules.untrusted import Unreadable, read_json
 

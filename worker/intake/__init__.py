@@ -1,0 +1,17 @@
+"""Message in: from the wire to a job's row, or to somebody who is told why not.
+
+``consumer``    the worker's edge to the broker: what Celery may have
+``hearing``     whether a process hears the queues that it reads
+``admission``   pure: what a task message must be, and what Celery gets of it
+``inbox``       the plain-JSON inbox
+``envelope``    what is around a request: plain JSON or a CloudEvent
+``redelivery``  requests that came back: which killed a worker, and what is told when there are too many
+``identity``    pure: what a request is known by
+``request``     the schema of a request; bad input becomes ``InvalidMessage``
+``images``      what an image in a message may be
+``pictures``    pure: what a picture is and how large, by the bytes that say so
+``accept``      a message becomes a row, a duplicate, or a refusal
+``duplicates``  what a sender is told whose identity or key is taken
+``prepare``     a request from files and fields, checked before it is sent
+``fitting``     a photo that can't be sent as it is: too large, or a HEIC
+"""
