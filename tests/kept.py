@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from worker.post import Post
 from worker.rules.lifecycle import FollowUp
-from worker.services import Services
+from worker.work.post import Post
+from worker.work.services import Services
 
 
 class KeptPost(Post):

@@ -11,7 +11,7 @@ import structlog
 from celery import Celery, signals
 from celery.app.amqp import AMQP
 
-from worker import failpoints, noticing, tasks
+from worker import failpoints, tasks
 from worker.broker import topology
 from worker.broker.connection import connection_options
 from worker.config import Settings
@@ -19,13 +19,14 @@ from worker.database.engine import create_database_engine
 from worker.database.locks import Session
 from worker.intake.inbox import InboxStep
 from worker.observability import say_at_once
-from worker.outlook import Outlook
-from worker.post import Post
-from worker.room import give_back_memory
 from worker.rules.lifecycle import Step
-from worker.services import Services
 from worker.storage import Downloads
 from worker.vendor.client import Vendor
+from worker.work import noticing
+from worker.work.outlook import Outlook
+from worker.work.post import Post
+from worker.work.room import give_back_memory
+from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
 

@@ -7,21 +7,21 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from worker import changes
 from worker.database import jobs, slots
 from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.outlook import ACCOUNT
 from worker.rules.budget import LEAST_BULK, MINUTE, Kind
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp
 from worker.rules.outcome import Change, Snooze, decide
 from worker.rules.plan import LONGEST_GAP
-from worker.services import Services
-from worker.steps import seen
 from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, canonical_id, read_numbers
 from worker.vendor.history import Listed
 from worker.vendor.paging import PAGE_SIZES
+from worker.work import changes
+from worker.work.outlook import ACCOUNT
+from worker.work.services import Services
+from worker.work.steps import seen
 
 EVERY, SOON = timedelta(seconds=10), timedelta(seconds=12)
 """Between two pages, and how long before its poll a run is looked at with others: a page covers what comes until the

@@ -12,23 +12,23 @@ from typing import assert_never
 
 import structlog
 
-from worker import adopting, holding
-from worker.adopting import Found
-from worker.changes import Settled
 from worker.config import Settings
 from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.lineage import Lineage
 from worker.database.outbox import Event
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
-from worker.holding import MAY_BE_PAID_AGAIN
 from worker.lookup import Lookup
-from worker.noticing import is_set_back
-from worker.outlook import ACCOUNT
 from worker.rules.evidence import Evidence
 from worker.rules.outcome import Hold
 from worker.rules.pairing import LEARNT_FROM
-from worker.services import Services
+from worker.work import adopting, holding
+from worker.work.adopting import Found
+from worker.work.changes import Settled
+from worker.work.holding import MAY_BE_PAID_AGAIN
+from worker.work.noticing import is_set_back
+from worker.work.outlook import ACCOUNT
+from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ from worker.database import submissions
 from worker.database.engine import transaction
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Clocks, Pair, learn_clocks, settled_after
-from worker.services import Services
 from worker.vendor.answers import written_like
 from worker.vendor.history import Listed, Look
 from worker.vendor.paging import Reading
+from worker.work.services import Services
 
 ONE_HOUR = timedelta(hours=1)
 """How much further back submits are read than a look goes: they tell the vendor's clock, and who else has a run."""

@@ -5,7 +5,6 @@ from uuid import UUID
 
 import structlog
 
-from worker import holding
 from worker.database import accounts, slots
 from worker.database.accounts import Held
 from worker.database.engine import transaction
@@ -13,7 +12,8 @@ from worker.database.outbox import Event
 from worker.errors import AccountHeld, HoldCause, RemoteRequestGone, Sam3dError, TransientError
 from worker.rules.budget import Kind
 from worker.rules.lifecycle import FollowUp
-from worker.services import Services
+from worker.work import holding
+from worker.work.services import Services
 
 LEAST_CREDITS = 0.05
 """USD; the vendor says that a run costs about 0.05 to 0.07."""

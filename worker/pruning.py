@@ -9,7 +9,7 @@ import structlog
 
 from worker.database import retention, slots
 from worker.database.engine import Connection, transaction
-from worker.services import Services
+from worker.work.services import Services
 
 ONE_DAY = timedelta(days=1)
 JOBS = 20  # At a time: their files go with them.

@@ -9,9 +9,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from worker import changes
-from worker.changes import Recorded, Settled
-from worker.conclusion import adopted, as_answered, conclude, doubted_of, is_undecided, submission_of
 from worker.config import Settings
 from worker.database import submissions
 from worker.database.engine import DatabaseError, describe, is_outage, transaction
@@ -20,14 +17,17 @@ from worker.database.submissions import Answered, Unanswered
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
 from worker.lookup import Lookup
-from worker.mixups import give_back
 from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.rules.habits import CLOCKS_DIFFER
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Outcome, decide
 from worker.rules.plan import NOW, look_again
-from worker.services import Services
+from worker.work import changes
+from worker.work.changes import Recorded, Settled
+from worker.work.conclusion import adopted, as_answered, conclude, doubted_of, is_undecided, submission_of
+from worker.work.mixups import give_back
+from worker.work.services import Services
 
 BATCH = 500
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from worker import changes, watchdog
+from worker import watchdog
 from worker.broker.connection import why
 from worker.broker.topology import QueueLoad, queue_name
 from worker.bulk import BulkLook
@@ -23,9 +23,7 @@ from worker.database.jobs import Overdue
 from worker.database.locks import SCHEDULER_LOCK, leader
 from worker.database.outbox import Event
 from worker.failpoints import reach
-from worker.leases import Leases, expect_all
 from worker.lookup import Lookup
-from worker.outlook import ACCOUNT
 from worker.probing import probe
 from worker.pruning import prune
 from worker.readers import Readers
@@ -33,7 +31,10 @@ from worker.reconcile import reconcile
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Fail, decide
 from worker.rules.plan import NOW, SHORTEST_GAP
-from worker.services import Services
+from worker.work import changes
+from worker.work.expecting import Leases, expect_all
+from worker.work.outlook import ACCOUNT
+from worker.work.services import Services
 
 BATCH = 500
 MAX_EXPIRED_LEASES = 5

@@ -11,7 +11,6 @@ from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 from kombu.message import Message
 
-from worker import executor
 from worker.broker.quarantine import origin_of, put_aside, send_on
 from worker.broker.topology import (
     DEAD,
@@ -29,7 +28,8 @@ from worker.intake.redelivery import BROKE, read_request, request_of, tell_sende
 from worker.rules.lifecycle import FollowUp, Step, Ticket
 from worker.rules.plan import BROKEN_WINDOW, NOW
 from worker.rules.untrusted import Unreadable
-from worker.services import Services
+from worker.work import executor
+from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ from worker.database import usage as repository
 from worker.database.engine import Engine, transaction
 from worker.database.usage import Carried, Used
 from worker.errors import HoldCause
-from worker.outlook import ACCOUNT, Outlook
 from worker.rules.budget import Kind, Terms
+from worker.work.outlook import ACCOUNT, Outlook
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ MUTANTS = (
         "an id that the ledger knows is an answer",
         [
             Edit(
-                "worker/ledger.py",
+                "worker/work/ledger.py",
                 "if request_id and not submissions.claim(connection, job.token, request_id):",
                 "if request_id and request_id == job.id:",
             )

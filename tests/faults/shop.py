@@ -16,15 +16,15 @@ from tests.integration.conftest import PHOTO
 from tests.kept import KeptPost
 from worker.app import App
 from worker.database.engine import transaction
-from worker.executor import execute
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
-from worker.outlook import FRESH, Outlook
 from worker.rules.lifecycle import FollowUp
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
 from worker.vendor.answers import canonical_id
+from worker.work.executor import execute
+from worker.work.outlook import FRESH, Outlook
 
 MINUTE = timedelta(minutes=1)
 

@@ -6,12 +6,12 @@ import pytest
 
 from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import HOUR, KEY, RUN, app, running_simulator, shop, simulator
-from worker import holding
 from worker.database import reading
 from worker.database.engine import transaction
 from worker.errors import HoldCause
 from worker.rules.outcome import Hold
 from worker.simulator import Simulator
+from worker.work import holding
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]
 

@@ -14,12 +14,12 @@ import pytest
 from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import RUN, app_inputs, running_simulator, shop, simulator
 from tests.integration.conftest import PHOTO, app
-from worker.cancelling import cancel
-from worker.executor import load, record
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger
 from worker.rules.outcome import Advance, decide
 from worker.simulator import Simulator
+from worker.work.cancelling import cancel
+from worker.work.executor import load, record
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]
 

@@ -21,19 +21,19 @@ from tests.integration.conftest import PHOTO, app
 from tests.services.postgres import PrivatePostgres
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
-from worker import holding
 from worker.app import App, create_app
-from worker.cancelling import cancel
 from worker.comparing import Comparison
 from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.schema import upgrade
-from worker.executor import execute, load, record
-from worker.outlook import ACCOUNT
 from worker.rules.job import Job
 from worker.rules.lifecycle import Step, Ticket, Trigger
 from worker.rules.outcome import Advance, Doubt, Outcome, decide
 from worker.simulator import Simulator, SimulatorSettings
+from worker.work import holding
+from worker.work.cancelling import cancel
+from worker.work.executor import execute, load, record
+from worker.work.outlook import ACCOUNT
 
 __all__ = ["app", "running_simulator", "simulator"]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tests.fuzz.fuzzing import MOST_GROWTH, fuzz, growth_over
 from tests.fuzz.mutations import Recipe
 from tests.fuzz.targets import TARGETS
-from worker.room import give_back_memory
+from worker.work.room import give_back_memory
 
 AT_A_TIME = 200
 

@@ -15,7 +15,6 @@ from worker.app import App
 from worker.database import slots
 from worker.database.engine import transaction
 from worker.database.tables import accounts, jobs, now, requests
-from worker.executor import execute, load
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
@@ -25,6 +24,7 @@ from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.rules.outcome import Limited
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
+from worker.work.executor import execute, load
 
 SECOND = timedelta(seconds=1)
 RESET = "x-rate-limit-reset-at-utc"

@@ -14,12 +14,12 @@ from worker.app import App, create_app
 from worker.config import Settings
 from worker.database import reading
 from worker.database.engine import transaction
-from worker.executor import execute
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp
 from worker.simulator import Simulator, SimulatorSettings
+from worker.work.executor import execute
 
 PHOTO = Path("worker/photos/cat.png")
 

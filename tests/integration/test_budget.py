@@ -30,18 +30,18 @@ from tests.integration.budgeted import (
     slot_of,
     take,
 )
-from worker import holding
 from worker.app import App
 from worker.database.engine import DatabaseError, transaction
 from worker.database.jobs import cancel
 from worker.database.slots import UNUSED, WAITS
 from worker.database.tables import accounts, now
 from worker.errors import HoldCause
-from worker.executor import draw, execute, load
 from worker.rules.budget import Kind
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
 from worker.rules.outcome import Hold
 from worker.simulator import Simulator
+from worker.work import holding
+from worker.work.executor import draw, execute, load
 
 BY_A_PERSON = Hold(HoldCause.OPERATOR, "Held by a person.")
 

@@ -24,11 +24,11 @@ from worker import bulk
 from worker.app import App
 from worker.bulk import BulkLook
 from worker.database.tables import now
-from worker.executor import execute, load
 from worker.intake.prepare import prepare_request
 from worker.rules.budget import LEAST_BULK
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.simulator import Simulator
+from worker.work.executor import execute, load
 
 SOON = {"due_at": now + 3 * SECOND}
 

@@ -10,11 +10,11 @@ from tests.kept import keeping
 from worker.app import App
 from worker.database import jobs, reading
 from worker.database.engine import transaction
-from worker.executor import execute, load, record, wait_out
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Advance, decide
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
+from worker.work.executor import execute, load, record, wait_out
 
 
 def _history(app: App, job_id: str) -> list[str]:

@@ -7,16 +7,16 @@ from sqlalchemy import text
 from tests.integration.conftest import row_of
 from tests.kept import keeping
 from tests.services.zygote import Zygote
-from worker import holding
 from worker.app import App
 from worker.database import reading
 from worker.database.engine import transaction
 from worker.errors import HoldCause
-from worker.executor import execute
 from worker.rules.lifecycle import FollowUp
 from worker.rules.outcome import Hold
 from worker.scheduler import Scheduler
 from worker.simulator import Simulator
+from worker.work import holding
+from worker.work.executor import execute
 
 BY_A_PERSON = Hold(HoldCause.OPERATOR, "Held by a person.")
 

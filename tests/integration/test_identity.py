@@ -11,13 +11,13 @@ from sqlalchemy import text
 
 from tests.integration.budgeted import Clock, photo
 from worker.app import App
-from worker.cancelling import cancel
 from worker.database.engine import transaction
 from worker.intake.accept import accept
 from worker.intake.duplicates import MOST_RETELLINGS
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.origin import NOBODY, Origin
+from worker.work.cancelling import cancel
 
 MINUTE = timedelta(minutes=1)
 FIRST_TIME = timedelta(0)

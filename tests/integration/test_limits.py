@@ -25,14 +25,14 @@ from tests.integration.budgeted import (
     take,
 )
 from worker.app import App
-from worker.changes import Recorded
 from worker.database.tables import now
-from worker.executor import draw, execute, load, record, run
 from worker.rules.budget import HALVED, LOWERED, Kind
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.rules.outcome import decide
 from worker.simulator import Simulator
+from worker.work.changes import Recorded
+from worker.work.executor import draw, execute, load, record, run
 
 
 def _finish(app: App, step: Step, job: Job) -> Recorded:

@@ -17,11 +17,11 @@ from tests.waiting import wait_until
 from worker.app import App
 from worker.cli import wait
 from worker.database.engine import create_database_engine, transaction
-from worker.executor import execute
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp, JobState
+from worker.work.executor import execute
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 WAITS = "the account is held (operator, credits), since 2026-11-22 22:46:46 UTC"

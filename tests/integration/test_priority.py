@@ -15,9 +15,9 @@ from worker.database.engine import transaction
 from worker.database.jobs import take_for_submit
 from worker.database.tables import now
 from worker.database.turns import whose_turn
-from worker.executor import execute
 from worker.rules.lifecycle import FollowUp, Step, Ticket
 from worker.simulator import Simulator
+from worker.work.executor import execute
 
 
 def arrive(app: App, clock: Clock, *priorities: int) -> list[FollowUp]:

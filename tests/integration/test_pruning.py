@@ -16,7 +16,7 @@ from worker.database.tables import inputs
 from worker.intake.accept import accept
 from worker.intake.request import derived_job_id
 from worker.pruning import INPUTS, prune
-from worker.retrying import retry
+from worker.work.retrying import retry
 
 DAY = timedelta(days=1)
 

@@ -16,13 +16,10 @@ from sqlalchemy import text
 from tests.integration.budgeted import count_calls
 from tests.integration.conftest import PHOTO, row_of
 from tests.kept import keeping
-from worker import review
 from worker.app import App
-from worker.cancelling import cancel
 from worker.database import reading
 from worker.database.engine import Connection, DatabaseError, Engine, transaction
 from worker.errors import Sam3dError
-from worker.executor import execute, load, record
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
@@ -31,12 +28,15 @@ from worker.reconcile import reconcile
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Advance, Doubt, Snooze, decide
-from worker.services import Services
 from worker.simulator import Simulator
 from worker.vendor import client, paging
 from worker.vendor.body import write_body
 from worker.vendor.client import PAGE_TRIES
 from worker.vendor.paging import MAX_UNREAD_PAGES
+from worker.work import decisions
+from worker.work.cancelling import cancel
+from worker.work.executor import execute, load, record
+from worker.work.services import Services
 
 UNANSWERED = decide(JobState.SUBMITTING, 0, Doubt("no answer"))
 
@@ -436,7 +436,7 @@ def test_an_intent_that_can_not_be_seen_is_withdrawn(app: App, monkeypatch: pyte
     job = _new(app)
     engine = app.services.engine
     begin = Mock(side_effect=[_commit_unseen(engine), transaction(engine), transaction(engine)])
-    monkeypatch.setattr("worker.ledger.transaction", begin)
+    monkeypatch.setattr("worker.work.ledger.transaction", begin)
     with pytest.raises(DatabaseError):
         load(app.services, Step.SUBMIT, job.ticket)
     assert (_state(app, job), _verdicts(app, job)) == (JobState.ACCEPTED, ["not_started"])
@@ -461,8 +461,8 @@ Decide = Callable[[Services, str, str], JobState]
 @pytest.mark.parametrize(
     ("decide_it", "verdict", "runs"),
     [
-        (lambda services, job_id, run: review.adopt(services, job_id, run, _unlisted), "adopted", 1),
-        (lambda services, job_id, _: review.resubmit(services, job_id), "absent", 2),
+        (lambda services, job_id, run: decisions.adopt(services, job_id, run, _unlisted), "adopted", 1),
+        (lambda services, job_id, _: decisions.resubmit(services, job_id), "absent", 2),
     ],
 )
 def test_a_person_decides(app: App, simulator: Simulator, decide_it: Decide, verdict: str, runs: int) -> None:
@@ -478,10 +478,10 @@ def test_a_person_decides(app: App, simulator: Simulator, decide_it: Decide, ver
 def test_a_person_gives_a_job_up(app: App, simulator: Simulator) -> None:
     """It fails, is announced, and can't be decided a second time."""
     job = _in_review(app, simulator)
-    review.give_up(app.services, job.ticket.job_id)
+    decisions.give_up(app.services, job.ticket.job_id)
     assert (_state(app, job), _history(app, job)) == (JobState.FAILED, ["accepted", "review", "failed"])
     with pytest.raises(Sam3dError, match="only a job in review"):
-        review.give_up(app.services, job.ticket.job_id)
+        decisions.give_up(app.services, job.ticket.job_id)
 
 
 def test_nobody_adopts_the_run_of_another_job(app: App, simulator: Simulator) -> None:
@@ -492,4 +492,4 @@ def test_nobody_adopts_the_run_of_another_job(app: App, simulator: Simulator) ->
     _submit(app, other)
     run = str(row_of(app, other.ticket.job_id)["request_id"])
     with pytest.raises(Sam3dError, match="Another job has the run"):
-        review.adopt(app.services, job.ticket.job_id, run, _unlisted)
+        decisions.adopt(app.services, job.ticket.job_id, run, _unlisted)

@@ -10,13 +10,13 @@ from tests.integration.budgeted import send as send_request
 from tests.integration.test_identity import at_once, end, job_ids, rows, send
 from tests.services.zygote import Zygote
 from worker.app import App
-from worker.cancelling import cancel
 from worker.errors import Sam3dError
-from worker.executor import execute
 from worker.intake.accept import accept
 from worker.intake.request import derived_job_id
-from worker.retrying import retry
 from worker.simulator import Simulator
+from worker.work.cancelling import cancel
+from worker.work.executor import execute
+from worker.work.retrying import retry
 
 TAKEN_OVER = "fingerprint, parameters, metadata, priority, idempotency_key"
 FILES = "SELECT name, url, media_type, bytes, sha256, content FROM inputs WHERE job_id = :id"

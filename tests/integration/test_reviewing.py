@@ -13,10 +13,10 @@ from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import RUN, running_simulator, shop, simulator
 from tests.integration.conftest import app
 from tests.services.zygote import Zygote
-from worker import review
 from worker.app import App
 from worker.database.engine import transaction
 from worker.simulator import Simulator
+from worker.work import decisions
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]
 
@@ -109,7 +109,7 @@ def test_the_hour_of_an_adopted_run_counts_from_its_submit(
     shop.live(20 * MINUTE)
     simulator.update(**zone)
     shop.set(sam3d_history=history)
-    review.adopt(shop.services, job, run, partial(shop.services.vendor.listed, wants_all=False))
+    decisions.adopt(shop.services, job, run, partial(shop.services.vendor.listed, wants_all=False))
     with transaction(app.services.engine) as connection:
         query = text(
             "SELECT submitted_at - intended_at FROM jobs JOIN submissions s ON s.job_id = jobs.id WHERE jobs.id = :id"

@@ -8,12 +8,12 @@ from sqlalchemy import text
 from tests.integration.conftest import PHOTO
 from worker.app import App
 from worker.database.engine import transaction
-from worker.executor import load, wait_out
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp, Step
 from worker.rules.standing import FEW
+from worker.work.executor import load, wait_out
 
 
 def accepted(app: App, number: int) -> FollowUp:

@@ -7,14 +7,14 @@ import pytest
 from tests.integration.conftest import row_of
 from tests.integration.test_reconcile import _end, _new, _settle, _state, _submit, _taken, _verdicts, app
 from worker.app import App
-from worker.changes import Recorded
 from worker.database.submissions import Holder
-from worker.executor import load, record
-from worker.mixups import keeps
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, Verdict
 from worker.rules.outcome import Advance, decide
 from worker.simulator import Simulator
+from worker.work.changes import Recorded
+from worker.work.executor import load, record
+from worker.work.mixups import keeps
 
 __all__ = ["app"]
 

@@ -29,13 +29,13 @@ from worker.database import slots
 from worker.database.engine import transaction
 from worker.database.tables import jobs, now
 from worker.errors import HoldCause
-from worker.executor import draw, execute
-from worker.holding import hold
 from worker.rules.budget import Kind
 from worker.rules.lifecycle import JobState, Step
 from worker.rules.outcome import Hold
 from worker.simulator import Simulator
 from worker.usage import exposition, usage
+from worker.work.executor import draw, execute
+from worker.work.holding import hold
 
 
 def test_a_probe_of_a_held_account_is_charged(limited: App, simulator: Simulator, clock: Clock) -> None:

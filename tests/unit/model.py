@@ -13,10 +13,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import NamedTuple, TypeVar
 
-from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
 from worker.database.submissions import OPEN, Answered, Submission, Unanswered
-from worker.ledger import VERDICTS
 from worker.rules.evidence import NO_HISTORY, Evidence
 from worker.rules.habits import Sent
 from worker.rules.job import Job
@@ -26,6 +24,8 @@ from worker.rules.plan import PROMPT, make_plan
 from worker.rules.survival import learn
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Inputs, Listed, Look
+from worker.work.conclusion import conclude, doubted_of
+from worker.work.ledger import VERDICTS
 
 T = TypeVar("T")
 

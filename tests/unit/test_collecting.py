@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from worker.collecting import BROKEN_FILES, EXTRA_TRIES, LAST_TRIES, OTHER_TRIES, Haul, concluded
 from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger
 from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
 from worker.rules.plan import OUTPUT_LIFETIME
+from worker.work.collecting import BROKEN_FILES, EXTRA_TRIES, LAST_TRIES, OTHER_TRIES, Haul, concluded
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.FETCHING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)

@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 
 from worker.errors import HoldCause
-from worker.executor import LOGGED
 from worker.rules.lifecycle import (
     ANNOUNCED_ON,
     CURRENT_EVENT,
@@ -22,6 +21,7 @@ from worker.rules.lifecycle import (
     next_state,
 )
 from worker.rules.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
+from worker.work.executor import LOGGED
 
 SOON = timedelta(seconds=7)
 FINAL = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}

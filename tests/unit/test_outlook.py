@@ -7,7 +7,7 @@ import pytest
 
 from worker.config import Settings
 from worker.database.engine import Engine, create_database_engine
-from worker.outlook import Outlook
+from worker.work.outlook import Outlook
 
 NOBODY = "postgresql+psycopg://127.0.0.1:1/nobody"
 

@@ -85,16 +85,16 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "images, a data URI": lambda text: parse_image("data:" + text),
     "images, a URL": lambda text: parse_image("http://" + text),
     "legible": legible,
-    "messages, a name": lambda text: parse_request({text: 1}),
-    "messages, a prompt": lambda text: parse_request({"image": "http://a", "prompt": text[: 2**17]}),
-    "messages, metadata": lambda text: readable_metadata({"metadata": {text[: 2**17]: ""}}),
-    "messages, an id": lambda text: (
+    "request, a name": lambda text: parse_request({text: 1}),
+    "request, a prompt": lambda text: parse_request({"image": "http://a", "prompt": text[: 2**17]}),
+    "request, metadata": lambda text: readable_metadata({"metadata": {text[: 2**17]: ""}}),
+    "request, an id": lambda text: (
         given_job_id({"job_id": text}),
         parse_request({"image": "http://a", "job_id": text}),
     ),
-    "messages, a box": lambda text: parse_request({"image": "http://a", "bounding_box": text}),
+    "request, a box": lambda text: parse_request({"image": "http://a", "bounding_box": text}),
     "messages, points": lambda text: parse_request({"image": "http://a", "point_coords": text}),
-    "messages, a name for it": lambda text: derived_job_id("amqp", text.encode("ascii", "replace").decode()),
+    "request, a name for it": lambda text: derived_job_id("amqp", text.encode("ascii", "replace").decode()),
     "kinds": lambda text: identify(io.BytesIO(text.encode("utf-8", "replace")), len(text), promised("a." + text)),
 }
 """What meets text of strangers, by its module."""

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from tests.readme import README, renewed
-from worker.changes import TOLD_END
 from worker.rules.lifecycle import LOGGED_END
+from worker.work.changes import TOLD_END
 
 WARNING = re.compile(r"""log\.(?:warning|error|exception|critical)\(\s*"([a-z_]+)\"""")
 FOR_TESTS = {"failpoint_struck", "failpoints_armed"}

@@ -8,7 +8,6 @@ from itertools import product
 
 import pytest
 
-from worker.conclusion import conclude, doubted_of
 from worker.config import Settings
 from worker.database.submissions import Answered, Submission, Unanswered
 from worker.reconcile import Bench
@@ -21,6 +20,7 @@ from worker.rules.plan import PROMPT, make_plan
 from worker.rules.survival import learn
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Listed, Look
+from worker.work.conclusion import conclude, doubted_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

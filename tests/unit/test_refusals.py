@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.test_steps import JOB, reaction, services_with
-from worker import steps
 from worker.errors import AccountHeld, HoldCause, RemoteRefused, Sam3dError
-from worker.executor import run
 from worker.rules.lifecycle import JobState, Step
 from worker.rules.outcome import Fail, Hold, Outcome, decide
 from worker.vendor.answers import read_body, read_submitted
 from worker.vendor.received import Answer
+from worker.work import steps
+from worker.work.executor import run
 
 
 def refusal(code: int, body: object) -> Sam3dError:

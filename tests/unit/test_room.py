@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tests.waiting import wait_until
-from worker.room import SMALL, Room
+from worker.work.room import SMALL, Room
 
 MIB = 2**20
 

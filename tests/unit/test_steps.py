@@ -9,8 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from worker import errors, executor, ledger, steps
-from worker.changes import Recorded, follow_up
+from worker import errors
 from worker.config import Settings
 from worker.errors import (
     AccountHeld,
@@ -33,7 +32,6 @@ from worker.errors import (
     TransientError,
     WaitTimeout,
 )
-from worker.looking import TRIES_APART
 from worker.rules.budget import Terms
 from worker.rules.expiry import LISTED, UNTOLD
 from worker.rules.job import Job
@@ -41,10 +39,13 @@ from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, ne
 from worker.rules.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
 from worker.rules.plan import OUTPUT_LIFETIME, PROMPT, make_plan
 from worker.rules.survival import learn
-from worker.services import Services
-from worker.steps import react
 from worker.vendor.answers import RemoteStatus, RunResult, RunStatus
 from worker.vendor.history import Listed
+from worker.work import executor, ledger, steps
+from worker.work.changes import Recorded, follow_up
+from worker.work.looking import TRIES_APART
+from worker.work.services import Services
+from worker.work.steps import react
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)

@@ -1,13 +1,13 @@
 """The account, which a person stops and lets go on: ``hold``, ``resume``."""
 
-from worker import holding
 from worker.cli.office import ready_office
 from worker.cli.show import note, print_json, say
 from worker.database import lineage, reading
 from worker.database.engine import transaction
 from worker.errors import HoldCause
-from worker.outlook import ACCOUNT
 from worker.rules.outcome import Hold
+from worker.work import holding
+from worker.work.outlook import ACCOUNT
 
 
 def hold(message: str, *, as_json: bool) -> None:

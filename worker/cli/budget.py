@@ -5,8 +5,8 @@ from typing import Any
 from worker.cli.opened import opened_database
 from worker.cli.show import head, print_json, print_table, print_values, say, titled
 from worker.observability import configure_logging
-from worker.outlook import Outlook
 from worker.usage import Usage, seconds, usage
+from worker.work.outlook import Outlook
 
 
 def budget(*, as_json: bool) -> None:

@@ -1,12 +1,12 @@
 """A job that nobody wants any more: ``cancel``."""
 
-from worker import cancelling
 from worker.cli.look import describe_job, job_uuid
 from worker.cli.office import ready_office
 from worker.cli.show import print_json, say
 from worker.database.engine import transaction
 from worker.errors import Sam3dError
 from worker.rules.lifecycle import JobState
+from worker.work import cancelling
 
 
 def cancel(job_id: str, *, as_json: bool) -> None:

@@ -1,10 +1,10 @@
 """A job in the place of one that is over: ``retry``."""
 
-from worker import retrying
 from worker.cli.look import job_uuid
 from worker.cli.office import ready_office
 from worker.cli.show import print_json, say
 from worker.rules.lifecycle import JobState
+from worker.work import retrying
 
 
 def retry(job_id: str, *, pay_again: bool, as_json: bool) -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from worker import review
 from worker.cli.look import job_uuid
 from worker.cli.office import ready_office
 from worker.cli.show import note, print_json, print_table, say
@@ -13,8 +12,9 @@ from worker.database import reading
 from worker.database.engine import transaction
 from worker.database.reading import Reviewed, Rows
 from worker.errors import InvalidMessage
-from worker.office import Office
 from worker.rules.lifecycle import JobState, Verdict
+from worker.work import decisions
+from worker.work.office import Office
 
 
 def review_command(
@@ -71,7 +71,7 @@ def _in_review(office: Office, which: Reviewed, decision: str | None) -> Rows:
 def _decide_all(office: Office, which: Reviewed, decision: str, *, as_json: bool) -> None:
     runs = {str(row["id"]): row["request_id"] for row in _in_review(office, which, decision)}
     adopted = runs if decision == "--adopt" else {}
-    became = review.decide_all(
+    became = decisions.decide_all(
         list(runs), lambda job_id: _decided(office, job_id, adopted.get(job_id), decision == "--resubmit")
     )
     if as_json:
@@ -88,8 +88,8 @@ def _decided(office: Office, job_id: str, adopted: str | None, is_resubmitted: b
     if adopted:
         return _adopted(office, job_id, adopted)
     if is_resubmitted:
-        return review.resubmit(office, job_id)
-    return review.give_up(office, job_id)
+        return decisions.resubmit(office, job_id)
+    return decisions.give_up(office, job_id)
 
 
 def _adopted(office: Office, job_id: str, request_id: str) -> JobState:
@@ -97,7 +97,7 @@ def _adopted(office: Office, job_id: str, request_id: str) -> JobState:
 
     vendor = Vendor(office.settings)
     try:
-        return review.adopt(office, job_id, request_id, partial(vendor.listed, wants_all=False))
+        return decisions.adopt(office, job_id, request_id, partial(vendor.listed, wants_all=False))
     finally:
         vendor.close()
 

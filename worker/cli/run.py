@@ -24,8 +24,8 @@ from worker.intake.hearing import Line, require_beating
 from worker.observability import configure_logging, log_what_is_uncaught
 from worker.readers import Readers
 from worker.scheduler import Scheduler
-from worker.services import Services
 from worker.usage import exposition, usage
+from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
 

@@ -13,12 +13,12 @@ from worker.database.arrivals import inputs_of
 from worker.database.jobs import SEEN
 from worker.database.submissions import Digest
 from worker.database.tables import accounts, incarnation, jobs, now, strays, submissions
-from worker.memory import Intended
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
 from worker.rules.plan import OUTPUT_LIFETIME
 from worker.vendor.answers import canonical_id
 from worker.vendor.history import Inputs
+from worker.work.memory import Intended
 
 _NOTE_MISSING = """
 UPDATE accounts

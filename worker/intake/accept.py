@@ -11,7 +11,6 @@ from uuid import UUID
 
 import structlog
 
-from worker import changes
 from worker.database import arrivals as repository
 from worker.database import outbox, slots
 from worker.database.engine import Connection, transaction
@@ -23,11 +22,12 @@ from worker.intake import duplicates
 from worker.intake.duplicates import Claim
 from worker.intake.identity import Identity, identify
 from worker.intake.request import ReconstructionRequest, parse_request, readable_metadata
-from worker.office import Office
-from worker.outlook import ACCOUNT
 from worker.rules.lifecycle import EventType, FollowUp, JobState, Step, Ticket
 from worker.rules.origin import NOBODY, Origin
 from worker.rules.plan import NOW
+from worker.work import changes
+from worker.work.office import Office
+from worker.work.outlook import ACCOUNT
 
 FIRST_VERSION = 1
 

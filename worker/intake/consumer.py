@@ -31,8 +31,8 @@ from worker.intake.redelivery import (
     tell_sender,
     why_given_up,
 )
-from worker.leases import expect_all
 from worker.rules.untrusted import Unreadable
+from worker.work.expecting import expect_all
 
 REFUSED_SECONDS = 5
 

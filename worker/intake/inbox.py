@@ -36,7 +36,7 @@ from worker.intake.redelivery import (
 from worker.rules.origin import with_properties
 from worker.rules.plan import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
-from worker.services import Services
+from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ from worker.intake.envelope import body_bytes
 from worker.intake.request import derived_job_id, given_job_id, readable_metadata
 from worker.rules.origin import correlation_of, with_properties
 from worker.rules.untrusted import Unreadable
-from worker.services import Services
+from worker.work.services import Services
 
 COUNTED_BY_BROKER = "x-delivery-count"
 

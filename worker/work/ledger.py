@@ -7,24 +7,24 @@ from uuid import uuid4
 
 import structlog
 
-from worker import changes
-from worker.adopting import give
-from worker.changes import Recorded, persist
 from worker.database import jobs, lineage, submissions, turns
 from worker.database.engine import Connection, DatabaseError, transaction
 from worker.database.lineage import Adopted
 from worker.database.outbox import Event
 from worker.database.submissions import Answered, Digest
-from worker.judging import judge_submit
-from worker.memory import Intended
-from worker.mixups import contest
-from worker.noticing import is_set_back
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Step, Ticket, Trigger, Verdict
 from worker.rules.outcome import Change, Doubt, Snooze, decide
 from worker.rules.plan import NOW
-from worker.services import Services
 from worker.vendor.history import digest_inputs, mark_inputs
+from worker.work import changes
+from worker.work.adopting import give
+from worker.work.changes import Recorded, persist
+from worker.work.judging import judge_submit
+from worker.work.memory import Intended
+from worker.work.mixups import contest
+from worker.work.noticing import is_set_back
+from worker.work.services import Services
 
 VERDICTS = {
     Trigger.ANSWERED: Verdict.ACCEPTED,

@@ -11,7 +11,7 @@ from worker import failpoints
 from worker.broker.connection import opened_producers
 from worker.config import Settings
 from worker.database.engine import Engine, create_database_engine
-from worker.post import Post
+from worker.work.post import Post
 
 CONNECTIONS = 2
 """To the database, of a process that does one thing after the other."""

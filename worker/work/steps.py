@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.collecting import are_files_gone, collect
 from worker.errors import (
     AccountHeld,
     OutputMissing,
@@ -16,17 +15,18 @@ from worker.errors import (
     SubmitUnknown,
     TransientError,
 )
-from worker.looking import look
-from worker.looking import result as read_result
 from worker.rules.budget import Terms, lowered
 from worker.rules.expiry import last_looks
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Step, Trigger
 from worker.rules.outcome import Advance, Doubt, Fail, Hold, Lesson, Limited, Outcome, Snooze
 from worker.rules.plan import LONGEST_RETRY, NOW, named_reset, next_attempt, window_opens
-from worker.services import Services
 from worker.vendor.answers import RemoteStatus, RunResult, RunStatus
 from worker.vendor.quoting import SAYS, quoted
+from worker.work.collecting import are_files_gone, collect
+from worker.work.looking import look
+from worker.work.looking import result as read_result
+from worker.work.services import Services
 
 
 def submit(services: Services, job: Job) -> Outcome:

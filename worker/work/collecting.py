@@ -20,8 +20,8 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
 from worker.rules.plan import OUTPUT_LIFETIME, next_attempt
-from worker.services import Services
 from worker.storage import with_unique_names
+from worker.work.services import Services
 
 BROKEN_FILES = 6
 """A model that arrived broken so often is broken where it is kept."""

@@ -6,8 +6,8 @@ import structlog
 
 from worker.database import lineage
 from worker.database.engine import Connection, on_connect
-from worker.outlook import ACCOUNT
-from worker.services import Services
+from worker.work.outlook import ACCOUNT
+from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
 

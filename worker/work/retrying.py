@@ -12,8 +12,8 @@ from worker.database.retries import Ended
 from worker.errors import Sam3dError
 from worker.intake import accept
 from worker.intake.accept import Accepted
-from worker.office import Office
 from worker.rules.lifecycle import FollowUp, JobState
+from worker.work.office import Office
 
 log = structlog.get_logger(__name__)
 

@@ -7,19 +7,19 @@ from functools import partial
 
 import structlog
 
-from worker import changes, ledger, steps
-from worker.changes import Recorded
 from worker.database import jobs, leases, slots
 from worker.database.engine import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.failpoints import reach
 from worker.intake.images import MAX_IMAGE_BYTES
-from worker.judging import judge_read
 from worker.network import deadline
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
 from worker.rules.outcome import Change, Doubt, Outcome, decide
-from worker.services import Services
+from worker.work import changes, ledger, steps
+from worker.work.changes import Recorded
+from worker.work.judging import judge_read
+from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
 

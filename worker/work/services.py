@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from worker.database.locks import Session
-from worker.memory import Memory
-from worker.office import Office
-from worker.outlook import Outlook
-from worker.room import READ, SENT, Room
 from worker.storage import Downloads
 from worker.vendor.client import Vendor
+from worker.work.memory import Memory
+from worker.work.office import Office
+from worker.work.outlook import Outlook
+from worker.work.room import READ, SENT, Room
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,18 @@ from typing import Any
 
 import structlog
 
-from worker import changes
-from worker.changes import Recorded
 from worker.database import jobs, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
-from worker.office import Office
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Outcome, decide
 from worker.vendor.answers import is_request_id, written_like
 from worker.vendor.history import Listed
+from worker.work import changes
+from worker.work.changes import Recorded
+from worker.work.office import Office
 
 LookUp = Callable[[str], Listed | None]
 """Finds a run in the vendor's request history, and raises what :meth:`worker.vendor.client.Vendor.listed` does."""

@@ -11,9 +11,9 @@ from worker.rules.budget import Terms
 from worker.rules.expiry import last_looks
 from worker.rules.job import Job
 from worker.rules.outcome import Lesson
-from worker.services import Services
 from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, read_numbers
 from worker.vendor.history import Listed
+from worker.work.services import Services
 
 OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}
 UNDER_WAY = {RemoteStatus.QUEUED, RemoteStatus.PROCESSING}

@@ -1,11 +1,11 @@
 """Cancel: a job that its caller gives up."""
 
-from worker import changes
 from worker.database import jobs, outbox
 from worker.database.engine import transaction
 from worker.events import job_payload
-from worker.office import Office
 from worker.rules.lifecycle import EventType, JobState
+from worker.work import changes
+from worker.work.office import Office
 
 
 def cancel(office: Office, job_id: str) -> bool:

@@ -9,7 +9,6 @@ from datetime import datetime
 
 import structlog
 
-from worker import changes
 from worker.database import jobs, outputs, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, transaction
 from worker.database.submissions import Holder
@@ -17,8 +16,9 @@ from worker.rules.habits import Pair, Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
 from worker.rules.outcome import Change, Doubt, decide
-from worker.services import Services
 from worker.vendor.answers import canonical_id
+from worker.work import changes
+from worker.work.services import Services
 
 WHY = "the submit was answered with a run of other inputs"
 AT_ONCE = "another submit that was under way at the same time was answered with the same run"

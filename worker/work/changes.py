@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import structlog
 
-from worker import holding, limiting
 from worker.database import jobs, outbox, outputs
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, once_committed
 from worker.database.outbox import Event
@@ -20,6 +19,7 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.rules.outcome import Change
 from worker.vendor.quoting import unquoted
+from worker.work import holding, limiting
 
 PATIENCE = timedelta(seconds=60)
 """How long is held on to what can't be committed: it was paid for, or cost a request."""

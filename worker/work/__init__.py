@@ -1,0 +1,26 @@
+"""One job, one step: load, run, decide, record, announce, and send what follows. And what a person decides.
+
+``services``    what a step works with
+``office``      what a decision works with: settings, database, post
+``executor``    one job, one step; returns the message that follows
+``steps``       what each step does to the outside world; returns an ``Outcome``
+``looking``     look at a run: its status and its result, in one request where that is enough
+``collecting``  every file that is whole is kept, and what becomes of the others
+``ledger``      money: the intent before each POST, its answer after
+``changes``     a change of a job: its row, its files, its event and the message that follows
+``post``        what follows a commit: events are announced, the next message is sent
+``outlook``     what a process goes by for some seconds: the plan of polls and the budget
+``limiting``    the vendor's request limit is used up for a while, and what that teaches
+``holding``     an account is stopped and goes on again
+``judging``     whose trouble a refusal is, from what others were answered
+``conclusion``  what is known of a submit without an answer, and what a proof makes of its job
+``adopting``    runs that the ledger lost get back to their jobs
+``mixups``      runs that were given to the wrong job, or to two, are given back
+``expecting``   what makes the sweep come sooner: who is gone, which messages are lost
+``noticing``    a database that lacks what was committed was set back
+``memory``      what this process remembers of the database
+``room``        how many bytes of photos a process has in hand
+``decisions``   what a person decides about a job that nobody can tell the fate of
+``cancelling``  a job that its caller gives up
+``retrying``    a new job in the place of one that failed or was cancelled
+"""
