@@ -10,12 +10,6 @@ The files, in the order a job travels:
 ``intake``         message in: from the wire to a row
 ``tasks``          the Celery tasks, in flow order
 ``vendor``         the paid API
-``lookup``         a look at a time in it, and all that is known of that time
-``bulk``           look at many runs at once, in the request history
-``reconcile``      look up: what became of submits without an answer
-``comparing``      compare: a database that may have been set back, with the vendor's history
-``probing``        probe: a held account is tried
-``pruning``        prune: what is old is deleted, and photos that no job needs
 ``network``        which hosts may be reached, and until when
 ``places``         pure: which IP addresses are public
 ``database``       PostgreSQL: all SQL, and the only commit
@@ -23,11 +17,9 @@ The files, in the order a job travels:
 ``kinds``          what a downloaded file is, by its bytes
 ``containers``     pure: whether the parts of a GLB or a ZIP fit together
 ``events``         event out: what each announcement says
-``clocks``         brings back what a step of the database's clock has put off
-``readers``        since when a queue has messages and no reader
-``scheduler``      the loop that compares, releases, looks, relays, probes, reconciles, sweeps and prunes
 ``rules``          pure: all that is decided
 ``work``           one job, one step
+``upkeep``         what the clock does
 ``errors``         the error tree
 ``observability``  structured logs
 ``legible``        pure: what others wrote, for a person's terminal

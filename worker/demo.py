@@ -23,7 +23,7 @@ from worker.database import engine, reading, schema
 from worker.database.local_server import running_postgres
 from worker.errors import ConfigurationError
 from worker.rules.lifecycle import JobState
-from worker.scheduler import Scheduler
+from worker.upkeep.scheduler import Scheduler
 
 SIMULATED_RUN = timedelta(seconds=3)
 SIMULATED_KEY = "SG_0123456789abcdef"

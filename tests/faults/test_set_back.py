@@ -22,7 +22,6 @@ from tests.services.postgres import PrivatePostgres
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
 from worker.app import App, create_app
-from worker.comparing import Comparison
 from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.schema import upgrade
@@ -30,6 +29,7 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import Step, Ticket, Trigger
 from worker.rules.outcome import Advance, Doubt, Outcome, decide
 from worker.simulator import Simulator, SimulatorSettings
+from worker.upkeep.compare import Comparison
 from worker.work import holding
 from worker.work.cancelling import cancel
 from worker.work.executor import execute, load, record

@@ -22,8 +22,8 @@ from worker.rules.budget import Terms
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.rules.outcome import Limited
-from worker.scheduler import Scheduler
 from worker.simulator import Simulator
+from worker.upkeep.scheduler import Scheduler
 from worker.work.executor import execute, load
 
 SECOND = timedelta(seconds=1)

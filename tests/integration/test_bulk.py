@@ -20,14 +20,14 @@ from tests.integration.budgeted import (
     make_scheduler,
     photo,
 )
-from worker import bulk
 from worker.app import App
-from worker.bulk import BulkLook
 from worker.database.tables import now
 from worker.intake.prepare import prepare_request
 from worker.rules.budget import LEAST_BULK
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.simulator import Simulator
+from worker.upkeep import bulk
+from worker.upkeep.bulk import BulkLook
 from worker.work.executor import execute, load
 
 SOON = {"due_at": now + 3 * SECOND}

@@ -12,8 +12,8 @@ from worker.database import jobs, reading
 from worker.database.engine import transaction
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Advance, decide
-from worker.scheduler import Scheduler
 from worker.simulator import Simulator
+from worker.upkeep.scheduler import Scheduler
 from worker.work.executor import execute, load, record, wait_out
 
 

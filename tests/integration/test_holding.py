@@ -13,8 +13,8 @@ from worker.database.engine import transaction
 from worker.errors import HoldCause
 from worker.rules.lifecycle import FollowUp
 from worker.rules.outcome import Hold
-from worker.scheduler import Scheduler
 from worker.simulator import Simulator
+from worker.upkeep.scheduler import Scheduler
 from worker.work import holding
 from worker.work.executor import execute
 

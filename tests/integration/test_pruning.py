@@ -15,7 +15,7 @@ from worker.database.engine import transaction
 from worker.database.tables import inputs
 from worker.intake.accept import accept
 from worker.intake.request import derived_job_id
-from worker.pruning import INPUTS, prune
+from worker.upkeep.prune import INPUTS, prune
 from worker.work.retrying import retry
 
 DAY = timedelta(days=1)
@@ -111,7 +111,7 @@ def test_years_of_photos_do_not_keep_the_scheduler(app: App, monkeypatch: pytest
     """After an upgrade there are many at once: it stops in time, and the next tick goes on."""
     for _ in range(INPUTS + 1):
         end(app, "succeeded", send(app))
-    monkeypatch.setattr("worker.pruning.LONGEST_SECONDS", 1e-9)
+    monkeypatch.setattr("worker.upkeep.prune.LONGEST_SECONDS", 1e-9)
     prune_now(app)
     assert sum(kept(app).values()) >= 1
     monkeypatch.undo()

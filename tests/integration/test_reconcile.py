@@ -23,12 +23,12 @@ from worker.errors import Sam3dError
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
-from worker.lookup import Lookup
-from worker.reconcile import reconcile
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Advance, Doubt, Snooze, decide
 from worker.simulator import Simulator
+from worker.upkeep.lookup import Lookup
+from worker.upkeep.reconcile import reconcile
 from worker.vendor import client, paging
 from worker.vendor.body import write_body
 from worker.vendor.client import PAGE_TRIES

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.comparing import Next, Reach, conclude
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
 from worker.rules.pairing import SIDE_BY_SIDE, Lineup, Waiting, first_in_turn
+from worker.upkeep.compare import Next, Reach, conclude
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Inputs, Listed, Look, mark_inputs
 

@@ -10,7 +10,6 @@ import pytest
 
 from worker.config import Settings
 from worker.database.submissions import Answered, Submission, Unanswered
-from worker.reconcile import Bench
 from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Gap, Proof, Window
 from worker.rules.habits import Sent
 from worker.rules.job import Job
@@ -18,6 +17,7 @@ from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Outcome, decide
 from worker.rules.plan import PROMPT, make_plan
 from worker.rules.survival import learn
+from worker.upkeep.reconcile import Bench
 from worker.vendor.answers import RemoteStatus
 from worker.vendor.history import Listed, Look
 from worker.work.conclusion import conclude, doubted_of

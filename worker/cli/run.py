@@ -22,8 +22,8 @@ from worker.errors import ConfigurationError, InvalidMessage
 from worker.health import start_health_server
 from worker.intake.hearing import Line, require_beating
 from worker.observability import configure_logging, log_what_is_uncaught
-from worker.readers import Readers
-from worker.scheduler import Scheduler
+from worker.upkeep.readers import Readers
+from worker.upkeep.scheduler import Scheduler
 from worker.usage import exposition, usage
 from worker.work.services import Services
 

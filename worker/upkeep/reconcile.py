@@ -16,13 +16,13 @@ from worker.database.locks import live_sessions
 from worker.database.submissions import Answered, Unanswered
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.failpoints import reach
-from worker.lookup import Lookup
 from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.rules.habits import CLOCKS_DIFFER
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Outcome, decide
 from worker.rules.plan import NOW, look_again
+from worker.upkeep.lookup import Lookup
 from worker.work import changes
 from worker.work.changes import Recorded, Settled
 from worker.work.conclusion import adopted, as_answered, conclude, doubted_of, is_undecided, submission_of

@@ -14,23 +14,23 @@ import structlog
 from worker import watchdog
 from worker.broker.connection import why
 from worker.broker.topology import QueueLoad, queue_name
-from worker.bulk import BulkLook
-from worker.clocks import ClockWatch
-from worker.comparing import Comparison
 from worker.database import jobs, outbox, slots
 from worker.database.engine import Connection, DatabaseError, describe, transaction
 from worker.database.jobs import Overdue
 from worker.database.locks import SCHEDULER_LOCK, leader
 from worker.database.outbox import Event
 from worker.failpoints import reach
-from worker.lookup import Lookup
-from worker.probing import probe
-from worker.pruning import prune
-from worker.readers import Readers
-from worker.reconcile import reconcile
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Fail, decide
 from worker.rules.plan import NOW, SHORTEST_GAP
+from worker.upkeep.bulk import BulkLook
+from worker.upkeep.clock_steps import ClockWatch
+from worker.upkeep.compare import Comparison
+from worker.upkeep.lookup import Lookup
+from worker.upkeep.probe import probe
+from worker.upkeep.prune import prune
+from worker.upkeep.readers import Readers
+from worker.upkeep.reconcile import reconcile
 from worker.work import changes
 from worker.work.expecting import Leases, expect_all
 from worker.work.outlook import ACCOUNT

@@ -18,10 +18,10 @@ from worker.database.engine import transaction
 from worker.database.lineage import Lineage
 from worker.database.outbox import Event
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
-from worker.lookup import Lookup
 from worker.rules.evidence import Evidence
 from worker.rules.outcome import Hold
 from worker.rules.pairing import LEARNT_FROM
+from worker.upkeep.lookup import Lookup
 from worker.work import adopting, holding
 from worker.work.adopting import Found
 from worker.work.changes import Settled
