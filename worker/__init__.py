@@ -20,13 +20,8 @@ The files, in the order a job travels:
 ``rules``          pure: all that is decided
 ``work``           one job, one step
 ``upkeep``         what the clock does
+``telemetry``      logs, probes, metrics, and places to die
 ``errors``         the error tree
-``observability``  structured logs
-``legible``        pure: what others wrote, for a person's terminal
-``usage``          what the request budget is used for: for people and as metrics
-``failpoints``     named places where a process can be made to die, for tests
-``watchdog``       ends a process whose loop has stalled
-``health``         the probe server
 ``cli``            the command line
 ``photos``         what the demo starts from
 ``demo``           the whole service in one process, on nothing but this machine

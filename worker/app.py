@@ -11,16 +11,17 @@ import structlog
 from celery import Celery, signals
 from celery.app.amqp import AMQP
 
-from worker import failpoints, tasks
+from worker import tasks
 from worker.broker import topology
 from worker.broker.connection import connection_options
 from worker.config import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session
 from worker.intake.inbox import InboxStep
-from worker.observability import say_at_once
 from worker.rules.lifecycle import Step
 from worker.storage import Downloads
+from worker.telemetry import failpoints
+from worker.telemetry.logs import say_at_once
 from worker.vendor.client import Vendor
 from worker.work import noticing
 from worker.work.outlook import Outlook

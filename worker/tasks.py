@@ -22,12 +22,12 @@ from worker.broker.topology import (
 )
 from worker.database.engine import DatabaseError, describe, is_outage
 from worker.errors import TransientError
-from worker.failpoints import reach
 from worker.intake import accept
 from worker.intake.redelivery import BROKE, read_request, request_of, tell_sender
 from worker.rules.lifecycle import FollowUp, Step, Ticket
 from worker.rules.plan import BROKEN_WINDOW, NOW
 from worker.rules.untrusted import Unreadable
+from worker.telemetry.failpoints import reach
 from worker.work import executor
 from worker.work.services import Services
 

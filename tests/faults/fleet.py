@@ -8,8 +8,8 @@ from typing import Any, Self
 from tests.acceptance.conftest import Service
 from tests.services.zygote import Forked, Zygote
 from tests.waiting import wait_until
-from worker.failpoints import FAILPOINTS
 from worker.rules.lifecycle import Step
+from worker.telemetry.failpoints import FAILPOINTS
 
 PUBLISH = "publish.confirmed"
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from tests.faults.fleet import SCHEDULERS, WORKERS, Fleet
-from worker.failpoints import ACTIONS
+from worker.telemetry.failpoints import ACTIONS
 
 ROLES = {
     "worker-1": ("worker", "--concurrency", "4"),

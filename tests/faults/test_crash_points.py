@@ -15,8 +15,8 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.services.zygote import Forked, Zygote
 from tests.waiting import wait_until
 from worker.database.locks import SCHEDULER_LOCK
-from worker.failpoints import FAILPOINTS
 from worker.simulator import Simulator
+from worker.telemetry.failpoints import FAILPOINTS
 
 IN_DOUBT = {"submit.taken", "submit.answered"}
 JOBS = 50

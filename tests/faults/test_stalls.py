@@ -11,7 +11,7 @@ from tests.faults.conftest import start_worker
 from tests.faults.judge import Judge
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
-from worker.watchdog import EXIT_CODE
+from worker.telemetry.watchdog import EXIT_CODE
 
 LIMIT = "3"
 

@@ -33,7 +33,7 @@ from worker.rules.budget import Kind
 from worker.rules.lifecycle import JobState, Step
 from worker.rules.outcome import Hold
 from worker.simulator import Simulator
-from worker.usage import exposition, usage
+from worker.telemetry.metrics import exposition, usage
 from worker.work.executor import draw, execute
 from worker.work.holding import hold
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import worker
-from worker import failpoints
 from worker.errors import ConfigurationError
-from worker.failpoints import ACTIONS, FAILPOINTS, arm, reach
 from worker.rules.lifecycle import Step
+from worker.telemetry import failpoints
+from worker.telemetry.failpoints import ACTIONS, FAILPOINTS, arm, reach
 
 CODE = [path for path in Path(worker.__file__).parent.rglob("*.py") if path.name != "failpoints.py"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from worker import health, watchdog
-from worker.health import start_health_server
+from worker.telemetry import health, watchdog
+from worker.telemetry.health import start_health_server
 
 Probe = Callable[[str], tuple[int, Any]]
 MARKER = "m4rk3r"

@@ -6,8 +6,8 @@ from http.client import HTTPConnection
 
 import pytest
 
-from worker import health
-from worker.health import METRICS_TYPE, Metrics, start_health_server
+from worker.telemetry import health
+from worker.telemetry.health import METRICS_TYPE, Metrics, start_health_server
 
 Answer = tuple[int, str | None, bytes]
 Get = Callable[[str], Answer]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from worker.observability import QUIET, configure_logging
+from worker.telemetry.logs import QUIET, configure_logging
 
 MARKER = "m4rk3r"
 Lines = Callable[[], list[dict[str, Any]]]

@@ -14,10 +14,10 @@ import pytest
 from worker.intake.images import parse_image
 from worker.intake.request import derived_job_id, given_job_id, parse_request, readable_metadata
 from worker.kinds import identify
-from worker.legible import legible
 from worker.network import AllowedHosts
 from worker.rules.addresses import promised, read_addresses
 from worker.storage import _following
+from worker.telemetry.legible import legible
 from worker.vendor.answers import canonical_id, is_request_id, read_numbers, whose, written_like
 from worker.vendor.history import created, mark_inputs, read_rows
 from worker.vendor.quoting import quoted

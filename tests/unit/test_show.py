@@ -19,8 +19,8 @@ from worker.cli import dead, show
 from worker.cli.mistakes import EXIT_CODES
 from worker.cli.progress import Words, bars
 from worker.errors import ConfigurationError, InvalidMessage, Sam3dError, WaitTimeout
-from worker.legible import legible
 from worker.rules.lifecycle import JobState
+from worker.telemetry.legible import legible
 
 
 def test_a_mistake_is_one_line_and_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

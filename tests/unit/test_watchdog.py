@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from worker import watchdog
+from worker.telemetry import watchdog
 
 LIMIT = timedelta(seconds=3)
 STALLS = """
 import time
 from datetime import timedelta
-from worker import watchdog
-from worker.observability import configure_logging
+from worker.telemetry import watchdog
+from worker.telemetry.logs import configure_logging
 
 configure_logging("INFO")
 watchdog.TICK_SECONDS = 0.02

@@ -4,8 +4,8 @@ from typing import Any
 
 from worker.cli.opened import opened_database
 from worker.cli.show import head, print_json, print_table, print_values, say, titled
-from worker.observability import configure_logging
-from worker.usage import Usage, seconds, usage
+from worker.telemetry.logs import configure_logging
+from worker.telemetry.metrics import Usage, seconds, usage
 from worker.work.outlook import Outlook
 
 

@@ -16,7 +16,7 @@ from worker.broker.topology import PUBLISH_ERRORS
 from worker.cli.show import brief, head, note, print_json, print_table, print_values, say, titled
 from worker.config import load_settings
 from worker.errors import InvalidMessage, Sam3dError
-from worker.observability import configure_logging
+from worker.telemetry.logs import configure_logging
 
 LONGEST_TEXT = 80
 """Characters of a text within a body that are shown to a person; an image is a longer one."""

@@ -13,8 +13,8 @@ from worker.cli.show import json_text, note, say, writable_folder
 from worker.database import clocks
 from worker.database.engine import transaction
 from worker.errors import Sam3dError
-from worker.observability import configure_logging
 from worker.rules.lifecycle import JobState
+from worker.telemetry.logs import configure_logging
 
 
 def demo(photo: Path | None, prompt: str | None, folder: Path, *, is_live: bool) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from worker.config import load_settings
 from worker.database.schema import require_schema
-from worker.observability import configure_logging
+from worker.telemetry.logs import configure_logging
 from worker.work.office import Office, opened_office
 
 

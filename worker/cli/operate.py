@@ -22,7 +22,7 @@ from worker.database.engine import (
 )
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError, Sam3dError
-from worker.observability import configure_logging
+from worker.telemetry.logs import configure_logging
 from worker.vendor.client import Vendor
 
 

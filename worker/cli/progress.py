@@ -5,7 +5,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Column
 from rich.text import Text
 
-from worker.legible import legible
+from worker.telemetry.legible import legible
 
 
 class Words(ProgressColumn):

@@ -9,7 +9,6 @@ from functools import partial
 
 import structlog
 
-from worker import watchdog
 from worker.app import ACCEPT, STEPS, App, create_app, run_worker
 from worker.broker import topology
 from worker.broker.connection import connected, unreachable, why
@@ -19,12 +18,13 @@ from worker.config import Settings, load_settings
 from worker.database.engine import DatabaseError, describe, ping
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError, InvalidMessage
-from worker.health import start_health_server
 from worker.intake.hearing import Line, require_beating
-from worker.observability import configure_logging, log_what_is_uncaught
+from worker.telemetry import watchdog
+from worker.telemetry.health import start_health_server
+from worker.telemetry.logs import configure_logging, log_what_is_uncaught
+from worker.telemetry.metrics import exposition, usage
 from worker.upkeep.readers import Readers
 from worker.upkeep.scheduler import Scheduler
-from worker.usage import exposition, usage
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)

@@ -29,7 +29,7 @@ def _sourced(row: Mapping[str, Any]) -> str:
 
 def failpoints(*, as_json: bool) -> None:
     """List the places where a process can be made to die, freeze or stop by SAM3D_FAILPOINTS, for tests."""
-    from worker.failpoints import FAILPOINTS  # Brings the logs with it.
+    from worker.telemetry.failpoints import FAILPOINTS  # Brings the logs with it.
 
     rows = [{"failpoint": name, "where": where} for name, where in FAILPOINTS.items()]
     if as_json:

@@ -18,7 +18,7 @@ import typer
 from rich.cells import cell_len
 
 from worker.errors import InvalidMessage
-from worker.legible import legible
+from worker.telemetry.legible import legible
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -46,7 +46,7 @@ def fail(message: str, code: int) -> NoReturn:
     if not SERVICES.isdisjoint(sys.argv[1:2]) and not sys.stderr.isatty():
         import structlog  # A service has it already; what only shows something starts faster without.
 
-        from worker.observability import configure_logging
+        from worker.telemetry.logs import configure_logging
 
         configure_logging("ERROR")
         structlog.get_logger(__name__).critical("process_failed", reason=message, exit_code=code)

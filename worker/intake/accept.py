@@ -17,7 +17,6 @@ from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.errors import InvalidMessage, TransientError
 from worker.events import error_payload, job_payload
-from worker.failpoints import reach
 from worker.intake import duplicates
 from worker.intake.duplicates import Claim
 from worker.intake.identity import Identity, identify
@@ -25,6 +24,7 @@ from worker.intake.request import ReconstructionRequest, parse_request, readable
 from worker.rules.lifecycle import EventType, FollowUp, JobState, Step, Ticket
 from worker.rules.origin import NOBODY, Origin
 from worker.rules.plan import NOW
+from worker.telemetry.failpoints import reach
 from worker.work import changes
 from worker.work.office import Office
 from worker.work.outlook import ACCOUNT

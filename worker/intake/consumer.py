@@ -14,7 +14,6 @@ from celery.worker.request import Request as CeleryRequest
 from kombu import Consumer as KombuConsumer
 from kombu.message import Message
 
-from worker import watchdog
 from worker.broker.connection import why
 from worker.broker.frames import leave_encoded
 from worker.broker.quarantine import DELIVERIES, as_mapping, publish_again, quarantine
@@ -32,6 +31,7 @@ from worker.intake.redelivery import (
     why_given_up,
 )
 from worker.rules.untrusted import Unreadable
+from worker.telemetry import watchdog
 from worker.work.expecting import expect_all
 
 REFUSED_SECONDS = 5

@@ -15,7 +15,7 @@ from amqp.exceptions import AMQPError
 from kombu import Connection, Consumer
 from kombu.message import Message
 
-from worker import watchdog
+from worker.telemetry import watchdog
 
 ASKED_EVERY = 5.0
 """Seconds after which the broker is asked; what it says twice in a row counts."""

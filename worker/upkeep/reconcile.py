@@ -15,13 +15,13 @@ from worker.database.engine import DatabaseError, describe, is_outage, transacti
 from worker.database.locks import live_sessions
 from worker.database.submissions import Answered, Unanswered
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.failpoints import reach
 from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.rules.habits import CLOCKS_DIFFER
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Outcome, decide
 from worker.rules.plan import NOW, look_again
+from worker.telemetry.failpoints import reach
 from worker.upkeep.lookup import Lookup
 from worker.work import changes
 from worker.work.changes import Recorded, Settled

@@ -11,7 +11,6 @@ from functools import partial
 
 import structlog
 
-from worker import watchdog
 from worker.broker.connection import why
 from worker.broker.topology import QueueLoad, queue_name
 from worker.database import jobs, outbox, slots
@@ -19,10 +18,11 @@ from worker.database.engine import Connection, DatabaseError, describe, transact
 from worker.database.jobs import Overdue
 from worker.database.locks import SCHEDULER_LOCK, leader
 from worker.database.outbox import Event
-from worker.failpoints import reach
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Fail, decide
 from worker.rules.plan import NOW, SHORTEST_GAP
+from worker.telemetry import watchdog
+from worker.telemetry.failpoints import reach
 from worker.upkeep.bulk import BulkLook
 from worker.upkeep.clock_steps import ClockWatch
 from worker.upkeep.compare import Comparison

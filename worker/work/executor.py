@@ -10,12 +10,12 @@ import structlog
 from worker.database import jobs, leases, slots
 from worker.database.engine import DatabaseError, transaction
 from worker.errors import Sam3dError
-from worker.failpoints import reach
 from worker.intake.images import MAX_IMAGE_BYTES
 from worker.network import deadline
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
 from worker.rules.outcome import Change, Doubt, Outcome, decide
+from worker.telemetry.failpoints import reach
 from worker.work import changes, ledger, steps
 from worker.work.changes import Recorded
 from worker.work.judging import judge_read

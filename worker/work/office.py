@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from worker import failpoints
 from worker.broker.connection import opened_producers
 from worker.config import Settings
 from worker.database.engine import Engine, create_database_engine
+from worker.telemetry import failpoints
 from worker.work.post import Post
 
 CONNECTIONS = 2

@@ -12,8 +12,8 @@ from worker.database import leases, outbox
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.database.outbox import Event
 from worker.events import publish_event
-from worker.failpoints import reach
 from worker.rules.lifecycle import FollowUp, Ticket
+from worker.telemetry.failpoints import reach
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 import structlog
 
-from worker import watchdog
+from worker.telemetry import watchdog
 
 Check = Callable[[], None]
 Metrics = Callable[[], bytes]

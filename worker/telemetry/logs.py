@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from worker.legible import legible
+from worker.telemetry.legible import legible
 
 QUIET = {
     "celery.pool": logging.WARNING,  # At DEBUG it logs the arguments of tasks.
