@@ -5,7 +5,6 @@ The files, in the order a job travels:
 ``app``            builds everything: the Celery app, exchanges and queues, the engine, the vendor's client
 ``broker``         RabbitMQ: its names and shapes, publishing, dead letters
 ``config``         one frozen settings object, from the environment
-``files``          a file that was made, on a disk: complete or not there
 ``client``         what a Python producer imports: submit, wait, download
 ``intake``         message in: from the wire to a row
 ``tasks``          the Celery tasks, in flow order
@@ -13,19 +12,16 @@ The files, in the order a job travels:
 ``network``        which hosts may be reached, and until when
 ``places``         pure: which IP addresses are public
 ``database``       PostgreSQL: all SQL, and the only commit
-``storage``        where output bytes go
-``kinds``          what a downloaded file is, by its bytes
-``containers``     pure: whether the parts of a GLB or a ZIP fit together
 ``events``         event out: what each announcement says
 ``rules``          pure: all that is decided
 ``work``           one job, one step
 ``upkeep``         what the clock does
 ``telemetry``      logs, probes, metrics, and places to die
+``outputs``        the files that were made
 ``errors``         the error tree
 ``cli``            the command line
 ``photos``         what the demo starts from
 ``demo``           the whole service in one process, on nothing but this machine
-``preview``        a picture of a GLB, rendered on the CPU
 ``simulator``      a local stand-in for the vendor; knows nothing of the rest
 """
 

@@ -18,8 +18,8 @@ from worker.config import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session
 from worker.intake.inbox import InboxStep
+from worker.outputs.download import Downloads
 from worker.rules.lifecycle import Step
-from worker.storage import Downloads
 from worker.telemetry import failpoints
 from worker.telemetry.logs import say_at_once
 from worker.vendor.client import Vendor

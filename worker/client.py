@@ -30,10 +30,10 @@ from worker.broker.topology import (
 )
 from worker.config import Settings, load_settings
 from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
-from worker.files import write_file
 from worker.intake.envelope import body_bytes, read_object
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
+from worker.outputs.saving import write_file
 from worker.rules.lifecycle import EventType
 from worker.rules.untrusted import Unreadable
 

@@ -23,8 +23,8 @@ from worker.intake.admission import passed_on, read_arguments, require_admissibl
 from worker.intake.envelope import open_envelope
 from worker.intake.images import image_of, parse_image
 from worker.intake.request import parse_request, readable_metadata
-from worker.kinds import identify
 from worker.network import AllowedHosts
+from worker.outputs.formats import identify
 from worker.rules.addresses import find_addresses
 from worker.rules.origin import read_origin, with_properties
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable

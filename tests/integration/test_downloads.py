@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable, Sam3dError
+from worker.outputs.download import MAX_REDIRECTS, Downloads
 from worker.simulator import Simulator, SimulatorSettings
-from worker.storage import MAX_REDIRECTS, Downloads
 from worker.vendor.client import Vendor
 
 PHOTO = base64.b64encode(Path("worker/photos/cat.png").read_bytes()).decode()

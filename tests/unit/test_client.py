@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from worker.errors import InvalidMessage, Sam3dError
-from worker.files import write_file
 from worker.intake.prepare import prepare_request
 from worker.intake.request import parse_request
+from worker.outputs.saving import write_file
 
 MARKER = "m4rk3r"
 

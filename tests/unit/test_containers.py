@@ -15,8 +15,8 @@ import trimesh as typed_trimesh
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.containers import MOST_ENTRIES, check_glb, check_zip
 from worker.errors import OutputBroken, OutputUnusable
+from worker.outputs.containers import MOST_ENTRIES, check_glb, check_zip
 from worker.simulator.artifacts import Files, make_files
 from worker.simulator.model import Hint
 

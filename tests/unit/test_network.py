@@ -14,7 +14,7 @@ import pytest
 from worker.config import Settings
 from worker.errors import OutputUnusable, RemoteUnavailable
 from worker.network import MOST_ADDRESSES, MOST_LOOKUPS, AllowedHosts, _DeadlineStream, create_client, deadline
-from worker.storage import Downloads
+from worker.outputs.download import Downloads
 
 HOSTS = AllowedHosts((".segmind.com", "files.example", "http://127.0.0.1:9100"))
 PRIVATE = [

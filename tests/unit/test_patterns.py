@@ -13,10 +13,10 @@ import pytest
 
 from worker.intake.images import parse_image
 from worker.intake.request import derived_job_id, given_job_id, parse_request, readable_metadata
-from worker.kinds import identify
 from worker.network import AllowedHosts
+from worker.outputs.download import _following
+from worker.outputs.formats import identify
 from worker.rules.addresses import promised, read_addresses
-from worker.storage import _following
 from worker.telemetry.legible import legible
 from worker.vendor.answers import canonical_id, is_request_id, read_numbers, whose, written_like
 from worker.vendor.history import created, mark_inputs, read_rows
@@ -80,7 +80,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "history, a row": lambda text: read_rows([row(text)]),
     "history, inputs": lambda text: mark_inputs({"image": text, "prompt": text, "seed": [text]}),
     "network": lambda text: (HOSTS.refusal(text), HOSTS.refusal("https://" + text), HOSTS.refusal(f"https://a/{text}")),
-    "storage": redirected,
+    "download": redirected,
     "images": parse_image,
     "images, a data URI": lambda text: parse_image("data:" + text),
     "images, a URL": lambda text: parse_image("http://" + text),
@@ -95,7 +95,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "request, a box": lambda text: parse_request({"image": "http://a", "bounding_box": text}),
     "messages, points": lambda text: parse_request({"image": "http://a", "point_coords": text}),
     "request, a name for it": lambda text: derived_job_id("amqp", text.encode("ascii", "replace").decode()),
-    "kinds": lambda text: identify(io.BytesIO(text.encode("utf-8", "replace")), len(text), promised("a." + text)),
+    "formats": lambda text: identify(io.BytesIO(text.encode("utf-8", "replace")), len(text), promised("a." + text)),
 }
 """What meets text of strangers, by its module."""
 

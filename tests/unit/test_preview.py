@@ -9,7 +9,7 @@ import trimesh as typed_trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.preview import render_preview
+from worker.outputs.preview import render_preview
 
 trimesh: Any = typed_trimesh  # Much of it has no types.
 SIZE = (64, 48)

@@ -6,9 +6,9 @@ import zipfile
 import pytest
 
 from worker.errors import OutputBroken
-from worker.kinds import identify
+from worker.outputs.download import with_unique_names
+from worker.outputs.formats import identify
 from worker.rules.outcome import StoredFile
-from worker.storage import with_unique_names
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20) + b"IEND\xae\x42\x60\x82"
 WEBP = b"RIFF" + (12).to_bytes(4, "little") + b"WEBPVP8 " + bytes(4)

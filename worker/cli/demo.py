@@ -58,7 +58,7 @@ def _told(seen: service.Progress) -> str:
 
 def _tell(files: list[Path], folder: Path, history: Path, *, is_live: bool) -> None:
     """Render the model and say what there is to look at."""
-    from worker.preview import render_preview  # An extra that a worker does not need.
+    from worker.outputs.preview import render_preview  # An extra that a worker does not need.
 
     picture = folder / "preview.png"
     say()

@@ -10,7 +10,7 @@ from worker.cli.show import print_json, say, writable_folder
 from worker.database import outputs
 from worker.database.engine import Connection, transaction
 from worker.errors import Sam3dError
-from worker.files import write_file
+from worker.outputs.saving import write_file
 from worker.rules.lifecycle import JobState
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import structlog
 
 from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
-from worker.kinds import GLB, MODELS, OTHER
 from worker.network import deadline
+from worker.outputs.download import with_unique_names
+from worker.outputs.formats import GLB, MODELS, OTHER
 from worker.rules.addresses import promised
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
 from worker.rules.plan import OUTPUT_LIFETIME, next_attempt
-from worker.storage import with_unique_names
 from worker.work.services import Services
 
 BROKEN_FILES = 6

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from worker.database.locks import Session
-from worker.storage import Downloads
+from worker.outputs.download import Downloads
 from worker.vendor.client import Vendor
 from worker.work.memory import Memory
 from worker.work.office import Office

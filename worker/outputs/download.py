@@ -11,8 +11,8 @@ import httpx
 
 from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
-from worker.kinds import identify
 from worker.network import AllowedHosts, create_client, deadline
+from worker.outputs.formats import identify
 from worker.rules.addresses import LONGEST_ADDRESS, promised
 from worker.rules.outcome import StoredFile
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from worker.containers import LARGEST_JSON, check_glb, check_zip
 from worker.errors import OutputBroken
+from worker.outputs.containers import LARGEST_JSON, check_glb, check_zip
 from worker.rules.untrusted import DOCUMENT, read_json
 
 HEADER_BYTES = 512
