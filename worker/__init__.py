@@ -1,28 +1,31 @@
 """3D models from photos: a message in, an event out, and a slow, paid, poll-only API in between.
 
-The files, in the order a job travels:
+The folders and files, in the order a job travels:
 
-``app``            builds everything: the Celery app, exchanges and queues, the engine, the vendor's client
-``broker``         RabbitMQ: its names and shapes, publishing, dead letters
-``config``         one frozen settings object, from the environment
-``client``         what a Python producer imports: submit, wait, download
-``intake``         message in: from the wire to a row
-``tasks``          the Celery tasks, in flow order
-``vendor``         the paid API
-``network``        which hosts may be reached, and until when
-``places``         pure: which IP addresses are public
-``database``       PostgreSQL: all SQL, and the only commit
-``events``         event out: what each announcement says
-``rules``          pure: all that is decided
-``work``           one job, one step
-``upkeep``         what the clock does
-``telemetry``      logs, probes, metrics, and places to die
-``outputs``        the files that were made
-``errors``         the error tree
-``cli``            the command line
-``photos``         what the demo starts from
-``demo``           the whole service in one process, on nothing but this machine
-``simulator``      a local stand-in for the vendor; knows nothing of the rest
+``client``     what a Python producer imports: submit, wait, download
+``intake``     message in: from the wire to a job's row
+``tasks``      the Celery tasks: the front door
+``work``       one job, one step; and what a person decides
+``rules``      pure: all that is decided
+``vendor``     the paid API: its calls, its answers as typed values
+``outputs``    the files that were made
+``events``     event out
+``upkeep``     what the clock does: what was left behind goes on
+``database``   PostgreSQL: all SQL, and the only commit
+``broker``     RabbitMQ: its names and shapes, publishing, dead letters
+``network``    which hosts may be reached, and until when
+``places``     pure: which addresses are public, and how long one may be
+``telemetry``  logs, probes, metrics, and places to die
+``config``     the settings, from the environment
+``errors``     the error tree
+``app``        composition root: the services of a process, and its Celery app
+``embedded``   the whole service in one process, on nothing but this machine
+``cli``        the command line
+``photos``     what the demo starts from
+``simulator``  a local stand-in for the vendor; knows nothing of the rest
+
+Five to read first: ``rules/lifecycle`` (the states, and the table that moves a job), ``work/executor`` (one step),
+``work/steps`` (what it does outside), ``work/changes`` (what is committed), ``upkeep/scheduler`` (what else goes on).
 """
 
 __version__ = "0.1.0"

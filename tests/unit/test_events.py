@@ -13,7 +13,8 @@ from kombu.message import Message
 from worker.client import OUTCOMES, JobEvent, read_event
 from worker.database.outbox import Event
 from worker.errors import HoldCause
-from worker.events import as_cloud_event, change_payload, error_payload, job_payload
+from worker.events.payloads import change_payload, error_payload, job_payload
+from worker.events.publisher import as_cloud_event
 from worker.rules.job import Job
 from worker.rules.lifecycle import EventType, JobState, Trigger
 from worker.rules.outcome import Advance, Change, Doubt, Fail, Hold, Snooze, StoredFile, decide

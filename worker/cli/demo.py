@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from worker import demo as service
+from worker import embedded as service
 from worker.cli.given import request_of
 from worker.cli.look import describe_job, print_job
 from worker.cli.progress import bars

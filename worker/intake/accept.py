@@ -16,7 +16,7 @@ from worker.database import outbox, slots
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.errors import InvalidMessage, TransientError
-from worker.events import error_payload, job_payload
+from worker.events.payloads import error_payload, job_payload
 from worker.intake import duplicates
 from worker.intake.duplicates import Claim
 from worker.intake.identity import Identity, identify

@@ -16,7 +16,7 @@ from worker.database.arrivals import Existing, Key
 from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.errors import InvalidMessage
-from worker.events import error_payload, job_payload
+from worker.events.payloads import error_payload, job_payload
 from worker.intake.identity import Identity
 from worker.rules.lifecycle import CURRENT_EVENT, EventType
 

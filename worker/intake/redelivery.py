@@ -13,7 +13,7 @@ from worker.broker.quarantine import DELIVERIES, as_mapping
 from worker.broker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 from worker.database import outbox
 from worker.database.engine import transaction
-from worker.events import error_payload
+from worker.events.payloads import error_payload
 from worker.intake.admission import read_arguments
 from worker.intake.envelope import body_bytes
 from worker.intake.request import derived_job_id, given_job_id, readable_metadata

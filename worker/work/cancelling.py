@@ -2,7 +2,7 @@
 
 from worker.database import jobs, outbox
 from worker.database.engine import transaction
-from worker.events import job_payload
+from worker.events.payloads import job_payload
 from worker.rules.lifecycle import EventType, JobState
 from worker.work import changes
 from worker.work.office import Office

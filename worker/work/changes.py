@@ -14,7 +14,7 @@ from worker.database import jobs, outbox, outputs
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, once_committed
 from worker.database.outbox import Event
 from worker.errors import HoldCause
-from worker.events import change_payload
+from worker.events.payloads import change_payload
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.rules.outcome import Change

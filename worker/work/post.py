@@ -11,7 +11,7 @@ from worker.broker.topology import PUBLISH_ERRORS
 from worker.database import leases, outbox
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.database.outbox import Event
-from worker.events import publish_event
+from worker.events.publisher import publish_event
 from worker.rules.lifecycle import FollowUp, Ticket
 from worker.telemetry.failpoints import reach
 
