@@ -79,7 +79,7 @@ def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
 
 
 def _celery_settings(settings: Settings) -> dict[str, Any]:
-    broker = connection_options(settings)
+    broker = connection_options(settings.broker)
     return {
         "task_queues": [topology.requests_queue, *topology.step_queues.values()],
         "task_default_queue": topology.REQUESTS,

@@ -20,6 +20,7 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.message import Message
 
 from worker.broker.connection import connection_options, unreachable, why
+from worker.broker.delivery import body_bytes
 from worker.broker.topology import (
     CONFIRMED,
     PUBLISH_ERRORS,
@@ -30,7 +31,7 @@ from worker.broker.topology import (
 )
 from worker.config import Settings, load_settings
 from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
-from worker.intake.envelope import body_bytes, read_object
+from worker.intake.envelope import read_object
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.outputs.saving import write_file
@@ -104,7 +105,7 @@ class Client:
 
     def __enter__(self) -> Self:
         url = self._settings.broker_url
-        self._connection = Connection(url, connect_timeout=5, heartbeat=0, **connection_options(self._settings))
+        self._connection = Connection(url, connect_timeout=5, heartbeat=0, **connection_options(self._settings.broker))
         try:
             self._connection.ensure_connection(max_retries=1, timeout=10, reraise_as_library_errors=False)
             declare_if_new(self._connection)

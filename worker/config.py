@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import ConfigurationError
 from worker.rules.lifecycle import Step
-from worker.rules.urls import checked_address, require_broker_url, require_database_url
+from worker.rules.urls import BrokerAccess, require_broker_url, require_database_url, why_no_address
 
 NOT_BUILT = {
     "SAM3D_STORE_URL": "outputs are kept in PostgreSQL; object storage is not built yet; unset it",
@@ -34,6 +34,12 @@ def _seconds(value: object) -> object:
     return timedelta(seconds=seconds)
 
 
+def _address(value: object) -> object:
+    if why := why_no_address(value):
+        raise PydanticCustomError("address", "{why}", {"why": why})
+    return value
+
+
 def _comma_list(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -42,7 +48,7 @@ def _comma_list(value: object) -> object:
 
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Positive = Annotated[Seconds, Field(gt=timedelta(0))]
-Address = Annotated[str, BeforeValidator(checked_address)]
+Address = Annotated[str, BeforeValidator(_address)]
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
@@ -193,10 +199,16 @@ class Settings(BaseSettings):
         """The database's URL, with its password."""
         return self.sam3d_database_url.get_secret_value()
 
+    @property
+    def broker(self) -> BrokerAccess:
+        """How the broker is reached."""
+        files = self.sam3d_broker_ca_file, self.sam3d_broker_cert_file, self.sam3d_broker_key_file
+        return BrokerAccess(self.broker_url, *files)
+
     @cached_property
     def is_embedded(self) -> bool:
         """Whether the broker is Celery's in-memory transport, within this process."""
-        return self.broker_url.startswith("memory:")
+        return self.broker.is_embedded
 
     def time_for(self, step: Step) -> timedelta:
         """Return within what a step's calls must end, counted from before its job is taken."""

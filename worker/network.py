@@ -26,8 +26,7 @@ import httpcore
 import httpx
 
 from worker.errors import OutputUnusable
-from worker.places import is_public
-from worker.rules.addresses import LONGEST_ADDRESS
+from worker.places import LONGEST_ADDRESS, is_public
 
 _WRITE_BYTES = 64 * 1024
 

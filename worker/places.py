@@ -7,6 +7,9 @@ so what is there for special services counts among them, though it can be reache
 import ipaddress
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
+LONGEST_ADDRESS = 4096
+"""Characters of a URL that is followed."""
+
 NOT_PUBLIC_V4 = tuple(
     map(
         IPv4Network,

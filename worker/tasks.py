@@ -25,7 +25,7 @@ from worker.errors import TransientError
 from worker.intake import accept
 from worker.intake.redelivery import BROKE, read_request, request_of, tell_sender
 from worker.rules.lifecycle import FollowUp, Step, Ticket
-from worker.rules.plan import BROKEN_WINDOW, NOW
+from worker.rules.retry import BROKEN_WINDOW, NOW
 from worker.rules.untrusted import Unreadable
 from worker.telemetry.failpoints import reach
 from worker.work import executor

@@ -20,9 +20,9 @@ from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp
+from worker.rules.run import canonical_id
 from worker.simulator import Simulator
 from worker.upkeep.scheduler import Scheduler
-from worker.vendor.answers import canonical_id
 from worker.work.executor import execute
 from worker.work.outlook import FRESH, Outlook
 

@@ -25,7 +25,7 @@ from worker.app import App, create_app
 from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.schema import upgrade
-from worker.rules.job import Job
+from worker.rules.job import ACCOUNT, Job
 from worker.rules.lifecycle import Step, Ticket, Trigger
 from worker.rules.outcome import Advance, Doubt, Outcome, decide
 from worker.simulator import Simulator, SimulatorSettings
@@ -33,7 +33,6 @@ from worker.upkeep.compare import Comparison
 from worker.work import holding
 from worker.work.cancelling import cancel
 from worker.work.executor import execute, load, record
-from worker.work.outlook import ACCOUNT
 
 __all__ = ["app", "running_simulator", "simulator"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.services.zygote import Zygote
 from worker.database.schema import revisions, upgrade
-from worker.intake.images import MAX_IMAGE_BYTES
+from worker.rules.job import MAX_IMAGE_BYTES
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 

@@ -282,7 +282,7 @@ def test_files_of_tls_are_read_before_anything_is_connected(
     ]
     for given, sentence in wrong_ones:
         with pytest.raises(ConfigurationError) as refused:
-            connection_options(broker_settings(**given))
+            connection_options(broker_settings(**given).broker)
         assert str(refused.value).startswith(sentence)
         assert "\n" not in str(refused.value)
 
@@ -294,7 +294,7 @@ def test_the_name_is_the_one_in_the_url(authority: Authority, right: Certificate
             sam3d_broker_ca_file=authority.file,
             sam3d_broker_cert_file=right.certificate,
             sam3d_broker_key_file=right.key,
-        )
+        ).broker
     )
     assert options["ssl"] == {
         "server_hostname": "rabbit.example",
@@ -303,5 +303,5 @@ def test_the_name_is_the_one_in_the_url(authority: Authority, right: Certificate
         "certfile": str(right.certificate),
         "keyfile": str(right.key),
     }
-    plain = connection_options(broker_settings(sam3d_broker_url=SecretStr("amqp://rabbit.example")))
+    plain = connection_options(broker_settings(sam3d_broker_url=SecretStr("amqp://rabbit.example")).broker)
     assert plain["ssl"] is False

@@ -33,9 +33,14 @@ from worker.rules.budget import Kind
 from worker.rules.lifecycle import JobState, Step
 from worker.rules.outcome import Hold
 from worker.simulator import Simulator
-from worker.telemetry.metrics import exposition, usage
+from worker.telemetry.metrics import Usage, exposition, usage
 from worker.work.executor import draw, execute
 from worker.work.holding import hold
+
+
+def budget_of(app: App) -> Usage:
+    """Read how an app's budget stands."""
+    return usage(app.services.engine, app.services.outlook.terms())
 
 
 def test_a_probe_of_a_held_account_is_charged(limited: App, simulator: Simulator, clock: Clock) -> None:
@@ -79,7 +84,7 @@ def test_requests_are_what_the_vendor_saw(budgeted: Budgeted, clock: Clock, simu
     with transaction(app.services.engine) as connection:
         rows = connection.execute(select(jobs.c.request_id, jobs.c.requests, jobs.c.polls)).all()
     assert {row.request_id: row.requests for row in rows} == dict(seen)
-    found = usage(app.services.engine, app.services.outlook)
+    found = budget_of(app)
     hour = {each.kind: each.last_hour for each in found.used}
     assert hour == {Kind.SUBMIT: 3, Kind.POLL: 6, Kind.FETCH: 2, Kind.PROBE: 0, Kind.HISTORY: 0, Kind.LIMITED: 0}
     assert (found.carried.finished, found.carried.waiting, found.carried.in_flight) == (3, 0, 0)
@@ -93,9 +98,7 @@ def test_usage_tells_the_last_whole_minute(limited: App, clock: Clock) -> None:
         draw(limited.services, Step.POLL, ticket)
 
     def polls() -> tuple[int, int]:
-        (found,) = (
-            each for each in usage(limited.services.engine, limited.services.outlook).used if each.kind is Kind.POLL
-        )
+        (found,) = (each for each in budget_of(limited).used if each.kind is Kind.POLL)
         return found.last_minute, found.last_hour
 
     told = [polls()]
@@ -108,13 +111,11 @@ def test_usage_tells_the_last_whole_minute(limited: App, clock: Clock) -> None:
 def test_a_new_job_is_told_how_long_it_waits(limited: App, clock: Clock) -> None:
     """Each job before it takes the slots of its requests; while the window is closed, until it opens at least."""
     terms = limited.services.outlook.terms()
-    assert usage(limited.services.engine, limited.services.outlook).expected_wait == timedelta(0)
+    assert budget_of(limited).expected_wait == timedelta(0)
     close_window(limited, 30 * SECOND)
-    assert usage(limited.services.engine, limited.services.outlook).expected_wait == 30 * SECOND
+    assert budget_of(limited).expected_wait == 30 * SECOND
     add_jobs(limited, 10)
-    assert usage(limited.services.engine, limited.services.outlook).expected_wait == 10 * terms.requests * slot_of(
-        limited
-    )
+    assert budget_of(limited).expected_wait == 10 * terms.requests * slot_of(limited)
 
 
 def test_metrics_and_command_tell_the_same(limited: App, clock: Clock) -> None:
@@ -125,7 +126,7 @@ def test_metrics_and_command_tell_the_same(limited: App, clock: Clock) -> None:
     close_window(limited, 150 * SECOND, learnt=40)
     clock.advance(timedelta(minutes=1))
     fresh_terms(limited)
-    found = usage(limited.services.engine, limited.services.outlook)
+    found = budget_of(limited)
     told, shown = _samples(exposition(found)), described(found, 45)
     assert {told.pop(("sam3d_account_held", cause)) for cause in HoldCause} == {0}
     kinds = {each["kind"]: each["last_minute"] for each in shown["used"]}
@@ -147,7 +148,7 @@ def test_metrics_and_command_tell_the_same(limited: App, clock: Clock) -> None:
 
 def test_metrics_without_a_limit_or_a_job_leave_out_what_nobody_knows(app: App) -> None:
     """A figure that is not there is not nothing."""
-    told = _samples(exposition(usage(app.services.engine, app.services.outlook)))
+    told = _samples(exposition(budget_of(app)))
     assert {name for name, label in told if label is None} == {
         "sam3d_request_limit_closed_seconds",
         "sam3d_requests_limited_last_minute",
@@ -163,7 +164,7 @@ def test_a_hold_is_a_metric_with_its_cause(app: App, cause: HoldCause) -> None:
     """Whoever is woken sees why the account is stopped, and that it is for nothing else."""
     with transaction(app.services.engine) as connection:
         hold(connection, "default", Hold(cause, "stopped"), stops_reads=False)
-    told = _samples(exposition(usage(app.services.engine, app.services.outlook)))
+    told = _samples(exposition(budget_of(app)))
     assert {each for each in HoldCause if told["sam3d_account_held", each]} == {cause}
 
 

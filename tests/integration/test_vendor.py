@@ -28,8 +28,8 @@ from worker.errors import (
     Sam3dError,
     SubmitUnknown,
 )
+from worker.rules.run import RemoteStatus
 from worker.simulator import Simulator, SimulatorSettings
-from worker.vendor.answers import RemoteStatus
 from worker.vendor.client import Vendor
 
 KEY = "SG_0123456789abcdef"

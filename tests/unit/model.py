@@ -21,9 +21,8 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
 from worker.rules.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
 from worker.rules.plan import PROMPT, make_plan
+from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.rules.survival import learn
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import Inputs, Listed, Look
 from worker.work.conclusion import conclude, doubted_of
 from worker.work.ledger import VERDICTS
 

@@ -12,7 +12,7 @@ from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUna
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger
 from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
-from worker.rules.plan import OUTPUT_LIFETIME
+from worker.rules.retry import OUTPUT_LIFETIME
 from worker.work.collecting import BROKEN_FILES, EXTRA_TRIES, LAST_TRIES, OTHER_TRIES, Haul, concluded
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,9 +7,9 @@ import pytest
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
 from worker.rules.pairing import SIDE_BY_SIDE, Lineup, Waiting, first_in_turn
+from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.upkeep.compare import Next, Reach, conclude
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import Inputs, Listed, Look, mark_inputs
+from worker.vendor.history import mark_inputs
 
 T0 = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.intake.envelope import REQUESTED, Envelope, body_bytes, open_envelope
+from worker.broker.delivery import body_bytes
+from worker.intake.envelope import REQUESTED, Envelope, open_envelope
 from worker.intake.request import derived_job_id
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable
 

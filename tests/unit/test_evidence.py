@@ -9,8 +9,8 @@ import pytest
 
 from worker.rules.evidence import Doubted, Evidence, Finding, Gap, Window
 from worker.rules.habits import CLOCKS_DIFFER, Sent, settled_after
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import Inputs, Listed, Look, mark_inputs
+from worker.rules.run import Inputs, Listed, Look, RemoteStatus
+from worker.vendor.history import mark_inputs
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

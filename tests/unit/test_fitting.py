@@ -14,8 +14,8 @@ from PIL import Image, ImageCms
 
 from worker.errors import InvalidMessage
 from worker.intake import fitting, prepare
-from worker.intake.images import MAX_IMAGE_BYTES
 from worker.intake.prepare import prepare_request
+from worker.rules.job import MAX_IMAGE_BYTES
 
 pillow_heif.register_heif_opener()
 

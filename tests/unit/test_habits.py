@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.rules.habits import CLOCKS_DIFFER, Form, Likeness, Pair, Sent, learn_clocks, learn_form, mixed_up
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import Inputs, Listed, mark_inputs
+from worker.rules.run import Inputs, Listed, RemoteStatus
+from worker.vendor.history import mark_inputs
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

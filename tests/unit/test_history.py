@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import Listed, created, digest_inputs, join, mark_inputs, read_page, read_rows
+from worker.rules.run import Listed, RemoteStatus
+from worker.vendor.history import created, digest_inputs, join, mark_inputs, read_page, read_rows
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UNZONED = NOW.replace(tzinfo=None)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.intake.images import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, ImageInput, image_of, parse_image
+from worker.intake.images import FORMATS, MAX_PIXELS, ImageInput, image_of, parse_image
+from worker.rules.job import MAX_IMAGE_BYTES
 
 MARKER = "m4rk3r"
 NO_IMAGE = "is not an image that can be read (PNG, JPEG, WEBP, GIF, BMP, TIFF)"

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import InvalidMessage
-from worker.intake.images import MAX_IMAGE_BYTES
 from worker.intake.request import (
     MAX_METADATA_BYTES,
     MAX_POINTS,
@@ -22,6 +21,7 @@ from worker.intake.request import (
     given_job_id,
     parse_request,
 )
+from worker.rules.job import MAX_IMAGE_BYTES
 from worker.rules.untrusted import MESSAGE
 
 MARKER = "m4rk3r"

@@ -17,8 +17,9 @@ from worker.network import AllowedHosts
 from worker.outputs.download import _following
 from worker.outputs.formats import identify
 from worker.rules.addresses import promised, read_addresses
+from worker.rules.run import canonical_id, is_request_id, written_like
 from worker.telemetry.legible import legible
-from worker.vendor.answers import canonical_id, is_request_id, read_numbers, whose, written_like
+from worker.vendor.answers import read_numbers, whose
 from worker.vendor.history import created, mark_inputs, read_rows
 from worker.vendor.quoting import quoted
 from worker.vendor.received import Answer, read_date, read_reset
@@ -73,7 +74,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "refusals, of a way to call": answered(refused_submit, 406),
     "refusals, of a read": answered(refused_read, 404),
     "answers, a link": lambda text: whose({"status_url": text, "response_url": text}),
-    "answers, an id": lambda text: (is_request_id(text), canonical_id(text), written_like(text, text)),
+    "run, an id": lambda text: (is_request_id(text), canonical_id(text), written_like(text, text)),
     "answers, a name": lambda text: read_numbers({text: 1}),
     "addresses": lambda text: (read_addresses([text, "https://" + text]), promised(text), promised("https://" + text)),
     "history, a time": lambda text: created({"created_at": text}),

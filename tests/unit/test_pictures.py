@@ -12,8 +12,9 @@ from zlib import crc32
 import pytest
 from PIL import Image, ImageCms
 
-from worker.intake.images import MAX_IMAGE_BYTES, image_of
+from worker.intake.images import image_of
 from worker.intake.pictures import MAGIC, recognise
+from worker.rules.job import MAX_IMAGE_BYTES
 
 BUDGET = 0.05
 """Seconds of CPU that any picture may take."""

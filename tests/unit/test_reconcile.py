@@ -16,10 +16,9 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Outcome, decide
 from worker.rules.plan import PROMPT, make_plan
+from worker.rules.run import Listed, Look, RemoteStatus
 from worker.rules.survival import learn
 from worker.upkeep.reconcile import Bench
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import Listed, Look
 from worker.work.conclusion import conclude, doubted_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

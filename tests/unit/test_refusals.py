@@ -13,6 +13,7 @@ from worker.vendor.answers import read_body, read_submitted
 from worker.vendor.received import Answer
 from worker.work import steps
 from worker.work.executor import run
+from worker.work.reactions import react
 
 
 def refusal(code: int, body: object) -> Sam3dError:
@@ -98,7 +99,7 @@ def test_what_may_be_one_jobs_is_not_certain(code: int) -> None:
 def test_a_refusal_of_the_job_says_why(code: int) -> None:
     """The sender reads the vendor's own sentence, without what it quotes."""
     error = refusal(code, {"error": "mask is not 'a red cup' at https://x.example/y?sig=1"})
-    outcome = steps.react(
+    outcome = react(
         services_with(None), replace(JOB, state=JobState.SUBMITTING, parameters={"prompt": "a red cup"}), error
     )
     assert isinstance(outcome, Fail)

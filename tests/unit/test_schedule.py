@@ -11,16 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.rules.plan import (
-    LONGEST_GAP,
-    PATIENT_AFTER,
-    PROMPT,
-    Plan,
-    look_again,
-    make_plan,
-    next_attempt,
-    window_opens,
-)
+from worker.rules.plan import LONGEST_GAP, PROMPT, Plan, make_plan
+from worker.rules.retry import PATIENT_AFTER, look_again, next_attempt, window_opens
 from worker.rules.survival import AGES, Curve, Run, learn
 
 SECOND = timedelta(seconds=1)

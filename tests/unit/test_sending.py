@@ -9,13 +9,13 @@ from kombu import Connection, Queue
 from kombu.message import Message
 from kombu.pools import ProducerPool
 
+from worker.broker.delivery import body_bytes
 from worker.broker.publishing import Unroutable
 from worker.broker.sending import publish_step
 from worker.broker.topology import declare, delay_queue, step_queues
 from worker.intake.admission import passed_on, read_arguments, require_admissible
-from worker.intake.envelope import body_bytes
 from worker.rules.lifecycle import FollowUp, Step, Ticket
-from worker.rules.plan import NOW
+from worker.rules.retry import NOW
 
 TICKET = Ticket("6f6f0f0f-0000-4000-8000-000000000001", 7)
 

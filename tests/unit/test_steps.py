@@ -37,15 +37,15 @@ from worker.rules.expiry import LISTED, UNTOLD
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, next_state
 from worker.rules.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
-from worker.rules.plan import OUTPUT_LIFETIME, PROMPT, make_plan
+from worker.rules.plan import PROMPT, make_plan
+from worker.rules.retry import OUTPUT_LIFETIME
+from worker.rules.run import Listed, RemoteStatus, RunResult, RunStatus
 from worker.rules.survival import learn
-from worker.vendor.answers import RemoteStatus, RunResult, RunStatus
-from worker.vendor.history import Listed
 from worker.work import executor, ledger, steps
 from worker.work.changes import Recorded, follow_up
 from worker.work.looking import TRIES_APART
+from worker.work.reactions import react
 from worker.work.services import Services
-from worker.work.steps import react
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from worker.rules.evidence import Doubted, Evidence, Finding, Window
 from worker.rules.habits import Sent
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import Inputs, Listed, Look, mark_inputs
+from worker.rules.run import Inputs, Listed, Look, RemoteStatus
+from worker.vendor.history import mark_inputs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

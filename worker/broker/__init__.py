@@ -4,6 +4,7 @@
 ``connection``    how the broker is reached, verified, and why it is not, in words
 ``login``         whom the broker knows us as
 ``frames``        what comes over the wire, before a library unpacks it
+``delivery``      a message as it was delivered: what it holds, and by what way it came
 ``publishing``    how everything is published: confirmed, within bounds
 ``sending``       the message of a step
 ``quarantine``    where messages go that nobody can read

@@ -13,9 +13,8 @@ from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
 from worker.broker.topology import CONNECTION, IN_MEMORY, PUBLISH_ERRORS
-from worker.config import Settings
 from worker.errors import ConfigurationError
-from worker.rules.urls import is_loopback, require_broker_url
+from worker.rules.urls import BrokerAccess, is_loopback, require_broker_url
 
 PRODUCERS = 2
 """Connections that a process without tasks publishes over."""
@@ -23,7 +22,7 @@ PRODUCERS = 2
 PORTS = {"amqp": 5672, "amqps": 5671}
 
 
-def connection_options(settings: Settings) -> dict[str, Any]:
+def connection_options(access: BrokerAccess) -> dict[str, Any]:
     """Return what each of kombu's connections to the broker is made with, beside its URL.
 
     With ``amqps://`` the chain and the name of the broker's certificate are verified before a byte of user or password
@@ -32,26 +31,26 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     Raises:
         ConfigurationError: names the setting that TLS can't be had with.
     """
-    if settings.is_embedded:
+    if access.is_embedded:
         return {"transport_options": IN_MEMORY, "ssl": False, "login_method": None}
-    require_broker_url(settings.broker_url)
-    parts = urlsplit(settings.broker_url)
-    is_known_by_certificate = settings.sam3d_broker_cert_file is not None and not parts.password
+    require_broker_url(access.url)
+    parts = urlsplit(access.url)
+    is_known_by_certificate = access.cert_file is not None and not parts.password
     return {
         "transport_options": CONNECTION,
-        "ssl": _tls(settings, parts.hostname or "localhost") if parts.scheme == "amqps" else _plain(settings),
+        "ssl": _tls(access, parts.hostname or "localhost") if parts.scheme == "amqps" else _plain(access),
         "login_method": "EXTERNAL" if is_known_by_certificate else None,
     }
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[Connection]:
+def connected(access: BrokerAccess) -> Iterator[Connection]:
     """Give a connection to the broker, made within 10 s.
 
     Raises:
         PUBLISH_ERRORS: the broker is away, or refuses us.
     """
-    with Connection(settings.broker_url, connect_timeout=5, **connection_options(settings)) as connection:
+    with Connection(access.url, connect_timeout=5, **connection_options(access)) as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=False)
             yield connection
@@ -61,9 +60,9 @@ def connected(settings: Settings) -> Iterator[Connection]:
 
 
 @contextmanager
-def opened_producers(settings: Settings) -> Iterator[ProducerPool]:
+def opened_producers(access: BrokerAccess) -> Iterator[ProducerPool]:
     """Give what publishes; nothing is connected yet."""
-    connection = Connection(settings.broker_url, connect_timeout=5, **connection_options(settings))
+    connection = Connection(access.url, connect_timeout=5, **connection_options(access))
     connections = connection.Pool(limit=PRODUCERS)
     try:
         yield ProducerPool(connections, limit=PRODUCERS)
@@ -71,24 +70,24 @@ def opened_producers(settings: Settings) -> Iterator[ProducerPool]:
         connections.force_close_all()
 
 
-def _files(settings: Settings) -> Mapping[str, Path | None]:
+def _files(access: BrokerAccess) -> Mapping[str, Path | None]:
     return {
-        "SAM3D_BROKER_CA_FILE": settings.sam3d_broker_ca_file,
-        "SAM3D_BROKER_CERT_FILE": settings.sam3d_broker_cert_file,
-        "SAM3D_BROKER_KEY_FILE": settings.sam3d_broker_key_file,
+        "SAM3D_BROKER_CA_FILE": access.ca_file,
+        "SAM3D_BROKER_CERT_FILE": access.cert_file,
+        "SAM3D_BROKER_KEY_FILE": access.key_file,
     }
 
 
-def _plain(settings: Settings) -> bool:
-    for name, file in _files(settings).items():
+def _plain(access: BrokerAccess) -> bool:
+    for name, file in _files(access).items():
         if file:
             raise ConfigurationError(f"{name} is for TLS: SAM3D_BROKER_URL must begin with amqps:// then.")
     return False
 
 
-def _tls(settings: Settings, host: str) -> dict[str, Any]:
+def _tls(access: BrokerAccess, host: str) -> dict[str, Any]:
     """Return py-amqp's options of TLS; it reads the files with each connection, so a renewed certificate is used."""
-    authority, certificate, key = _files(settings).values()
+    authority, certificate, key = _files(access).values()
     context = ssl.create_default_context()
     try:
         if authority:

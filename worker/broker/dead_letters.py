@@ -13,18 +13,9 @@ from kombu import Connection
 from kombu.message import Message
 from kombu.pools import ProducerPool
 
+from worker.broker.delivery import as_mapping, as_text, body_bytes
 from worker.broker.frames import leave_encoded
-from worker.broker.quarantine import (
-    EXCHANGE,
-    KEY,
-    REASON,
-    SEEN,
-    SEEN_BEFORE,
-    as_mapping,
-    as_text,
-    letter_id,
-    publish_copy,
-)
+from worker.broker.quarantine import EXCHANGE, KEY, REASON, SEEN, SEEN_BEFORE, letter_id, publish_copy
 from worker.broker.topology import (
     DEAD,
     INBOX,
@@ -37,7 +28,6 @@ from worker.broker.topology import (
     work_exchange,
 )
 from worker.errors import Sam3dError
-from worker.intake.envelope import body_bytes
 from worker.rules.lifecycle import Step
 
 PATIENCE_SECONDS = 5

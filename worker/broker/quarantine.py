@@ -17,21 +17,15 @@ from amqp.serialization import dumps
 from kombu.message import Message
 from kombu.pools import ProducerPool
 
+from worker.broker.delivery import as_mapping, as_text, body_bytes, came_by
 from worker.broker.frames import UNREADABLE
 from worker.broker.login import ask_again, user_of
 from worker.broker.publishing import Unroutable, publish
 from worker.broker.topology import (
     DEAD,
-    INBOX,
-    INBOX_KEY,
     PUBLISH_ERRORS,
-    RECONSTRUCT_KEY,
-    REQUESTS,
-    REQUESTS_KEY,
-    work_exchange,
 )
 from worker.errors import TransientError
-from worker.intake.envelope import body_bytes
 from worker.rules.origin import SOURCE, Origin, read_origin, source_of
 
 REASON = "x-sam3d-reason"
@@ -224,27 +218,3 @@ def origin_of(message: Message, producers: ProducerPool, claimed: str = "") -> O
 def _own_user(producers: ProducerPool, message: Message) -> str | None:
     """Return whom the broker knows us as, where a message names its sender: else that does not matter."""
     return user_of(producers) if as_mapping(message.properties).get("user_id") else None
-
-
-def came_by(message: Message) -> tuple[str, str]:
-    """Return the exchange and the routing key that a message came by at first."""
-    came = as_mapping(message.delivery_info)
-    way = str(came.get("exchange") or ""), str(came.get("routing_key") or "")
-    return _WAITED.get(way, way)
-
-
-_WAITED = {
-    (work_exchange.name, REQUESTS_KEY): ("", REQUESTS),
-    (work_exchange.name, INBOX_KEY): (INBOX, RECONSTRUCT_KEY),
-}
-"""How a request comes that had to wait, and how it came before."""
-
-
-def as_mapping(value: object) -> Mapping[str, Any]:
-    """Return what AMQP calls a table, or nothing where a message has something else."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_text(value: object) -> str | None:
-    """Return what a message calls something, or None where it has no word for it."""
-    return str(value) if value and isinstance(value, str | int) else None

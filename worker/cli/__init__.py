@@ -25,7 +25,6 @@ What does something is imported when it is asked.
 ``simulate``    ``simulator``
 ``office``      what a command works with that decides something
 ``opened``      the database that a command works with
-``ports``       ports that a command listens on
 ``show``        how tables, values and JSON are printed
 ``mistakes``    what is said of an error, and its exit code
 

@@ -5,9 +5,9 @@ from worker.cli.show import note, print_json, say
 from worker.database import lineage, reading
 from worker.database.engine import transaction
 from worker.errors import HoldCause
+from worker.rules.job import ACCOUNT
 from worker.rules.outcome import Hold
 from worker.work import holding
-from worker.work.outlook import ACCOUNT
 
 
 def hold(message: str, *, as_json: bool) -> None:

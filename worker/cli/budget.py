@@ -13,7 +13,7 @@ def budget(*, as_json: bool) -> None:
     """Show the request limit, what was used of it by what, what a job takes, and how long a new one waits."""
     configure_logging("ERROR")
     with opened_database() as (settings, engine):
-        found = usage(engine, Outlook(settings, engine))
+        found = usage(engine, Outlook(settings, engine).terms())
     asked = settings.sam3d_requests_per_minute
     shown = described(found, asked)
     if as_json:

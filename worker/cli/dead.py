@@ -36,7 +36,7 @@ def opened() -> Iterator[tuple[ProducerPool, Connection]]:
     configure_logging("ERROR")
     settings = load_settings()
     try:
-        with connected(settings) as connection, opened_producers(settings) as producers:
+        with connected(settings.broker) as connection, opened_producers(settings.broker) as producers:
             yield producers, connection
     except PUBLISH_ERRORS as error:
         raise unreachable(error, settings.broker_url) from None

@@ -70,7 +70,7 @@ def _require_verified(why_not: str | None) -> None:
 
 
 def _require_broker(settings: Settings) -> None:
-    with connected(settings):
+    with connected(settings.broker):
         pass
 
 
@@ -98,12 +98,12 @@ def _require_history(settings: Settings, vendor: Vendor) -> None:
 
 
 def _require_topology(settings: Settings) -> None:
-    with connected(settings) as connection:
+    with connected(settings.broker) as connection:
         topology.require(connection)
 
 
 def _require_readers(settings: Settings) -> None:
-    with connected(settings) as connection:
+    with connected(settings.broker) as connection:
         topology.require(connection)
         unread = {name: each.messages for name, each in topology.loads(connection).items() if each.is_unread}
     if unread:

@@ -1,7 +1,7 @@
 """A stand-in for the vendor: ``simulator``."""
 
-from worker.cli.ports import listening
 from worker.cli.show import note
+from worker.telemetry.ports import listening
 
 
 def simulator(port: int, host: str, run_seconds: float, balance: float) -> None:

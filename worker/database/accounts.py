@@ -11,7 +11,7 @@ from worker.errors import HoldCause
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Ticket, Verdict
 from worker.rules.outcome import Hold
-from worker.rules.plan import NOW, OUTPUT_LIFETIME
+from worker.rules.retry import NOW, OUTPUT_LIFETIME
 from worker.rules.standing import Refusals, RefusedReads
 
 NOT_TRIED = (HoldCause.OPERATOR, HoldCause.RESTORED)

@@ -10,7 +10,7 @@ from worker.database.slots import is_waiting
 from worker.database.tables import accounts, jobs, now
 from worker.errors import RemoteJobFailed
 from worker.rules.lifecycle import JobState
-from worker.rules.plan import NOW
+from worker.rules.retry import NOW
 from worker.rules.survival import Run
 
 RUNS = 400

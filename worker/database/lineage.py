@@ -15,10 +15,17 @@ from worker.database.submissions import Digest
 from worker.database.tables import accounts, incarnation, jobs, now, strays, submissions
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
-from worker.rules.plan import OUTPUT_LIFETIME
-from worker.vendor.answers import canonical_id
-from worker.vendor.history import Inputs
-from worker.work.memory import Intended
+from worker.rules.retry import OUTPUT_LIFETIME
+from worker.rules.run import Inputs, canonical_id
+
+
+@dataclass(frozen=True)
+class Intended:
+    """A submit whose intent is known to be committed."""
+
+    token: str
+    at: datetime  # By the database's clock.
+
 
 _NOTE_MISSING = """
 UPDATE accounts

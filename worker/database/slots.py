@@ -12,7 +12,7 @@ from worker.database.tables import accounts, jobs, now, requests
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket
 from worker.rules.outcome import Limited
-from worker.rules.plan import JUST_OPENED
+from worker.rules.retry import JUST_OPENED
 
 UNUSED = timedelta(seconds=2)
 """A slot that was not used for so long is gone: a request that much later would crowd another minute."""

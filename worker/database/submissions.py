@@ -14,8 +14,7 @@ from worker.errors import HoldCause
 from worker.rules.habits import Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
-from worker.vendor.answers import canonical_id
-from worker.vendor.history import Inputs
+from worker.rules.run import Inputs, canonical_id
 
 OPEN = [verdict for verdict in Verdict if verdict.is_open]
 """The verdicts that leave open whether a run was started, beside none at all."""

@@ -1,8 +1,8 @@
 """Accept: a message becomes a job, a duplicate, a refusal, or a job that failed."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -12,34 +12,22 @@ from uuid import UUID
 import structlog
 
 from worker.database import arrivals as repository
-from worker.database import outbox, slots
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.errors import InvalidMessage, TransientError
-from worker.events.payloads import error_payload, job_payload
+from worker.events.payloads import error_payload
 from worker.intake import duplicates
 from worker.intake.duplicates import Claim
 from worker.intake.identity import Identity, identify
 from worker.intake.request import ReconstructionRequest, parse_request, readable_metadata
-from worker.rules.lifecycle import EventType, FollowUp, JobState, Step, Ticket
+from worker.rules.lifecycle import EventType, FollowUp, JobState
 from worker.rules.origin import NOBODY, Origin
-from worker.rules.plan import NOW
 from worker.telemetry.failpoints import reach
 from worker.work import changes
+from worker.work.begin import Accepted, add_event, begin
 from worker.work.office import Office
-from worker.work.outlook import ACCOUNT
-
-FIRST_VERSION = 1
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """What came of a message: the events to announce, and the message to send next if the job is new."""
-
-    events: Sequence[Event]
-    follow_up: FollowUp | None = None
 
 
 def accept(
@@ -107,25 +95,6 @@ def _id_of_job(connection: Connection, office: Office, identity: Identity, *, ha
     return repository.id_for_body(connection, identity.body_id, counts_for, is_sent_anew=is_sent_anew)
 
 
-def begin(
-    connection: Connection, office: Office, values: Mapping[str, Any], add_files: Callable[[], None]
-) -> Accepted | None:
-    """Write a job's row, its files and its event; return None where its identity, its key or its place is taken."""
-    job_id, metadata, retry_of = values["id"], values["metadata"], values["retry_of"]
-    must_wait = bool(office.settings.sam3d_requests_per_minute) and slots.has_waiting(connection, ACCOUNT)
-    waits = {"waits_for": slots.WAITS} if must_wait else {}
-    row = {**values, **waits, "state": JobState.ACCEPTED}
-    if not repository.add_job(connection, row, NOW if must_wait else office.settings.sam3d_sweep_grace):
-        return None
-    add_files()
-    linked = {"retry_of": retry_of} if retry_of else {}
-    event = _event(connection, EventType.ACCEPTED, job_id, JobState.ACCEPTED, metadata, **linked)
-    log.info("job_accepted", job_id=job_id, priority=values["priority"], **linked)
-    if repository.is_account_held(connection, ACCOUNT) or must_wait:
-        return Accepted([event])
-    return Accepted([event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
-
-
 def _answer(connection: Connection, claim: Claim) -> Sequence[Event]:
     existing = repository.find_existing(connection, claim.job_id, claim.owned_key, claim.identity.body_id)
     if existing is None:  # It gave its key back, or was deleted, between the two statements.
@@ -175,7 +144,7 @@ def _reject(
         return Accepted(duplicates.refuse(connection, claim, existing, error))
     changes.tell_end(connection, job_id, JobState.FAILED, code=error.code, reason=str(error), field=error.field)
     detail = error_payload(error.code, str(error), error.field)
-    return Accepted([_event(connection, EventType.FAILED, job_id, JobState.FAILED, claim.metadata, **detail)])
+    return Accepted([add_event(connection, EventType.FAILED, job_id, JobState.FAILED, claim.metadata, **detail)])
 
 
 def _of_origin(identity: Identity) -> dict[str, Any]:
@@ -208,14 +177,3 @@ def _digest(text: str) -> str:
 
 def _is_key(key: object) -> bool:
     return isinstance(key, str) and 0 < len(key) <= 255 and "\x00" not in key and key.isprintable()
-
-
-def _event(
-    connection: Connection,
-    kind: EventType,
-    job_id: str,
-    state: JobState,
-    metadata: Mapping[str, Any],
-    **more: Any,
-) -> Event:
-    return outbox.add(connection, kind, job_id, job_payload(job_id, state, metadata, **more))

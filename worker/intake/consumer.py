@@ -15,12 +15,12 @@ from kombu import Consumer as KombuConsumer
 from kombu.message import Message
 
 from worker.broker.connection import why
+from worker.broker.delivery import as_mapping, body_bytes
 from worker.broker.frames import leave_encoded
-from worker.broker.quarantine import DELIVERIES, as_mapping, publish_again, quarantine
+from worker.broker.quarantine import DELIVERIES, publish_again, quarantine
 from worker.broker.topology import AHEAD, MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, REQUESTS, missing
 from worker.database.engine import DatabaseError
 from worker.intake.admission import is_request, passed_on, read_arguments, require_admissible
-from worker.intake.envelope import body_bytes
 from worker.intake.hearing import Hearing, make_loud
 from worker.intake.redelivery import (
     Losses,

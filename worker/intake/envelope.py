@@ -43,16 +43,6 @@ def open_envelope(
     return Envelope(value, derived_job_id("body", sha256(body).hexdigest()), is_of_body=True)
 
 
-def body_bytes(body: object) -> bytes:
-    """Return the body of a message as it was sent; kombu gives it as text, bytes or nothing."""
-    match body:
-        case str():
-            return body.encode()
-        case bytes() | bytearray() | memoryview():
-            return bytes(body)
-    return b""
-
-
 def read_object(body: bytes) -> Mapping[str, Any]:
     """Read a JSON object.
 

@@ -9,8 +9,9 @@ from math import sqrt
 
 from PIL import ExifTags, Image, ImageOps
 
-from worker.intake.images import FORMATS, MAX_IMAGE_BYTES, NO_IMAGE, TOO_LARGE
+from worker.intake.images import FORMATS, NO_IMAGE, TOO_LARGE
 from worker.intake.pictures import is_heic
+from worker.rules.job import MAX_IMAGE_BYTES
 
 NO_READER = "is a HEIC photo, which needs the extra `heic`: pip install 'sam3d-worker[heic]', or send a JPEG"
 QUALITY = 90

@@ -8,9 +8,7 @@ from hashlib import sha256
 from urllib.parse import SplitResult, urlsplit
 
 from worker.intake.pictures import is_heic, recognise
-
-MAX_IMAGE_BYTES = 10 * 2**20
-"""Image and mask together: RabbitMQ 4 refuses messages over 16 MiB, and base64 adds a third."""
+from worker.rules.job import MAX_IMAGE_BYTES
 
 MAX_PIXELS = 178_956_970
 """Pillow, which most that read pictures in Python are built on, refuses more by default."""

@@ -14,13 +14,14 @@ from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 
 from worker.broker.connection import why
+from worker.broker.delivery import as_mapping, body_bytes
 from worker.broker.frames import UNREADABLE, leave_encoded
-from worker.broker.quarantine import as_mapping, origin_of, publish_again, quarantine, seen_for
+from worker.broker.quarantine import origin_of, publish_again, quarantine, seen_for
 from worker.broker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
 from worker.database.engine import DatabaseError, describe, is_outage
 from worker.errors import TransientError
 from worker.intake import accept
-from worker.intake.envelope import Envelope, body_bytes, open_envelope
+from worker.intake.envelope import Envelope, open_envelope
 from worker.intake.hearing import Hearing
 from worker.intake.redelivery import (
     BROKE,
@@ -32,7 +33,7 @@ from worker.intake.redelivery import (
     why_given_up,
 )
 from worker.rules.origin import with_properties
-from worker.rules.plan import BROKEN_WINDOW
+from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
 from worker.telemetry import watchdog
 from worker.telemetry.failpoints import reach

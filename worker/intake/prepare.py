@@ -9,9 +9,10 @@ from typing import Any
 from uuid import uuid4
 
 from worker.errors import InvalidMessage
-from worker.intake.images import MAX_IMAGE_BYTES, image_of
+from worker.intake.images import image_of
 from worker.intake.pictures import is_heic
 from worker.intake.request import parse_request
+from worker.rules.job import MAX_IMAGE_BYTES
 
 LARGEST_PHOTO = 256 * 2**20
 """Bytes of a file that is read, to be scaled down."""

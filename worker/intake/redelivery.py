@@ -9,13 +9,13 @@ from uuid import UUID
 import structlog
 from kombu.message import Message
 
-from worker.broker.quarantine import DELIVERIES, as_mapping
+from worker.broker.delivery import as_mapping, body_bytes
+from worker.broker.quarantine import DELIVERIES
 from worker.broker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 from worker.database import outbox
 from worker.database.engine import transaction
 from worker.events.payloads import error_payload
 from worker.intake.admission import read_arguments
-from worker.intake.envelope import body_bytes
 from worker.intake.request import derived_job_id, given_job_id, readable_metadata
 from worker.rules.origin import correlation_of, with_properties
 from worker.rules.untrusted import Unreadable

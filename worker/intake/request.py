@@ -21,7 +21,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from worker.errors import InvalidMessage
-from worker.intake.images import MAX_IMAGE_BYTES, ImageInput, parse_image
+from worker.intake.images import ImageInput, parse_image
+from worker.rules.job import MAX_IMAGE_BYTES
 from worker.rules.untrusted import is_nested_at_most, length_of_texts
 
 NAMESPACE = UUID("5a3d0b1e-7c5e-4d0a-9a57-1f6c1c0f3d5a")

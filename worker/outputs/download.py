@@ -13,7 +13,8 @@ from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.network import AllowedHosts, create_client, deadline
 from worker.outputs.formats import identify
-from worker.rules.addresses import LONGEST_ADDRESS, promised
+from worker.places import LONGEST_ADDRESS
+from worker.rules.addresses import promised
 from worker.rules.outcome import StoredFile
 
 MAX_REDIRECTS = 3

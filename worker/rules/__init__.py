@@ -6,7 +6,9 @@
 ``lifecycle``  the states of a job and the table of its transitions
 ``job``        a job's row as a step sees it
 ``outcome``    what a step reports, and what that makes of a job
-``plan``       when to look at a run next, when to try again
+``run``        the vendor's run: what its API and its request history say of one
+``plan``       when to look at a run next
+``retry``      when to try again, when a request limit opens
 ``survival``   how long runs take, learnt from the last ones
 ``budget``     how far apart requests are, what one is worth, how many jobs they carry
 ``addresses``  the addresses in an answer, and what their ends say of the files there

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from worker.places import LONGEST_ADDRESS
+
 MAX_ADDRESSES = 16
-LONGEST_ADDRESS = 4096
 
 
 def read_addresses(value: object) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from datetime import timedelta
 from enum import StrEnum
 
 from worker.rules.lifecycle import Step
-from worker.rules.plan import NOW, PROMPT, Plan
+from worker.rules.plan import PROMPT, Plan
+from worker.rules.retry import NOW
 
 MINUTE = timedelta(minutes=1)
 

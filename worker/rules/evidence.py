@@ -18,7 +18,7 @@ from worker.rules.habits import (
     learn_form,
     mixed_up,
 )
-from worker.vendor.history import Inputs, Listed, Look
+from worker.rules.run import Inputs, Listed, Look
 
 _ONE_HOUR = timedelta(hours=1)
 _UNKNOWN_CLOCK = Clock(timedelta(0), CLOCKS_DIFFER)

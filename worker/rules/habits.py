@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 
-from worker.vendor.history import DEFAULT, PARAMETERS, Inputs, Listed, kind
+from worker.rules.run import DEFAULT, PARAMETERS, Inputs, Listed, kind
 
 CLOCKS_DIFFER = timedelta(minutes=2)
 """How far two clocks may be apart that are meant to show the same time."""

@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from worker.rules.lifecycle import JobState, Ticket
 
+MAX_IMAGE_BYTES = 10 * 2**20
+"""Image and mask together: RabbitMQ 4 refuses messages over 16 MiB, and base64 adds a third."""
+
 
 @dataclass(frozen=True)
 class InputFile:
@@ -73,3 +76,7 @@ class Job:
     def ticket(self) -> Ticket:
         """What a message about this version carries."""
         return Ticket(self.id, self.version)
+
+
+ACCOUNT = "default"
+"""The one account that there is so far."""

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import AS_SENT, CLOCKS_DIFFER, Sent
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import PARAMETERS, Inputs, Listed, kind
+from worker.rules.run import PARAMETERS, Inputs, Listed, RemoteStatus, kind
 
 ENOUGH = 3
 """Runs of ours, with none of anybody else's among them, after which the key is taken for ours alone."""

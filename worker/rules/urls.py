@@ -1,26 +1,41 @@
 """Pure: what a URL in the settings must be, said in one line before anything is connected."""
 
 import re
+from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
-
-from pydantic_core import PydanticCustomError
 
 from worker.errors import ConfigurationError
 
 
-def checked_address(value: object) -> object:
-    """Check that a setting is an address that can be called at all, before a job depends on it."""
+@dataclass(frozen=True)
+class BrokerAccess:
+    """How the broker is reached: its URL, with its password, and the files (PEM) that its TLS needs."""
+
+    url: str = field(repr=False)
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the in-memory transport, within this process."""
+        return self.url.startswith("memory:")
+
+
+def why_no_address(value: object) -> str | None:
+    """Say why a setting is no address that can be called at all, before a job depends on it."""
     try:
         parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
         is_good = parts.scheme in {"http", "https"} and bool(_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
     except ValueError:
         is_good = False
     if not is_good:
-        raise PydanticCustomError("address", "must be an http(s) URL such as https://api.segmind.com")
+        return "must be an http(s) URL such as https://api.segmind.com"
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise PydanticCustomError("clear", "must begin with https://: over http the key goes in clear to another host")
-    return value
+        return "must begin with https://: over http the key goes in clear to another host"
+    return None
 
 
 _HOST = re.compile(

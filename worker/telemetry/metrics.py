@@ -10,7 +10,7 @@ from worker.database.engine import Engine, transaction
 from worker.database.usage import Carried, Used
 from worker.errors import HoldCause
 from worker.rules.budget import Kind, Terms
-from worker.work.outlook import ACCOUNT, Outlook
+from worker.rules.job import ACCOUNT
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,12 @@ class Usage:
         return max(waits, self.carried.closed_for)
 
 
-def usage(engine: Engine, outlook: Outlook) -> Usage:
-    """Read how the budget stands now.
+def usage(engine: Engine, terms: Terms) -> Usage:
+    """Read how the budget stands now, by the terms that a process goes by.
 
     Raises:
         DatabaseError: nobody knows.
     """
-    terms = outlook.terms()
     with transaction(engine) as connection:
         used, carried = repository.used(connection, ACCOUNT), repository.carried(connection, ACCOUNT)
         held = [each["held_cause"] for each in reading.held_accounts(connection) if each["name"] == ACCOUNT]

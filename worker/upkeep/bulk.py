@@ -11,15 +11,14 @@ from worker.database import jobs, slots
 from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.rules.budget import LEAST_BULK, MINUTE, Kind
-from worker.rules.job import Job
+from worker.rules.job import ACCOUNT, Job
 from worker.rules.lifecycle import FollowUp
 from worker.rules.outcome import Change, Snooze, decide
 from worker.rules.plan import LONGEST_GAP
-from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, canonical_id, read_numbers
-from worker.vendor.history import Listed
+from worker.rules.run import Listed, RemoteStatus, RunResult, RunStatus, canonical_id
+from worker.vendor.answers import read_numbers
 from worker.vendor.paging import PAGE_SIZES
 from worker.work import changes
-from worker.work.outlook import ACCOUNT
 from worker.work.services import Services
 from worker.work.steps import seen
 

@@ -15,7 +15,7 @@ from worker.database import clocks
 from worker.database.engine import Engine, transaction
 from worker.rules.habits import LONGEST_SETTLE
 from worker.rules.lifecycle import Step
-from worker.rules.plan import LONGEST_RESET, PATIENT_RETRY
+from worker.rules.retry import LONGEST_RESET, PATIENT_RETRY
 
 SMALLEST_STEP = timedelta(seconds=5)
 """Less than that is the time that asking takes, or a clock that is brought in line gently."""

@@ -19,6 +19,7 @@ from worker.database.lineage import Lineage
 from worker.database.outbox import Event
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
 from worker.rules.evidence import Evidence
+from worker.rules.job import ACCOUNT
 from worker.rules.outcome import Hold
 from worker.rules.pairing import LEARNT_FROM
 from worker.upkeep.lookup import Lookup
@@ -27,7 +28,6 @@ from worker.work.adopting import Found
 from worker.work.changes import Settled
 from worker.work.holding import MAY_BE_PAID_AGAIN
 from worker.work.noticing import is_set_back
-from worker.work.outlook import ACCOUNT
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)

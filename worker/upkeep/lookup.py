@@ -8,8 +8,7 @@ from worker.database import submissions
 from worker.database.engine import transaction
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Clocks, Pair, learn_clocks, settled_after
-from worker.vendor.answers import written_like
-from worker.vendor.history import Listed, Look
+from worker.rules.run import Listed, Look, written_like
 from worker.vendor.paging import Reading
 from worker.work.services import Services
 

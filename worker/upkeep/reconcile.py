@@ -20,7 +20,7 @@ from worker.rules.habits import CLOCKS_DIFFER
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Outcome, decide
-from worker.rules.plan import NOW, look_again
+from worker.rules.retry import NOW, look_again
 from worker.telemetry.failpoints import reach
 from worker.upkeep.lookup import Lookup
 from worker.work import changes

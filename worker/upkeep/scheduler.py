@@ -18,9 +18,10 @@ from worker.database.engine import Connection, DatabaseError, describe, transact
 from worker.database.jobs import Overdue
 from worker.database.locks import SCHEDULER_LOCK, leader
 from worker.database.outbox import Event
+from worker.rules.job import ACCOUNT
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Fail, decide
-from worker.rules.plan import NOW, SHORTEST_GAP
+from worker.rules.retry import NOW, SHORTEST_GAP
 from worker.telemetry import watchdog
 from worker.telemetry.failpoints import reach
 from worker.upkeep.bulk import BulkLook
@@ -33,7 +34,6 @@ from worker.upkeep.readers import Readers
 from worker.upkeep.reconcile import reconcile
 from worker.work import changes
 from worker.work.expecting import Leases, expect_all
-from worker.work.outlook import ACCOUNT
 from worker.work.services import Services
 
 BATCH = 500

@@ -5,71 +5,21 @@ Facts are from the model's API page and the vendor's documentation. Nothing the 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 from worker.errors import RemoteUnavailable, SubmitUnknown
-from worker.rules.addresses import LONGEST_ADDRESS, MAX_ADDRESSES, find_addresses, is_file
+from worker.places import LONGEST_ADDRESS
+from worker.rules.addresses import MAX_ADDRESSES, find_addresses, is_file
+from worker.rules.run import FAILED_RUN, OK, RemoteStatus, RunResult, RunStatus, Submitted, canonical_id, is_request_id
 from worker.vendor.received import Answer
 from worker.vendor.refusals import refused_read, refused_submit
 
-OK, FAILED_RUN = 200, 422
 ACCEPTED = {200, 201, 202}
 """What accepts a submit, if it gives a request id."""
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
-_BARE = re.compile(r"[0-9a-fA-F]{32}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-class RemoteStatus(StrEnum):
-    """The vendor's own states; ``UNRECOGNISED`` is ours, for a word that its documentation does not have."""
-
-    QUEUED = "QUEUED"
-    PROCESSING = "PROCESSING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    UNRECOGNISED = "UNRECOGNISED"
-
-    @classmethod
-    def of(cls, word: object) -> "RemoteStatus":
-        """Read the vendor's word; one that we do not know is a run that has not ended."""
-        return next((known for known in cls if known == word), cls.UNRECOGNISED)
-
-    @classmethod
-    def of_history(cls, word: object) -> "RemoteStatus":
-        """Read the request history's word, which has one for all that is not over."""
-        return cls.PROCESSING if word == "PENDING" else cls.of(word)
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """The vendor accepted a paid run, at this time by its own clock if it said so."""
-
-    request_id: str
-    http_status: int = OK
-    answered_at: datetime | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """One look at a run: its status, and once it is over its metrics, or what went wrong."""
-
-    status: RemoteStatus
-    metrics: Mapping[str, float]
-    error: str | None
-    answered_at: datetime | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """The final body of a run: as its status, and the addresses of its output files."""
-
-    run: RunStatus
-    addresses: tuple[str, ...] = field(repr=False)
 
 
 def read_submitted(answer: Answer) -> Submitted:
@@ -84,27 +34,6 @@ def read_submitted(answer: Answer) -> Submitted:
     if not is_request_id(request_id):
         raise SubmitUnknown("The vendor accepted the submit but gave no request id that can be followed.", answer.code)
     return Submitted(str(request_id), answer.code, answer.dated_at)
-
-
-def is_request_id(value: object) -> bool:
-    """Tell whether this can be an id of the vendor's, safe to be put into an address."""
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
-
-
-def canonical_id(text: str) -> str:
-    """Return what two writings of one request id have in common: the vendor was seen to leave out the dashes."""
-    return text.replace("-", "").lower()
-
-
-def written_like(request_id: str, answered: str | None) -> str:
-    """Return an id as the API writes it, given one that a submit was answered with: other hosts may leave dashes out.
-
-    Where none was answered yet it is a UUID with dashes (its documentation).
-    """
-    bare = request_id.replace("-", "")
-    if not _BARE.fullmatch(bare):
-        return request_id
-    return bare if answered and "-" not in answered else str(UUID(bare))
 
 
 def require_accepted(answer: Answer) -> None:

@@ -12,20 +12,10 @@ import httpx
 from worker.config import Settings
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
 from worker.network import create_client, deadline, has_time
-from worker.vendor.answers import (
-    RunResult,
-    RunStatus,
-    Submitted,
-    canonical_id,
-    read_body,
-    read_numbers,
-    read_result,
-    read_status,
-    read_submitted,
-    require_accepted,
-)
+from worker.rules.run import Listed, Look, RunResult, RunStatus, Submitted, canonical_id
+from worker.vendor.answers import read_body, read_numbers, read_result, read_status, read_submitted, require_accepted
 from worker.vendor.body import length_of_body, write_body
-from worker.vendor.history import Listed, Look, read_history, read_page, read_rows
+from worker.vendor.history import read_history, read_page, read_rows
 from worker.vendor.paging import PAGE_SIZES, Reading
 from worker.vendor.received import Answer, read_date, read_reset
 

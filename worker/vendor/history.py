@@ -5,68 +5,22 @@ Its calls and fields are known from the vendor's SDK alone, so nothing about a p
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from worker.errors import HistoryMissing, RemoteUnavailable
 from worker.rules.addresses import read_addresses
+from worker.rules.run import DEFAULTS, OK, Inputs, Listed, Look, RemoteStatus, is_request_id
 from worker.rules.untrusted import DOCUMENT, read_json
-from worker.vendor.answers import OK, RemoteStatus, canonical_id, is_request_id, read_numbers
+from worker.vendor.answers import read_numbers
 from worker.vendor.body import base64_pieces, length_of_base64, write_body
 from worker.vendor.received import Answer, read_time
 
-_DEFAULTS: Mapping[str, object] = {
-    "image": None,
-    "mask": None,
-    "prompt": None,
-    "bounding_box": None,
-    "point_coords": None,
-    "seed": 123,
-    "include_artifacts": False,
-}
-"""The parameters of the model's API page; one that was not sent is listed with its default, or not at all."""
-
-PARAMETERS = tuple(_DEFAULTS)
-DEFAULT = "default"
-"""The kind of a parameter that was not sent, or sent as its default."""
-
 _LONG = 100  # Characters: what a history cuts, or keeps elsewhere, is longer.
 
-Inputs = Mapping[str, str]
-"""A mark for each parameter that is not its default: its kind and its digest; equal marks are equal values."""
 
 _CREATED = ("model_created", "created_at", "created", "timestamp")
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A request that the history lists: the rows of all its outputs in one; ``inputs`` is None if unreadable."""
-
-    request_id: str
-    created_at: datetime
-    status: RemoteStatus
-    inputs: Inputs | None
-    user: str | None
-    cost: float | None
-    error: str | None = field(repr=False)
-    addresses: tuple[str, ...] = field(repr=False)
-    model: str | None = None
-    has_zone: bool = True  # Of its time; one without counts as UTC until the vendor's clock is learnt.
-
-    @property
-    def run(self) -> str:
-        """The request id in the one writing that ids are compared in."""
-        return canonical_id(self.request_id)
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the history showed: its requests by canonical id, and whether all of the time asked for is covered."""
-
-    requests: Mapping[str, Listed]
-    is_complete: bool
 
 
 def read_history(answer: Answer) -> object:
@@ -92,12 +46,7 @@ _LATER = {401, 403, 408, 425, 429}
 
 def mark_inputs(sent: Mapping[str, Any]) -> Inputs:
     """Return the marks of a body's inputs, by which they are told apart without being kept."""
-    return {name: _mark(sent[name]) for name, default in _DEFAULTS.items() if sent.get(name) not in (None, default)}
-
-
-def kind(inputs: Inputs, name: str) -> str:
-    """Return of what kind a parameter's value is; rows may show one kind otherwise than another."""
-    return inputs.get(name, DEFAULT).partition(":")[0]
+    return {name: _mark(sent[name]) for name, default in DEFAULTS.items() if sent.get(name) not in (None, default)}
 
 
 def _mark(value: object) -> str:
@@ -125,7 +74,7 @@ def _marks(sent: object) -> Inputs | None:
 
 def digest_inputs(sent: Mapping[str, Any]) -> str:
     """Return what two bodies of the same inputs have in common; workers of the last release compare by it."""
-    inputs = {name: default if sent.get(name) is None else sent[name] for name, default in sorted(_DEFAULTS.items())}
+    inputs = {name: default if sent.get(name) is None else sent[name] for name, default in sorted(DEFAULTS.items())}
     return _digest(write_body(inputs))
 
 

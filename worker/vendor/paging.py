@@ -6,7 +6,8 @@ from typing import Any
 
 from worker.errors import HistoryMissing
 from worker.rules.habits import AS_LISTED, Clocks, is_past
-from worker.vendor.history import Listed, Look, join, read_rows
+from worker.rules.run import Listed, Look
+from worker.vendor.history import join, read_rows
 
 PAGE_SIZES = (100, 10, 1)
 """The largest that the history gives, and what is tried where one has too many bytes, photos as they are."""

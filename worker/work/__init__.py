@@ -4,10 +4,12 @@
 ``office``      what a decision works with: settings, database, post
 ``executor``    one job, one step; returns the message that follows
 ``steps``       what each step does to the outside world; returns an ``Outcome``
+``reactions``   what an error of a step makes of its job
 ``looking``     look at a run: its status and its result, in one request where that is enough
 ``collecting``  every file that is whole is kept, and what becomes of the others
 ``ledger``      money: the intent before each POST, its answer after
 ``changes``     a change of a job: its row, its files, its event and the message that follows
+``begin``       a job begins: its row, its files, its event
 ``post``        what follows a commit: events are announced, the next message is sent
 ``outlook``     what a process goes by for some seconds: the plan of polls and the budget
 ``limiting``    the vendor's request limit is used up for a while, and what that teaches

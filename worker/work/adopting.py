@@ -12,16 +12,15 @@ from worker.database.engine import Connection, transaction
 from worker.database.lineage import Adopted, Lineage, Run
 from worker.database.submissions import Digest
 from worker.rules.evidence import Evidence
-from worker.rules.job import Job
+from worker.rules.job import ACCOUNT, Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Fail, Outcome, decide
 from worker.rules.pairing import Lineup, Waiting, first_in_turn
-from worker.vendor.answers import RemoteStatus
-from worker.vendor.history import Inputs, Listed, digest_inputs, mark_inputs
+from worker.rules.run import Inputs, Listed, RemoteStatus
+from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work import changes
 from worker.work.changes import Recorded, Settled
 from worker.work.conclusion import going_on
-from worker.work.outlook import ACCOUNT
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)

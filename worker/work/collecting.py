@@ -20,7 +20,7 @@ from worker.rules.addresses import promised
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
-from worker.rules.plan import OUTPUT_LIFETIME, next_attempt
+from worker.rules.retry import OUTPUT_LIFETIME, next_attempt
 from worker.work.services import Services
 
 BROKEN_FILES = 6

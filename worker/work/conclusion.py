@@ -8,7 +8,8 @@ from worker.rules.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Wind
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Outcome
-from worker.rules.plan import NOW, Plan, submit_again
+from worker.rules.plan import Plan
+from worker.rules.retry import NOW, submit_again
 
 MOST_ABSENT = 3
 """How often a job that has no run is submitted again: where a fifth of the submits is lost, twice is too few.

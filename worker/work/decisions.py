@@ -13,8 +13,7 @@ from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dErro
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Outcome, decide
-from worker.vendor.answers import is_request_id, written_like
-from worker.vendor.history import Listed
+from worker.rules.run import Listed, is_request_id, written_like
 from worker.work import changes
 from worker.work.changes import Recorded
 from worker.work.office import Office

@@ -10,15 +10,15 @@ import structlog
 from worker.database import jobs, leases, slots
 from worker.database.engine import DatabaseError, transaction
 from worker.errors import Sam3dError
-from worker.intake.images import MAX_IMAGE_BYTES
 from worker.network import deadline
-from worker.rules.job import Job
+from worker.rules.job import MAX_IMAGE_BYTES, Job
 from worker.rules.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
 from worker.rules.outcome import Change, Doubt, Outcome, decide
 from worker.telemetry.failpoints import reach
 from worker.work import changes, ledger, steps
 from worker.work.changes import Recorded
 from worker.work.judging import judge_read
+from worker.work.reactions import react
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
         try:
             return steps.RUN[step](services, job)
         except Sam3dError as error:
-            return replace(steps.react(services, job, error), http_status=error.http_status)
+            return replace(react(services, job, error), http_status=error.http_status)
         except Exception:
             if step is not Step.SUBMIT:
                 raise

@@ -9,19 +9,18 @@ import structlog
 
 from worker.database import jobs, lineage, submissions, turns
 from worker.database.engine import Connection, DatabaseError, transaction
-from worker.database.lineage import Adopted
+from worker.database.lineage import Adopted, Intended
 from worker.database.outbox import Event
 from worker.database.submissions import Answered, Digest
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Step, Ticket, Trigger, Verdict
 from worker.rules.outcome import Change, Doubt, Snooze, decide
-from worker.rules.plan import NOW
+from worker.rules.retry import NOW
 from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work import changes
 from worker.work.adopting import give
 from worker.work.changes import Recorded, persist
 from worker.work.judging import judge_submit
-from worker.work.memory import Intended
 from worker.work.mixups import contest
 from worker.work.noticing import is_set_back
 from worker.work.services import Services

@@ -11,8 +11,8 @@ from worker.rules.budget import Terms
 from worker.rules.expiry import last_looks
 from worker.rules.job import Job
 from worker.rules.outcome import Lesson
-from worker.vendor.answers import RemoteStatus, RunResult, RunStatus, read_numbers
-from worker.vendor.history import Listed
+from worker.rules.run import Listed, RemoteStatus, RunResult, RunStatus
+from worker.vendor.answers import read_numbers
 from worker.work.services import Services
 
 OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}

@@ -4,16 +4,8 @@ Only this remembers: a database that was set back knows nothing of what it lost.
 """
 
 import threading
-from dataclasses import dataclass
-from datetime import datetime
 
-
-@dataclass(frozen=True)
-class Intended:
-    """A submit whose intent is known to be committed."""
-
-    token: str
-    at: datetime  # By the database's clock.
+from worker.database.lineage import Intended
 
 
 class Memory:

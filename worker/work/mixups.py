@@ -16,7 +16,7 @@ from worker.rules.habits import Pair, Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
 from worker.rules.outcome import Change, Doubt, decide
-from worker.vendor.answers import canonical_id
+from worker.rules.run import canonical_id
 from worker.work import changes
 from worker.work.services import Services
 

@@ -6,7 +6,7 @@ import structlog
 
 from worker.database import lineage
 from worker.database.engine import Connection, on_connect
-from worker.work.outlook import ACCOUNT
+from worker.rules.job import ACCOUNT
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)

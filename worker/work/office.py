@@ -32,7 +32,7 @@ def opened_office(settings: Settings) -> Iterator[Office]:
     failpoints.arm(settings.sam3d_failpoints)
     engine = create_database_engine(settings.database_url, CONNECTIONS)
     try:
-        with opened_producers(settings) as producers:
+        with opened_producers(settings.broker) as producers:
             yield Office(settings, engine, Post(engine, producers, is_embedded=settings.is_embedded))
     finally:
         engine.dispose()

@@ -13,11 +13,9 @@ from worker.config import Settings
 from worker.database import figures as repository
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.rules.budget import Terms, limit_now, price, slot_of
+from worker.rules.job import ACCOUNT
 from worker.rules.plan import PROMPT, make_plan
 from worker.rules.survival import learn
-
-ACCOUNT = "default"
-"""The one account that there is so far."""
 
 READS_COUNT = {"yes": True, "no": False}
 """What is set, where it is; with `auto` it is learnt."""

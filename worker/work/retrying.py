@@ -10,9 +10,8 @@ from worker.database.arrivals import FREED, find_existing
 from worker.database.engine import transaction
 from worker.database.retries import Ended
 from worker.errors import Sam3dError
-from worker.intake import accept
-from worker.intake.accept import Accepted
 from worker.rules.lifecycle import FollowUp, JobState
+from worker.work.begin import Accepted, begin
 from worker.work.office import Office
 
 log = structlog.get_logger(__name__)
@@ -40,7 +39,7 @@ def _commit(office: Office, job_id: str, new_id: str, *, pays_again: bool) -> Ac
         if why_not := refusal(job_id, ended, pays_again=pays_again):
             raise Sam3dError(why_not)
         values = {**ended.values, "id": new_id, "retry_of": job_id}
-        begun = accept.begin(connection, office, values, partial(retries.copy_inputs, connection, job_id, new_id))
+        begun = begin(connection, office, values, partial(retries.copy_inputs, connection, job_id, new_id))
         if begun is None:
             other = find_existing(connection, new_id, ended.key)
             raise Sam3dError(f"Its idempotency key has job {other.id if other else 'another'} now, which goes on.")

@@ -1,0 +1,134 @@
+"""Pure: the vendor's run as values: what its API and its request history say of one, whatever the wire had."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+OK, FAILED_RUN = 200, 422
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_BARE = re.compile(r"[0-9a-fA-F]{32}")
+
+
+class RemoteStatus(StrEnum):
+    """The vendor's own states; ``UNRECOGNISED`` is ours, for a word that its documentation does not have."""
+
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    UNRECOGNISED = "UNRECOGNISED"
+
+    @classmethod
+    def of(cls, word: object) -> "RemoteStatus":
+        """Read the vendor's word; one that we do not know is a run that has not ended."""
+        return next((known for known in cls if known == word), cls.UNRECOGNISED)
+
+    @classmethod
+    def of_history(cls, word: object) -> "RemoteStatus":
+        """Read the request history's word, which has one for all that is not over."""
+        return cls.PROCESSING if word == "PENDING" else cls.of(word)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The vendor accepted a paid run, at this time by its own clock if it said so."""
+
+    request_id: str
+    http_status: int = OK
+    answered_at: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One look at a run: its status, and once it is over its metrics, or what went wrong."""
+
+    status: RemoteStatus
+    metrics: Mapping[str, float]
+    error: str | None
+    answered_at: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The final body of a run: as its status, and the addresses of its output files."""
+
+    run: RunStatus
+    addresses: tuple[str, ...] = field(repr=False)
+
+
+def is_request_id(value: object) -> bool:
+    """Tell whether this can be an id of the vendor's, safe to be put into an address."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def canonical_id(text: str) -> str:
+    """Return what two writings of one request id have in common: the vendor was seen to leave out the dashes."""
+    return text.replace("-", "").lower()
+
+
+def written_like(request_id: str, answered: str | None) -> str:
+    """Return an id as the API writes it, given one that a submit was answered with: other hosts may leave dashes out.
+
+    Where none was answered yet it is a UUID with dashes (its documentation).
+    """
+    bare = request_id.replace("-", "")
+    if not _BARE.fullmatch(bare):
+        return request_id
+    return bare if answered and "-" not in answered else str(UUID(bare))
+
+
+DEFAULTS: Mapping[str, object] = {
+    "image": None,
+    "mask": None,
+    "prompt": None,
+    "bounding_box": None,
+    "point_coords": None,
+    "seed": 123,
+    "include_artifacts": False,
+}
+"""The parameters of the model's API page; one that was not sent is listed with its default, or not at all."""
+
+PARAMETERS = tuple(DEFAULTS)
+DEFAULT = "default"
+"""The kind of a parameter that was not sent, or sent as its default."""
+
+Inputs = Mapping[str, str]
+"""A mark for each parameter that is not its default: its kind and its digest; equal marks are equal values."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A request that the history lists: the rows of all its outputs in one; ``inputs`` is None if unreadable."""
+
+    request_id: str
+    created_at: datetime
+    status: RemoteStatus
+    inputs: Inputs | None
+    user: str | None
+    cost: float | None
+    error: str | None = field(repr=False)
+    addresses: tuple[str, ...] = field(repr=False)
+    model: str | None = None
+    has_zone: bool = True  # Of its time; one without counts as UTC until the vendor's clock is learnt.
+
+    @property
+    def run(self) -> str:
+        """The request id in the one writing that ids are compared in."""
+        return canonical_id(self.request_id)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the history showed: its requests by canonical id, and whether all of the time asked for is covered."""
+
+    requests: Mapping[str, Listed]
+    is_complete: bool
+
+
+def kind(inputs: Inputs, name: str) -> str:
+    """Return of what kind a parameter's value is; rows may show one kind otherwise than another."""
+    return inputs.get(name, DEFAULT).partition(":")[0]
