@@ -22,7 +22,7 @@ from worker.outputs.download import Downloads
 from worker.rules.lifecycle import Step
 from worker.telemetry import failpoints
 from worker.telemetry.logs import say_at_once
-from worker.vendor.client import Vendor
+from worker.vendor.api import Vendor
 from worker.work import noticing
 from worker.work.outlook import Outlook
 from worker.work.post import Post

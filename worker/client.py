@@ -241,13 +241,13 @@ class Client:
 
 
 def _written(connection: Any, job_id: str, folder: Path) -> list[Path]:
-    from worker.database import outputs
+    from worker.database import files
 
-    files = outputs.of_job(connection, job_id)
-    if not files:
+    made = files.of_job(connection, job_id)
+    if not made:
         raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
     folder.mkdir(parents=True, exist_ok=True)
-    return [write_file(outputs.chunks(connection, file["id"]), file, folder) for file in files]
+    return [write_file(files.chunks(connection, file["id"]), file, folder) for file in made]
 
 
 def read_event(message: Message) -> JobEvent | None:

@@ -44,7 +44,7 @@ MUTANTS = (
         "a submit is repeated on a time-out",
         [
             Edit(
-                "worker/vendor/client.py",
+                "worker/vendor/api.py",
                 "NOT_SENT = (httpx.ConnectError,",
                 "NOT_SENT = (httpx.ReadTimeout, httpx.ConnectError,",
             )

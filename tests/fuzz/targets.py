@@ -29,7 +29,7 @@ from worker.rules.addresses import find_addresses
 from worker.rules.origin import read_origin, with_properties
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable
 from worker.vendor.answers import read_body, read_numbers, read_result, read_status, read_submitted
-from worker.vendor.client import MAX_ANSWER_BYTES
+from worker.vendor.api import MAX_ANSWER_BYTES
 from worker.vendor.history import read_history, read_page, read_rows
 from worker.vendor.paging import Reading
 from worker.vendor.quoting import quoted

@@ -11,8 +11,8 @@ import pytest
 import typer
 
 from worker import __version__
-from worker.cli import app
 from worker.cli.commands import DECISIONS, JOBS
+from worker.cli.main import app
 from worker.cli.operations import SERVICE, TRIALS
 
 HEAVY = {
@@ -37,14 +37,14 @@ ASKED = """
 import sys
 sys.argv[0] = "sam3d"
 try:
-    __import__("worker.cli").cli.main()
+    __import__("worker.cli.main").cli.main.main()
 finally:
     print(*sorted({heavy} & set(sys.modules)), file=sys.stderr)
 """
 
 HELPED = """
 import sys
-from worker.cli import app
+from worker.cli.main import app
 for names in {commands}:
     app([*names, "--help"], prog_name="sam3d", standalone_mode=False)
     if found := {heavy} & set(sys.modules):
@@ -110,7 +110,7 @@ def test_a_decision_imports_neither_celery_nor_the_vendor(arguments: list[str]) 
 @pytest.mark.parametrize(
     ("arguments", "needed"),
     [
-        (["budget"], {"psycopg", "sqlalchemy", "structlog"}),
+        (["budget"], {"psycopg", "sqlalchemy", "structlog", "kombu"}),
         (["dead", "list"], {"structlog", "kombu"}),
         (["doctor"], {"psycopg", "sqlalchemy", "structlog", "kombu", "httpx"}),
     ],

@@ -16,7 +16,7 @@ from worker.config import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable, Sam3dError
 from worker.outputs.download import MAX_REDIRECTS, Downloads
 from worker.simulator import Simulator, SimulatorSettings
-from worker.vendor.client import Vendor
+from worker.vendor.api import Vendor
 
 PHOTO = base64.b64encode(Path("worker/photos/cat.png").read_bytes()).decode()
 CAP = 8 * 2**20

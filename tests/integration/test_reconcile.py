@@ -29,9 +29,9 @@ from worker.rules.outcome import Advance, Doubt, Snooze, decide
 from worker.simulator import Simulator
 from worker.upkeep.lookup import Lookup
 from worker.upkeep.reconcile import reconcile
-from worker.vendor import client, paging
+from worker.vendor import api, paging
+from worker.vendor.api import PAGE_TRIES
 from worker.vendor.body import write_body
-from worker.vendor.client import PAGE_TRIES
 from worker.vendor.paging import MAX_UNREAD_PAGES
 from worker.work import decisions
 from worker.work.cancelling import cancel
@@ -158,7 +158,7 @@ def test_a_history_of_many_pages_is_read_in_turns(
     app: App, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run on the page that was read is found at once; that there is none is proven once all pages were read."""
-    monkeypatch.setattr(client, "MAX_PAGES", 1)
+    monkeypatch.setattr(api, "MAX_PAGES", 1)
     monkeypatch.setattr(paging, "PAGE_SIZES", (1,))
     lost, billed, later = _new(app, "lost"), _new(app, "billed"), _new(app, "later")
     simulator.add_fault(call="submit", kind="reset", count=1)

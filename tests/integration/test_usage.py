@@ -24,7 +24,7 @@ from tests.integration.budgeted import (
     slot_of,
 )
 from worker.app import App
-from worker.cli.budget import described
+from worker.cli.account import described
 from worker.database import slots
 from worker.database.engine import transaction
 from worker.database.tables import jobs, now

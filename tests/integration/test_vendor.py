@@ -30,7 +30,7 @@ from worker.errors import (
 )
 from worker.rules.run import RemoteStatus
 from worker.simulator import Simulator, SimulatorSettings
-from worker.vendor.client import Vendor
+from worker.vendor.api import Vendor
 
 KEY = "SG_0123456789abcdef"
 PHOTO = base64.b64encode(Path("worker/photos/cat.png").read_bytes()).decode()

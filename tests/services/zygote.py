@@ -217,4 +217,4 @@ if __name__ == "__main__":
     gc.freeze()  # What was imported here is not looked through again by each child.
     if asked := serve():
         become(asked)
-        import_module("worker.cli").main()
+        import_module("worker.cli.main").main()

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from worker.cli.send import _download
+from worker.cli.submit import _download
 from worker.client import JobEvent
 from worker.rules.lifecycle import EventType
 

@@ -26,8 +26,8 @@ from worker.errors import (
 )
 from worker.rules.addresses import MAX_ADDRESSES
 from worker.rules.run import RemoteStatus, RunResult, RunStatus, canonical_id, written_like
-from worker.vendor import client as vendor_module
-from worker.vendor.client import MAX_PAGES, Vendor
+from worker.vendor import api as vendor_module
+from worker.vendor.api import MAX_PAGES, Vendor
 from worker.vendor.paging import Reading
 from worker.vendor.received import Answer
 

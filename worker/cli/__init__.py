@@ -1,87 +1,27 @@
-"""The command line ``sam3d``: what is asked for on stdout, progress and errors on stderr.
+"""The command line ``sam3d``: what is asked for on stdout, progress and errors on stderr. A file a command.
 
-What does something is imported when it is asked.
-
+``main``        runs what was asked for; a mistake is one line with its fix
 ``commands``    what can be asked about jobs, and decided: options and help
 ``operations``  what can be asked to run the service, or to try it
+``submit``      ``submit``
 ``given``       what a person gives, made into a request
-``send``        ``submit``
 ``progress``    what is shown while a job is under way
 ``outcomes``    what is told of jobs that ended
 ``wait``        ``wait``
 ``look``        ``jobs``, ``job``
 ``output``      ``output``
-``cancel``      ``cancel``
-``retry``       ``retry``
+``change``      ``cancel``, ``retry``
 ``review``      ``review``
-``account``     ``hold``, ``resume``
-``budget``      ``budget``
+``account``     ``hold``, ``resume``, ``budget``
 ``dead``        ``dead list``, ``dead show``, ``dead replay``
-``run``         ``worker``, ``scheduler``
-``tables``      ``db upgrade``, ``db current``
-``operate``     ``doctor``
+``serve``       ``worker``, ``scheduler``
+``db``          ``db upgrade``, ``db current``
+``doctor``      ``doctor``
 ``settings``    ``config``, ``failpoints``
 ``demo``        ``demo``
-``simulate``    ``simulator``
-``office``      what a command works with that decides something
+``simulator``   ``simulator``
+``ready``       what a command works with that decides something
 ``opened``      the database that a command works with
 ``show``        how tables, values and JSON are printed
 ``mistakes``    what is said of an error, and its exit code
-
-Exit codes: 0 done · 1 the job failed, or what was asked for is not there · 2 wrong input, nothing was sent ·
-3 a setting or a service is wrong · 4 no outcome in time · 130 interrupted; what was sent goes on.
 """
-
-import gc
-import os
-from importlib import import_module
-from typing import Annotated
-
-import typer
-
-from worker import __version__
-from worker.cli.commands import commands
-from worker.cli.operations import operations
-from worker.cli.show import fail, say
-
-app = typer.Typer(
-    name="sam3d",
-    help="3D models from photos: a message in, an event out.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-app.add_typer(commands)
-app.add_typer(operations)
-
-
-def _tell_version(is_asked: bool) -> None:
-    if is_asked:
-        say(f"sam3d {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_tell_version, is_eager=True)
-    ] = False,
-) -> None:
-    pass
-
-
-RARELY = 50_000
-"""Objects that are made between two looks for garbage: imports make as many, all of which stay."""
-
-
-def main() -> None:
-    """Run a command; a mistake is one line with its fix, never a traceback."""
-    gc.set_threshold(RARELY)
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # It would look for them in all that is installed.
-    try:
-        app()
-    except Exception as error:
-        explained = import_module("worker.cli.mistakes").explained(error)
-        if explained is None:
-            raise
-        fail(*explained)

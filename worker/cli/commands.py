@@ -40,14 +40,14 @@ def submit(
 
     All are checked before the first is sent.
     """
-    from worker.cli import send
+    from worker.cli import submit
 
     fields = {
         "mask": mask, "prompt": prompt, "bounding_box": bounding_box, "point_coords": point_coords, "seed": seed,
         "include_artifacts": include_artifacts, "idempotency_key": idempotency_key, "job_id": job_id,
         "priority": priority, "metadata": metadata,
     }  # fmt: skip
-    send.submit(images, fields, is_waited_for=wait, folder=folder, timeout=timeout, as_json=as_json)
+    submit.submit(images, fields, is_waited_for=wait, folder=folder, timeout=timeout, as_json=as_json)
 
 
 @commands.command(rich_help_panel=JOBS)
@@ -115,9 +115,9 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> None:
 
     Free before its submit; after it the run goes on at the vendor and is paid.
     """
-    from worker.cli import cancel
+    from worker.cli import change
 
-    cancel.cancel(job_id, as_json=as_json)
+    change.cancel(job_id, as_json=as_json)
 
 
 @commands.command(rich_help_panel=JOBS)
@@ -130,9 +130,9 @@ def retry(
 
     It has the same files, metadata and key.
     """
-    from worker.cli import retry
+    from worker.cli import change
 
-    retry.retry(job_id, pay_again=pay_again, as_json=as_json)
+    change.retry(job_id, pay_again=pay_again, as_json=as_json)
 
 
 @commands.command(rich_help_panel=DECISIONS)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from worker.cli.opened import opened_database
 from worker.cli.show import brief, head, print_json, print_table, print_values, sized, titled
-from worker.database import clocks, outputs, reading
+from worker.database import clocks, files, reading
 from worker.database.engine import Connection, transaction
 from worker.errors import InvalidMessage, Sam3dError
 from worker.rules.lifecycle import JobState
@@ -56,7 +56,7 @@ def describe_job(connection: Connection, job_id: str) -> dict[str, Any]:
         **row,
         "photos": reading.photos_of(connection, job_id),
         "submissions": reading.submissions_of(connection, job_id),
-        "outputs": outputs.of_job(connection, job_id),
+        "outputs": files.of_job(connection, job_id),
         "history": reading.history(connection, job_id),
     }
 

@@ -25,9 +25,9 @@ def worker(
 
     That lets the steps in hand finish.
     """
-    from worker.cli import run
+    from worker.cli import serve
 
-    run.worker(steps, concurrency)
+    serve.worker(steps, concurrency)
 
 
 @operations.command(rich_help_panel=SERVICE)
@@ -36,9 +36,9 @@ def scheduler() -> None:
 
     Until SIGTERM; several may run, one works.
     """
-    from worker.cli import run
+    from worker.cli import serve
 
-    run.scheduler()
+    serve.scheduler()
 
 
 database_commands = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -48,17 +48,17 @@ operations.add_typer(database_commands, name="db", help="The database's schema."
 @database_commands.command()
 def upgrade() -> None:
     """Bring the schema up to date; safe to run twice, and by several at once."""
-    from worker.cli import tables
+    from worker.cli import db
 
-    tables.upgrade()
+    db.upgrade()
 
 
 @database_commands.command()
 def current(as_json: AsJson = False) -> None:
     """Show the schema that the database has and the one this version needs."""
-    from worker.cli import tables
+    from worker.cli import db
 
-    tables.current(as_json=as_json)
+    db.current(as_json=as_json)
 
 
 @operations.command(rich_help_panel=SERVICE)
@@ -67,9 +67,9 @@ def doctor(as_json: AsJson = False) -> None:
 
     And say what to do about what is wrong; nothing is changed.
     """
-    from worker.cli import operate
+    from worker.cli import doctor
 
-    operate.doctor(as_json=as_json)
+    doctor.doctor(as_json=as_json)
 
 
 @operations.command(rich_help_panel=SERVICE)
@@ -89,9 +89,9 @@ def budget(as_json: AsJson = False) -> None:
 
     And what a job takes, and how long a new one waits.
     """
-    from worker.cli import budget
+    from worker.cli import account
 
-    budget.budget(as_json=as_json)
+    account.budget(as_json=as_json)
 
 
 @operations.command(rich_help_panel=TRIALS)
@@ -121,9 +121,9 @@ def simulator(
 
     No key is checked, nothing is paid.
     """
-    from worker.cli import simulate
+    from worker.cli import simulator
 
-    simulate.simulator(port, host, run_seconds, credits)
+    simulator.simulator(port, host, run_seconds, credits)
 
 
 @operations.command(rich_help_panel=TRIALS)

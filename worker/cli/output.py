@@ -7,7 +7,7 @@ from typing import Any
 from worker.cli.look import describe_job, job_uuid
 from worker.cli.opened import opened_database
 from worker.cli.show import print_json, say, writable_folder
-from worker.database import outputs
+from worker.database import files
 from worker.database.engine import Connection, transaction
 from worker.errors import Sam3dError
 from worker.outputs.saving import write_file
@@ -19,12 +19,12 @@ def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> Non
     wanted = job_uuid(job_id)
     with opened_database() as (_, engine), transaction(engine) as connection:
         shown = describe_job(connection, wanted)
-        files = [each for each in shown["outputs"] if name in (None, each["name"])]
-        if not files:
+        chosen = [each for each in shown["outputs"] if name in (None, each["name"])]
+        if not chosen:
             raise Sam3dError(why_none(shown))
-        paths = [write_output(connection, each, writable_folder(folder)) for each in files]
+        paths = [write_output(connection, each, writable_folder(folder)) for each in chosen]
     if as_json:
-        print_json([{**each, "path": path} for each, path in zip(files, paths, strict=True)])
+        print_json([{**each, "path": path} for each, path in zip(chosen, paths, strict=True)])
     else:
         for path in paths:
             say(str(path))
@@ -32,7 +32,7 @@ def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> Non
 
 def write_output(connection: Connection, file: Mapping[str, Any], folder: Path) -> Path:
     """Write one of a job's files into a folder, complete or not at all."""
-    return write_file(outputs.chunks(connection, file["id"]), file, folder)
+    return write_file(files.chunks(connection, file["id"]), file, folder)
 
 
 _NOT_YET = "is {state}, so its files are not there yet; `sam3d wait {id} --out FOLDER` waits for them"

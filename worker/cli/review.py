@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from worker.cli.look import job_uuid
-from worker.cli.office import ready_office
+from worker.cli.ready import ready_office
 from worker.cli.show import note, print_json, print_table, say
 from worker.database import reading
 from worker.database.engine import transaction
@@ -93,7 +93,7 @@ def _decided(office: Office, job_id: str, adopted: str | None, is_resubmitted: b
 
 
 def _adopted(office: Office, job_id: str, request_id: str) -> JobState:
-    from worker.vendor.client import Vendor  # Nothing else that a person decides is asked of the vendor.
+    from worker.vendor.api import Vendor  # Nothing else that a person decides is asked of the vendor.
 
     vendor = Vendor(office.settings)
     try:

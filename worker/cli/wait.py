@@ -14,7 +14,7 @@ from worker.cli.opened import opened_database
 from worker.cli.outcomes import place_of, tell
 from worker.cli.output import write_output
 from worker.cli.show import writable_folder
-from worker.database import outputs, reading
+from worker.database import files, reading
 from worker.database.engine import Connection, DatabaseError, Engine, transaction
 from worker.rules.lifecycle import JobState
 
@@ -92,4 +92,4 @@ def _written(engine: Engine, row: Mapping[str, Any], folder: Path | None, count:
         return []
     place = writable_folder(place_of(row["id"], folder, count))
     with transaction(engine) as connection:
-        return [str(write_output(connection, each, place)) for each in outputs.of_job(connection, row["id"])]
+        return [str(write_output(connection, each, place)) for each in files.of_job(connection, row["id"])]

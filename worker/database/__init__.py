@@ -11,7 +11,7 @@
 ``slots``         requests that may be made: who draws one, whom it goes to
 ``submissions``   a job's POSTs, each with its intent and its answer
 ``accounts``      who pays, what holds him, and what he was refused
-``outputs``       a job's files
+``files``         a job's files
 ``outbox``        a job's events, until the broker has them
 ``retries``       a job in the place of another
 ``figures``       what is learnt from the last runs

@@ -1,6 +1,6 @@
 """The paid API: its calls, and what comes back as typed values.
 
-``client``    submit, poll, fetch: the calls
+``api``       submit, poll, fetch: the calls
 ``body``      pure: the body of a submit, written piece by piece
 ``received``  pure: an answer as it came over the wire
 ``answers``   pure: answers as typed values

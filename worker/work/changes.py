@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from worker.database import jobs, outbox, outputs
+from worker.database import files, jobs, outbox
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, once_committed
 from worker.database.outbox import Event
 from worker.errors import HoldCause
@@ -51,7 +51,7 @@ def write(
     version = jobs.write(connection, job, change, grace)
     if version is None:
         return Recorded(change, None, ())
-    outputs.add(connection, job.id, change.files)
+    files.add(connection, job.id, change.files)
     of_account = _account_events(connection, job, change) if tells_of_account else ()
     events = [*announcement(connection, job, change), *of_account]
     return Recorded(change, version, events)
@@ -85,7 +85,7 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
         code, reason = change.columns.get("error_code"), change.columns.get("error_message")
         cost = (change.columns.get("metrics") or job.metrics or {}).get("cost")
         tell_end(connection, job.id, change.state, code=code, reason=reason, trigger=change.trigger, cost=cost)
-    stored = outputs.of_job(connection, job.id) if kind is EventType.SUCCEEDED else ()
+    stored = files.of_job(connection, job.id) if kind is EventType.SUCCEEDED else ()
     return [outbox.add(connection, kind, job.id, change_payload(job, change, stored))]
 
 

@@ -19,7 +19,7 @@ from worker.work.changes import Recorded
 from worker.work.office import Office
 
 LookUp = Callable[[str], Listed | None]
-"""Finds a run in the vendor's request history, and raises what :meth:`worker.vendor.client.Vendor.listed` does."""
+"""Finds a run in the vendor's request history, and raises what :meth:`worker.vendor.api.Vendor.listed` does."""
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import structlog
 
-from worker.database import jobs, outputs, submissions
+from worker.database import files, jobs, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, transaction
 from worker.database.submissions import Holder
 from worker.rules.habits import Pair, Sent
@@ -102,5 +102,5 @@ _COMPARE = "its model may be another job's: compare its output with its photo, s
 def _put_back(connection: Connection, job: Job, services: Services, why: str) -> None:
     change: Change = decide(job.state, job.attempts, Doubt(why))
     forgetting = replace(change, columns={**change.columns, **_NOTHING, "gone_looks": 0, "broken_files": 0})
-    outputs.remove(connection, job.id)
+    files.remove(connection, job.id)
     changes.write(connection, job, forgetting, services.settings.sam3d_sweep_grace)

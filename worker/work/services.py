@@ -5,7 +5,7 @@ from functools import partial
 
 from worker.database.locks import Session
 from worker.outputs.download import Downloads
-from worker.vendor.client import Vendor
+from worker.vendor.api import Vendor
 from worker.work.memory import Memory
 from worker.work.office import Office
 from worker.work.outlook import Outlook

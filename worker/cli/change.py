@@ -1,12 +1,12 @@
-"""A job that nobody wants any more: ``cancel``."""
+"""A job that is given up, or has another in its place: ``cancel``, ``retry``."""
 
 from worker.cli.look import describe_job, job_uuid
-from worker.cli.office import ready_office
+from worker.cli.ready import ready_office
 from worker.cli.show import print_json, say
 from worker.database.engine import transaction
 from worker.errors import Sam3dError
 from worker.rules.lifecycle import JobState
-from worker.work import cancelling
+from worker.work import cancelling, retrying
 
 
 def cancel(job_id: str, *, as_json: bool) -> None:
@@ -21,3 +21,15 @@ def cancel(job_id: str, *, as_json: bool) -> None:
         print_json({"job_id": wanted, "state": JobState.CANCELLED})
     else:
         say(f"{wanted} cancelled")
+
+
+def retry(job_id: str, *, pay_again: bool, as_json: bool) -> None:
+    """Make a new job in the place of one that failed or was cancelled, with the same files, metadata and key."""
+    wanted = job_uuid(job_id)
+    with ready_office() as office:
+        new_id, follow_up = retrying.retry(office, wanted, pays_again=pay_again)
+        office.post.send(follow_up)
+    if as_json:
+        print_json({"job_id": new_id, "retry_of": wanted, "state": JobState.ACCEPTED})
+    else:
+        say(new_id)

@@ -23,7 +23,7 @@ from worker.database.engine import (
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError, Sam3dError
 from worker.telemetry.logs import configure_logging
-from worker.vendor.client import Vendor
+from worker.vendor.api import Vendor
 
 
 def doctor(*, as_json: bool) -> None:
