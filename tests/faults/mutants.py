@@ -70,7 +70,7 @@ MUTANTS = (
     ),
     Mutant(
         "there is no sweep",
-        [Edit("worker/upkeep/scheduler.py", "self.sweep, self.prune", "self.prune")],
+        [Edit("worker/upkeep/duties.py", "            self.sweep,\n", "")],
         [f"{CRASHES}::test_killed_anywhere"],
     ),
     Mutant(

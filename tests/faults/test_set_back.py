@@ -50,7 +50,7 @@ class Restored:
     def _open(self, app: App) -> Shop:
         shop = Shop(app, self._simulator)
         shop.set(sam3d_expected_run=RUN, sam3d_sweep_interval=RUN, sam3d_reconcile_settle=MINUTE)
-        shop._scheduler._comparison = Comparison(app.services, lambda: shop.now.timestamp())  # noqa: PLW0108
+        shop._scheduler.duties._comparison = Comparison(app.services, lambda: shop.now.timestamp())  # noqa: PLW0108
         return shop
 
     def back_up(self) -> None:

@@ -49,7 +49,7 @@ BY_A_PERSON = Hold(HoldCause.OPERATOR, "Held by a person.")
 def _released(app: App) -> list[Ticket]:
     """Let the scheduler release what it can, and return it in order."""
     sent: list[FollowUp] = []
-    make_scheduler(app, sent).release()
+    make_scheduler(app, sent).duties.release()
     assert {each.step for each in sent} <= {Step.SUBMIT}
     return [each.ticket for each in sent]
 
@@ -71,7 +71,7 @@ def test_without_a_limit_the_scheduler_releases_nothing(app: App) -> None:
     (ticket,) = add_jobs(app, 1)
     assert _released(app) == []
     sent: list[FollowUp] = []
-    make_scheduler(app, sent).sweep()
+    make_scheduler(app, sent).duties.sweep()
     assert [each.ticket for each in sent] == [ticket]
 
 
@@ -415,7 +415,7 @@ def test_the_sweep_leaves_waiting_rows_alone(limited: App, clock: Clock) -> None
     add_jobs(limited, 3)
     (lost,) = add_jobs(limited, 1, JobState.PROCESSING, sweep_at=now)
     sent: list[FollowUp] = []
-    make_scheduler(limited, sent).sweep()
+    make_scheduler(limited, sent).duties.sweep()
     assert [each.ticket for each in sent] == [lost]
 
 
@@ -428,7 +428,7 @@ def test_a_worker_that_dies_with_a_slot_leaks_nothing(limited: App, clock: Clock
     draw(limited.services, Step.POLL, ticket)
     clock.advance(timedelta(minutes=1))
     sent: list[FollowUp] = []
-    make_scheduler(limited, sent).sweep()
+    make_scheduler(limited, sent).duties.sweep()
     assert [each.ticket for each in sent] == [ticket]
     assert execute(limited.services, Step.POLL, ticket)
     assert account_row(limited)["next_slot_at"] == clock.time + slot_of(limited)
@@ -491,4 +491,4 @@ def test_an_account_without_a_row_stops_nothing(limited: App) -> None:
     assert fresh_terms(limited).limit == 45
     draw(limited.services, Step.SUBMIT, Ticket(str(uuid4()), 1))
     with pytest.raises(DatabaseError):
-        make_scheduler(limited, []).release()
+        make_scheduler(limited, []).duties.release()

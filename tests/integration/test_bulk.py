@@ -45,7 +45,7 @@ def test_one_page_takes_the_place_of_many_polls(budgeted: Budgeted, clock: Clock
     over, running = _runs(app, simulator, 4), _runs(app, simulator, 4, run_time=900)
     failed, unlisted = _runs(app, simulator, 2, fail_share=1), add_jobs(app, 2, JobState.PROCESSING, **SOON)
     sent: list[FollowUp] = []
-    make_scheduler(app, sent).look()
+    make_scheduler(app, sent).duties.look()
     assert count_calls(simulator, "history") == 1
     assert count_calls(simulator, "status") == 0
     assert {each.ticket.job_id for each in sent if each.step is Step.FETCH} == {each.job_id for each in over}
@@ -68,7 +68,7 @@ def test_what_was_settled_is_fetched(budgeted: Budgeted, clock: Clock, simulator
     app = budgeted(600, sam3d_bulk_look="on")
     tickets = _runs(app, simulator, 10)
     sent: list[FollowUp] = []
-    make_scheduler(app, sent).look()
+    make_scheduler(app, sent).duties.look()
     for each in sent:
         drive(app, clock, each)
     clock.advance(3 * SECOND)
@@ -89,7 +89,7 @@ def test_a_row_without_its_address_is_asked_for_at_the_result(
     simulator.update(history_output_delay_seconds=100)
     tickets = _runs(app, simulator, LEAST_BULK)
     sent: list[FollowUp] = []
-    make_scheduler(app, sent).look()
+    make_scheduler(app, sent).duties.look()
     assert {each.step for each in sent} == {Step.FETCH}
     for each in sent:
         drive(app, clock, each)
@@ -204,7 +204,7 @@ def test_few_runs_are_polled(budgeted: Budgeted, simulator: Simulator, count: in
     app = budgeted(sam3d_bulk_look=setting, sam3d_history=history)
     _runs(app, simulator, count)
     sent: list[FollowUp] = []
-    make_scheduler(app, sent).look()
+    make_scheduler(app, sent).duties.look()
     assert (sent, count_calls(simulator, "history")) == ([], 0)
 
 
@@ -214,7 +214,7 @@ def test_runs_whose_polls_are_far_or_taken_are_left_alone(budgeted: Budgeted, si
     add_submitted(app, simulator, LEAST_BULK, due_at=now + bulk.SOON + SECOND)
     add_submitted(app, simulator, LEAST_BULK, due_at=now, lease_until=now + 30 * SECOND)
     sent: list[FollowUp] = []
-    make_scheduler(app, sent).look()
+    make_scheduler(app, sent).duties.look()
     assert (sent, count_calls(simulator, "history")) == ([], 0)
 
 
@@ -248,7 +248,7 @@ def test_a_word_that_nobody_knows_is_left_to_the_polls(budgeted: Budgeted, clock
     rows = [{"request_id": each, "model_status": "SUCCEEDED", "model_created": created} for each in ids]
     simulator.add_fault(call="history", kind="status", http_status=200, body={"data": rows})
     sent: list[FollowUp] = []
-    make_scheduler(app, sent).look()
+    make_scheduler(app, sent).duties.look()
     assert sent == []
     assert {job_row(app, ticket)["version"] for ticket in tickets} == {1}
 
@@ -259,7 +259,7 @@ def test_the_history_teaches_nothing_of_reads(budgeted: Budgeted, clock: Clock, 
     _runs(app, simulator, LEAST_BULK)
     close_window(app, 30 * SECOND)
     clock.advance(SECOND)
-    make_scheduler(app, []).look()
+    make_scheduler(app, []).duties.look()
     assert count_calls(simulator, "history") == 1
     assert account_row(app)["reads_count"] is None
 

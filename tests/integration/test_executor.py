@@ -86,14 +86,14 @@ def test_no_credits_hold_the_account_not_the_job(app: App, simulator: Simulator,
     _make_overdue(app)
     sent: list[FollowUp] = []
     scheduler = _scheduler(app, sent)
-    scheduler.sweep()
-    scheduler.probe()
+    scheduler.duties.sweep()
+    scheduler.duties.probe()
     assert sent == [], "neither the sweep nor a probe within the minute sends it"
 
     simulator.update(credits=10)
     with transaction(app.services.engine) as connection:
         connection.execute(text("UPDATE accounts SET probed_at = probed_at - interval '2 minutes'"))
-    scheduler.probe()
+    scheduler.duties.probe()
     (probe,) = sent
     assert advance(app, probe).step is Step.POLL
     with transaction(app.services.engine) as connection:
@@ -107,8 +107,8 @@ def test_the_sweep_sends_a_lost_message_again(app: App, submitted_job: FollowUp)
     _make_overdue(app)
     sent: list[FollowUp] = []
     scheduler = _scheduler(app, sent)
-    scheduler.sweep()
-    scheduler.sweep()
+    scheduler.duties.sweep()
+    scheduler.duties.sweep()
     assert [follow_up.ticket for follow_up in sent] == [submitted_job.ticket]
 
 
@@ -132,7 +132,7 @@ def test_a_job_that_kills_its_workers_is_put_to_review(app: App, submitted_job: 
     for _ in range(5):
         assert load(app.services, Step.POLL, ticket)
         _make_overdue(app)
-        _scheduler(app, sent).sweep()
+        _scheduler(app, sent).duties.sweep()
         ticket = sent[-1].ticket
     row = row_of(app, ticket.job_id)
     assert (row["state"], row["error_code"], len(sent)) == (JobState.REVIEW, "worker_killed", 4)
@@ -145,7 +145,7 @@ def test_a_worker_that_was_taken_over_writes_nothing(app: App, submitted_job: Fo
     assert late
     _make_overdue(app)
     sent: list[FollowUp] = []
-    _scheduler(app, sent).sweep()
+    _scheduler(app, sent).duties.sweep()
     advance(app, sent[0])
     change = decide(late.state, late.attempts, Advance(Trigger.COMPLETED, columns={"polls": 99}))
     recorded = record(app.services, late, change)
@@ -169,10 +169,10 @@ def test_a_refused_probe_waits_for_the_next_minute(app: App, simulator: Simulato
     scheduler = _scheduler(app, sent)
     with transaction(app.services.engine) as connection:
         connection.execute(text("UPDATE accounts SET probed_at = probed_at - interval '2 minutes'"))
-    scheduler.probe()
+    scheduler.duties.probe()
     assert execute(app.services, sent[0].step, sent[0].ticket) is None
     _make_overdue(app)
-    scheduler.sweep()
-    scheduler.probe()
+    scheduler.duties.sweep()
+    scheduler.duties.probe()
     assert len(sent) == 1
     assert simulator.requests()["calls"]["submit"] == {"406": 2}

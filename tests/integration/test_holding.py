@@ -26,7 +26,7 @@ def _probes(app: App) -> list[FollowUp]:
     sent: list[FollowUp] = []
     with transaction(app.services.engine) as connection:
         connection.execute(text("UPDATE accounts SET probed_at = probed_at - interval '2 minutes'"))
-    Scheduler(keeping(app.services, sent.append), dict).probe()
+    Scheduler(keeping(app.services, sent.append), dict).duties.probe()
     return sent
 
 

@@ -51,7 +51,7 @@ def test_a_probe_of_a_held_account_is_charged(limited: App, simulator: Simulator
     execute(limited.services, Step.SUBMIT, follow_up.ticket)
     alter_account(limited, probed_at=now - timedelta(minutes=2))
     before = account_row(limited)["next_slot_at"]
-    make_scheduler(limited, []).probe()
+    make_scheduler(limited, []).duties.probe()
     assert account_row(limited)["next_slot_at"] == before + slot_of(limited)
     assert counted_requests(limited) == {Kind.SUBMIT: 1, Kind.PROBE: 1}
     assert count_calls(simulator, "credits") == 1
@@ -64,10 +64,10 @@ def test_old_minutes_are_forgotten(limited: App, clock: Clock) -> None:
     clock.advance(timedelta(hours=23))
     with transaction(limited.services.engine) as connection:
         slots.count(connection, "default", Kind.FETCH)
-    make_scheduler(limited, []).prune()
+    make_scheduler(limited, []).duties.prune()
     assert counted_requests(limited) == {Kind.POLL: 1, Kind.FETCH: 1}
     clock.advance(timedelta(hours=2))
-    make_scheduler(limited, []).prune()
+    make_scheduler(limited, []).duties.prune()
     assert counted_requests(limited) == {Kind.FETCH: 1}
 
 

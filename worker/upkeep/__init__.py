@@ -1,12 +1,16 @@
-"""What the clock does: what was left behind is found and goes on.
+"""What the clock does: what was left behind is found and goes on. A file a duty.
 
-``scheduler``    the loop: compare, release, look, relay, probe, reconcile, sweep, prune
-``compare``      a database that may have been set back, with the vendor's history
-``clock_steps``  brings back what a step of the database's clock has put off
+``scheduler``    the loop of whoever leads
 ``readers``      since when a queue has messages and no reader
-``bulk``         look at many runs at once, in the request history
+``duties``       what is done, in which order
+``clock_steps``  what a step of the database's clock has put off is brought back
+``compare``      a database that may have been set back, with the vendor's history
+``release``      the submits that the request budget can carry
+``relay``        events that were not got out
 ``probe``        a held account is tried
-``lookup``       a look at a time in the history, and all that is known of that time
 ``reconcile``    what became of submits without an answer
+``lookup``       a look at a time in the history, and all that is known of that time
+``sweep``        rows that nobody works on though they are due
+``bulk``         many runs at once, in the request history
 ``prune``        what is old is deleted, and photos that no job needs
 """

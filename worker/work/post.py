@@ -1,6 +1,6 @@
 """Post: what follows a commit. Its events are announced, then the message of the next step is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -30,6 +30,17 @@ class Post:
         """Announce what was committed, then send the message that follows, if one does."""
         self.announce(events)
         self.send(follow_up)
+
+    def deliver(self, what: Sequence[Event | FollowUp], beat: Callable[[], None]) -> None:
+        """Announce the events and send the messages, until the broker takes one no more: the sweep sends what is left.
+
+        ``beat`` says before each message that its sender lives.
+        """
+        self.announce([each for each in what if isinstance(each, Event)])
+        for each in what:
+            beat()
+            if isinstance(each, FollowUp) and not self.send(each):
+                return
 
     def announce(self, events: Sequence[Event]) -> int:
         """Publish committed events; what fails stays in the outbox for the relay. Return how many went out."""

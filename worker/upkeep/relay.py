@@ -1,0 +1,25 @@
+"""Relay: events that the worker which wrote them did not get out are sent."""
+
+from collections.abc import Callable
+
+import structlog
+
+from worker.database import outbox
+from worker.database.engine import transaction
+from worker.work.services import Services
+
+BATCH = 500
+
+log = structlog.get_logger(__name__)
+
+
+def relay(services: Services, beat: Callable[[], None]) -> None:
+    """Announce what was left, until nothing is or the broker takes no more."""
+    sent = BATCH
+    while sent == BATCH:
+        beat()
+        with transaction(services.engine) as connection:
+            left = outbox.unpublished(connection, services.settings.sam3d_relay_grace, BATCH)
+        sent = services.post.announce(left)
+        if left:
+            log.info("outbox_relayed", left=len(left), sent=sent)

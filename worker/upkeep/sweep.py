@@ -1,0 +1,72 @@
+"""Sweep: every row that nobody works on though it is due gets a message, and never more of them than can be lost."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+
+from worker.database import jobs
+from worker.database.engine import Connection, transaction
+from worker.database.jobs import Overdue
+from worker.database.outbox import Event
+from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
+from worker.rules.outcome import Fail, decide
+from worker.rules.retry import NOW, SHORTEST_GAP
+from worker.telemetry.failpoints import reach
+from worker.work import changes
+from worker.work.changes import Settled
+from worker.work.services import Services
+
+BATCH = 500
+MAX_EXPIRED_LEASES = 5
+
+log = structlog.get_logger(__name__)
+
+
+def sweep(services: Services, waiting: Callable[[Step | None], int], beat: Callable[[], None]) -> None:
+    """Drive what is overdue; ``waiting`` tells how many messages are in a step's queue.
+
+    Those count as the messages of its overdue rows: so a backlog never multiplies.
+    """
+    _drive(services, jobs.abandoned, BATCH, beat)
+    with transaction(services.engine) as connection:
+        overdue = jobs.count_overdue(connection)
+    for state, count in overdue.items():
+        if state is JobState.ACCEPTED and services.settings.sam3d_requests_per_minute:
+            continue  # Those are released.
+        lost = count - waiting(DRIVEN_BY[state])
+        _drive(services, partial(jobs.untaken, state=state), lost, beat)
+
+
+def _drive(
+    services: Services, find: Callable[[Connection, int], Sequence[Overdue]], most: int, beat: Callable[[], None]
+) -> None:
+    """Send the messages of some overdue rows again."""
+    while most > 0:
+        beat()
+        with transaction(services.engine) as connection:
+            left = find(connection, min(most, BATCH))
+            swept = [what for each in left for what in _sweep(connection, services, each)]
+        reach("sweep.recorded")
+        services.post.deliver(swept, beat)
+        if not left:
+            return
+        log.info("jobs_swept", count=len(left))
+        most -= len(left)
+
+
+def _sweep(connection: Connection, services: Services, left: Overdue) -> Settled:
+    """Send a row's message again, or put it to review where that is not safe."""
+    if left.expired_leases >= MAX_EXPIRED_LEASES:
+        return _give_up(connection, left, Fail(Trigger.KILLED, "worker_killed", _KILLED))
+    step = DRIVEN_BY[left.job.state]
+    again_in = max(services.settings.sam3d_sweep_grace, SHORTEST_GAP)
+    return [FollowUp(step, jobs.redrive(connection, left, again_in), NOW)] if step else ()
+
+
+def _give_up(connection: Connection, left: Overdue, why: Fail) -> Sequence[Event]:
+    change = decide(left.job.state, left.job.attempts, why)
+    return changes.write(connection, left.job, change, NOW).events
+
+
+_KILLED = f"{MAX_EXPIRED_LEASES} workers in a row ended while they worked on this job."
