@@ -1,5 +1,6 @@
 """The processes of the service: ``worker``, ``scheduler``."""
 
+import gc
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ import structlog
 
 from worker.app import STEPS, run_worker
 from worker.boot import declare_once, opened_app
+from worker.cli.main import OFTEN
 from worker.config import Settings, load_settings
 from worker.errors import InvalidMessage
 from worker.telemetry.metrics import exposition, usage
@@ -23,6 +25,7 @@ def worker(steps: str, concurrency: int | None) -> None:
     chosen = [step.strip() for step in steps.split(",")]
     if unknown := sorted(set(chosen) - set(STEPS)):
         raise InvalidMessage("steps", f"`--steps` has no {', '.join(unknown)}; choose from {', '.join(STEPS)}.")
+    gc.set_threshold(*OFTEN)
     settings = _given(load_settings(), concurrency)
     with opened_app(settings, chosen) as app:
         if not (settings.segmind_api_key or settings.segmind_api_key_file):
@@ -39,6 +42,7 @@ def _given(settings: Settings, concurrency: int | None) -> Settings:
 
 def scheduler() -> None:
     """Release, look, relay, probe, reconcile, sweep and prune until SIGTERM; several may run, one works."""
+    gc.set_threshold(*OFTEN)
     readers = Readers()
 
     def measure(services: Services) -> bytes:
