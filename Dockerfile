@@ -19,22 +19,28 @@ RUN python -m venv /opt/build \
     && /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements-build.lock \
     && python -m venv --without-pip /opt/sam3d \
     && /opt/build/bin/python -m pip --python /opt/sam3d/bin/python install \
-        --require-hashes --only-binary :all: -r requirements.lock
+        --no-compile --require-hashes --only-binary :all: -r requirements.lock
 
 # The wheel carries the migrations as `worker/_migrations`. Both installs run without an index: what the locks do not
-# hold cannot get in.
+# hold cannot get in. Bytecode with its source's time in it is stale where a builder rounds or rewrites times, and
+# whoever may not write compiles it again at each start; with a hash that nobody checks it is good for ever.
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY worker worker
 RUN /opt/build/bin/python -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /tmp/wheels . \
-    && /opt/build/bin/python -m pip --python /opt/sam3d/bin/python install --no-deps --no-index /tmp/wheels/*.whl
+    && /opt/build/bin/python -m pip --python /opt/sam3d/bin/python install \
+        --no-compile --no-deps --no-index /tmp/wheels/*.whl \
+    && python -m compileall -q -f --invalidation-mode unchecked-hash /opt/sam3d/lib
 
 
 FROM ${BASE}
 
-# The base brings pip, setuptools and the wheels of both in ensurepip: a running worker installs nothing.
+# The base brings pip, setuptools and the wheels of both in ensurepip: a running worker installs nothing. Its
+# standard library has no bytecode.
 RUN python -m pip uninstall --yes --root-user-action=ignore pip setuptools wheel \
     && rm -rf "$(python -c 'import ensurepip; print(ensurepip.__path__[0])')" \
+    && python -m compileall -q -f --invalidation-mode unchecked-hash \
+        "$(python -c 'import os; print(os.path.dirname(os.__file__))')" \
     && groupadd --gid 10001 sam3d \
     && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin sam3d

@@ -50,3 +50,13 @@ def test_nothing_unlocked_is_installed() -> None:
 
     assert len(installs) == 4
     assert all("--require-hashes" in command or "--no-index" in command for command in installs)
+
+
+def test_bytecode_does_not_hang_on_file_times() -> None:
+    """Environment and standard library are compiled once, by hash; a container that may not write can't."""
+    steps = [argument for word, argument in instructions(DOCKERFILE.read_text()) if word == "RUN"]
+    compiled = re.findall(r"compileall -q -f --invalidation-mode unchecked-hash +(\S+)", " ".join(steps))
+    into_environment = [command for step in steps for command in step.split("&&") if "pip --python" in command]
+
+    assert compiled == ["/opt/sam3d/lib", '"$(python']
+    assert all("--no-compile" in command for command in into_environment)
