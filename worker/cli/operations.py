@@ -119,7 +119,7 @@ def simulator(
 ) -> None:
     """Stand in for the vendor on this machine.
 
-    No key is checked, nothing is paid.
+    A key of the vendor's form is a good one, nothing is paid.
     """
     from worker.cli import simulator
 
