@@ -51,6 +51,14 @@ for names in {commands}:
         sys.exit(f"{{names}}: {{found}}")
 """
 
+ROOMLESS = """
+import sys, tempfile
+from worker.cli.main import main
+tempfile.tempdir = "/proc"
+sys.argv = ["sam3d", "worker", "--steps", sys.argv[1]]
+main()
+"""
+
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
@@ -158,3 +166,12 @@ def test_a_shell_completes_it(typed: str, completed: list[str]) -> None:
     words = typed.split()
     printed = run(_SAM3D_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(words) - 1))
     assert printed.split() == completed
+
+
+def test_a_worker_without_a_place_for_outputs_does_not_start() -> None:
+    """In a container whose root is read-only and that has no volume: it says what to mount, before a run is paid."""
+    command = [sys.executable, "-c", ROOMLESS, "submit,fetch"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+
+    assert ended.returncode == 3
+    assert "mount a folder at /tmp, or name one in TMPDIR" in ended.stdout + ended.stderr

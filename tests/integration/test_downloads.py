@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -155,6 +156,23 @@ def test_a_file_that_did_not_arrive_whole(
     assert [file.closed for file in opened_files] == [True]
     with downloads.fetch(model).content as content:
         assert not content.closed
+
+
+def test_without_a_place_for_it(downloads: Downloads, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another try may find one: the job waits."""
+    monkeypatch.setattr(tempfile, "tempdir", "/proc")
+    error = refused(lambda: downloads.fetch(model))
+    assert type(error) is RemoteUnavailable
+    assert str(error) == "No temporary file can be made (No such file or directory)."
+
+
+@pytest.mark.parametrize("buffering", [-1, CAP], ids=["found while writing", "found in the end"])
+def test_on_a_full_disk(downloads: Downloads, model: str, monkeypatch: pytest.MonkeyPatch, buffering: int) -> None:
+    """The reason is told in the system's words."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "w+b", buffering))
+    error = refused(lambda: downloads.fetch(model))
+    assert type(error) is RemoteUnavailable
+    assert str(error) == "The download broke off (No space left on device)."
 
 
 @pytest.mark.parametrize("kind", ["huge_body", "endless_body"])

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count, islice
 from typing import BinaryIO
@@ -10,7 +11,7 @@ from typing import BinaryIO
 import httpx
 
 from worker.config import Settings
-from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable
+from worker.errors import ConfigurationError, OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.network import AllowedHosts, create_client, deadline
 from worker.outputs.formats import identify
 from worker.places import LONGEST_ADDRESS
@@ -36,15 +37,16 @@ class Downloads:
         Raises:
             OutputUnusable: the address is refused, the file is larger than the cap, or nobody should open it.
             OutputBroken: what arrived is no whole file; another try may be better.
-            RemoteUnavailable: it did not arrive; it is kept there for days.
+            RemoteUnavailable: it did not arrive, or there is no room for it here; it is kept there for days.
         """
-        content: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
+        content = _nameless()
         try:
             with deadline(self._settings.sam3d_download_deadline):
                 size, sha256 = self._download(address, content, MAX_REDIRECTS)
             kind = identify(content, size, promised(address))
         except BaseException:
-            content.close()
+            with suppress(OSError):  # A full disk refuses what is still to be written.
+                content.close()
             raise
         return StoredFile(kind.name, kind.media_type, size, sha256, content)
 
@@ -59,7 +61,8 @@ class Downloads:
         except (httpx.InvalidURL, UnicodeError):
             raise OutputUnusable("The output was not downloaded: its address is not a URL.") from None
         except (httpx.HTTPError, OSError) as error:
-            raise RemoteUnavailable(f"The download broke off ({type(error).__name__}).") from None
+            reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+            raise RemoteUnavailable(f"The download broke off ({reason}).") from None
         if not redirects:
             raise OutputUnusable("The output was not downloaded: too many redirects.")
         return self._download(following, content, redirects - 1)
@@ -78,11 +81,38 @@ class Downloads:
                 )
             digest.update(chunk)
             content.write(chunk)
+        content.flush()
         return size, digest.hexdigest()
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def require_room() -> None:
+    """Find out whether outputs have a place here, before anything is paid for them.
+
+    Raises:
+        ConfigurationError: no temporary file can be made.
+    """
+    try:
+        _nameless().close()
+    except RemoteUnavailable as error:
+        raise ConfigurationError(
+            f"{error} Outputs go through one: mount a folder at /tmp, or name one in TMPDIR."
+        ) from None
+
+
+def _nameless() -> BinaryIO:
+    """Open a temporary file.
+
+    Raises:
+        RemoteUnavailable: none can be made now.
+    """
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise RemoteUnavailable(f"No temporary file can be made ({error.strerror}).") from None
 
 
 def _following(response: httpx.Response) -> str:
