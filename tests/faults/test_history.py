@@ -15,8 +15,9 @@ from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import RUN, app_inputs, running_simulator, shop, simulator
 from tests.integration.conftest import PHOTO, app
 from worker.rules.job import Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger
-from worker.rules.outcome import Advance, decide
+from worker.rules.outcome import Advance
 from worker.simulator import Simulator
 from worker.work.cancelling import cancel
 from worker.work.executor import load, record
@@ -302,13 +303,17 @@ def test_two_workers_that_are_given_one_id_at_once(shop: Shop, simulator: Simula
     for number in range(2):
         follow_up = FollowUp(Step.SUBMIT, Ticket(shop.accept(f"job {number}."), 1), timedelta(0))
         taken.append(load(services, Step.SUBMIT, follow_up.ticket))
-    answer = Advance(Trigger.ANSWERED, columns={"request_id": "5A3D-0001", "remote_status": "QUEUED"})
-    other = Advance(Trigger.ANSWERED, columns={"request_id": "5a3d0001", "remote_status": "QUEUED"})
+    answer = Advance(
+        Trigger.ANSWERED, learnt=Learnt(request_id="5A3D-0001", remote_status="QUEUED", tells_of_account=True)
+    )
+    other = Advance(
+        Trigger.ANSWERED, learnt=Learnt(request_id="5a3d0001", remote_status="QUEUED", tells_of_account=True)
+    )
     start = threading.Barrier(2)
 
     def commit(job: Job, outcome: Advance) -> str:
         start.wait(10)
-        return str(record(services, job, decide(job.state, 0, outcome)).change.state)
+        return str(record(services, job, outcome).change.state)
 
     with ThreadPoolExecutor(2) as pool:
         states = [pool.submit(commit, job, outcome) for job, outcome in zip(taken, (answer, other), strict=True) if job]

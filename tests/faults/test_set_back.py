@@ -26,8 +26,9 @@ from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.schema import upgrade
 from worker.rules.job import ACCOUNT, Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import Step, Ticket, Trigger
-from worker.rules.outcome import Advance, Doubt, Outcome, decide
+from worker.rules.outcome import Advance, Doubt, Outcome
 from worker.simulator import Simulator, SimulatorSettings
 from worker.upkeep.compare import Comparison
 from worker.work import holding
@@ -189,7 +190,7 @@ def test_a_job_whose_cancellation_was_lost(deployed: Restored) -> None:
 
 
 def _answered(run: str) -> Outcome:
-    return Advance(Trigger.ANSWERED, RUN, {"request_id": run, "remote_status": "QUEUED"})
+    return Advance(Trigger.ANSWERED, RUN, Learnt(request_id=run, remote_status="QUEUED", tells_of_account=True))
 
 
 ANSWERS: dict[str, Callable[[str], Outcome]] = {"answered": _answered, "dropped": lambda _: Doubt("no answer")}
@@ -208,7 +209,7 @@ def test_a_post_that_was_under_way(deployed: Restored, answer: str, *, is_late: 
     deployed.set_back()
     if is_late:
         shop.live(3 * MINUTE)
-    record(shop.services, taken, decide(taken.state, 0, ANSWERS[answer](run)))
+    record(shop.services, taken, ANSWERS[answer](run))
     shop.live(10 * MINUTE)
     assert (shop.job(job_id)["state"], shop.job(job_id)["request_id"]) == ("succeeded", run)
     assert shop.paid("under way") == 1

@@ -10,8 +10,9 @@ from tests.kept import keeping
 from worker.app import App
 from worker.database import jobs, reading
 from worker.database.engine import transaction
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
-from worker.rules.outcome import Advance, decide
+from worker.rules.outcome import Advance
 from worker.simulator import Simulator
 from worker.upkeep.scheduler import Scheduler
 from worker.work.executor import execute, load, record, wait_out
@@ -147,8 +148,8 @@ def test_a_worker_that_was_taken_over_writes_nothing(app: App, submitted_job: Fo
     sent: list[FollowUp] = []
     _scheduler(app, sent).duties.sweep()
     advance(app, sent[0])
-    change = decide(late.state, late.attempts, Advance(Trigger.COMPLETED, columns={"polls": 99}))
-    recorded = record(app.services, late, change)
+    outcome = Advance(Trigger.COMPLETED, learnt=Learnt(polls=99))
+    recorded = record(app.services, late, outcome)
     assert (recorded.version, recorded.events) == (None, ())
     assert row_of(app, late.id)["polls"] == 1
 

@@ -29,7 +29,6 @@ from worker.database.tables import now
 from worker.rules.budget import HALVED, LOWERED, Kind
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
-from worker.rules.outcome import decide
 from worker.simulator import Simulator
 from worker.work.changes import Recorded
 from worker.work.executor import draw, execute, load, record, run
@@ -37,7 +36,7 @@ from worker.work.executor import draw, execute, load, record, run
 
 def _finish(app: App, step: Step, job: Job) -> Recorded:
     """Do the step of a job that was taken, and write what it learnt."""
-    return record(app.services, job, decide(job.state, job.attempts, run(app.services, step, job)))
+    return record(app.services, job, run(app.services, step, job))
 
 
 @pytest.mark.parametrize("form", ["iso", "epoch", "missing", "nonsense"])

@@ -24,8 +24,9 @@ from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.job import Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
-from worker.rules.outcome import Advance, Doubt, Snooze, decide
+from worker.rules.outcome import Advance, Doubt, Snooze
 from worker.simulator import Simulator
 from worker.upkeep.lookup import Lookup
 from worker.upkeep.reconcile import reconcile
@@ -38,7 +39,7 @@ from worker.work.cancelling import cancel
 from worker.work.executor import execute, load, record
 from worker.work.services import Services
 
-UNANSWERED = decide(JobState.SUBMITTING, 0, Doubt("no answer"))
+UNANSWERED = Doubt("no answer")
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_nothing_is_absent_while_its_worker_lives(app: App, simulator: Simulator
     _submit(app, _new(app, "later"))
     assert _settle(app) == []
     assert _state(app, frozen) == JobState.SUBMITTING
-    record(app.services, job, decide(job.state, 0, Snooze(timedelta(0), "it was not sent")))
+    record(app.services, job, Snooze(timedelta(0), "it was not sent"))
     assert _state(app, frozen) == JobState.ACCEPTED
 
 
@@ -285,7 +286,7 @@ def test_who_loses_the_race_for_a_run_looks_again(app: App, simulator: Simulator
     record(app.services, _taken(app, second), UNANSWERED)
     (poll,) = _settle(app)
     assert poll.ticket.job_id == second.ticket.job_id
-    answer = decide(slow.state, 0, Advance(Trigger.ANSWERED, columns={"request_id": submitted.request_id}))
+    answer = Advance(Trigger.ANSWERED, learnt=Learnt(request_id=submitted.request_id))
     assert record(app.services, slow, answer).change.trigger is Trigger.UNKNOWN
     assert _state(app, first) == JobState.SUBMITTING
     _submit(app, _new(app, "later"))
@@ -374,7 +375,7 @@ def test_a_history_that_is_down_is_waited_for(app: App, simulator: Simulator) ->
     assert [each.step for each in _settle(app)] == [Step.POLL]
 
 
-ANSWER = Advance(Trigger.ANSWERED, columns={"request_id": "late-1"})
+ANSWER = Advance(Trigger.ANSWERED, learnt=Learnt(request_id="late-1"))
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,7 @@ def test_a_late_answer_moves_a_job_on_from_review(
     _pass(app, minutes=20)
     _settle(app)
     assert _state(app, job) == JobState.REVIEW
-    recorded = record(app.services, taken, decide(taken.state, 0, outcome))
+    recorded = record(app.services, taken, outcome)
     assert (recorded.version, _state(app, job)) == (None, state)
 
 
@@ -406,7 +407,7 @@ def test_a_late_answer_spares_the_second_submit(app: App, simulator: Simulator) 
     _die(app)
     _submit(app, _new(app, "later"))
     (again,) = _settle(app)
-    record(app.services, taken, decide(taken.state, 0, ANSWER))
+    record(app.services, taken, ANSWER)
     assert _state(app, job) == JobState.PROCESSING
     assert _submit(app, again) is None
 
@@ -416,7 +417,7 @@ def test_an_answer_to_a_cancelled_job_is_kept(app: App, simulator: Simulator) ->
     job = _new(app)
     taken = _taken(app, job)
     assert cancel(app.services, job.ticket.job_id)
-    record(app.services, taken, decide(taken.state, 0, ANSWER))
+    record(app.services, taken, ANSWER)
     with transaction(app.services.engine) as connection:
         (submission,) = reading.submissions_of(connection, job.ticket.job_id)
     assert (submission["verdict"], submission["request_id"]) == ("accepted", "late-1")

@@ -9,8 +9,9 @@ from tests.integration.test_reconcile import _end, _new, _settle, _state, _submi
 from worker.app import App
 from worker.database.submissions import Holder
 from worker.rules.job import Job
-from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket, Trigger, Verdict
-from worker.rules.outcome import Advance, decide
+from worker.rules.learnt import Learnt
+from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger, Verdict
+from worker.rules.outcome import Advance
 from worker.simulator import Simulator
 from worker.work.changes import Recorded
 from worker.work.executor import load, record
@@ -24,8 +25,10 @@ def _started(app: App, job: Job) -> str:
 
 
 def _answer(app: App, job: Job, request_id: str) -> Recorded:
-    told = Advance(Trigger.ANSWERED, columns={"request_id": request_id, "remote_status": "QUEUED"})
-    return record(app.services, job, decide(JobState.SUBMITTING, 0, told))
+    told = Advance(
+        Trigger.ANSWERED, learnt=Learnt(request_id=request_id, remote_status="QUEUED", tells_of_account=True)
+    )
+    return record(app.services, job, told)
 
 
 def _states(app: App, *several: FollowUp) -> list[str]:
@@ -78,8 +81,8 @@ def test_a_look_that_is_under_way_changes_nothing(app: App, mixed: Mixed) -> Non
     looking = load(app.services, Step.POLL, Ticket(second.ticket.job_id, second.ticket.version + 2))
     assert looking
     _answer(app, slow, run)
-    over = Advance(Trigger.COMPLETED, columns={"remote_status": "COMPLETED"})
-    assert record(app.services, looking, decide(JobState.PROCESSING, 0, over)).version is None
+    over = Advance(Trigger.COMPLETED, learnt=Learnt(remote_status="COMPLETED"))
+    assert record(app.services, looking, over).version is None
     assert _states(app, first, second) == ["submitting", "submitting"]
 
 

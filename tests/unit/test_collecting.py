@@ -10,6 +10,7 @@ import pytest
 
 from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
 from worker.rules.job import Job
+from worker.rules.learnt import NOTHING
 from worker.rules.lifecycle import JobState, Trigger
 from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
 from worker.rules.retry import OUTPUT_LIFETIME
@@ -27,13 +28,13 @@ def outcome_of(*whole: str, is_told: bool = True, kept: tuple[str, ...] = (), mi
     files = {at: StoredFile(NAMES[at], "", 1, "", io.BytesIO()) for at in whole}
     haul = Haul(files, dict(missing))
     of_job = replace(JOB, kept={at: NAMES[at] for at in kept}, **job)
-    return concluded(of_job, haul, {}, is_told=is_told, jitter=1)
+    return concluded(of_job, haul, NOTHING, is_told=is_told, jitter=1)
 
 
 def columns(outcome: Outcome) -> Mapping[str, Any]:
     """Return what is written."""
     assert isinstance(outcome, Advance | Snooze | Fail)
-    return outcome.columns
+    return outcome.learnt.columns()
 
 
 @pytest.mark.parametrize("model", [GLB, PLY])

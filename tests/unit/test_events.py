@@ -16,6 +16,7 @@ from worker.errors import HoldCause
 from worker.events.payloads import change_payload, error_payload, job_payload
 from worker.events.publisher import as_cloud_event
 from worker.rules.job import Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import EventType, JobState, Trigger
 from worker.rules.outcome import Advance, Change, Doubt, Fail, Hold, Snooze, StoredFile, decide
 
@@ -26,8 +27,8 @@ GLB = StoredFile("model.glb", "model/gltf-binary", 100, "ab" * 32, io.BytesIO())
 STORED = [{"id": 5, "name": "model.glb", "media_type": "model/gltf-binary", "bytes": 100, "sha256": "ab" * 32}]
 
 CHANGES = [
-    decide(JobState.SUBMITTING, 0, Advance(Trigger.ANSWERED, columns={"request_id": "run"})),
-    decide(JobState.FETCHING, 0, Advance(Trigger.STORED, columns={"metrics": METRICS}, files=(GLB,))),
+    decide(JobState.SUBMITTING, 0, Advance(Trigger.ANSWERED, learnt=Learnt(request_id="run"))),
+    decide(JobState.FETCHING, 0, Advance(Trigger.STORED, learnt=Learnt(metrics=METRICS), files=(GLB,))),
     decide(JobState.SUBMITTING, 0, Fail(Trigger.REFUSED, "remote_refused", "Why.")),
     decide(JobState.SUBMITTING, 0, Fail(Trigger.UNTOLD, "submit_unknown", "Why.")),
     decide(JobState.SUBMITTING, 0, Snooze(timedelta(0), "x")),

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from worker.errors import HoldCause
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import (
     ANNOUNCED_ON,
     CURRENT_EVENT,
@@ -185,8 +186,8 @@ def test_decide_is_total_over_outcomes() -> None:
 @pytest.mark.parametrize("is_attempt", [True, False])
 def test_only_a_failed_try_uses_up_an_attempt(*, is_attempt: bool) -> None:
     """A snooze counts a failed try, and nothing for a run that goes on."""
-    change = decide(JobState.PROCESSING, 4, Snooze(SOON, "the run", is_attempt, {"polls": 9}))
-    assert change.columns == {"polls": 9, "attempts": 4 + is_attempt, "waits_for": "the run"}
+    change = decide(JobState.PROCESSING, 4, Snooze(SOON, "the run", is_attempt, Learnt(polls=9)))
+    assert change.learnt.columns() == {"polls": 9, "attempts": 4 + is_attempt, "waits_for": "the run"}
     assert change.due_in == SOON
 
 
@@ -195,7 +196,7 @@ def test_a_hold_uses_up_no_attempt(state: JobState) -> None:
     """The account is stopped, the job waits, and its row says for what."""
     change = decide(state, 4, HELD)
     assert change.hold == HELD
-    assert change.columns == {"waits_for": "account held: credits"}
+    assert change.learnt.columns() == {"waits_for": "account held: credits"}
 
 
 def test_a_doubt_uses_up_no_attempt() -> None:
@@ -203,13 +204,13 @@ def test_a_doubt_uses_up_no_attempt() -> None:
     change = decide(JobState.SUBMITTING, 4, IN_DOUBT)
     assert change.doubt == IN_DOUBT
     assert change.due_in == timedelta(0)
-    assert change.columns == {"waits_for": "the vendor's request history: It answered 500."}
+    assert change.learnt.columns() == {"waits_for": "the vendor's request history: It answered 500."}
 
 
 def test_a_failure_leaves_its_evidence() -> None:
     """The code and the sentence are written beside what the step learnt."""
-    change = decide(JobState.PROCESSING, 0, Fail(Trigger.ENDED, "remote_failed", "Why.", {"polls": 3}))
-    assert change.columns == {"polls": 3, "error_code": "remote_failed", "error_message": "Why."}
+    change = decide(JobState.PROCESSING, 0, Fail(Trigger.ENDED, "remote_failed", "Why.", Learnt(polls=3)))
+    assert change.learnt.columns() == {"polls": 3, "error_code": "remote_failed", "error_message": "Why."}
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_an_adopted_run_is_as_old_as_it_is(ago: timedelta, submitted: datetime, 
     assert answered.request_id == "run"
     assert isinstance(outcome, Advance)
     assert outcome.due_in == due_in
-    assert outcome.columns == {"request_id": "run", "remote_status": "PROCESSING", "submitted_at": submitted}
+    assert outcome.learnt.columns() == {"request_id": "run", "remote_status": "PROCESSING", "submitted_at": submitted}
 
 
 # What is known of a doubted submit.

@@ -129,7 +129,7 @@ def test_a_closed_window_uses_up_no_attempt(state: JobState) -> None:
     assert limited == Limited(timedelta(seconds=20), is_told=True, closes_reads=state is not JobState.SUBMITTING)
     change = decide(state, 7, limited)
     assert (change.due_in, change.limited) == (timedelta(seconds=20), limited)
-    assert "attempts" not in change.columns
+    assert "attempts" not in change.learnt.columns()
 
 
 def test_nothing_stands_between_a_paid_answer_and_its_commit() -> None:
@@ -314,8 +314,8 @@ def test_an_expired_record_is_found_in_the_history(age: timedelta) -> None:
     """Its status is the run's; the cost and where its output is are beside it."""
     outcome = looked(ForgetfulVendor(listed(RemoteStatus.COMPLETED, None, OUTPUT)), age)
     assert isinstance(outcome, Advance)
-    assert (outcome.trigger, outcome.columns["metrics"]) == (Trigger.COMPLETED, {"cost": 0.06})
-    assert (outcome.columns["addresses"], OUTPUT in repr(outcome)) == ([OUTPUT], False)
+    assert (outcome.trigger, outcome.learnt.metrics) == (Trigger.COMPLETED, {"cost": 0.06})
+    assert (outcome.learnt.addresses, OUTPUT in repr(outcome)) == ([OUTPUT], False)
 
 
 def test_a_run_that_failed_is_told_by_the_history_too() -> None:
@@ -357,7 +357,7 @@ def test_before_its_hour_is_over_no_404_ends_a_job(state: JobState) -> None:
     """However often it came; and none of them counts for later."""
     outcome = looked(ForgetfulVendor(None), EXPIRED - timedelta(seconds=1), state, 99)
     assert isinstance(outcome, Snooze)
-    assert (outcome.is_attempt, outcome.columns["gone_looks"]) == (True, 0)
+    assert (outcome.is_attempt, outcome.learnt.gone_looks) == (True, 0)
 
 
 @pytest.mark.parametrize("status", [RemoteStatus.PROCESSING, RemoteStatus.UNRECOGNISED])
@@ -396,7 +396,7 @@ def test_no_age_ends_a_run_that_the_vendor_says_goes_on(age: timedelta) -> None:
     job = aged(JobState.PROCESSING, age, attempts=9, gone_looks=2)
     outcome = executor.run(services_with(RunningVendor()), Step.POLL, job)
     assert isinstance(outcome, Snooze)
-    columns = decide(JobState.PROCESSING, 9, outcome).columns
+    columns = decide(JobState.PROCESSING, 9, outcome).learnt.columns()
     assert (columns["attempts"], columns["gone_looks"]) == (0, 0)
 
 

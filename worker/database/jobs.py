@@ -204,6 +204,7 @@ def write(connection: Connection, job: Job, change: Change, grace: timedelta) ->
 
 
 def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any]:
+    learnt = change.learnt.columns()
     stamped: dict[str, Any] = {}
     if change.state is not state:
         stamped = {"waits_for": None, "attempts": 0, "gone_looks": 0, "error_code": None, "error_message": None}
@@ -218,9 +219,9 @@ def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any
         "expired_leases": 0,
         "due_at": now + change.due_in,
         "sweep_at": now + change.due_in + grace,
-        **({"refused_at": None} if "remote_status" in change.columns else {}),
+        **({"refused_at": None} if "remote_status" in learnt else {}),
         **stamped,
-        **change.columns,
+        **learnt,
         **(NO_ADDRESSES if change.state.is_final else {}),
     }
 

@@ -51,6 +51,7 @@ class Answered:
     request_id: str | None = None
     http_status: int | None = None
     detail: str | None = None
+    token: str | None = None  # Of the submit that has the run; None: of the newest that has no answer.
 
 
 def answer(connection: Connection, token: str | None, what: Answered) -> None:
@@ -132,7 +133,7 @@ def _run(table: Any) -> Any:
     return func.lower(func.replace(table.c.request_id, "-", ""))
 
 
-def resolve(connection: Connection, job_id: str, what: Answered, token: str | None = None) -> None:
+def resolve(connection: Connection, job_id: str, what: Answered) -> None:
     """Write what was found out about the submits of a job that had no answer; what was answered stays.
 
     A run is that of one submit: the newest without an answer, if none is named. The others stay as they are.
@@ -141,7 +142,7 @@ def resolve(connection: Connection, job_id: str, what: Answered, token: str | No
     which = and_(submissions.c.job_id == job_id, _is_open())
     if what.request_id:
         newest = select(submissions.c.token).where(which).order_by(submissions.c.intended_at.desc()).limit(1)
-        which = and_(which, submissions.c.token == (token or newest.scalar_subquery()))
+        which = and_(which, submissions.c.token == (what.token or newest.scalar_subquery()))
         values["run"] = canonical_id(what.request_id)
     connection.execute(update(submissions).where(which).values(values))
 

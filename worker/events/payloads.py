@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.rules.job import Job
+from worker.rules.learnt import known
 from worker.rules.lifecycle import JobState
 from worker.rules.outcome import Change
 
@@ -23,9 +24,9 @@ def change_payload(job: Job, change: Change, stored: Sequence[Mapping[str, Any]]
     payload = job_payload(job.id, change.state, job.metadata)
     match change.state:
         case JobState.PROCESSING:
-            payload["request_id"] = change.columns.get("request_id")
+            payload["request_id"] = known(change.learnt.request_id)
         case JobState.SUCCEEDED:
-            metrics = change.columns.get("metrics") or job.metrics or {}
+            metrics = known(change.learnt.metrics) or job.metrics or {}
             payload |= {
                 "outputs": [_described(job.id, each) for each in stored],
                 "cost": {"amount": metrics.get("cost"), "currency": "USD"},
@@ -33,8 +34,8 @@ def change_payload(job: Job, change: Change, stored: Sequence[Mapping[str, Any]]
                 | {"seconds_since_submit": round(job.age.total_seconds(), 3), "polls": job.polls},
             }
         case JobState.FAILED | JobState.REVIEW:
-            columns = change.columns
-            payload |= error_payload(columns["error_code"], columns["error_message"])
+            learnt = change.learnt
+            payload |= error_payload(str(learnt.error_code), str(learnt.error_message))
         case _:
             pass
     return payload

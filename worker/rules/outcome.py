@@ -1,12 +1,14 @@
 """Pure: what a step can report, and what that makes of its job's row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from worker.errors import HoldCause
+from worker.rules.learnt import NOTHING, Learnt
 from worker.rules.lifecycle import JobState, Trigger, next_state
+from worker.rules.retry import NOW
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Advance(Report):
-    """The step got somewhere: ``columns`` are the facts it learnt, to be written to the row."""
+    """The step got somewhere."""
 
     trigger: Trigger
-    due_in: timedelta = timedelta(0)
-    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    due_in: timedelta = NOW
+    learnt: Learnt = field(default=NOTHING, repr=False)
     files: Sequence[StoredFile] = ()
 
 
@@ -57,7 +59,7 @@ class Snooze(Report):
     due_in: timedelta
     reason: str
     is_attempt: bool = False
-    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    learnt: Learnt = field(default=NOTHING, repr=False)
     files: Sequence[StoredFile] = ()
 
 
@@ -68,7 +70,7 @@ class Fail(Report):
     trigger: Trigger
     code: str
     message: str
-    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    learnt: Learnt = field(default=NOTHING, repr=False)
     files: Sequence[StoredFile] = ()
 
 
@@ -82,6 +84,7 @@ class Hold(Report):
     cause: HoldCause
     message: str
     is_certain: bool = True
+    due_in: timedelta = NOW
 
 
 @dataclass(frozen=True)
@@ -100,23 +103,38 @@ class Limited(Report):
 
 @dataclass(frozen=True)
 class Doubt:
-    """A submit has no answer that tells whether a run was started; ``http_status`` is what came, if anything did."""
+    """A submit has no answer that tells whether a run was started; ``http_status`` is what came, if anything did.
+
+    ``stops``: so many have none that their account is stopped.
+    """
 
     message: str
     http_status: int | None = None
+    stops: Hold | None = None
+    learnt: Learnt = field(default=NOTHING, repr=False)
 
 
 Outcome = Advance | Snooze | Fail | Hold | Limited | Doubt
 
 
+def learnt_of(outcome: Outcome) -> Learnt:
+    """Return the facts that came with an outcome."""
+    return NOTHING if isinstance(outcome, Hold | Limited) else outcome.learnt
+
+
+def files_of(outcome: Outcome) -> Sequence[StoredFile]:
+    """Return the files that came with an outcome."""
+    return () if isinstance(outcome, Hold | Limited | Doubt) else outcome.files
+
+
 @dataclass(frozen=True)
 class Change:
-    """What is written to a job's row: its next state, when its next step is due, and the columns learnt."""
+    """What is written to a job's row: its next state, when its next step is due, and what was learnt."""
 
     trigger: Trigger
     state: JobState
     due_in: timedelta
-    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    learnt: Learnt = field(default=NOTHING, repr=False)
     files: Sequence[StoredFile] = ()
     hold: Hold | None = None
     limited: Limited | None = None
@@ -133,25 +151,25 @@ def decide(state: JobState, attempts: int, outcome: Outcome) -> Change:
 
 def _decided(state: JobState, attempts: int, outcome: Outcome) -> Change:
     match outcome:
-        case Advance(trigger, due_in, columns, files):
-            return Change(trigger, _moved(state, trigger), due_in, columns, files)
-        case Snooze(due_in, reason, is_attempt, columns, files):
+        case Advance(trigger, due_in, learnt, files):
+            return Change(trigger, _moved(state, trigger), due_in, learnt, files)
+        case Snooze(due_in, reason, is_attempt, learnt, files):
             trigger = _not_further(state)
-            noted = {"attempts": attempts + is_attempt, "waits_for": reason, **columns}
+            noted = Learnt(attempts=attempts + is_attempt, waits_for=reason) | learnt
             return Change(trigger, _moved(state, trigger), due_in, noted, files)
         case Limited(opens_in):
             trigger = _not_further(state)
-            noted = {"waits_for": "the vendor's request limit"}
+            noted = Learnt(waits_for="the vendor's request limit")
             return Change(trigger, _moved(state, trigger), opens_in, noted, limited=outcome)
-        case Fail(trigger, code, message, columns, files):
-            noted = {**columns, "error_code": code, "error_message": message}
-            return Change(trigger, _moved(state, trigger), timedelta(0), noted, files)
-        case Hold(cause):
-            noted = {"waits_for": f"account held: {cause}"}
-            return Change(Trigger.HELD, _moved(state, Trigger.HELD), timedelta(0), noted, hold=outcome)
-        case Doubt(message):
-            noted = {"waits_for": f"the vendor's request history: {message}"}
-            return Change(Trigger.UNKNOWN, _moved(state, Trigger.UNKNOWN), timedelta(0), noted, doubt=outcome)
+        case Fail(trigger, code, message, learnt, files):
+            noted = learnt | Learnt(error_code=code, error_message=message)
+            return Change(trigger, _moved(state, trigger), NOW, noted, files)
+        case Hold(cause, due_in=due_in):
+            noted = Learnt(waits_for=f"account held: {cause}")
+            return Change(Trigger.HELD, _moved(state, Trigger.HELD), due_in, noted, hold=outcome)
+        case Doubt(message, stops=stops, learnt=learnt):
+            noted = Learnt(waits_for=f"the vendor's request history: {message}") | learnt
+            return Change(Trigger.UNKNOWN, _moved(state, Trigger.UNKNOWN), NOW, noted, hold=stops, doubt=outcome)
 
 
 def _not_further(state: JobState) -> Trigger:

@@ -13,7 +13,7 @@ from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.rules.budget import LEAST_BULK, MINUTE, Kind
 from worker.rules.job import ACCOUNT, Job
 from worker.rules.lifecycle import FollowUp
-from worker.rules.outcome import Change, Snooze, decide
+from worker.rules.outcome import Outcome, Snooze
 from worker.rules.plan import LONGEST_GAP
 from worker.rules.run import Listed, RemoteStatus, RunResult, RunStatus, canonical_id
 from worker.vendor.answers import read_numbers
@@ -99,7 +99,7 @@ def _settle(services: Services, due: Sequence[Job]) -> Sequence[FollowUp]:
         polled = jobs.polled_soon(connection, ACCOUNT, LONGEST_GAP, MOST_RUNS)
     is_due = {job.id for job in due}
     over = [job for job in polled if job.id not in is_due and _status(job, listed) is RemoteStatus.COMPLETED]
-    changed = [(job, change) for job in [*due, *over] if (change := _change(services, job, listed))]
+    changed = [(job, outcome) for job in [*due, *over] if (outcome := _outcome(services, job, listed))]
     batches = [changed[first : first + BATCH] for first in range(0, len(changed), BATCH)]
     following = [each for batch in batches for each in _write_all(services, batch)]
     log.info("bulk_looked", due=len(due), settled=len(changed))
@@ -135,18 +135,18 @@ def _page_of(job: Job, newest: Sequence[datetime]) -> int:
     return newer // PAGE_SIZES[0] + 1
 
 
-def _change(services: Services, job: Job, listed: Mapping[str, Listed]) -> Change | None:
+def _outcome(services: Services, job: Job, listed: Mapping[str, Listed]) -> Outcome | None:
     """Return what the page says of a run, or None where that is for its poll to say."""
     found = listed.get(canonical_id(job.request_id or ""))
     if found is None or found.status in LEFT_TO_POLLS:
         return None
-    outcome = seen(services, job, _result(job, found))
+    outcome = seen(services, job, _result(job, found), is_of_history=True)
     typical = services.outlook.terms().plan.typical
     if isinstance(outcome, Snooze) and job.age > LONG_RUN * typical:
         if job.age > TOO_LONG * typical:
             return None
         outcome = replace(outcome, due_in=max(outcome.due_in, LONG_RUNS_SOON))
-    return decide(job.state, job.attempts, outcome)
+    return outcome
 
 
 def _result(job: Job, found: Listed) -> RunResult:
@@ -156,13 +156,12 @@ def _result(job: Job, found: Listed) -> RunResult:
     return RunResult(RunStatus(found.status, read_numbers({"cost": found.cost}), None), addresses)
 
 
-def _write_all(services: Services, changed: Sequence[tuple[Job, Change]]) -> Sequence[FollowUp]:
+def _write_all(services: Services, changed: Sequence[tuple[Job, Outcome]]) -> Sequence[FollowUp]:
     with transaction(services.engine) as connection:
-        following = [_write(connection, job, change, services) for job, change in changed]
+        following = [_write(connection, job, outcome, services) for job, outcome in changed]
     return [each for each in following if each]
 
 
-def _write(connection: Connection, job: Job, change: Change, services: Services) -> FollowUp | None:
-    """Write it if nobody wrote meanwhile; it comes from another host, so it says nothing of the account."""
-    grace = services.settings.sam3d_sweep_grace
-    return changes.follow_up(job, changes.write(connection, job, change, grace, tells_of_account=False))
+def _write(connection: Connection, job: Job, outcome: Outcome, services: Services) -> FollowUp | None:
+    """Write it if nobody wrote meanwhile."""
+    return changes.follow_up(job, changes.apply(connection, job, outcome, services.settings.sam3d_sweep_grace))

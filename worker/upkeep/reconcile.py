@@ -19,7 +19,7 @@ from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Find
 from worker.rules.habits import CLOCKS_DIFFER
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
-from worker.rules.outcome import Advance, Outcome, decide
+from worker.rules.outcome import Advance, Outcome
 from worker.rules.retry import NOW, look_again
 from worker.telemetry.failpoints import reach
 from worker.upkeep.lookup import Lookup
@@ -143,7 +143,7 @@ def _commit_left(services: Services, what: Unanswered, proof: Proof) -> Settled:
     if what.job.state in {JobState.REVIEW, JobState.ACCEPTED} and what.job.request_id is None:
         return _write(services, what, proof, adopted(what.job, proof, services.outlook.terms().plan), answer)
     with transaction(services.engine) as connection:
-        submissions.resolve(connection, what.job.id, answer, submission_of(what, proof))
+        submissions.resolve(connection, what.job.id, replace(answer, token=submission_of(what, proof)))
     log.warning(
         "run_recorded", request_id=answer.request_id, state=what.job.state, next="it is on the job's submission"
     )
@@ -151,14 +151,11 @@ def _commit_left(services: Services, what: Unanswered, proof: Proof) -> Settled:
 
 
 def _write(services: Services, what: Unanswered, proof: Proof, outcome: Outcome, answer: Answered | None) -> Settled:
-    job = what.job
-    change = decide(job.state, job.attempts, outcome)
+    answer = answer and replace(answer, token=submission_of(what, proof))
     with transaction(services.engine) as connection:
-        recorded = changes.write(connection, job, change, services.settings.sam3d_sweep_grace)
-        if recorded.version is not None and answer:
-            submissions.resolve(connection, job.id, answer, submission_of(what, proof))
+        recorded = changes.apply(connection, what.job, outcome, services.settings.sam3d_sweep_grace, answer)
     _tell(recorded, proof)
-    return changes.settled(job, recorded)
+    return changes.settled(what.job, recorded)
 
 
 def _tell(recorded: Recorded, proof: Proof) -> None:

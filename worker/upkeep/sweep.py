@@ -10,7 +10,7 @@ from worker.database.engine import Connection, transaction
 from worker.database.jobs import Overdue
 from worker.database.outbox import Event
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
-from worker.rules.outcome import Fail, decide
+from worker.rules.outcome import Fail
 from worker.rules.retry import NOW, SHORTEST_GAP
 from worker.telemetry.failpoints import reach
 from worker.work import changes
@@ -65,8 +65,7 @@ def _sweep(connection: Connection, services: Services, left: Overdue) -> Settled
 
 
 def _give_up(connection: Connection, left: Overdue, why: Fail) -> Sequence[Event]:
-    change = decide(left.job.state, left.job.attempts, why)
-    return changes.write(connection, left.job, change, NOW).events
+    return changes.apply(connection, left.job, why, NOW).events
 
 
 _KILLED = f"{MAX_EXPIRED_LEASES} workers in a row ended while they worked on this job."

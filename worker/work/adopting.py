@@ -7,19 +7,19 @@ from uuid import uuid4
 
 import structlog
 
-from worker.database import jobs, lineage
+from worker.database import lineage
 from worker.database.engine import Connection, transaction
 from worker.database.lineage import Adopted, Lineage, Run
 from worker.database.submissions import Digest
 from worker.rules.evidence import Evidence
 from worker.rules.job import ACCOUNT, Job
 from worker.rules.lifecycle import Trigger
-from worker.rules.outcome import Fail, Outcome, decide
+from worker.rules.outcome import Fail, Outcome
 from worker.rules.pairing import Lineup, Waiting, first_in_turn
 from worker.rules.run import Inputs, Listed, RemoteStatus
 from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work import changes
-from worker.work.changes import Recorded, Settled
+from worker.work.changes import Settled
 from worker.work.conclusion import going_on
 from worker.work.services import Services
 
@@ -127,9 +127,5 @@ def ask(services: Services, job: Job) -> Settled:
 
 
 def _write(connection: Connection, services: Services, job: Job, outcome: Outcome) -> Settled:
-    change = decide(job.state, job.attempts, outcome)
-    version = jobs.write(connection, job, change, services.settings.sam3d_sweep_grace)
-    if version is None:
-        return ()
-    events = changes.announcement(connection, job, change)
-    return changes.settled(job, Recorded(change, version, events))
+    recorded = changes.apply(connection, job, outcome, services.settings.sam3d_sweep_grace)
+    return changes.settled(job, recorded)

@@ -10,14 +10,16 @@ from typing import TypeVar
 
 import structlog
 
-from worker.database import files, jobs, outbox
+from worker.database import files, jobs, outbox, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, once_committed
 from worker.database.outbox import Event
+from worker.database.submissions import Answered
 from worker.errors import HoldCause
 from worker.events.payloads import change_payload
 from worker.rules.job import Job
+from worker.rules.learnt import known
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
-from worker.rules.outcome import Change
+from worker.rules.outcome import Change, Outcome, decide
 from worker.vendor.quoting import unquoted
 from worker.work import holding, limiting
 
@@ -41,19 +43,21 @@ class Recorded:
     events: Sequence[Event]
 
 
-def write(
-    connection: Connection, job: Job, change: Change, grace: timedelta, *, tells_of_account: bool = True
+def apply(
+    connection: Connection, job: Job, outcome: Outcome, grace: timedelta, answer: Answered | None = None
 ) -> Recorded:
-    """Write a change and what it announces, if nobody wrote since the job was read.
+    """Write what an outcome makes of a job, and what it announces, if nobody wrote since the job was read.
 
-    ``tells_of_account``: it comes of an answer of the vendor's own, which also says how the account stands.
+    With it goes the ``answer`` to a submit of the job that had none.
     """
+    change = decide(job.state, job.attempts, outcome)
     version = jobs.write(connection, job, change, grace)
     if version is None:
         return Recorded(change, None, ())
     files.add(connection, job.id, change.files)
-    of_account = _account_events(connection, job, change) if tells_of_account else ()
-    events = [*announcement(connection, job, change), *of_account]
+    if answer:
+        submissions.resolve(connection, job.id, answer)
+    events = [*announcement(connection, job, change), *_account_events(connection, job, change)]
     return Recorded(change, version, events)
 
 
@@ -82,8 +86,8 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
     if kind is None:
         return ()
     if change.state in LOGGED_END:
-        code, reason = change.columns.get("error_code"), change.columns.get("error_message")
-        cost = (change.columns.get("metrics") or job.metrics or {}).get("cost")
+        code, reason = known(change.learnt.error_code), known(change.learnt.error_message)
+        cost = (known(change.learnt.metrics) or job.metrics or {}).get("cost")
         tell_end(connection, job.id, change.state, code=code, reason=reason, trigger=change.trigger, cost=cost)
     stored = files.of_job(connection, job.id) if kind is EventType.SUCCEEDED else ()
     return [outbox.add(connection, kind, job.id, change_payload(job, change, stored))]
@@ -118,7 +122,7 @@ def _account_events(connection: Connection, job: Job, change: Change) -> Sequenc
         limiting.close(connection, job, change.limited, is_read=is_read)
     if change.lesson:
         limiting.note_look(connection, job, change.lesson)
-    if "remote_status" not in change.columns:
+    if not change.learnt.tells_of_account:
         return ()
     if is_read:
         limiting.note_read(connection, job)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import structlog
 
@@ -18,6 +17,7 @@ from worker.outputs.download import with_unique_names
 from worker.outputs.formats import GLB, MODELS, OTHER
 from worker.rules.addresses import promised
 from worker.rules.job import Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
 from worker.rules.retry import OUTPUT_LIFETIME, next_attempt
@@ -61,8 +61,8 @@ class Haul:
         return any(isinstance(error, OutputBroken) for error in self.missing.values())
 
 
-def collect(services: Services, job: Job, addresses: Sequence[str], columns: Mapping[str, Any]) -> Outcome:
-    """Download what is not stored yet; ``columns`` are what the result told, if it was asked just now.
+def collect(services: Services, job: Job, addresses: Sequence[str], learnt: Learnt) -> Outcome:
+    """Download what is not stored yet; ``learnt`` is what the result told, if it was asked just now.
 
     Raises:
         OutputMissing: all that is named is stored, and no model is among it.
@@ -70,7 +70,7 @@ def collect(services: Services, job: Job, addresses: Sequence[str], columns: Map
     kept = job.kept or {}
     haul = _download(services, [each for each in addresses if each not in kept])
     haul = haul if _has_glb([*kept.values(), *_names(haul)]) else _without_doubtful(haul)
-    return concluded(job, haul, columns, is_told=job.addresses is None, jitter=random.random())
+    return concluded(job, haul, learnt, is_told=job.addresses is None, jitter=random.random())
 
 
 def _download(services: Services, addresses: Sequence[str]) -> Haul:
@@ -106,7 +106,7 @@ def _without_doubtful(haul: Haul) -> Haul:
     return Haul(whole, {**haul.missing, **broken})
 
 
-def concluded(job: Job, haul: Haul, columns: Mapping[str, Any], *, is_told: bool, jitter: float) -> Outcome:
+def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: float) -> Outcome:
     """Decide what a haul leads to; ``is_told`` says that the result named these addresses just now.
 
     Raises:
@@ -115,21 +115,21 @@ def concluded(job: Job, haul: Haul, columns: Mapping[str, Any], *, is_told: bool
     before = job.kept or {}
     files = with_unique_names(list(haul.files.values()), before.values())
     kept = {**before, **{at: file.name for at, file in zip(haul.files, files, strict=True)}}
-    columns = {**columns, "kept": kept, "broken_files": job.broken_files + haul.has_broken}
+    learnt = learnt | Learnt(kept=kept, broken_files=job.broken_files + haul.has_broken)
     has_model = any(name.rpartition(".")[2] in MODELS for name in kept.values())
     if not haul.missing and not has_model and not files:
         raise OutputMissing("The run completed, but no model is among its files.")
     if not haul.missing and has_model and not _awaits_more(job, kept):
-        return Advance(Trigger.STORED, columns=columns, files=files)
+        return Advance(Trigger.STORED, learnt=learnt, files=files)
     error = next(iter(haul.missing.values()), OutputMissing("The run completed, but not all of its files are named."))
     if not _is_given_up(job, haul, kept, is_told=is_told, has_model=has_model):
         left = None if haul.is_elsewhere or haul.is_refused else list(haul.missing) or None
         again_in = next_attempt(job.attempts, jitter)
-        return Snooze(again_in, str(error), is_attempt=True, columns={**columns, "addresses": left}, files=files)
+        return Snooze(again_in, str(error), is_attempt=True, learnt=learnt | Learnt(addresses=left), files=files)
     if has_model:
         log.warning("outputs_dropped", count=len(haul.missing), reason=str(error), next="the job succeeds without them")
-        return Advance(Trigger.STORED, columns=columns, files=files)
-    return Fail(Trigger.ENDED, getattr(error, "code", "output_unusable"), str(error), columns, files=files)
+        return Advance(Trigger.STORED, learnt=learnt, files=files)
+    return Fail(Trigger.ENDED, getattr(error, "code", "output_unusable"), str(error), learnt, files=files)
 
 
 def _awaits_more(job: Job, kept: Mapping[str, str]) -> bool:

@@ -1,11 +1,13 @@
 """What is known of a job whose submits got no answer, and what a proof makes of it. No I/O."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from worker.config import Settings
 from worker.database.submissions import Answered, Submission, Unanswered
 from worker.rules.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
 from worker.rules.job import Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Outcome
 from worker.rules.plan import Plan
@@ -114,11 +116,12 @@ def adopted(job: Job, proof: Proof, plan: Plan) -> Advance:
     if proof.request is None:
         raise AssertionError("what was found is named")
     made_at = proof.made_at or job.observed_at
-    return going_on(job, proof.request.request_id, proof.request.status, made_at, plan)
+    found = going_on(job, proof.request.request_id, proof.request.status, made_at, plan)
+    return replace(found, learnt=replace(found.learnt, tells_of_account=True))
 
 
 def going_on(job: Job, request_id: str, status: str, made_at: datetime, plan: Plan) -> Advance:
     """Go on with a run that is a job's, to be polled; the vendor's hour counts from when it accepted it."""
     submitted_at = min(made_at, job.observed_at)
-    columns = {"request_id": request_id, "remote_status": status, "submitted_at": submitted_at}
-    return Advance(Trigger.ANSWERED, max(NOW, plan.first - (job.observed_at - submitted_at)), columns)
+    learnt = Learnt(request_id=request_id, remote_status=status, submitted_at=submitted_at)
+    return Advance(Trigger.ANSWERED, max(NOW, plan.first - (job.observed_at - submitted_at)), learnt)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import structlog
 
@@ -11,8 +10,9 @@ from worker.database.engine import Connection, transaction
 from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
 from worker.rules.job import Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import JobState, Trigger, Verdict
-from worker.rules.outcome import Advance, Fail, Outcome, decide
+from worker.rules.outcome import Advance, Fail, Outcome
 from worker.rules.run import Listed, is_request_id, written_like
 from worker.work import changes
 from worker.work.changes import Recorded
@@ -40,10 +40,9 @@ def adopt(office: Office, job_id: str, request_id: str, look_up: LookUp) -> JobS
     def resolve(connection: Connection, job: Job) -> tuple[Answered | None, Outcome]:
         if submissions.is_claimed(connection, request_id, job.id):
             raise Sam3dError(f"Another job has the run {request_id}; see `sam3d jobs`.")
-        columns: dict[str, Any] = {"request_id": request_id, "remote_status": None}
-        intended_at = submissions.last_intended(connection, job.id)
-        columns["submitted_at"] = _submitted_at(job, request_id, listed_at, intended_at)
-        return Answered(Verdict.ADOPTED, request_id, detail=_BY_A_PERSON), Advance(Trigger.ANSWERED, columns=columns)
+        submitted_at = _submitted_at(job, request_id, listed_at, submissions.last_intended(connection, job.id))
+        learnt = Learnt(request_id=request_id, remote_status=None, submitted_at=submitted_at, tells_of_account=True)
+        return Answered(Verdict.ADOPTED, request_id, detail=_BY_A_PERSON), Advance(Trigger.ANSWERED, learnt=learnt)
 
     return _apply(office, job_id, resolve)
 
@@ -123,10 +122,6 @@ def _commit(office: Office, job_id: str, resolve: Resolve) -> tuple[Job, Recorde
             where = f"is {job.state}" if job else "does not exist"
             raise Sam3dError(f"Job {job_id} {where}; only a job in review can be decided: `sam3d review` lists them.")
         answer, outcome = resolve(connection, job)
-        if answer:
-            submissions.resolve(connection, job_id, answer)
-        recorded = changes.write(
-            connection, job, decide(job.state, job.attempts, outcome), office.settings.sam3d_sweep_grace
-        )
+        recorded = changes.apply(connection, job, outcome, office.settings.sam3d_sweep_grace, answer)
     log.info("job_reviewed", job_id=job_id, state=recorded.change.state)
     return job, recorded

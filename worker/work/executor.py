@@ -12,8 +12,9 @@ from worker.database.engine import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.network import deadline
 from worker.rules.job import MAX_IMAGE_BYTES, Job
+from worker.rules.learnt import known
 from worker.rules.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
-from worker.rules.outcome import Change, Doubt, Outcome, decide
+from worker.rules.outcome import Change, Doubt, Outcome, files_of, learnt_of
 from worker.telemetry.failpoints import reach
 from worker.work import changes, ledger, steps
 from worker.work.changes import Recorded
@@ -38,7 +39,7 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
         reach(f"{step}.taken")
         outcome = run(services, step, job)
     reach(f"{step}.answered")
-    recorded = record(services, job, decide(job.state, job.attempts, outcome))
+    recorded = record(services, job, outcome)
     reach(f"{step}.recorded")
     services.post.announce(recorded.events)
     reach(f"{step}.announced")
@@ -105,14 +106,14 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
             return Doubt("an error of the service")
 
 
-def record(services: Services, job: Job, change: Change) -> Recorded:
+def record(services: Services, job: Job, outcome: Outcome) -> Recorded:
     """Commit what the step learnt: the submission's answer in any case, the job's change if the fence holds."""
-    request_id = change.columns.get("request_id", job.request_id)
+    request_id = known(learnt_of(outcome).request_id) or job.request_id
     with ExitStack() as files, structlog.contextvars.bound_contextvars(request_id=request_id):
-        for file in change.files:
+        for file in files_of(outcome):
             files.callback(file.content.close)
         commit = ledger.commit_answer if job.token else _commit
-        recorded = changes.persist(partial(commit, services, job, change), "what a step learnt")
+        recorded = changes.persist(partial(commit, services, job, outcome), "what a step learnt")
         if recorded.version is not None:
             _tell(job, recorded.change)
         return recorded
@@ -121,7 +122,7 @@ def record(services: Services, job: Job, change: Change) -> Recorded:
 def _tell(job: Job, change: Change) -> None:
     """Log what a step came to, where it has not ended its job: that has a line of its own."""
     if change.state not in LOGGED_END:
-        told = {"trigger": change.trigger, "state": change.state, "waits_for": change.columns.get("waits_for")}
+        told = {"trigger": change.trigger, "state": change.state, "waits_for": known(change.learnt.waits_for)}
         log.info(LOGGED[job.state, change.trigger], **{name: each for name, each in told.items() if each})
 
 
@@ -141,11 +142,11 @@ LOGGED: Mapping[tuple[JobState, Trigger], str] = {
 """The line of a step that goes on: what became of the job that it took."""
 
 
-def _commit(services: Services, job: Job, change: Change) -> Recorded:
+def _commit(services: Services, job: Job, outcome: Outcome) -> Recorded:
     settings = services.settings
     with transaction(services.engine) as connection:
-        change = judge_read(connection, job, change, settings.sam3d_probe_interval, settings.sam3d_record_lifetime)
-        recorded = changes.write(connection, job, change, settings.sam3d_sweep_grace)
+        outcome = judge_read(connection, job, outcome, settings.sam3d_probe_interval, settings.sam3d_record_lifetime)
+        recorded = changes.apply(connection, job, outcome, settings.sam3d_sweep_grace)
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
     return recorded

@@ -13,8 +13,9 @@ from worker.database.lineage import Adopted, Intended
 from worker.database.outbox import Event
 from worker.database.submissions import Answered, Digest
 from worker.rules.job import Job
+from worker.rules.learnt import known
 from worker.rules.lifecycle import JobState, Step, Ticket, Trigger, Verdict
-from worker.rules.outcome import Change, Doubt, Snooze, decide
+from worker.rules.outcome import Change, Doubt, Hold, Outcome, Snooze, decide, learnt_of
 from worker.rules.retry import NOW
 from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work import changes
@@ -93,18 +94,18 @@ def _withdraw(services: Services, ticket: Ticket, token: str) -> None:
         job = submissions.job_of(connection, token)
     if job:
         taken = replace(job, state=JobState.SUBMITTING, version=ticket.version + 1, token=token)
-        commit_answer(services, taken, decide(taken.state, taken.attempts, Snooze(NOW, "its turn")))
+        commit_answer(services, taken, Snooze(NOW, "its turn"))
 
 
-def commit_answer(services: Services, job: Job, change: Change) -> Recorded:
+def commit_answer(services: Services, job: Job, outcome: Outcome) -> Recorded:
     """Commit what came back to a POST, whatever became of its job. Safe to run twice because it is written by token."""
     grace = services.settings.sam3d_sweep_grace
     with transaction(services.engine) as connection:
         job = _as_taken(connection, services, job)
-        change = _answered(connection, services, job, change)
-        recorded = changes.write(connection, job, change, grace)
+        outcome = _answered(connection, services, job, outcome)
+        recorded = changes.apply(connection, job, outcome, grace)
         if recorded.version is None:
-            return replace(recorded, events=_late(connection, job, change, grace))
+            return replace(recorded, events=_late(connection, job, recorded.change, grace))
         return recorded
 
 
@@ -127,18 +128,19 @@ _NOBODYS = -1
 """A version that no row has."""
 
 
-def _answered(connection: Connection, services: Services, job: Job, change: Change) -> Change:
+def _answered(connection: Connection, services: Services, job: Job, outcome: Outcome) -> Outcome:
     """Write a POST's answer to the ledger; the id of a run that the ledger knows already is no answer."""
-    request_id = change.columns.get("request_id")
+    request_id = known(learnt_of(outcome).request_id)
     if request_id and not submissions.claim(connection, job.token, request_id):
         contest(connection, services, job, request_id)
-        change, request_id = decide(job.state, job.attempts, Doubt(_OF_ANOTHER, change.http_status)), None
-    judged = judge_submit(connection, job, change, services.settings.sam3d_probe_interval / 2)
-    detail = judged.columns.get("error_message") or judged.columns.get("waits_for")
-    verdict = VERDICTS[judged.trigger]
-    if change.hold and not change.hold.is_certain and judged.trigger is not Trigger.REFUSED:
+        outcome, request_id = Doubt(_OF_ANOTHER, outcome.http_status), None
+    judged = judge_submit(connection, job, outcome, services.settings.sam3d_probe_interval / 2)
+    change = decide(job.state, job.attempts, judged)
+    detail = known(change.learnt.error_message) or known(change.learnt.waits_for)
+    verdict = VERDICTS[change.trigger]
+    if isinstance(outcome, Hold) and not outcome.is_certain and change.trigger is not Trigger.REFUSED:
         verdict = Verdict.DISPUTED
-    submissions.answer(connection, job.token, Answered(verdict, request_id, change.http_status, detail))
+    submissions.answer(connection, job.token, Answered(verdict, request_id, outcome.http_status, detail))
     return judged
 
 
@@ -148,7 +150,7 @@ _OF_ANOTHER = "the submit was answered with a run that another submit has"
 def _late(connection: Connection, job: Job, change: Change, grace: timedelta) -> Sequence[Event]:
     """Someone else moved the job on; a late answer still matters to one that waits for it."""
     log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
-    request_id = change.columns.get("request_id")
+    request_id = known(change.learnt.request_id)
     is_settled = request_id or not submissions.has_open(connection, job.id, but=job.token)
     moved = jobs.write_late(connection, job, change, grace) if is_settled else None
     if moved:

@@ -4,7 +4,6 @@ Either the history shows it, or two submits were answered with one run.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -14,26 +13,28 @@ from worker.database.engine import Connection, DatabaseError, describe, is_outag
 from worker.database.submissions import Holder
 from worker.rules.habits import Pair, Sent
 from worker.rules.job import Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import JobState, Verdict
-from worker.rules.outcome import Change, Doubt, decide
+from worker.rules.outcome import Doubt
 from worker.rules.run import canonical_id
 from worker.work import changes
 from worker.work.services import Services
 
 WHY = "the submit was answered with a run of other inputs"
 AT_ONCE = "another submit that was under way at the same time was answered with the same run"
-_OF_A_RUN = (
-    "request_id",
-    "submitted_at",
-    "vendor_submitted_at",
-    "running_at",
-    "completed_at",
-    "metrics",
-    "cost",
-    "addresses",
-    "kept",
+_FORGOTTEN = Learnt(
+    request_id=None,
+    submitted_at=None,
+    vendor_submitted_at=None,
+    running_at=None,
+    completed_at=None,
+    metrics=None,
+    cost=None,
+    addresses=None,
+    kept=None,
+    gone_looks=0,
+    broken_files=0,
 )
-_NOTHING = dict.fromkeys(_OF_A_RUN)
 """What a job knows of its run, and of a stranger's must forget."""
 
 log = structlog.get_logger(__name__)
@@ -100,7 +101,5 @@ _COMPARE = "its model may be another job's: compare its output with its photo, s
 
 
 def _put_back(connection: Connection, job: Job, services: Services, why: str) -> None:
-    change: Change = decide(job.state, job.attempts, Doubt(why))
-    forgetting = replace(change, columns={**change.columns, **_NOTHING, "gone_looks": 0, "broken_files": 0})
     files.remove(connection, job.id)
-    changes.write(connection, job, forgetting, services.settings.sam3d_sweep_grace)
+    changes.apply(connection, job, Doubt(why, learnt=_FORGOTTEN), services.settings.sam3d_sweep_grace)

@@ -15,6 +15,7 @@ from worker.errors import (
 from worker.rules.budget import Terms, lowered
 from worker.rules.expiry import last_looks
 from worker.rules.job import Job
+from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import JobState, Trigger
 from worker.rules.outcome import Doubt, Fail, Hold, Limited, Outcome, Snooze
 from worker.rules.retry import LONGEST_RETRY, NOW, named_reset, next_attempt, window_opens
@@ -71,10 +72,10 @@ def _gone(services: Services, job: Job, error: RemoteRequestGone | OutputMissing
     if last is None:
         upcoming = services.outlook.terms().plan.next(job.age) if job.state is JobState.PROCESSING else NOW
         again_in = max(next_attempt(job.attempts, random.random()), min(upcoming, LONGEST_RETRY))
-        return Snooze(again_in, f"{error} Its hour is not over.", is_attempt=True, columns={"gone_looks": 0})
+        return Snooze(again_in, f"{error} Its hour is not over.", is_attempt=True, learnt=Learnt(gone_looks=0))
     looks = job.gone_looks + 1
     if looks < last.count:
-        return Snooze(lifetime * last.apart, str(error), is_attempt=True, columns={"gone_looks": looks})
+        return Snooze(lifetime * last.apart, str(error), is_attempt=True, learnt=Learnt(gone_looks=looks))
     if job.running_at and job.state is JobState.PROCESSING:
         return Fail(Trigger.ENDED, "remote_timeout", _NO_END)
     return Fail(Trigger.ENDED, error.code, f"{error} Its record lives for one hour, which is over.")

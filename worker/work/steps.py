@@ -1,12 +1,12 @@
 """What each step does to the outside world; returns an ``Outcome``. Knows nothing of Celery, commits nothing."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from worker.errors import (
     RemoteJobFailed,
 )
 from worker.rules.job import Job
+from worker.rules.learnt import NOTHING, Learnt
 from worker.rules.lifecycle import Step, Trigger
 from worker.rules.outcome import Advance, Fail, Lesson, Outcome, Snooze
 from worker.rules.run import RemoteStatus, RunResult, RunStatus
@@ -25,9 +25,13 @@ def submit(services: Services, job: Job) -> Outcome:
     """
     due_in = services.outlook.terms().plan.first  # Before the POST: nothing stands between its answer and the commit.
     submitted = services.vendor.submit(job.inputs)
-    columns = {"request_id": submitted.request_id, "vendor_submitted_at": submitted.answered_at}
-    columns |= {"remote_status": "QUEUED"}
-    return Advance(Trigger.ANSWERED, due_in, columns, http_status=submitted.http_status)
+    learnt = Learnt(
+        request_id=submitted.request_id,
+        vendor_submitted_at=submitted.answered_at,
+        remote_status=RemoteStatus.QUEUED,
+        tells_of_account=True,
+    )
+    return Advance(Trigger.ANSWERED, due_in, learnt, http_status=submitted.http_status)
 
 
 def poll(services: Services, job: Job) -> Outcome:
@@ -36,23 +40,34 @@ def poll(services: Services, job: Job) -> Outcome:
     return seen(services, job, sight.found, sight.requests, sight.lesson)
 
 
-def seen(services: Services, job: Job, found: RunResult, polls: int = 0, lesson: Lesson | None = None) -> Outcome:
-    """Return what a look at a run leads to; ``polls`` is how many requests it took."""
+def seen(
+    services: Services,
+    job: Job,
+    found: RunResult,
+    polls: int = 0,
+    lesson: Lesson | None = None,
+    *,
+    is_of_history: bool = False,
+) -> Outcome:
+    """Return what a look at a run leads to; ``polls`` is how many requests it took.
+
+    What comes from the history comes from another host, so it says nothing of the account.
+    """
     run = found.run
-    columns: dict[str, Any] = {"remote_status": run.status, "polls": job.polls + polls}
+    learnt = Learnt(remote_status=run.status, polls=job.polls + polls, tells_of_account=not is_of_history)
     if polls > 1:  # The first is counted with the lease.
-        columns["requests"] = job.requests + polls - 1
+        learnt |= Learnt(requests=job.requests + polls - 1)
     match run.status:
         case RemoteStatus.COMPLETED:
-            known = {"addresses": list(found.addresses)} if found.addresses else {}
-            return Advance(Trigger.COMPLETED, columns={**columns, **_over(job, run), **known}, lesson=lesson)
+            named = Learnt(addresses=list(found.addresses)) if found.addresses else NOTHING
+            return Advance(Trigger.COMPLETED, learnt=learnt | _over(job, run) | named, lesson=lesson)
         case RemoteStatus.FAILED:
-            over = {**columns, "metrics": dict(run.metrics)}
+            over = learnt | Learnt(metrics=dict(run.metrics))
             return Fail(Trigger.ENDED, RemoteJobFailed.code, _why_failed(job, run), over, lesson=lesson)
         case RemoteStatus.QUEUED | RemoteStatus.PROCESSING | RemoteStatus.UNRECOGNISED:
             due_in = services.outlook.terms().plan.next(job.age, is_queued=run.status is RemoteStatus.QUEUED)
-            columns |= {"attempts": 0, "gone_looks": 0, "running_at": job.observed_at}
-            return Snooze(due_in, f"the run, {run.status.lower()}", columns=columns, lesson=lesson)
+            learnt |= Learnt(attempts=0, gone_looks=0, running_at=job.observed_at)
+            return Snooze(due_in, f"the run, {run.status.lower()}", learnt=learnt, lesson=lesson)
 
 
 def _why_failed(job: Job, run: RunStatus) -> str:
@@ -63,17 +78,17 @@ def _why_failed(job: Job, run: RunStatus) -> str:
 def fetch(services: Services, job: Job) -> Outcome:
     """Download the outputs. Safe to run twice because each file is stored once, with the try that got it."""
     if job.addresses:
-        return collect(services, job, job.addresses, {"metrics": dict(job.metrics or {})})
+        return collect(services, job, job.addresses, Learnt(metrics=dict(job.metrics or {})))
     result = read_result(services, job)
     if result.run.status is RemoteStatus.FAILED:
         raise RemoteJobFailed(_why_failed(job, result.run))
-    return collect(services, job, result.addresses, _over(job, result.run))
+    return collect(services, job, result.addresses, _over(job, result.run) | Learnt(tells_of_account=True))
 
 
-def _over(job: Job, run: RunStatus) -> dict[str, Any]:
+def _over(job: Job, run: RunStatus) -> Learnt:
     """Return what is known of a run that completed."""
     metrics = {**(job.metrics or {}), **run.metrics}
-    return {"metrics": metrics, "cost": metrics.get("cost"), "remote_status": RemoteStatus.COMPLETED}
+    return Learnt(metrics=metrics, cost=metrics.get("cost"), remote_status=RemoteStatus.COMPLETED)
 
 
 RUN: Mapping[Step, Callable[[Services, Job], Outcome]] = {
