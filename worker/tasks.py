@@ -24,8 +24,8 @@ from worker.database.engine import DatabaseError, describe, is_outage
 from worker.errors import TransientError
 from worker.intake import accept
 from worker.intake.redelivery import BROKE, read_request, request_of, tell_sender
-from worker.rules.lifecycle import FollowUp, Step, Ticket
-from worker.rules.retry import BROKEN_WINDOW, NOW
+from worker.rules.lifecycle import NOW, FollowUp, Step, Ticket
+from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
 from worker.telemetry.failpoints import reach
 from worker.work import executor

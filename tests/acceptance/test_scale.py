@@ -15,8 +15,7 @@ from worker.app import create_app
 from worker.client import Client
 from worker.database.engine import create_database_engine, transaction
 from worker.intake.prepare import prepare_request
-from worker.rules.lifecycle import FollowUp, Step, Ticket
-from worker.rules.retry import NOW
+from worker.rules.lifecycle import NOW, FollowUp, Step, Ticket
 from worker.simulator import Simulator, SimulatorSettings
 
 PHOTO = Path("worker/photos/cat.png")

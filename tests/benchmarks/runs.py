@@ -13,8 +13,8 @@ from datetime import timedelta
 
 from worker.broker.topology import ladder_step
 from worker.database.jobs import SLACK
+from worker.rules.lifecycle import NOW
 from worker.rules.plan import Plan, make_plan
-from worker.rules.retry import NOW
 from worker.rules.survival import AGES, HORIZON, Curve, Run, learn
 
 EXPECTED = 31.7

@@ -15,9 +15,8 @@ from tests.faults.shop import MINUTE, Shop
 from tests.faults.test_vendor_faults import RUN, app_inputs, running_simulator, shop, simulator
 from tests.integration.conftest import PHOTO, app
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger
-from worker.rules.outcome import Advance
+from worker.rules.outcome import Advance, Learnt
 from worker.simulator import Simulator
 from worker.work.cancelling import cancel
 from worker.work.executor import load, record

@@ -26,9 +26,8 @@ from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.schema import upgrade
 from worker.rules.job import ACCOUNT, Job
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import Step, Ticket, Trigger
-from worker.rules.outcome import Advance, Doubt, Outcome
+from worker.rules.outcome import Advance, Doubt, Learnt, Outcome
 from worker.simulator import Simulator, SimulatorSettings
 from worker.upkeep.compare import Comparison
 from worker.work import holding

@@ -10,9 +10,8 @@ from tests.kept import keeping
 from worker.app import App
 from worker.database import jobs, reading
 from worker.database.engine import transaction
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
-from worker.rules.outcome import Advance
+from worker.rules.outcome import Advance, Learnt
 from worker.simulator import Simulator
 from worker.upkeep.scheduler import Scheduler
 from worker.work.executor import execute, load, record, wait_out

@@ -24,9 +24,8 @@ from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
-from worker.rules.outcome import Advance, Doubt, Snooze
+from worker.rules.outcome import Advance, Doubt, Learnt, Snooze
 from worker.simulator import Simulator
 from worker.upkeep.lookup import Lookup
 from worker.upkeep.reconcile import reconcile

@@ -9,9 +9,8 @@ from tests.integration.test_reconcile import _end, _new, _settle, _state, _submi
 from worker.app import App
 from worker.database.submissions import Holder
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger, Verdict
-from worker.rules.outcome import Advance
+from worker.rules.outcome import Advance, Learnt
 from worker.simulator import Simulator
 from worker.work.changes import Recorded
 from worker.work.executor import load, record

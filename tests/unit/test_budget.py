@@ -24,9 +24,8 @@ from worker.rules.budget import (
     price,
     slot_of,
 )
-from worker.rules.lifecycle import Step
+from worker.rules.lifecycle import NOW, Step
 from worker.rules.plan import PROMPT, Plan, make_plan
-from worker.rules.retry import NOW
 from worker.rules.survival import learn
 
 SECOND = timedelta(seconds=1)

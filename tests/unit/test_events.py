@@ -16,9 +16,8 @@ from worker.errors import HoldCause
 from worker.events.payloads import change_payload, error_payload, job_payload
 from worker.events.publisher import as_cloud_event
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import EventType, JobState, Trigger
-from worker.rules.outcome import Advance, Change, Doubt, Fail, Hold, Snooze, StoredFile, decide
+from worker.rules.outcome import Advance, Change, Doubt, Fail, Hold, Learnt, Snooze, StoredFile, decide
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW)

@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 
 from worker.errors import HoldCause
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import (
     ANNOUNCED_ON,
     CURRENT_EVENT,
@@ -21,7 +20,7 @@ from worker.rules.lifecycle import (
     Trigger,
     next_state,
 )
-from worker.rules.outcome import Advance, Doubt, Fail, Hold, Limited, Outcome, Snooze, decide
+from worker.rules.outcome import Advance, Doubt, Fail, Hold, Learnt, Limited, Outcome, Snooze, decide
 from worker.work.executor import LOGGED
 
 SOON = timedelta(seconds=7)

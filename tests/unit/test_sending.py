@@ -14,8 +14,7 @@ from worker.broker.publishing import Unroutable
 from worker.broker.sending import publish_step
 from worker.broker.topology import declare, delay_queue, step_queues
 from worker.intake.admission import passed_on, read_arguments, require_admissible
-from worker.rules.lifecycle import FollowUp, Step, Ticket
-from worker.rules.retry import NOW
+from worker.rules.lifecycle import NOW, FollowUp, Step, Ticket
 
 TICKET = Ticket("6f6f0f0f-0000-4000-8000-000000000001", 7)
 

@@ -12,8 +12,7 @@ from kombu.pools import ProducerPool
 
 from worker.broker.publishing import Unroutable, publish
 from worker.broker.topology import delay_exchange, ladder_step, queue_name, work_exchange
-from worker.rules.lifecycle import FollowUp, Ticket
-from worker.rules.retry import NOW
+from worker.rules.lifecycle import NOW, FollowUp, Ticket
 
 
 def publish_step(producers: ProducerPool, follow_up: FollowUp, *, is_embedded: bool) -> None:

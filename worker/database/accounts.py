@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, lite
 from worker.database.tables import accounts, jobs, now, submissions
 from worker.errors import HoldCause
 from worker.rules.job import Job
-from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Ticket, Verdict
+from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Ticket, Verdict
 from worker.rules.outcome import Hold
-from worker.rules.retry import NOW, OUTPUT_LIFETIME
+from worker.rules.retry import OUTPUT_LIFETIME
 from worker.rules.standing import Refusals, RefusedReads
 
 NOT_TRIED = (HoldCause.OPERATOR, HoldCause.RESTORED)

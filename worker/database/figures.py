@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func
 from worker.database.slots import is_waiting
 from worker.database.tables import accounts, jobs, now
 from worker.errors import RemoteJobFailed
-from worker.rules.lifecycle import JobState
-from worker.rules.retry import NOW
+from worker.rules.lifecycle import NOW, JobState
 from worker.rules.survival import Run
 
 RUNS = 400

@@ -8,8 +8,7 @@ from sqlalchemy import Connection, Float, cast, func, select
 
 from worker.database.tables import accounts, jobs, now, requests
 from worker.rules.budget import MINUTE, Kind
-from worker.rules.lifecycle import JobState
-from worker.rules.retry import NOW
+from worker.rules.lifecycle import NOW, JobState
 
 LAST_JOBS = 100
 """Of how many finished jobs the requests are averaged."""

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.rules.job import Job
-from worker.rules.learnt import known
 from worker.rules.lifecycle import JobState
-from worker.rules.outcome import Change
+from worker.rules.outcome import Change, known
 
 
 def job_payload(job_id: str, state: JobState, metadata: Mapping[str, Any], **more: Any) -> dict[str, Any]:

@@ -5,8 +5,7 @@
 ``origin``     who sent a request, and what its message's properties ask for
 ``lifecycle``  the states of a job and the table of its transitions
 ``job``        a job's row as a step sees it
-``learnt``     the facts that a step or a look learnt, by the names of their columns
-``outcome``    what a step reports, and what that makes of a job
+``outcome``    what a step learnt and reports, and what that makes of a job
 ``run``        the vendor's run: what its API and its request history say of one
 ``plan``       when to look at a run next
 ``retry``      when to try again, when a request limit opens

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from worker.rules.lifecycle import Step
+from worker.rules.lifecycle import NOW, Step
 from worker.rules.plan import PROMPT, Plan
-from worker.rules.retry import NOW
 
 MINUTE = timedelta(minutes=1)
 

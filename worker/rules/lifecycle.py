@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+NOW = timedelta(0)
+"""The delay of what is due at once."""
+
 
 class JobState(StrEnum):
     """Where a job is; each line says what it means and who moves it on."""

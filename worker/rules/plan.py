@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from worker.rules.retry import NOW, SHORTEST_GAP
+from worker.rules.lifecycle import NOW
+from worker.rules.retry import SHORTEST_GAP
 from worker.rules.survival import AGES, Curve
 
 LONGEST_GAP = timedelta(seconds=120)

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 
-NOW = timedelta(0)
 BROKEN_WINDOW = timedelta(seconds=5)  # Before a message that could not be committed comes again.
 SHORTEST_GAP = timedelta(seconds=1)
 LONGEST_LOOK_UP = timedelta(seconds=60)

@@ -18,9 +18,9 @@ from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
 from worker.rules.habits import CLOCKS_DIFFER
 from worker.rules.job import Job
-from worker.rules.lifecycle import JobState, Trigger, Verdict
+from worker.rules.lifecycle import NOW, JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Outcome
-from worker.rules.retry import NOW, look_again
+from worker.rules.retry import look_again
 from worker.telemetry.failpoints import reach
 from worker.upkeep.lookup import Lookup
 from worker.work import changes

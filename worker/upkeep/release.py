@@ -3,8 +3,8 @@
 from worker.database import slots
 from worker.database.engine import transaction
 from worker.rules.job import ACCOUNT
-from worker.rules.lifecycle import FollowUp, Step
-from worker.rules.retry import NOW, SHORTEST_GAP
+from worker.rules.lifecycle import NOW, FollowUp, Step
+from worker.rules.retry import SHORTEST_GAP
 from worker.work.changes import Settled
 from worker.work.services import Services
 

@@ -9,9 +9,9 @@ from worker.database import jobs
 from worker.database.engine import Connection, transaction
 from worker.database.jobs import Overdue
 from worker.database.outbox import Event
-from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Trigger
+from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Fail
-from worker.rules.retry import NOW, SHORTEST_GAP
+from worker.rules.retry import SHORTEST_GAP
 from worker.telemetry.failpoints import reach
 from worker.work import changes
 from worker.work.changes import Settled

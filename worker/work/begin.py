@@ -12,8 +12,7 @@ from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.events.payloads import job_payload
 from worker.rules.job import ACCOUNT
-from worker.rules.lifecycle import EventType, FollowUp, JobState, Step, Ticket
-from worker.rules.retry import NOW
+from worker.rules.lifecycle import NOW, EventType, FollowUp, JobState, Step, Ticket
 from worker.work.office import Office
 
 FIRST_VERSION = 1

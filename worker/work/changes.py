@@ -17,9 +17,8 @@ from worker.database.submissions import Answered
 from worker.errors import HoldCause
 from worker.events.payloads import change_payload
 from worker.rules.job import Job
-from worker.rules.learnt import known
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
-from worker.rules.outcome import Change, Outcome, decide
+from worker.rules.outcome import Change, Outcome, decide, known
 from worker.vendor.quoting import unquoted
 from worker.work import holding, limiting
 

@@ -17,9 +17,8 @@ from worker.outputs.download import with_unique_names
 from worker.outputs.formats import GLB, MODELS, OTHER
 from worker.rules.addresses import promised
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import Trigger
-from worker.rules.outcome import Advance, Fail, Outcome, Snooze, StoredFile
+from worker.rules.outcome import Advance, Fail, Learnt, Outcome, Snooze, StoredFile
 from worker.rules.retry import OUTPUT_LIFETIME, next_attempt
 from worker.work.services import Services
 

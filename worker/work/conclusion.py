@@ -7,11 +7,10 @@ from worker.config import Settings
 from worker.database.submissions import Answered, Submission, Unanswered
 from worker.rules.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
-from worker.rules.lifecycle import JobState, Trigger, Verdict
-from worker.rules.outcome import Advance, Fail, Outcome
+from worker.rules.lifecycle import NOW, JobState, Trigger, Verdict
+from worker.rules.outcome import Advance, Fail, Learnt, Outcome
 from worker.rules.plan import Plan
-from worker.rules.retry import NOW, submit_again
+from worker.rules.retry import submit_again
 
 MOST_ABSENT = 3
 """How often a job that has no run is submitted again: where a fifth of the submits is lost, twice is too few.

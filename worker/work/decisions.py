@@ -10,9 +10,8 @@ from worker.database.engine import Connection, transaction
 from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import JobState, Trigger, Verdict
-from worker.rules.outcome import Advance, Fail, Outcome
+from worker.rules.outcome import Advance, Fail, Learnt, Outcome
 from worker.rules.run import Listed, is_request_id, written_like
 from worker.work import changes
 from worker.work.changes import Recorded

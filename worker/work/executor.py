@@ -12,9 +12,8 @@ from worker.database.engine import DatabaseError, transaction
 from worker.errors import Sam3dError
 from worker.network import deadline
 from worker.rules.job import MAX_IMAGE_BYTES, Job
-from worker.rules.learnt import known
 from worker.rules.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
-from worker.rules.outcome import Change, Doubt, Outcome, files_of, learnt_of
+from worker.rules.outcome import Change, Doubt, Outcome, files_of, known, learnt_of
 from worker.telemetry.failpoints import reach
 from worker.work import changes, ledger, steps
 from worker.work.changes import Recorded

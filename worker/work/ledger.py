@@ -13,10 +13,8 @@ from worker.database.lineage import Adopted, Intended
 from worker.database.outbox import Event
 from worker.database.submissions import Answered, Digest
 from worker.rules.job import Job
-from worker.rules.learnt import known
-from worker.rules.lifecycle import JobState, Step, Ticket, Trigger, Verdict
-from worker.rules.outcome import Change, Doubt, Hold, Outcome, Snooze, decide, learnt_of
-from worker.rules.retry import NOW
+from worker.rules.lifecycle import NOW, JobState, Step, Ticket, Trigger, Verdict
+from worker.rules.outcome import Change, Doubt, Hold, Outcome, Snooze, decide, known, learnt_of
 from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work import changes
 from worker.work.adopting import give

@@ -13,9 +13,8 @@ from worker.database.engine import Connection, DatabaseError, describe, is_outag
 from worker.database.submissions import Holder
 from worker.rules.habits import Pair, Sent
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
 from worker.rules.lifecycle import JobState, Verdict
-from worker.rules.outcome import Doubt
+from worker.rules.outcome import Doubt, Learnt
 from worker.rules.run import canonical_id
 from worker.work import changes
 from worker.work.services import Services

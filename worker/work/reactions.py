@@ -15,10 +15,9 @@ from worker.errors import (
 from worker.rules.budget import Terms, lowered
 from worker.rules.expiry import last_looks
 from worker.rules.job import Job
-from worker.rules.learnt import Learnt
-from worker.rules.lifecycle import JobState, Trigger
-from worker.rules.outcome import Doubt, Fail, Hold, Limited, Outcome, Snooze
-from worker.rules.retry import LONGEST_RETRY, NOW, named_reset, next_attempt, window_opens
+from worker.rules.lifecycle import NOW, JobState, Trigger
+from worker.rules.outcome import Doubt, Fail, Hold, Learnt, Limited, Outcome, Snooze
+from worker.rules.retry import LONGEST_RETRY, named_reset, next_attempt, window_opens
 from worker.vendor.quoting import SAYS, quoted
 from worker.work.collecting import are_files_gone
 from worker.work.services import Services

@@ -6,9 +6,8 @@ from worker.errors import (
     RemoteJobFailed,
 )
 from worker.rules.job import Job
-from worker.rules.learnt import NOTHING, Learnt
 from worker.rules.lifecycle import Step, Trigger
-from worker.rules.outcome import Advance, Fail, Lesson, Outcome, Snooze
+from worker.rules.outcome import NOTHING, Advance, Fail, Learnt, Lesson, Outcome, Snooze
 from worker.rules.run import RemoteStatus, RunResult, RunStatus
 from worker.vendor.quoting import SAYS, quoted
 from worker.work.collecting import collect
