@@ -4,6 +4,7 @@ import psycopg
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from worker.database import records  # noqa: F401 - Its tables are among the metadata.
 from worker.database.engine import tell_why_unreachable
 from worker.database.tables import metadata
 

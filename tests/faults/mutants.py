@@ -91,7 +91,7 @@ MUTANTS = (
     ),
     Mutant(
         "a failed look is silence",
-        [Edit("worker/rules/evidence.py", "self in {Gap.NO_HISTORY, ", "self in {Gap.NO_HISTORY, Gap.NO_ANSWER, ")],
+        [Edit("worker/rules/proof.py", "self in {Gap.NO_HISTORY, ", "self in {Gap.NO_HISTORY, Gap.NO_ANSWER, ")],
         [f"{HISTORY}::test_a_look_that_failed_is_no_silence"],
     ),
     Mutant(

@@ -14,7 +14,8 @@ from tests.kept import keeping
 from worker.app import App
 from worker.database import slots
 from worker.database.engine import transaction
-from worker.database.tables import accounts, jobs, now, requests
+from worker.database.records import requests
+from worker.database.tables import accounts, jobs, now
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id

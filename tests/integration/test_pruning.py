@@ -12,7 +12,7 @@ from tests.integration.test_identity import end, job_ids, request, rows, send
 from worker.app import App
 from worker.database import retention
 from worker.database.engine import transaction
-from worker.database.tables import inputs
+from worker.database.records import inputs
 from worker.intake.accept import accept
 from worker.intake.request import derived_job_id
 from worker.upkeep.prune import INPUTS, prune

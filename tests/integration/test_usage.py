@@ -40,7 +40,7 @@ from worker.work.holding import hold
 
 def budget_of(app: App) -> Usage:
     """Read how an app's budget stands."""
-    return usage(app.services.engine, app.services.outlook.terms())
+    return usage(app.services.engine, app.services.account, app.services.outlook.terms())
 
 
 def test_a_probe_of_a_held_account_is_charged(limited: App, simulator: Simulator, clock: Clock) -> None:

@@ -11,7 +11,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from worker.database import lineage, schema
+from worker.database import (
+    lineage,
+    records,  # noqa: F401 - Its tables are among the metadata.
+    schema,
+)
 from worker.database.engine import create_database_engine, transaction
 from worker.database.tables import metadata
 from worker.errors import ConfigurationError

@@ -14,13 +14,15 @@ from functools import cache
 from typing import NamedTuple, TypeVar
 
 from worker.config import Settings
-from worker.database.submissions import OPEN, Answered, Submission, Unanswered
-from worker.rules.evidence import NO_HISTORY, Evidence
+from worker.database.doubts import Submission, Unanswered
+from worker.database.submissions import OPEN, Answered
+from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
 from worker.rules.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
 from worker.rules.plan import PROMPT, make_plan
+from worker.rules.proof import NO_HISTORY
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.rules.survival import learn
 from worker.work.conclusion import conclude, doubted_of

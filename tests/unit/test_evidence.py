@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from worker.rules.evidence import Doubted, Evidence, Finding, Gap, Window
+from worker.rules.evidence import Evidence
 from worker.rules.habits import CLOCKS_DIFFER, Sent, settled_after
+from worker.rules.proof import Doubted, Finding, Gap, Window
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.vendor.history import mark_inputs
 

@@ -9,13 +9,15 @@ from itertools import product
 import pytest
 
 from worker.config import Settings
-from worker.database.submissions import Answered, Submission, Unanswered
-from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Gap, Proof, Window
+from worker.database.doubts import Submission, Unanswered
+from worker.database.submissions import Answered
+from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Outcome, decide
 from worker.rules.plan import PROMPT, make_plan
+from worker.rules.proof import NO_ANSWER, NO_HISTORY, Doubted, Finding, Gap, Proof, Window
 from worker.rules.run import Listed, Look, RemoteStatus
 from worker.rules.survival import learn
 from worker.upkeep.reconcile import Bench

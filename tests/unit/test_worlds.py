@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.rules.evidence import Doubted, Evidence, Finding, Window
+from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
+from worker.rules.proof import Doubted, Finding, Window
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.vendor.history import mark_inputs
 

@@ -20,7 +20,7 @@ def hold(message: str, *, as_json: bool) -> None:
     """Stop submits: jobs wait, runs that were started go on. Only `sam3d resume` lets them go on again."""
     with ready_office() as office:
         with transaction(office.engine) as connection:
-            events = holding.hold(connection, ACCOUNT, Hold(HoldCause.OPERATOR, message), stops_reads=False)
+            events = holding.hold(connection, office.account, Hold(HoldCause.OPERATOR, message), stops_reads=False)
             causes = [str(each["held_cause"]) for each in reading.held_accounts(connection)]
         office.post.announce(events)
     _show_account("held", causes, is_changed=bool(events), as_json=as_json)
@@ -34,8 +34,8 @@ def resume(*, as_json: bool) -> None:
     with ready_office() as office:
         with transaction(office.engine) as connection:
             causes = [str(each["held_cause"]) for each in reading.held_accounts(connection)]
-            is_uncompared = lineage.resume(connection, ACCOUNT)
-            events = holding.lift(connection, ACCOUNT)
+            is_uncompared = lineage.resume(connection, office.account)
+            events = holding.lift(connection, office.account)
         office.post.announce(events)
     if is_uncompared:
         note(f"The database was not compared with the request history: {holding.MAY_BE_PAID_AGAIN}.")
@@ -55,7 +55,7 @@ def budget(*, as_json: bool) -> None:
     """Show the request limit, what was used of it by what, what a job takes, and how long a new one waits."""
     configure_logging("ERROR")
     with opened_database() as (settings, engine):
-        found = usage(engine, Outlook(settings, engine).terms())
+        found = usage(engine, ACCOUNT, Outlook(settings, engine).terms())
     asked = settings.sam3d_requests_per_minute
     shown = described(found, asked)
     if as_json:

@@ -46,7 +46,7 @@ def scheduler() -> None:
     readers = Readers()
 
     def measure(services: Services) -> bytes:
-        return exposition(usage(services.engine, services.outlook.terms())) + readers.exposition()
+        return exposition(usage(services.engine, services.account, services.outlook.terms())) + readers.exposition()
 
     with opened_app(load_settings(), [], measure) as app:
         loop = Scheduler(app.services, lambda: declare_once(app), readers)

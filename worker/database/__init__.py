@@ -2,14 +2,17 @@
 
 ``engine``        the engine, what its errors tell, and ``transaction()``, the only commit
 ``schema``        what the database is at, and the upgrade
-``tables``        the tables, a comment on every column
+``tables``        the tables of accounts and jobs, a comment on every column
+``records``       the tables of what they have: submits, files, outputs, events
 ``locks``         which process lives, and which scheduler works
 ``arrivals``      a job's birth: its row, its files, and who had its identity or key before
 ``jobs``          a job's life: taken, written, found
+``overdue``       jobs that nobody works on though they are due
 ``leases``        who has taken a job
 ``turns``         which job is submitted next
 ``slots``         requests that may be made: who draws one, whom it goes to
 ``submissions``   a job's POSTs, each with its intent and its answer
+``doubts``        POSTs that have no answer that tells
 ``accounts``      who pays, what holds him, and what he was refused
 ``files``         a job's files
 ``outbox``        a job's events, until the broker has them

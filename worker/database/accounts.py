@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, or_, select, true, update
 
-from worker.database.tables import accounts, jobs, now, submissions
+from worker.database.records import submissions
+from worker.database.tables import accounts, jobs, now
 from worker.errors import HoldCause
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Ticket, Verdict

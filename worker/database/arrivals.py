@@ -9,7 +9,8 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Uuid, and_, case, exists, false, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database.tables import accounts, inputs, jobs, now
+from worker.database.records import inputs
+from worker.database.tables import accounts, jobs, now
 from worker.rules.job import InputFile
 from worker.rules.lifecycle import JobState
 

@@ -19,7 +19,8 @@ from sqlalchemy import (
     update,
 )
 
-from worker.database.tables import accounts, events, jobs, now, submissions
+from worker.database.records import events, submissions
+from worker.database.tables import accounts, jobs, now
 from worker.rules.budget import MINUTE
 from worker.rules.lifecycle import JobState
 

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, insert, select
 
-from worker.database.tables import output_chunks, outputs
+from worker.database.records import output_chunks, outputs
 from worker.rules.outcome import StoredFile
 
 CHUNK_BYTES = 256 * 1024

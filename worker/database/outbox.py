@@ -9,7 +9,8 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database.tables import events, jobs, now
+from worker.database.records import events
+from worker.database.tables import jobs, now
 from worker.rules.lifecycle import EventType
 
 

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select, true
 
-from worker.database.tables import accounts, events, inputs, jobs, now, submissions
+from worker.database.records import events, inputs, submissions
+from worker.database.tables import accounts, jobs, now
 from worker.errors import HoldCause
 from worker.rules.lifecycle import JobState
 

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, and_, delete, exists, or_, select, tuple_, update
 
-from worker.database.tables import events, inputs, jobs, now
+from worker.database.records import events, inputs
+from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState
 
 _FINAL = [state for state in JobState if state.is_final]

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, exists, insert, literal, or_, select
 
 from worker.database.arrivals import Key
+from worker.database.records import inputs, submissions
 from worker.database.submissions import OPEN
-from worker.database.tables import inputs, jobs, submissions
+from worker.database.tables import jobs
 from worker.rules.lifecycle import JobState, Verdict
 
 _TAKEN_OVER = (

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.jobs import asks_vendor, is_closed, is_due, is_held
-from worker.database.tables import accounts, jobs, now, requests
+from worker.database.records import requests
+from worker.database.tables import accounts, jobs, now
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket
 from worker.rules.outcome import Limited

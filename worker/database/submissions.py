@@ -1,19 +1,19 @@
 """The ledger of money: each POST's intent and answer, and which of them nobody can tell the fate of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, literal, not_, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from worker.database.jobs import SEEN, is_held
-from worker.database.tables import accounts, jobs, now, submissions
-from worker.errors import HoldCause
+from worker.database.jobs import SEEN
+from worker.database.records import submissions
+from worker.database.tables import jobs, now
 from worker.rules.habits import Sent
 from worker.rules.job import Job
-from worker.rules.lifecycle import JobState, Verdict
+from worker.rules.lifecycle import Verdict
 from worker.rules.run import Inputs, canonical_id
 
 OPEN = [verdict for verdict in Verdict if verdict.is_open]
@@ -61,7 +61,7 @@ def answer(connection: Connection, token: str | None, what: Answered) -> None:
     """
     connection.execute(
         update(submissions)
-        .where(submissions.c.token == token, or_(_is_open(), literal(what.verdict not in OPEN)))
+        .where(submissions.c.token == token, or_(is_open(), literal(what.verdict not in OPEN)))
         .values(
             answered_at=now,
             verdict=what.verdict,
@@ -93,10 +93,10 @@ def claim(connection: Connection, token: str | None, request_id: str) -> bool:
 
 def _is_known(connection: Connection, token: str | None, run: str) -> bool:
     """Tell whether the ledger knows a run of anybody but this submit and its job."""
-    names_it = or_(_run(submissions) == run, submissions.c.told == run)
+    names_it = or_(run_of(submissions) == run, submissions.c.told == run)
     others = exists().where(names_it, submissions.c.token.is_distinct_from(token))
     own_job = select(submissions.c.job_id).where(submissions.c.token == token).scalar_subquery()
-    job = exists().where(_run(jobs) == run, jobs.c.id.is_distinct_from(own_job))
+    job = exists().where(run_of(jobs) == run, jobs.c.id.is_distinct_from(own_job))
     return bool(connection.execute(select(or_(others, job))).scalar())
 
 
@@ -123,12 +123,12 @@ def holder_of(connection: Connection, token: str | None, request_id: str) -> Hol
         now.label("observed_at"),
         func.coalesce(submissions.c.inputs_sha256 == own, literal(value=False)).label("is_alike"),
     )
-    has_it = (_run(submissions) == canonical_id(request_id), submissions.c.token.is_distinct_from(token))
+    has_it = (run_of(submissions) == canonical_id(request_id), submissions.c.token.is_distinct_from(token))
     row = connection.execute(select(*shown).where(*has_it).limit(1)).mappings().first()
     return Holder(**{**row, "verdict": Verdict(row["verdict"])}) if row else None
 
 
-def _run(table: Any) -> Any:
+def run_of(table: Any) -> Any:
     """Return a request id in the one writing that ids are compared in, as ``canonical_id`` does."""
     return func.lower(func.replace(table.c.request_id, "-", ""))
 
@@ -139,7 +139,7 @@ def resolve(connection: Connection, job_id: str, what: Answered) -> None:
     A run is that of one submit: the newest without an answer, if none is named. The others stay as they are.
     """
     values = {"verdict": what.verdict, "request_id": what.request_id, "detail": what.detail}
-    which = and_(submissions.c.job_id == job_id, _is_open())
+    which = and_(submissions.c.job_id == job_id, is_open())
     if what.request_id:
         newest = select(submissions.c.token).where(which).order_by(submissions.c.intended_at.desc()).limit(1)
         which = and_(which, submissions.c.token == (what.token or newest.scalar_subquery()))
@@ -160,141 +160,21 @@ def job_of(connection: Connection, token: str) -> Job | None:
     return Job.from_row(row) if row else None
 
 
-def _is_open() -> Any:
+def is_open() -> Any:
+    """Tell whether a submit has no answer that tells yet."""
     return or_(submissions.c.verdict.is_(None), submissions.c.verdict.in_(OPEN))
-
-
-def is_claimed(connection: Connection, request_id: str, job_id: str) -> bool:
-    """Tell whether another job has this run."""
-    run = canonical_id(request_id)
-    job = exists().where(_run(jobs) == run, jobs.c.id != job_id)
-    submission = exists().where(_run(submissions) == run, submissions.c.job_id != job_id)
-    return bool(connection.execute(select(or_(job, submission))).scalar())
 
 
 def has_open(connection: Connection, job_id: str, but: str | None) -> bool:
     """Tell whether a job has a submit, beside one, of which nobody knows whether it started a run."""
-    query = exists().where(submissions.c.job_id == job_id, submissions.c.token.is_distinct_from(but), _is_open())
+    query = exists().where(submissions.c.job_id == job_id, submissions.c.token.is_distinct_from(but), is_open())
     return bool(connection.execute(select(query)).scalar())
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A POST as it is known."""
-
-    token: str
-    session: int | None
-    inputs: Inputs | None
-    is_inline: bool | None
-    intended_at: datetime
-    answered_at: datetime | None
-    http_status: int | None
-    verdict: Verdict | None
-    told: str | None = None  # The run that it was answered with, whoever has it.
-
-
-@dataclass(frozen=True)
-class Unanswered:
-    """A job that has submits without an answer that tells, and all of its submits, oldest first.
-
-    ``account_up_at`` is when its account went on last, now if submits are still down: before that nothing was
-    submitted that could prove it absent.
-    """
-
-    job: Job
-    submissions: Sequence[Submission]
-    account_up_at: datetime | None = None
-
-
-def unanswered(connection: Connection, limit: int) -> list[Unanswered]:
-    """List the jobs that are due to be looked up: nobody waits for their answer any more."""
-    query = (
-        select(*SEEN)
-        .where(
-            jobs.c.state == JobState.SUBMITTING,
-            jobs.c.due_at <= now,
-            or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= now),
-            not_(is_held),
-        )
-        .order_by(jobs.c.due_at)
-        .limit(limit)
-    )
-    return _with_submissions(connection, query)
-
-
-def left_open(connection: Connection, within: timedelta, again: timedelta, limit: int) -> list[Unanswered]:
-    """List the jobs that wait for no answer any more but have a submit without one, of the last hour or so.
-
-    They were cancelled, are in review, or were submitted again: their runs are theirs all the same. Each is due as
-    often as it is old, at least ``again`` and at most a minute apart.
-    """
-    age = submissions.c.looked_at - submissions.c.intended_at
-    pause = func.least(timedelta(minutes=1), func.greatest(again, age))
-    open_ones = select(submissions.c.job_id).where(
-        _is_open(),
-        submissions.c.intended_at > now - within,
-        or_(submissions.c.looked_at.is_(None), submissions.c.looked_at + pause <= now),
-    )
-    query = select(*SEEN).where(jobs.c.id.in_(open_ones), jobs.c.state != JobState.SUBMITTING, not_(is_held))
-    return _with_submissions(connection, query.order_by(jobs.c.accepted_at.desc()).limit(limit))
-
-
-def note_look(connection: Connection, job_ids: Iterable[str]) -> None:
-    """Remember that the history was searched for the submits of some jobs."""
-    which = (submissions.c.job_id.in_(list(job_ids)), _is_open())
-    connection.execute(update(submissions).where(*which).values(looked_at=now))
-
-
-def _with_submissions(connection: Connection, query: Any) -> list[Unanswered]:
-    shown = query.add_columns(_account_up_at().label("account_up_at"))
-    found = [(Job.from_row(row), row["account_up_at"]) for row in connection.execute(shown).mappings()]
-    made = _of_jobs(connection, [job.id for job, _ in found])
-    return [Unanswered(job, made[job.id], up_at) for job, up_at in found if job.id in made]
-
-
-def _account_up_at() -> ColumnElement[datetime | None]:
-    payer = accounts.alias()
-    is_down = and_(payer.c.held_at.is_not(None), payer.c.held_cause == HoldCause.OUTAGE)
-    up_at = case((is_down, now), else_=payer.c.resumed_at)
-    return select(up_at).where(payer.c.name == jobs.c.account).scalar_subquery()
-
-
-def _of_jobs(connection: Connection, job_ids: Iterable[str]) -> Mapping[str, list[Submission]]:
-    shown = [submissions.c[name] for name in Submission.__dataclass_fields__]
-    query = select(submissions.c.job_id, *shown).where(submissions.c.job_id.in_(list(job_ids)))
-    made: dict[str, list[Submission]] = {}
-    for row in connection.execute(query.order_by(submissions.c.intended_at)).mappings():
-        known = {name: row[name] for name in Submission.__dataclass_fields__}
-        verdict = Verdict(row["verdict"]) if row["verdict"] else None
-        made.setdefault(row["job_id"], []).append(Submission(**{**known, "verdict": verdict}))
-    return made
-
-
-def postpone(connection: Connection, job: Job, due_in: timedelta, waits_for: str) -> None:
-    """Look at a job in doubt again later."""
-    connection.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.version == job.version)
-        .values(due_at=now + due_in, waits_for=waits_for)
-    )
-
-
-def last_intended(connection: Connection, job_id: str) -> datetime | None:
-    """Return when a job was submitted last, as it was written before the POST."""
-    query = select(func.max(submissions.c.intended_at)).where(submissions.c.job_id == job_id)
-    return connection.execute(query).scalar()
-
-
-def look_now(connection: Connection, account: str) -> None:
-    """Let the jobs in doubt be looked at again at once."""
-    in_doubt = (jobs.c.account == account, jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until.is_(None))
-    connection.execute(update(jobs).where(*in_doubt, jobs.c.due_at > now).values(due_at=now))
 
 
 def claimed(connection: Connection, runs: Iterable[str]) -> frozenset[str]:
     """Return those of some runs that a job or a submit has."""
     named = list(runs)
-    has = [select(_run(table)).where(_run(table).in_(named)) for table in (jobs, submissions)]
+    has = [select(run_of(table)).where(run_of(table).in_(named)) for table in (jobs, submissions)]
     return frozenset(each for query in has for each in connection.execute(query).scalars())
 
 
@@ -317,7 +197,7 @@ def answered_id(connection: Connection) -> str | None:
 
 def without_run(connection: Connection, since: datetime, deadline: timedelta) -> list[Sent]:
     """List the submits from some time on that may have started a run that nobody has."""
-    return _sent(connection, since, deadline, or_(_is_open(), submissions.c.verdict == Verdict.ABSENT))
+    return _sent(connection, since, deadline, or_(is_open(), submissions.c.verdict == Verdict.ABSENT))
 
 
 def _sent(connection: Connection, since: datetime, deadline: timedelta, *which: Any) -> list[Sent]:
@@ -327,7 +207,7 @@ def _sent(connection: Connection, since: datetime, deadline: timedelta, *which: 
         submissions.c.is_inline,
         submissions.c.intended_at,
         func.coalesce(submissions.c.answered_at, submissions.c.intended_at + deadline),
-        _run(submissions),
+        run_of(submissions),
     )
     of_time = query.where(submissions.c.intended_at >= since, submissions.c.inputs.is_not(None), *which)
     newest = of_time.order_by(submissions.c.intended_at.desc()).limit(MOST)
@@ -343,7 +223,9 @@ def note_missing(connection: Connection, runs: Iterable[str], at: datetime) -> N
     connection.execute(update(submissions).where(submissions.c.run.in_(list(runs))).values(missed_at=at))
 
 
-def latest_landing(connection: Connection, within: timedelta) -> timedelta | None:
-    """Return how long after its submit a run was last seen not to be listed, of all of the last day or so."""
-    query = select(func.max(submissions.c.missed_at - submissions.c.intended_at))
-    return connection.execute(query.where(submissions.c.intended_at > now - within)).scalar()
+def is_claimed(connection: Connection, request_id: str, job_id: str) -> bool:
+    """Tell whether another job has this run."""
+    run = canonical_id(request_id)
+    job = exists().where(run_of(jobs) == run, jobs.c.id != job_id)
+    submission = exists().where(run_of(submissions) == run, submissions.c.job_id != job_id)
+    return bool(connection.execute(select(or_(job, submission))).scalar())

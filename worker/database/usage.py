@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Float, cast, func, select
 
-from worker.database.tables import accounts, jobs, now, requests
+from worker.database.records import requests
+from worker.database.tables import accounts, jobs, now
 from worker.rules.budget import MINUTE, Kind
 from worker.rules.lifecycle import NOW, JobState
 

@@ -16,5 +16,6 @@
 ``standing``   whose trouble a refusal is, the account's or one job's
 ``habits``     how the request history shows inputs and times, learnt from submits that were answered
 ``evidence``   what it says of a submit without an answer
+``proof``      what that can be: found, absent, or what is missing to tell
 ``pairing``    runs that the ledger lost, and the waiting jobs that they may be of
 """

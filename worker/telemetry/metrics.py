@@ -10,7 +10,6 @@ from worker.database.engine import Engine, transaction
 from worker.database.usage import Carried, Used
 from worker.errors import HoldCause
 from worker.rules.budget import Kind, Terms
-from worker.rules.job import ACCOUNT
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,16 @@ class Usage:
         return max(waits, self.carried.closed_for)
 
 
-def usage(engine: Engine, terms: Terms) -> Usage:
-    """Read how the budget stands now, by the terms that a process goes by.
+def usage(engine: Engine, account: str, terms: Terms) -> Usage:
+    """Read how an account's budget stands now, by the terms that a process goes by.
 
     Raises:
         DatabaseError: nobody knows.
     """
     with transaction(engine) as connection:
-        used, carried = repository.used(connection, ACCOUNT), repository.carried(connection, ACCOUNT)
-        held = [each["held_cause"] for each in reading.held_accounts(connection) if each["name"] == ACCOUNT]
-    return Usage(ACCOUNT, terms, used, carried, held)
+        used, carried = repository.used(connection, account), repository.carried(connection, account)
+        held = [each["held_cause"] for each in reading.held_accounts(connection) if each["name"] == account]
+    return Usage(account, terms, used, carried, held)
 
 
 def exposition(usage: Usage) -> bytes:

@@ -19,7 +19,6 @@ from worker.database.lineage import Lineage
 from worker.database.outbox import Event
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
 from worker.rules.evidence import Evidence
-from worker.rules.job import ACCOUNT
 from worker.rules.outcome import Hold
 from worker.rules.pairing import LEARNT_FROM
 from worker.upkeep.lookup import Lookup
@@ -99,9 +98,9 @@ class Comparison:
     def _read(self) -> Lineage:
         with transaction(self._services.engine) as connection:
             is_set_back(connection, self._services)
-            seen = lineage.read(connection, ACCOUNT)
+            seen = lineage.read(connection, self._services.account)
             if seen.is_new:
-                lineage.pass_over(connection, ACCOUNT, seen)
+                lineage.pass_over(connection, self._services.account, seen)
             return seen
 
     def _waited_for(self, what: object) -> timedelta:
@@ -121,7 +120,9 @@ class Comparison:
             f"{MAY_BE_PAID_AGAIN}."
         )
         with transaction(self._services.engine) as connection:
-            return holding.hold(connection, ACCOUNT, Hold(HoldCause.RESTORED, message), stops_reads=False)
+            return holding.hold(
+                connection, self._services.account, Hold(HoldCause.RESTORED, message), stops_reads=False
+            )
 
     def _compare(self, seen: Lineage, waited: timedelta, beat: Callable[[], None]) -> Settled:
         settings = self._services.settings
@@ -131,7 +132,7 @@ class Comparison:
         is_missing = seen.missing_since is not None or found.speaks_for_a_loss
         if is_missing and seen.missing_since is None:
             with transaction(self._services.engine) as connection:
-                lineage.note_gap(connection, ACCOUNT, seen)
+                lineage.note_gap(connection, self._services.account, seen)
         settle = evidence.settle if evidence else settings.sam3d_reconcile_settle
         following = conclude(reach, waited, deadline, settle, is_missing=is_missing)
         settled = [what for each in found.lost for what in adopting.adopt(self._services, each)]
@@ -155,8 +156,8 @@ class Comparison:
             case Next.GO_ON:
                 self._tell(seen, following, "database_not_compared", f"if it was set back, {MAY_BE_PAID_AGAIN}")
                 with transaction(self._services.engine) as connection:
-                    lineage.pass_over(connection, ACCOUNT, seen)
-                    lineage.drive_waiting(connection, ACCOUNT)
+                    lineage.pass_over(connection, self._services.account, seen)
+                    lineage.drive_waiting(connection, self._services.account)
             case Next.WAIT:
                 self._tell(seen, following, "comparing_waits", "it looks again with the next sweep")
             case Next.ASK:
@@ -175,10 +176,10 @@ class Comparison:
 
     def _settle(self, seen: Lineage) -> Settled:
         with transaction(self._services.engine) as connection:
-            if not lineage.settle(connection, ACCOUNT, seen):
+            if not lineage.settle(connection, self._services.account, seen):
                 return ()
-            lineage.drive_waiting(connection, ACCOUNT)
-            resumed = holding.resume_from(connection, ACCOUNT, HoldCause.RESTORED)
+            lineage.drive_waiting(connection, self._services.account)
+            resumed = holding.resume_from(connection, self._services.account, HoldCause.RESTORED)
         log.info("database_compared", missing_since=str(seen.missing_since))
         return resumed
 

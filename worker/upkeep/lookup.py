@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from worker.database import submissions
+from worker.database import doubts, submissions
 from worker.database.engine import transaction
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Clocks, Pair, learn_clocks, settled_after
@@ -66,7 +66,7 @@ class Lookup:
                 unanswered=submissions.without_run(connection, first - ONE_HOUR, settings.sam3d_submit_deadline),
                 claimed=submissions.claimed(connection, look.requests),
                 now=as_of,
-                settle=settled_after(settings.sam3d_reconcile_settle, submissions.latest_landing(connection, ONE_DAY)),
+                settle=settled_after(settings.sam3d_reconcile_settle, doubts.latest_landing(connection, ONE_DAY)),
             )
 
 

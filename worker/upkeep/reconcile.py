@@ -10,16 +10,18 @@ from datetime import datetime, timedelta
 import structlog
 
 from worker.config import Settings
-from worker.database import submissions
+from worker.database import doubts, submissions
+from worker.database.doubts import Unanswered
 from worker.database.engine import DatabaseError, describe, is_outage, transaction
 from worker.database.locks import live_sessions
-from worker.database.submissions import Answered, Unanswered
+from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.rules.evidence import NO_ANSWER, NO_HISTORY, Doubted, Evidence, Finding, Proof
+from worker.rules.evidence import Evidence
 from worker.rules.habits import CLOCKS_DIFFER
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Outcome
+from worker.rules.proof import NO_ANSWER, NO_HISTORY, Doubted, Finding, Proof
 from worker.rules.retry import look_again
 from worker.telemetry.failpoints import reach
 from worker.upkeep.lookup import Lookup
@@ -40,19 +42,19 @@ def reconcile(services: Services, lookup: Lookup, ahead: timedelta = NOW) -> Set
     """
     interval, lifetime = services.settings.sam3d_sweep_interval, services.settings.sam3d_record_lifetime
     with transaction(services.engine) as connection:
-        found = submissions.unanswered(connection, BATCH)
-        left = submissions.left_open(connection, lifetime, interval, BATCH)
+        found = doubts.unanswered(connection, BATCH)
+        left = doubts.left_open(connection, lifetime, interval, BATCH)
         alive = live_sessions(connection)
-    doubts = [(each, doubted_of(each, alive, services.settings)) for each in _seen_at([*found, *left], ahead)]
-    if not doubts:
+    in_doubt = [(each, doubted_of(each, alive, services.settings)) for each in _seen_at([*found, *left], ahead)]
+    if not in_doubt:
         return ()
-    bench = _investigate(services, lookup, [doubted for _, doubted in doubts], doubts[0][0].job.observed_at)
+    bench = _investigate(services, lookup, [doubted for _, doubted in in_doubt], in_doubt[0][0].job.observed_at)
     reach("reconcile.answered")
     if bench.evidence:
         bench.evidence = bench.evidence.without(give_back(services, bench.evidence.mixed_up))
-    settled = [_settle(services, what, doubted, bench) for what, doubted in doubts]
+    settled = [_settle(services, what, doubted, bench) for what, doubted in in_doubt]
     with transaction(services.engine) as connection:
-        submissions.note_look(connection, [each.job.id for each in left])
+        doubts.note_look(connection, [each.job.id for each in left])
     reach("reconcile.recorded")
     return [each for several in settled for each in several]
 
@@ -84,11 +86,11 @@ class Bench:
         return self.evidence.settle if self.evidence else settings.sam3d_reconcile_settle
 
 
-def _investigate(services: Services, lookup: Lookup, doubts: Sequence[Doubted], now: datetime) -> Bench:
+def _investigate(services: Services, lookup: Lookup, in_doubt: Sequence[Doubted], now: datetime) -> Bench:
     """Read the history once for all."""
     if services.settings.sam3d_history == "off":
         return Bench(None, NO_HISTORY)
-    first = min(window.first for each in doubts for window in each.windows) - CLOCKS_DIFFER
+    first = min(window.first for each in in_doubt for window in each.windows) - CLOCKS_DIFFER
     try:
         return Bench(lookup.look(first, now), goes_on=lookup.goes_on)
     except HistoryMissing as error:
@@ -119,7 +121,7 @@ def _commit(services: Services, what: Unanswered, doubted: Doubted, bench: Bench
     answer, outcome = conclude(what, doubted, proof, settings, plan, bench.settle(settings))
     if outcome is None:
         with transaction(services.engine) as connection:
-            submissions.postpone(connection, job, _again_in(job, doubted, bench, settings), proof.why)
+            doubts.postpone(connection, job, _again_in(job, doubted, bench, settings), proof.why)
         return ()
     return _write(services, what, proof, outcome, answer)
 

@@ -2,7 +2,6 @@
 
 from worker.database import slots
 from worker.database.engine import transaction
-from worker.rules.job import ACCOUNT
 from worker.rules.lifecycle import NOW, FollowUp, Step
 from worker.rules.retry import SHORTEST_GAP
 from worker.work.changes import Settled
@@ -14,5 +13,5 @@ def release(services: Services) -> Settled:
     grace = max(services.settings.sam3d_sweep_grace, SHORTEST_GAP)
     terms = services.outlook.terms()
     with transaction(services.engine) as connection:
-        released = slots.release(connection, ACCOUNT, terms, grace)
+        released = slots.release(connection, services.account, terms, grace)
     return [FollowUp(Step.SUBMIT, ticket, NOW) for ticket in released]

@@ -5,10 +5,10 @@ from functools import partial
 
 import structlog
 
-from worker.database import jobs
+from worker.database import overdue
 from worker.database.engine import Connection, transaction
-from worker.database.jobs import Overdue
 from worker.database.outbox import Event
+from worker.database.overdue import Overdue
 from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Fail
 from worker.rules.retry import SHORTEST_GAP
@@ -28,14 +28,14 @@ def sweep(services: Services, waiting: Callable[[Step | None], int], beat: Calla
 
     Those count as the messages of its overdue rows: so a backlog never multiplies.
     """
-    _drive(services, jobs.abandoned, BATCH, beat)
+    _drive(services, overdue.abandoned, BATCH, beat)
     with transaction(services.engine) as connection:
-        overdue = jobs.count_overdue(connection)
-    for state, count in overdue.items():
+        late = overdue.count_overdue(connection)
+    for state, count in late.items():
         if state is JobState.ACCEPTED and services.settings.sam3d_requests_per_minute:
             continue  # Those are released.
         lost = count - waiting(DRIVEN_BY[state])
-        _drive(services, partial(jobs.untaken, state=state), lost, beat)
+        _drive(services, partial(overdue.untaken, state=state), lost, beat)
 
 
 def _drive(
@@ -61,7 +61,7 @@ def _sweep(connection: Connection, services: Services, left: Overdue) -> Settled
         return _give_up(connection, left, Fail(Trigger.KILLED, "worker_killed", _KILLED))
     step = DRIVEN_BY[left.job.state]
     again_in = max(services.settings.sam3d_sweep_grace, SHORTEST_GAP)
-    return [FollowUp(step, jobs.redrive(connection, left, again_in), NOW)] if step else ()
+    return [FollowUp(step, overdue.redrive(connection, left, again_in), NOW)] if step else ()
 
 
 def _give_up(connection: Connection, left: Overdue, why: Fail) -> Sequence[Event]:

@@ -12,7 +12,7 @@ from worker.database.engine import Connection, transaction
 from worker.database.lineage import Adopted, Lineage, Run
 from worker.database.submissions import Digest
 from worker.rules.evidence import Evidence
-from worker.rules.job import ACCOUNT, Job
+from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Fail, Outcome
 from worker.rules.pairing import Lineup, Waiting, first_in_turn
@@ -57,7 +57,7 @@ def find(services: Services, seen: Lineage, evidence: Evidence, beat: Callable[[
     lineup = Lineup(evidence)
     is_ours_alone = lineup.is_ours_alone(seen.newest.at if seen.newest else None)
     with transaction(services.engine) as connection:
-        waiting = lineage.waiting_jobs(connection, ACCOUNT) if lineup.free else ()
+        waiting = lineage.waiting_jobs(connection, services.account) if lineup.free else ()
     is_careful = seen.missing_since is not None or is_ours_alone
     lost: list[Lost] = []
     untold: list[Job] = []

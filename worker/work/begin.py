@@ -11,7 +11,6 @@ from worker.database import outbox, slots
 from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.events.payloads import job_payload
-from worker.rules.job import ACCOUNT
 from worker.rules.lifecycle import NOW, EventType, FollowUp, JobState, Step, Ticket
 from worker.work.office import Office
 
@@ -33,7 +32,7 @@ def begin(
 ) -> Accepted | None:
     """Write a job's row, its files and its event; return None where its identity, its key or its place is taken."""
     job_id, metadata, retry_of = values["id"], values["metadata"], values["retry_of"]
-    must_wait = bool(office.settings.sam3d_requests_per_minute) and slots.has_waiting(connection, ACCOUNT)
+    must_wait = bool(office.settings.sam3d_requests_per_minute) and slots.has_waiting(connection, office.account)
     waits = {"waits_for": slots.WAITS} if must_wait else {}
     row = {**values, **waits, "state": JobState.ACCEPTED}
     if not repository.add_job(connection, row, NOW if must_wait else office.settings.sam3d_sweep_grace):
@@ -42,7 +41,7 @@ def begin(
     linked = {"retry_of": retry_of} if retry_of else {}
     event = add_event(connection, EventType.ACCEPTED, job_id, JobState.ACCEPTED, metadata, **linked)
     log.info("job_accepted", job_id=job_id, priority=values["priority"], **linked)
-    if repository.is_account_held(connection, ACCOUNT) or must_wait:
+    if repository.is_account_held(connection, office.account) or must_wait:
         return Accepted([event])
     return Accepted([event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
 

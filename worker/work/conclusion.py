@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from worker.config import Settings
-from worker.database.submissions import Answered, Submission, Unanswered
-from worker.rules.evidence import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
+from worker.database.doubts import Submission, Unanswered
+from worker.database.submissions import Answered
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome
 from worker.rules.plan import Plan
+from worker.rules.proof import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
 from worker.rules.retry import submit_again
 
 MOST_ABSENT = 3

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from worker.database import jobs, submissions
+from worker.database import doubts, jobs, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
@@ -39,7 +39,7 @@ def adopt(office: Office, job_id: str, request_id: str, look_up: LookUp) -> JobS
     def resolve(connection: Connection, job: Job) -> tuple[Answered | None, Outcome]:
         if submissions.is_claimed(connection, request_id, job.id):
             raise Sam3dError(f"Another job has the run {request_id}; see `sam3d jobs`.")
-        submitted_at = _submitted_at(job, request_id, listed_at, submissions.last_intended(connection, job.id))
+        submitted_at = _submitted_at(job, request_id, listed_at, doubts.last_intended(connection, job.id))
         learnt = Learnt(request_id=request_id, remote_status=None, submitted_at=submitted_at, tells_of_account=True)
         return Answered(Verdict.ADOPTED, request_id, detail=_BY_A_PERSON), Advance(Trigger.ANSWERED, learnt=learnt)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from worker.database import accounts, outbox, submissions
+from worker.database import accounts, doubts, outbox
 from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.errors import HoldCause
@@ -64,6 +64,6 @@ def _resumed(connection: Connection, account: str, cause: HoldCause | None) -> S
     """Announce the end of a hold; what the vendor answers from now on may tell what became of submits in doubt."""
     if cause is None:
         return ()
-    submissions.look_now(connection, account)
+    doubts.look_now(connection, account)
     log.info("account_resumed", account=account, cause=cause)
     return [outbox.add(connection, EventType.ACCOUNT_RESUMED, None, {"account": account, "cause": cause})]

@@ -6,7 +6,6 @@ import structlog
 
 from worker.database import lineage
 from worker.database.engine import Connection, on_connect
-from worker.rules.job import ACCOUNT
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
@@ -17,7 +16,7 @@ def watch(services: Services) -> None:
 
     def check(driver: Any) -> None:
         remembered = services.memory.newest
-        if remembered and lineage.note_missing_at_once(driver, ACCOUNT, remembered):
+        if remembered and lineage.note_missing_at_once(driver, services.account, remembered):
             _tell_set_back()
 
     on_connect(services.engine, check)
@@ -26,7 +25,7 @@ def watch(services: Services) -> None:
 def is_set_back(connection: Connection, services: Services) -> bool:
     """Tell whether the database lacks a submit that this process knows to be committed; it stops all submits then."""
     remembered = services.memory.newest
-    is_missing = remembered is not None and lineage.note_missing(connection, ACCOUNT, remembered)
+    is_missing = remembered is not None and lineage.note_missing(connection, services.account, remembered)
     if is_missing:
         _tell_set_back()
     return is_missing

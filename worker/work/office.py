@@ -5,11 +5,12 @@ Whoever only decides needs neither Celery nor what speaks with the vendor, which
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.broker.connection import opened_producers
 from worker.config import Settings
 from worker.database.engine import Engine, create_database_engine
+from worker.rules.job import ACCOUNT
 from worker.telemetry import failpoints
 from worker.work.post import Post
 
@@ -24,6 +25,7 @@ class Office:
     settings: Settings
     engine: Engine
     post: Post
+    account: str = field(default=ACCOUNT, kw_only=True)
 
 
 @contextmanager

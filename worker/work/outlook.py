@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 class Outlook:
     """Learns anew every few seconds, where it is asked; without the database it goes on with what it knew."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, account: str = ACCOUNT) -> None:
+        self._account = account
         self._settings = settings
         self._engine = engine
         self._guard = threading.Lock()
@@ -52,8 +53,8 @@ class Outlook:
     def _learn(self) -> Terms:
         settings = self._settings
         with transaction(self._engine) as connection:
-            runs = repository.recent_runs(connection, ACCOUNT)
-            known = repository.known(connection, ACCOUNT)
+            runs = repository.recent_runs(connection, self._account)
+            known = repository.known(connection, self._account)
         curve = learn(runs, settings.sam3d_expected_run.total_seconds())
         asked = settings.sam3d_requests_per_minute
         limit = limit_now(asked, known.learnt_limit, known.learnt_ago) if asked else None

@@ -1,0 +1,67 @@
+"""The rows that nobody works on though they are due."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, select, update
+
+from worker.database.jobs import SEEN, is_closed, is_held
+from worker.database.tables import jobs, now
+from worker.rules.job import Job
+from worker.rules.lifecycle import DRIVEN_BY, JobState, Ticket
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """A row that was left behind, and how often in a row its worker died on it."""
+
+    job: Job
+    expired_leases: int
+
+
+_DRIVEN = [state for state, step in DRIVEN_BY.items() if step]
+
+
+_is_overdue = and_(jobs.c.sweep_at <= now, jobs.c.state.in_(_DRIVEN), not_(is_held), not_(is_closed))
+
+
+def count_overdue(connection: Connection) -> dict[JobState, int]:
+    """Count the rows that are overdue and that nobody has taken: each of them should have a message somewhere."""
+    query = select(jobs.c.state, func.count()).where(_is_overdue, jobs.c.lease_until.is_(None)).group_by(jobs.c.state)
+    return {JobState(state): count for state, count in connection.execute(query)}
+
+
+def abandoned(connection: Connection, limit: int) -> Sequence[Overdue]:
+    """Lock the rows whose worker has died: what message there is names a version that is gone."""
+    return _overdue(connection, jobs.c.lease_until.is_not(None), limit)
+
+
+def untaken(connection: Connection, limit: int, state: JobState) -> Sequence[Overdue]:
+    """Lock overdue rows of a state that nobody has taken; those whose result expires first come first."""
+    return _overdue(connection, and_(jobs.c.lease_until.is_(None), jobs.c.state == state), limit)
+
+
+def _overdue(connection: Connection, which: ColumnElement[bool], limit: int) -> Sequence[Overdue]:
+    expired = jobs.c.expired_leases + case((jobs.c.lease_until.is_not(None), 1), else_=0)
+    query = (
+        select(*SEEN, expired.label("expired"))
+        .where(_is_overdue, which)
+        .order_by(jobs.c.submitted_at.asc().nulls_last(), jobs.c.refusals, jobs.c.priority.desc(), jobs.c.accepted_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=jobs)
+    )
+    return [Overdue(Job.from_row(row), row["expired"]) for row in connection.execute(query).mappings()]
+
+
+def redrive(connection: Connection, left: Overdue, again_in: timedelta) -> Ticket:
+    """Give a row back to whoever gets its next message, and look again later.
+
+    The version stays: a message that is still under way counts as much as the new one, and one of them wins.
+    """
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == left.job.id)
+        .values(lease_until=None, session=None, expired_leases=left.expired_leases, sweep_at=now + again_in)
+    )
+    return left.job.ticket

@@ -1,0 +1,145 @@
+"""The tables of what a job has: its submits, files, outputs and events; and of what an account has."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from worker.database.tables import NOW, TIME, metadata
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("token", Uuid(as_uuid=False), primary_key=True, comment="names the POST; its answer is written by it"),
+    Column("job_id", Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("worker", Text, nullable=False, comment="host and process that made the POST"),
+    Column("session", BigInteger, comment="the advisory lock that this process holds while it lives"),
+    Column("inputs_sha256", Text, comment="of the inputs as sent, for workers of the last release"),
+    Column("inputs", JSONB, comment="a mark of each input as sent: what the request history is searched for"),
+    Column("is_inline", Boolean, comment="whether a file was sent in the body, not as a URL"),
+    Column("intended_at", TIME, nullable=False, server_default=NOW, comment="committed before the first byte"),
+    Column("answered_at", TIME, comment="when the answer was written; null: none is known"),
+    Column("http_status", SmallInteger, comment="what the vendor answered with; null: nothing came"),
+    Column(
+        "verdict",
+        Text,
+        comment="accepted, refused, held, disputed, not_started, unknown; or, looked up: adopted, absent, unresolved",
+    ),
+    Column("request_id", Text, index=True, comment="the vendor's id, as answered or as found in its history"),
+    Column("run", Text, unique=True, comment="that id in one writing: a run is one POST's"),
+    Column("told", Text, index=True, comment="the run that its answer named, whoever's it turns out to be"),
+    Column("detail", Text, comment="what came in place of an id, in words"),
+    Column("missed_at", TIME, comment="when the request history last did not list its run, though it was read whole"),
+    Column("looked_at", TIME, comment="when the history was last searched for it, once nothing waits for it"),
+    Index("ix_submissions_intended_at", "intended_at"),
+    Index("ix_submissions_run_id", text("lower(replace(request_id, '-', ''))")),
+    Index("ix_submissions_answered", text("answered_at DESC"), postgresql_where=text("answered_at IS NOT NULL")),
+    comment="one row for each POST that may cost money, written before it: the ledger",
+)
+
+
+strays = Table(
+    "strays",
+    metadata,
+    Column("run", Text, primary_key=True, comment="the vendor's id in one writing"),
+    Column("request_id", Text, nullable=False, comment="the vendor's id as it gave it"),
+    Column("inputs", JSONB, nullable=False, comment="a mark of each input as sent"),
+    Column("remote_status", Text, nullable=False, comment="as it was listed"),
+    Column("made_at", TIME, nullable=False, comment="when the vendor had it"),
+    comment="runs of jobs that were lost when the database was set back: for whoever sends the same request again",
+)
+
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("account", Text, ForeignKey("accounts.name"), primary_key=True),
+    Column("minute", TIME, primary_key=True, comment="its beginning"),
+    Column(
+        "kind", Text, primary_key=True, comment="submit, poll, fetch, probe, history; or limited: answered with 429"
+    ),
+    Column("count", Integer, nullable=False, server_default="1"),
+    comment="what the request budget was used for",
+)
+
+
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("job_id", Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True, comment="image or mask"),
+    Column("url", Text, comment="where the vendor reads it from; null: in content"),
+    Column("media_type", Text, comment="as found in the content"),
+    Column("bytes", BigInteger, comment="size of the content"),
+    Column("sha256", Text, comment="of the content"),
+    Column("content", LargeBinary, comment="the file; null: at url, or gone, as its job has ended"),
+    CheckConstraint("(url IS NULL) <> (content IS NULL AND sha256 IS NULL)", name="where"),
+    Index("ix_inputs_kept", "job_id", postgresql_where=text("content IS NOT NULL")),
+    comment="the files of a request",
+)
+
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("job_id", Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False, comment="ours, never the vendor's: model.glb, artifacts.zip"),
+    Column("media_type", Text, nullable=False, comment="as found in the content"),
+    Column("bytes", BigInteger, nullable=False, comment="size of the file"),
+    Column("sha256", Text, nullable=False, comment="of the file"),
+    Column("stored_at", TIME, nullable=False, server_default=NOW, comment="when it was committed"),
+    Index("uq_outputs_job_id_name", "job_id", "name", unique=True),
+    comment="what was made",
+)
+
+
+output_chunks = Table(
+    "output_chunks",
+    metadata,
+    Column("output_id", BigInteger, ForeignKey("outputs.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, comment="from 0"),
+    Column("content", LargeBinary, nullable=False, comment="at most one chunk's length"),
+    comment="the bytes of outputs, in chunks, so that no file is ever whole in memory",
+)
+
+
+events = Table(
+    "events",
+    metadata,
+    Column(
+        "id",
+        Uuid(as_uuid=False),
+        primary_key=True,
+        comment="the CloudEvent's id; the same however often it is sent",
+    ),
+    Column("position", BigInteger, Identity(), nullable=False, unique=True, comment="the order of the history"),
+    Column(
+        "job_id",
+        Uuid(as_uuid=False),
+        index=True,
+        comment="the subject; not a key, as a refused one has no job",
+    ),
+    Column("type", Text, nullable=False, comment="the CloudEvent's type and routing key"),
+    Column("payload", JSONB, nullable=False, comment="the CloudEvent's data"),
+    Column("occurred_at", TIME, nullable=False, server_default=NOW, index=True, comment="the CloudEvent's time"),
+    Column("published_at", TIME, comment="when the broker confirmed it; null: it waits in the outbox"),
+    Column("was_routed", Boolean, comment="whether a queue was bound for it"),
+    Column("duplicate_of", Uuid(as_uuid=False), comment="the event that it tells again"),
+    Column("correlation_id", Text, comment="what the sender calls its message"),
+    Index("ix_events_outbox", "position", postgresql_where=text("published_at IS NULL")),
+    comment="the outbox, and the history of each job",
+)
