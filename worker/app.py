@@ -1,6 +1,5 @@
 """Composition root: builds the Celery app, its exchanges and queues, and what its tasks work with."""
 
-import os
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -15,19 +14,14 @@ from worker import tasks
 from worker.broker import topology
 from worker.broker.connection import connection_options
 from worker.config import Settings
-from worker.database.engine import create_database_engine
-from worker.database.locks import Session
 from worker.intake.inbox import InboxStep
-from worker.outputs.download import Downloads
+from worker.outputs.download import require_room
 from worker.rules.lifecycle import Step
 from worker.telemetry import failpoints
 from worker.telemetry.logs import say_at_once
-from worker.vendor.api import Vendor
 from worker.work import noticing
-from worker.work.outlook import Outlook
-from worker.work.post import Post
 from worker.work.room import give_back_memory
-from worker.work.services import Services
+from worker.work.services import Services, open_services
 
 log = structlog.get_logger(__name__)
 
@@ -57,20 +51,12 @@ class App(Celery):
 def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
     """Build the app of a process. Nothing is connected yet."""
     failpoints.arm(settings.sam3d_failpoints)
+    if Step.FETCH in steps:
+        require_room()
     # The only fix-up is Django's, which imports the whole worker program for whoever just sends.
     app = App("sam3d", broker=settings.broker_url, set_as_current=False, fixups=[])
     app.conf.update(_celery_settings(settings))
-    engine = create_database_engine(settings.database_url, settings.sam3d_concurrency + 5)
-    app.services = Services(
-        settings=settings,
-        engine=engine,
-        vendor=Vendor(settings),
-        downloads=Downloads(settings),
-        post=Post(engine, app.producer_pool, is_embedded=settings.is_embedded),
-        outlook=Outlook(settings, engine),
-        session=Session(engine),
-        worker_name=f"{socket.gethostname()}-{os.getpid()}",
-    )
+    app.services = open_services(settings, app.producer_pool)
     noticing.watch(app.services)
     tasks.register(app, app.services)
     if ACCEPT in steps:

@@ -16,8 +16,6 @@ from worker.database.engine import DatabaseError, describe, ping
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError
 from worker.intake.hearing import Line, require_beating
-from worker.outputs.download import require_room
-from worker.rules.lifecycle import Step
 from worker.telemetry import watchdog
 from worker.telemetry.health import start_health_server
 from worker.telemetry.logs import configure_logging, log_what_is_uncaught
@@ -39,8 +37,6 @@ def opened_app(settings: Settings, steps: Sequence[str], measure: Measure | None
     """
     configure_logging(settings.sam3d_log_level)
     log_what_is_uncaught()
-    if Step.FETCH in steps:
-        require_room()
     app = create_app(settings, steps)
     if settings.sam3d_health_port:
         metrics = partial(measure, app.services) if measure else None

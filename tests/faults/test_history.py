@@ -19,7 +19,8 @@ from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger
 from worker.rules.outcome import Advance, Learnt
 from worker.simulator import Simulator
 from worker.work.cancelling import cancel
-from worker.work.executor import load, record
+from worker.work.executor import record
+from worker.work.taking import load
 
 __all__ = ["app", "running_simulator", "shop", "simulator"]
 

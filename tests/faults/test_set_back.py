@@ -32,7 +32,8 @@ from worker.simulator import Simulator, SimulatorSettings
 from worker.upkeep.compare import Comparison
 from worker.work import holding
 from worker.work.cancelling import cancel
-from worker.work.executor import execute, load, record
+from worker.work.executor import execute, record
+from worker.work.taking import load
 
 __all__ = ["app", "running_simulator", "simulator"]
 

@@ -25,7 +25,8 @@ from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.rules.outcome import Limited
 from worker.simulator import Simulator
 from worker.upkeep.scheduler import Scheduler
-from worker.work.executor import execute, load
+from worker.work.executor import execute
+from worker.work.taking import load
 
 SECOND = timedelta(seconds=1)
 RESET = "x-rate-limit-reset-at-utc"

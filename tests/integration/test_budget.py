@@ -41,7 +41,8 @@ from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
 from worker.rules.outcome import Hold
 from worker.simulator import Simulator
 from worker.work import holding
-from worker.work.executor import draw, execute, load
+from worker.work.executor import execute
+from worker.work.taking import draw, load
 
 BY_A_PERSON = Hold(HoldCause.OPERATOR, "Held by a person.")
 

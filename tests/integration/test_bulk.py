@@ -28,7 +28,8 @@ from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.simulator import Simulator
 from worker.upkeep import bulk
 from worker.upkeep.bulk import BulkLook
-from worker.work.executor import execute, load
+from worker.work.executor import execute
+from worker.work.taking import load
 
 SOON = {"due_at": now + 3 * SECOND}
 

@@ -14,7 +14,8 @@ from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
 from worker.rules.outcome import Advance, Learnt
 from worker.simulator import Simulator
 from worker.upkeep.scheduler import Scheduler
-from worker.work.executor import execute, load, record, wait_out
+from worker.work.executor import execute, record
+from worker.work.taking import load, wait_out
 
 
 def _history(app: App, job_id: str) -> list[str]:

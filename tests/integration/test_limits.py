@@ -31,7 +31,8 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.simulator import Simulator
 from worker.work.changes import Recorded
-from worker.work.executor import draw, execute, load, record, run
+from worker.work.executor import execute, record, run
+from worker.work.taking import draw, load
 
 
 def _finish(app: App, step: Step, job: Job) -> Recorded:

@@ -35,8 +35,9 @@ from worker.vendor.body import write_body
 from worker.vendor.paging import MAX_UNREAD_PAGES
 from worker.work import decisions
 from worker.work.cancelling import cancel
-from worker.work.executor import execute, load, record
+from worker.work.executor import execute, record
 from worker.work.services import Services
+from worker.work.taking import load
 
 UNANSWERED = Doubt("no answer")
 
@@ -435,8 +436,8 @@ def test_an_intent_that_can_not_be_seen_is_withdrawn(app: App, monkeypatch: pyte
     """The reply to COMMIT is lost: nothing is sent, and the job is as if nobody had taken it."""
     job = _new(app)
     engine = app.services.engine
-    begin = Mock(side_effect=[_commit_unseen(engine), transaction(engine), transaction(engine)])
-    monkeypatch.setattr("worker.work.ledger.transaction", begin)
+    begin = Mock(side_effect=[_commit_unseen(engine), transaction(engine)])
+    monkeypatch.setattr("worker.work.intent.transaction", begin)
     with pytest.raises(DatabaseError):
         load(app.services, Step.SUBMIT, job.ticket)
     assert (_state(app, job), _verdicts(app, job)) == (JobState.ACCEPTED, ["not_started"])

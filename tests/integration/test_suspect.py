@@ -13,7 +13,7 @@ from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp, Step
 from worker.rules.standing import FEW
-from worker.work.executor import load, wait_out
+from worker.work.taking import load, wait_out
 
 
 def accepted(app: App, number: int) -> FollowUp:

@@ -13,8 +13,9 @@ from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger, Verdict
 from worker.rules.outcome import Advance, Learnt
 from worker.simulator import Simulator
 from worker.work.changes import Recorded
-from worker.work.executor import load, record
+from worker.work.executor import record
 from worker.work.mixups import keeps
+from worker.work.taking import load
 
 __all__ = ["app"]
 

@@ -3,11 +3,13 @@
 ``services``    what a step works with
 ``office``      what a decision works with: settings, database, post
 ``executor``    one job, one step; returns the message that follows
+``taking``      a job whose step is due is taken, under a lease
+``intent``      money: a submit is written down before its first byte
 ``steps``       what each step does to the outside world; returns an ``Outcome``
 ``reactions``   what an error of a step makes of its job
 ``looking``     look at a run: its status and its result, in one request where that is enough
 ``collecting``  every file that is whole is kept, and what becomes of the others
-``ledger``      money: the intent before each POST, its answer after
+``ledger``      money: what came back to a submit, whatever became of its job
 ``changes``     a change of a job: its row, its files, its event and the message that follows
 ``begin``       a job begins: its row, its files, its event
 ``post``        what follows a commit: events are announced, the next message is sent

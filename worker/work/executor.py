@@ -7,12 +7,11 @@ from functools import partial
 
 import structlog
 
-from worker.database import jobs, leases, slots
-from worker.database.engine import DatabaseError, transaction
+from worker.database.engine import transaction
 from worker.errors import Sam3dError
 from worker.network import deadline
 from worker.rules.job import MAX_IMAGE_BYTES, Job
-from worker.rules.lifecycle import DRIVEN_BY, LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
+from worker.rules.lifecycle import LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
 from worker.rules.outcome import Change, Doubt, Outcome, files_of, known, learnt_of
 from worker.telemetry.failpoints import reach
 from worker.work import changes, ledger, steps
@@ -20,6 +19,7 @@ from worker.work.changes import Recorded
 from worker.work.judging import judge_read
 from worker.work.reactions import react
 from worker.work.services import Services
+from worker.work.taking import load, wait_out
 
 log = structlog.get_logger(__name__)
 
@@ -47,48 +47,6 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
 
 _MOST_SENT = {Step.SUBMIT: MAX_IMAGE_BYTES, Step.POLL: 0, Step.FETCH: 0}
 """Bytes of photos that a step may send."""
-
-
-def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
-    """Take the job under a lease, if the request budget allows; a submit's intent to pay is committed with it."""
-    needs_slot = draw(services, step, ticket)
-    if step is Step.SUBMIT:
-        return ledger.intend(services, ticket, needs_slot=needs_slot)
-    session = services.session.taken_key()
-    try:
-        with transaction(services.engine) as connection:
-            lease = services.settings.lease_for(step)
-            return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
-    except DatabaseError:  # It may be taken all the same: the reply to the commit was lost.
-        changes.persist(partial(_free, services, ticket, session), "what was taken")
-        raise
-
-
-def _free(services: Services, ticket: Ticket, session: int) -> None:
-    with transaction(services.engine) as connection:
-        if leases.free_job(connection, ticket, session):
-            log.warning("job_freed", job_id=ticket.job_id, next="the sweep finds it")
-
-
-def draw(services: Services, step: Step, ticket: Ticket) -> bool:
-    """Draw a slot for the step's request, if it needs one; return whether it does."""
-    terms = services.outlook.terms()
-    if not terms.draws_for(step):
-        return False
-    with transaction(services.engine) as connection:
-        slots.draw(connection, ticket, step, _WAITS_IN[step], terms, services.settings.sam3d_sweep_grace)
-    return True
-
-
-_WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}
-
-
-def wait_out(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
-    """Send a ticket that came early round again; drop one that is stale."""
-    with transaction(services.engine) as connection:
-        early = jobs.until_due(connection, ticket, _WAITS_IN[step])
-    log.debug("ticket_stale" if early is None else "ticket_early", step=step, version=ticket.version)
-    return None if early is None else FollowUp(step, ticket, early)
 
 
 def run(services: Services, step: Step, job: Job) -> Outcome:

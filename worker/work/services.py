@@ -1,14 +1,21 @@
 """What a step works with: one record, made by ``app`` at boot, closed at shutdown."""
 
+import os
+import socket
 from dataclasses import dataclass, field
 from functools import partial
 
+from kombu.pools import ProducerPool
+
+from worker.config import Settings
+from worker.database.engine import create_database_engine
 from worker.database.locks import Session
 from worker.outputs.download import Downloads
 from worker.vendor.api import Vendor
 from worker.work.memory import Memory
 from worker.work.office import Office
 from worker.work.outlook import Outlook
+from worker.work.post import Post
 from worker.work.room import READ, SENT, Room
 
 
@@ -31,3 +38,18 @@ class Services(Office):
         self.downloads.close()
         self.session.close()
         self.engine.dispose()
+
+
+def open_services(settings: Settings, producers: ProducerPool) -> Services:
+    """Build the services of a process that publishes with these producers; nothing is connected yet."""
+    engine = create_database_engine(settings.database_url, settings.sam3d_concurrency + 5)
+    return Services(
+        settings=settings,
+        engine=engine,
+        vendor=Vendor(settings),
+        downloads=Downloads(settings),
+        post=Post(engine, producers, is_embedded=settings.is_embedded),
+        outlook=Outlook(settings, engine),
+        session=Session(engine),
+        worker_name=f"{socket.gethostname()}-{os.getpid()}",
+    )

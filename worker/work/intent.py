@@ -1,0 +1,79 @@
+"""Intent: a submit is written down and committed before its first byte is sent."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import structlog
+
+from worker.database import jobs, lineage, submissions, turns
+from worker.database.engine import Connection, DatabaseError, transaction
+from worker.database.lineage import Adopted, Intended
+from worker.database.submissions import Digest
+from worker.rules.job import Job
+from worker.rules.lifecycle import NOW, JobState, Step, Ticket
+from worker.rules.outcome import Snooze
+from worker.vendor.history import digest_inputs, mark_inputs
+from worker.work.adopting import give
+from worker.work.changes import persist
+from worker.work.ledger import commit_answer
+from worker.work.noticing import is_set_back
+from worker.work.services import Services
+
+
+def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | None:
+    """Take a job, the ticket's or a more important one, and commit the intent to pay for it.
+
+    One whose commit can't be seen is withdrawn: nothing will be sent for it.
+
+    Raises:
+        DatabaseError: the job is not taken.
+    """
+    token, session = str(uuid4()), services.session.key()
+    turn, job = ticket, None
+    try:
+        with transaction(services.engine) as connection:
+            # Where the budget decides, the release has chosen.
+            for turn in [ticket] if needs_slot else turns.in_line(connection, ticket):
+                job = _take(connection, services, turn, token, session, needs_slot=needs_slot)
+                if job:
+                    break
+    except DatabaseError:
+        persist(lambda: _withdraw(services, turn, token), "intent")
+        raise
+    services.memory.keep(Intended(token, job.observed_at) if job else None)
+    return job
+
+
+def _take(
+    connection: Connection, services: Services, ticket: Ticket, token: str, session: int, *, needs_slot: bool
+) -> Job | None:
+    """Take a job with the intent to pay for it.
+
+    None where the database lacks an intent that this process committed, or a lost job of these inputs was paid.
+    """
+    if is_set_back(connection, services):
+        return None
+    lease = services.settings.lease_for(Step.SUBMIT)
+    job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
+    if job is None:
+        return None
+    structlog.contextvars.bind_contextvars(job_id=job.id)
+    sent = _digest(job)
+    if run := lineage.take_stray(connection, sent.inputs):
+        give(connection, services, job, Adopted(run, sent, job.is_inline))
+        return None
+    submissions.intend(connection, token, job, services.worker_name, session, sent)
+    return job
+
+
+def _digest(job: Job) -> Digest:
+    return Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
+
+
+def _withdraw(services: Services, ticket: Ticket, token: str) -> None:
+    with transaction(services.engine) as connection:
+        jobs.find(connection, ticket.job_id)  # A commit that is still under way holds the row: its end is waited for.
+        job = submissions.job_of(connection, token)
+    if job:
+        taken = replace(job, state=JobState.SUBMITTING, version=ticket.version + 1, token=token)
+        commit_answer(services, taken, Snooze(NOW, "its turn"))

@@ -1,0 +1,57 @@
+"""Take: a job whose step is due, under a lease, if the request budget has a slot for it."""
+
+from functools import partial
+
+import structlog
+
+from worker.database import jobs, leases, slots
+from worker.database.engine import DatabaseError, transaction
+from worker.rules.job import Job
+from worker.rules.lifecycle import DRIVEN_BY, FollowUp, Step, Ticket
+from worker.work import changes
+from worker.work.intent import intend
+from worker.work.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
+    """Take the job under a lease, if the request budget allows; a submit's intent to pay is committed with it."""
+    needs_slot = draw(services, step, ticket)
+    if step is Step.SUBMIT:
+        return intend(services, ticket, needs_slot=needs_slot)
+    session = services.session.taken_key()
+    try:
+        with transaction(services.engine) as connection:
+            lease = services.settings.lease_for(step)
+            return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
+    except DatabaseError:  # It may be taken all the same: the reply to the commit was lost.
+        changes.persist(partial(_free, services, ticket, session), "what was taken")
+        raise
+
+
+def _free(services: Services, ticket: Ticket, session: int) -> None:
+    with transaction(services.engine) as connection:
+        if leases.free_job(connection, ticket, session):
+            log.warning("job_freed", job_id=ticket.job_id, next="the sweep finds it")
+
+
+def draw(services: Services, step: Step, ticket: Ticket) -> bool:
+    """Draw a slot for the step's request, if it needs one; return whether it does."""
+    terms = services.outlook.terms()
+    if not terms.draws_for(step):
+        return False
+    with transaction(services.engine) as connection:
+        slots.draw(connection, ticket, step, _WAITS_IN[step], terms, services.settings.sam3d_sweep_grace)
+    return True
+
+
+_WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}
+
+
+def wait_out(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
+    """Send a ticket that came early round again; drop one that is stale."""
+    with transaction(services.engine) as connection:
+        early = jobs.until_due(connection, ticket, _WAITS_IN[step])
+    log.debug("ticket_stale" if early is None else "ticket_early", step=step, version=ticket.version)
+    return None if early is None else FollowUp(step, ticket, early)
