@@ -20,7 +20,7 @@ from worker.rules.plan import PROMPT, make_plan
 from worker.rules.proof import NO_ANSWER, NO_HISTORY, Doubted, Finding, Gap, Proof, Window
 from worker.rules.run import Listed, Look, RemoteStatus
 from worker.rules.survival import learn
-from worker.upkeep.reconcile import Bench
+from worker.upkeep.bench import Bench
 from worker.work.conclusion import conclude, doubted_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -9,6 +9,8 @@
 ``relay``        events that were not got out
 ``probe``        a held account is tried
 ``reconcile``    what became of submits without an answer
+``bench``        what judges doubted submits: the history, read once for all
+``settling``     what a proof says of a job is committed
 ``lookup``       a look at a time in the history, and all that is known of that time
 ``sweep``        rows that nobody works on though they are due
 ``bulk``         many runs at once, in the request history

@@ -8,14 +8,12 @@ import structlog
 from worker.database import jobs, lineage, submissions, turns
 from worker.database.engine import Connection, DatabaseError, transaction
 from worker.database.lineage import Adopted, Intended
-from worker.database.submissions import Digest
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Step, Ticket
 from worker.rules.outcome import Snooze
-from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work.adopting import give
 from worker.work.changes import persist
-from worker.work.ledger import commit_answer
+from worker.work.ledger import commit_answer, digest_of
 from worker.work.noticing import is_set_back
 from worker.work.services import Services
 
@@ -58,16 +56,12 @@ def _take(
     if job is None:
         return None
     structlog.contextvars.bind_contextvars(job_id=job.id)
-    sent = _digest(job)
+    sent = digest_of(job)
     if run := lineage.take_stray(connection, sent.inputs):
         give(connection, services, job, Adopted(run, sent, job.is_inline))
         return None
     submissions.intend(connection, token, job, services.worker_name, session, sent)
     return job
-
-
-def _digest(job: Job) -> Digest:
-    return Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
 
 
 def _withdraw(services: Services, ticket: Ticket, token: str) -> None:

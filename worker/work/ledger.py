@@ -9,13 +9,13 @@ import structlog
 from worker.database import jobs, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
-from worker.database.submissions import Answered
+from worker.database.submissions import Answered, Digest
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Change, Doubt, Hold, Outcome, decide, known, learnt_of
+from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work import changes
 from worker.work.changes import Recorded
-from worker.work.intent import _digest
 from worker.work.judging import judge_submit
 from worker.work.mixups import contest
 from worker.work.services import Services
@@ -54,7 +54,7 @@ def _as_taken(connection: Connection, services: Services, job: Job) -> Job:
     found = jobs.find(connection, job.id)
     if found and found.request_id is None:
         session = services.session.key()
-        submissions.intend(connection, job.token, job, services.worker_name, session, _digest(job))
+        submissions.intend(connection, job.token, job, services.worker_name, session, digest_of(job))
     is_free = found is not None and found.state is JobState.ACCEPTED
     return replace(job, version=found.version if found and is_free else _NOBODYS)
 
@@ -94,3 +94,8 @@ def _late(connection: Connection, job: Job, change: Change, grace: timedelta) ->
     if request_id and (found is None or found.request_id != request_id):
         log.error("answer_unused", request_id=request_id, next="the paid run is on the job's submission")
     return ()
+
+
+def digest_of(job: Job) -> Digest:
+    """Return the marks of a job's inputs as they are sent."""
+    return Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
