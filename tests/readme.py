@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from worker.cli.settings import shown
-from worker.config import Settings
+from worker.config.environment import VARIABLES
 from worker.intake.request import ReconstructionRequest
 
 README = Path(__file__).parents[1] / "README.md"
@@ -16,8 +16,7 @@ SECURITY = README.with_name("SECURITY.md")
 def settings_table() -> str:
     """Write the settings as a table of Markdown."""
     rows = [
-        f"| `{name.upper()}` | {_default(about.default)} | {about.description} |"
-        for name, about in Settings.model_fields.items()
+        f"| `{name}` | {_default(about.default)} | {about.description} |" for name, about in VARIABLES.items()
     ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 

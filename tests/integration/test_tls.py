@@ -52,11 +52,6 @@ def environment(broker: Impostor, authority: Authority, **more: str) -> dict[str
     return {"SAM3D_BROKER_URL": url, "SAM3D_BROKER_CA_FILE": str(authority.file), **more}
 
 
-def settings_of(variables: dict[str, str]) -> Settings:
-    """Return the settings that such variables make."""
-    return Settings.model_validate({name.lower(): value for name, value in variables.items()})
-
-
 def connect_for_write(settings: Settings) -> None:
     """Connect as who publishes does: workers, the scheduler, the dead letters, the doctor."""
     app = create_app(settings, [])
@@ -111,7 +106,7 @@ def test_an_impostor_is_told_nothing(
             monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
             del variables["SAM3D_BROKER_CA_FILE"]
         with pytest.raises((*PUBLISH_ERRORS, ConfigurationError)):
-            connect(settings_of(variables))
+            connect(Settings.of(variables))
         wait_until(lambda: impostor.handshakes + impostor.refused > 0, "the listener was met")
         assert impostor.told == b""
 
@@ -123,7 +118,7 @@ def test_the_right_broker_is_told_who_we_are(
     """The same listener with the name that was asked for: so the test above can fail."""
     with Impostor.of_rabbitmq(right) as broker:
         with suppress(*PUBLISH_ERRORS, ConfigurationError):  # It hangs up once it knows.
-            connect(settings_of(environment(broker, authority)))
+            connect(Settings.of(environment(broker, authority)))
         wait_until(lambda: PASSWORD.encode() in broker.told, "the broker is told the password")
         assert broker.told.startswith(b"AMQP\0\0\x09\x01")
         assert b"PLAIN" in broker.told
@@ -133,7 +128,7 @@ def test_a_broker_that_nobody_vouches_for_is_told_nothing(right: Certificate, tm
     """The right name alone proves nothing."""
     with Impostor.of_rabbitmq(right) as impostor:
         with pytest.raises(ConfigurationError, match="SAM3D_BROKER_CA_FILE"):
-            connect_client(settings_of(environment(impostor, Authority(tmp_path))))
+            connect_client(Settings.of(environment(impostor, Authority(tmp_path))))
         assert impostor.told == b""
 
 
@@ -144,7 +139,7 @@ def test_an_authority_that_changes_needs_no_restart(right: Certificate, authorit
     shutil.copy(Authority(tmp_path / "old").file, trusted)
     with Impostor.of_rabbitmq(right) as broker:
         variables = environment(broker, authority, SAM3D_BROKER_CA_FILE=str(trusted))
-        app = create_app(settings_of(variables), [])
+        app = create_app(Settings.of(variables), [])
         with pytest.raises(ssl.SSLCertVerificationError), app.connection_for_write() as connection:
             connection.connect()
         assert broker.told == b""
@@ -164,10 +159,10 @@ def test_a_certificate_says_who_we_are(authority: Authority, right: Certificate,
             "SAM3D_BROKER_CERT_FILE": str(ours.certificate),
             "SAM3D_BROKER_KEY_FILE": str(ours.key),
         }
-        app = create_app(settings_of(variables), [])
+        app = create_app(Settings.of(variables), [])
         assert user_in_url(app.producer_pool) == (user or None)
         with suppress(*PUBLISH_ERRORS):
-            connect_for_write(settings_of(variables))
+            connect_for_write(Settings.of(variables))
         wait_until(lambda: b"EXTERNAL" in broker.told, "the broker is told")
         assert b"guest" not in broker.told
 
@@ -239,7 +234,7 @@ def test_the_right_database_is_told_who_we_are(authority: Authority, right: Cert
 
 def broker_settings(**more: object) -> Settings:
     """Return settings with a broker that is never met."""
-    return Settings(**{"sam3d_broker_url": SecretStr("amqps://shop:x@rabbit.example/models"), **more})  # type: ignore[arg-type]
+    return Settings().having(SAM3D_BROKER_URL="amqps://shop:x@rabbit.example/models").having(**more)
 
 
 def locked(key: Path) -> Path:

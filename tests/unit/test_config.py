@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from worker.config import NOT_BUILT, Settings, load_settings
+from worker.config.environment import NOT_BUILT, VARIABLES, Settings, load_settings
 from worker.errors import ConfigurationError
 from worker.rules.lifecycle import Step
 
 MARKER = "m4rk3r"
-DURATIONS = [name for name, field in Settings.model_fields.items() if isinstance(field.default, timedelta)]
+DURATIONS = [name for name, about in VARIABLES.items() if isinstance(about.default, timedelta)]
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
@@ -39,10 +39,10 @@ def test_defaults_are_the_documented_ones() -> None:
     assert not settings.is_embedded
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", VARIABLES)
 def test_each_setting_is_described(name: str) -> None:
     """The README's table is generated from here; a duration says its unit."""
-    description = Settings.model_fields[name].description or ""
+    description = VARIABLES[name].description or ""
     assert description.endswith(".")
     assert name not in DURATIONS or ", s" in description
 
@@ -68,7 +68,7 @@ def test_a_setting_is_read_from_the_environment(
 ) -> None:
     """Durations are seconds, lists have commas."""
     monkeypatch.setenv(name, text)
-    assert getattr(load_settings(), name.lower()) == value
+    assert load_settings().by_variable()[name] == value
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_key_goes_to_no_other_host_in_clear(monkeypatch: pytest.MonkeyPatch,
     assert MARKER not in sentence
     assert "\n" not in sentence
     monkeypatch.setenv(name, f"https://{host}")
-    assert getattr(load_settings(), name.lower()) == f"https://{host}"
+    assert load_settings().by_variable()[name] == f"https://{host}"
 
 
 @pytest.mark.parametrize("name", BASES)
@@ -122,7 +122,7 @@ def test_the_key_goes_to_no_other_host_in_clear(monkeypatch: pytest.MonkeyPatch,
 def test_a_simulator_on_this_host_needs_no_certificate(monkeypatch: pytest.MonkeyPatch, name: str, host: str) -> None:
     """What stays on this host passes nobody."""
     monkeypatch.setenv(name, f"http://{host}")
-    assert getattr(load_settings(), name.lower()) == f"http://{host}"
+    assert load_settings().by_variable()[name] == f"http://{host}"
 
 
 @pytest.mark.parametrize("value", ["m4rk3r", "", "-1", "nan", "inf", "-inf", "1e300"])
@@ -130,8 +130,8 @@ def test_a_duration_is_a_number_of_seconds(value: str) -> None:
     """Finite and not negative; anything else would make a worker spin or stand still."""
     for name in DURATIONS:
         with pytest.MonkeyPatch.context() as environment:
-            sentence = refusal(environment, name.upper(), value)
-        assert sentence.startswith(f"{name.upper()}: ")
+            sentence = refusal(environment, name, value)
+        assert sentence.startswith(f"{name}: ")
         assert MARKER not in sentence
 
 
@@ -199,7 +199,7 @@ def test_a_url_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     for end in ("", "\n"):
         file.write_text(URLS[name] + end)
         settings = load_settings()
-        assert getattr(settings, name.lower()).get_secret_value() == URLS[name]
+        assert settings.by_variable()[name].get_secret_value() == URLS[name]
         assert MARKER not in f"{settings!r} {settings.model_dump_json()}"
 
 
@@ -235,12 +235,26 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_do_not_change(settings: Settings) -> None:
     """One frozen object for the life of a process."""
     with pytest.raises(ValidationError, match="frozen"):
-        settings.sam3d_concurrency = 9  # type: ignore[misc]
+        settings.process.concurrency = 9  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.process = Settings().process  # type: ignore[misc]
+
+
+def test_a_setting_can_be_another_one(settings: Settings) -> None:
+    """By its variable's name, with all others as they were; a name that is none, or a wrong value, is refused."""
+    other = settings.having(SAM3D_CONCURRENCY=9).having(SAM3D_SWEEP_GRACE=timedelta(0))
+    changed = {"SAM3D_CONCURRENCY": 9, "SAM3D_SWEEP_GRACE": timedelta(0)}
+    assert other.by_variable() == settings.by_variable() | changed
+    assert settings == Settings()
+    with pytest.raises(TypeError, match="There is no setting SAM3D_CONCURENCY"):
+        settings.having(SAM3D_CONCURENCY=9)
+    with pytest.raises(ValidationError, match="SAM3D_CONCURRENCY"):
+        settings.having(SAM3D_CONCURRENCY=0)
 
 
 def test_the_in_memory_broker_is_the_embedded_service() -> None:
     """Everything else is a real broker."""
-    assert Settings(sam3d_broker_url=SecretStr("memory://")).is_embedded
+    assert Settings().having(SAM3D_BROKER_URL="memory://").broker.is_embedded
 
 
 def test_a_lease_is_longer_than_what_is_done_under_it(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from worker.cli.show import brief, print_json, print_table, print_values
-from worker.config import Settings, load_settings
+from worker.config.environment import VARIABLES, Settings, load_settings
 
 
 def config(*, as_json: bool) -> None:
@@ -41,14 +41,13 @@ def failpoints(*, as_json: bool) -> None:
 def setting_rows(settings: Settings) -> list[dict[str, Any]]:
     """List the settings with their values, without any secret, and names that look like settings but are none."""
     rows: list[dict[str, Any]] = []
-    for field, about in Settings.model_fields.items():
-        value = getattr(settings, field)
+    for name, value in settings.by_variable().items():
         rows.append(
             {
-                "name": field.upper(),
-                "value": _without_password(value) if field.endswith("_url") else shown(value),
-                "source": _source(field.upper()),
-                "about": about.description,
+                "name": name,
+                "value": _without_password(value) if name.endswith("_URL") else shown(value),
+                "source": _source(name),
+                "about": VARIABLES[name].description,
             }
         )
     known = {row["name"] for row in rows}

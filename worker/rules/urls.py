@@ -1,27 +1,36 @@
 """Pure: what a URL in the settings must be, said in one line before anything is connected."""
 
 import re
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from worker.errors import ConfigurationError
 
 
-@dataclass(frozen=True)
-class BrokerAccess:
+class BrokerAccess(Protocol):
     """How the broker is reached: its URL, with its password, and the files (PEM) that its TLS needs."""
 
-    url: str = field(repr=False)
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    @property
+    def url(self) -> str:
+        """The URL, with its password."""
 
     @property
     def is_embedded(self) -> bool:
         """Whether it is the in-memory transport, within this process."""
-        return self.url.startswith("memory:")
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Certificates that vouch for the broker's."""
+
+    @property
+    def cert_file(self) -> Path | None:
+        """Our own certificate."""
+
+    @property
+    def key_file(self) -> Path | None:
+        """Its key."""
 
 
 def why_no_address(value: object) -> str | None:

@@ -1,0 +1,52 @@
+"""What a setting is, and what it may be. Durations are seconds in the environment and ``timedelta`` here."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from worker.rules.urls import why_no_address
+
+LONGEST = timedelta(days=36_500)
+
+
+class Group(BaseModel):
+    """Settings of one topic; frozen, and no error shows what was given."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+def variable(name: str, default: object, meaning: str, **limits: Any) -> Any:
+    """Describe a setting: its variable in the environment, what it is without, and what the README says of it."""
+    return Field(default, alias=name, description=meaning, **limits)
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, int | float | str):
+        return value
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST.total_seconds():
+        raise PydanticCustomError("seconds", "must be a number of seconds, from 0 up")
+    return timedelta(seconds=seconds)
+
+
+def _address(value: object) -> object:
+    if why := why_no_address(value):
+        raise PydanticCustomError("address", "{why}", {"why": why})
+    return value
+
+
+def _comma_list(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Positive = Annotated[Seconds, Field(gt=timedelta(0))]
+Address = Annotated[str, BeforeValidator(_address)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
