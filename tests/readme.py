@@ -15,9 +15,7 @@ SECURITY = README.with_name("SECURITY.md")
 
 def settings_table() -> str:
     """Write the settings as a table of Markdown."""
-    rows = [
-        f"| `{name}` | {_default(about.default)} | {about.description} |" for name, about in VARIABLES.items()
-    ]
+    rows = [f"| `{name}` | {_default(about.default)} | {about.description} |" for name, about in VARIABLES.items()]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 

@@ -13,7 +13,7 @@ from celery.app.amqp import AMQP
 from worker import tasks
 from worker.broker import topology
 from worker.broker.connection import connection_options
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.intake.inbox import InboxStep
 from worker.outputs.download import require_room
 from worker.rules.lifecycle import Step
@@ -50,11 +50,11 @@ class App(Celery):
 
 def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
     """Build the app of a process. Nothing is connected yet."""
-    failpoints.arm(settings.sam3d_failpoints)
+    failpoints.arm(settings.process.failpoints)
     if Step.FETCH in steps:
         require_room()
     # The only fix-up is Django's, which imports the whole worker program for whoever just sends.
-    app = App("sam3d", broker=settings.broker_url, set_as_current=False, fixups=[])
+    app = App("sam3d", broker=settings.broker.url, set_as_current=False, fixups=[])
     app.conf.update(_celery_settings(settings))
     app.services = open_services(settings, app.producer_pool)
     noticing.watch(app.services)
@@ -81,7 +81,7 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
         "task_protocol": 2,
         "worker_consumer": "worker.intake.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
-        "worker_concurrency": settings.sam3d_concurrency,
+        "worker_concurrency": settings.process.concurrency,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_enable_remote_control": False,
@@ -92,7 +92,7 @@ def _celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_channel_error_retry": True,
         "broker_connection_timeout": 5,
         "broker_heartbeat": 20,
-        "broker_pool_limit": settings.sam3d_concurrency + 4,
+        "broker_pool_limit": settings.process.concurrency + 4,
         "broker_transport_options": broker["transport_options"],
         "broker_use_ssl": broker["ssl"],
         "broker_login_method": broker["login_method"],

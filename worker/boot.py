@@ -11,7 +11,7 @@ from worker.app import ACCEPT, App, create_app
 from worker.broker import topology
 from worker.broker.connection import connected, unreachable, why
 from worker.broker.topology import QueueLoad
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.engine import DatabaseError, describe, ping
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError
@@ -35,14 +35,14 @@ def opened_app(settings: Settings, steps: Sequence[str], measure: Measure | None
     Raises:
         ConfigurationError: schema, topology, port or temporary files are not right, or the broker refuses us.
     """
-    configure_logging(settings.sam3d_log_level)
+    configure_logging(settings.telemetry.log_level)
     log_what_is_uncaught()
     app = create_app(settings, steps)
-    if settings.sam3d_health_port:
+    if settings.telemetry.health_port:
         metrics = partial(measure, app.services) if measure else None
-        with listening("SAM3D_HEALTH_PORT", settings.sam3d_health_port):
-            start_health_server(settings.sam3d_health_port, _readiness(app, steps), metrics)
-    watchdog.watch(settings.sam3d_stall_limit)
+        with listening("SAM3D_HEALTH_PORT", settings.telemetry.health_port):
+            start_health_server(settings.telemetry.health_port, _readiness(app, steps), metrics)
+    watchdog.watch(settings.process.stall_limit)
     _await_schema(app)
     declare(app)
     try:
@@ -85,7 +85,7 @@ def declare(app: App) -> None:
     Raises:
         ConfigurationError: something is there in another shape, or the broker refuses us.
     """
-    url = app.services.settings.broker_url
+    url = app.services.settings.broker.url
     while True:
         try:
             declare_now(app)

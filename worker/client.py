@@ -29,7 +29,7 @@ from worker.broker.topology import (
     events_exchange,
     inbox_exchange,
 )
-from worker.config import Settings, load_settings
+from worker.config.environment import Settings, load_settings
 from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
 from worker.intake.envelope import read_object
 from worker.intake.prepare import prepare_request
@@ -104,7 +104,7 @@ class Client:
         self._sent: dict[str, set[str]] = {}  # The identities of the messages, by job id.
 
     def __enter__(self) -> Self:
-        url = self._settings.broker_url
+        url = self._settings.broker.url
         self._connection = Connection(url, connect_timeout=5, heartbeat=0, **connection_options(self._settings.broker))
         try:
             self._connection.ensure_connection(max_retries=1, timeout=10, reraise_as_library_errors=False)
@@ -119,7 +119,7 @@ class Client:
             Exchange(events_exchange.name, type="topic", passive=True),
             "sam3d.reconstruction.#",
             durable=False,
-            exclusive=not self._settings.is_embedded,
+            exclusive=not self._settings.broker.is_embedded,
             auto_delete=True,
         )
         self._consumer = Consumer(channel, [self._events], on_message=self._hear, no_ack=True)
@@ -208,7 +208,7 @@ class Client:
             return
         except PUBLISH_ERRORS as error:
             raise ConfigurationError(
-                f"The broker went away ({why(error, self._settings.broker_url)}); the jobs go on. See `sam3d jobs`."
+                f"The broker went away ({why(error, self._settings.broker.url)}); the jobs go on. See `sam3d jobs`."
             ) from None
 
     def _hear(self, message: Message) -> None:
@@ -232,7 +232,7 @@ class Client:
         """
         from worker.database import engine
 
-        self._engine = self._engine or engine.create_database_engine(self._settings.database_url, 1)
+        self._engine = self._engine or engine.create_database_engine(self._settings.database.url, 1)
         try:
             with engine.transaction(self._engine) as connection:
                 return _written(connection, job_id, Path(folder))

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from worker.app import App, create_app
 from worker.broker import topology
 from worker.client import Client
-from worker.config import Settings, load_settings
+from worker.config.environment import Settings, load_settings
 from worker.database import engine, reading, schema
 from worker.database.local_server import running_postgres
 from worker.errors import ConfigurationError
@@ -54,19 +54,19 @@ def embedded_settings(*, is_live: bool) -> Iterator[Settings]:
     base = _live_settings() if is_live else load_settings()
     with ExitStack() as stack:
         local = {
-            "sam3d_broker_url": SecretStr(f"memory://{uuid4().hex}"),
-            "sam3d_database_url": SecretStr(stack.enter_context(running_postgres())),
-            "sam3d_concurrency": 2,
-            "sam3d_health_port": None,
+            "SAM3D_BROKER_URL": SecretStr(f"memory://{uuid4().hex}"),
+            "SAM3D_DATABASE_URL": SecretStr(stack.enter_context(running_postgres())),
+            "SAM3D_CONCURRENCY": 2,
+            "SAM3D_HEALTH_PORT": None,
         }
         if not is_live:
             local |= stack.enter_context(_simulated_vendor())
-        yield base.model_copy(update=local)
+        yield base.having(**local)
 
 
 def _live_settings() -> Settings:
     settings = load_settings()
-    if not (settings.segmind_api_key or settings.segmind_api_key_file):
+    if not (settings.vendor.api_key or settings.vendor.api_key_file):
         raise ConfigurationError("--live needs SEGMIND_API_KEY: the run is made and paid at the vendor.")
     return settings
 
@@ -78,22 +78,22 @@ def _simulated_vendor() -> Iterator[Mapping[str, Any]]:
     settings = SimulatorSettings.model_validate({"run_time": SIMULATED_RUN.total_seconds()})
     with Simulator(settings) as simulator:
         yield {
-            "segmind_base_url": simulator.url,
-            "segmind_account_url": simulator.url,
-            "segmind_api_key": SecretStr(SIMULATED_KEY),
-            "segmind_api_key_file": None,
-            "sam3d_output_hosts": (simulator.url,),
-            "sam3d_expected_run": SIMULATED_RUN,
+            "SEGMIND_BASE_URL": simulator.url,
+            "SEGMIND_ACCOUNT_URL": simulator.url,
+            "SEGMIND_API_KEY": SecretStr(SIMULATED_KEY),
+            "SEGMIND_API_KEY_FILE": None,
+            "SAM3D_OUTPUT_HOSTS": (simulator.url,),
+            "SAM3D_EXPECTED_RUN": SIMULATED_RUN,
         }
 
 
 @contextmanager
 def running_service(settings: Settings) -> Iterator[App]:
     """Run a worker and a scheduler on threads of this process."""
-    schema.upgrade(settings.database_url)
+    schema.upgrade(settings.database.url)
     app = create_app(settings)
     topology.declare(app.connection_for_write())
-    worker = app.WorkController(pool="threads", concurrency=settings.sam3d_concurrency, loglevel="WARNING")
+    worker = app.WorkController(pool="threads", concurrency=settings.process.concurrency, loglevel="WARNING")
     scheduler = Scheduler(app.services, dict)
     threads = [threading.Thread(target=each, daemon=True) for each in (worker.start, scheduler.run)]
     for thread in threads:
@@ -129,7 +129,7 @@ def _watch(app: App, job_id: str, show: Callable[[Progress], None]) -> dict[str,
         if row:
             elapsed = timedelta(seconds=time.monotonic() - started)
             state = JobState(row["state"])
-            expected = app.services.settings.sam3d_expected_run
+            expected = app.services.settings.run.expected
             show(Progress(state, row["remote_status"], row["polls"], elapsed, expected))
             if state.is_final or state is JobState.REVIEW:
                 return dict(row)

@@ -91,7 +91,7 @@ def _put_away(app: Celery, services: Services, message: Message, error: Exceptio
 
 def _delay(app: Celery, services: Services, message: Message) -> None:
     """Send a request into the ladder; the in-memory broker has none, and gives it to us again."""
-    if services.settings.is_embedded:
+    if services.settings.broker.is_embedded:
         raise OperationalError
     send_on(app.producer_pool, message, delay_exchange(ladder_step(BROKEN_WINDOW)).name, REQUESTS_KEY)
 

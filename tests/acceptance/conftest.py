@@ -15,7 +15,7 @@ from kombu import Connection
 from tests.acceptance.listener import Listener
 from tests.services.zygote import Zygote, inherited
 from tests.waiting import wait_until
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.simulator import Simulator, SimulatorSettings
 
 KEY = "SG_0123456789abcdef"
@@ -34,7 +34,7 @@ class Service:
     @property
     def settings(self) -> Settings:
         """The settings that the processes read."""
-        return Settings.model_validate({name.lower(): value for name, value in self.environment.items()})
+        return Settings.of(self.environment)
 
     def start(self, name: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a command of ``sam3d`` in the background; one of a name that was used takes its place here.

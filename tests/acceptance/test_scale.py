@@ -76,7 +76,7 @@ def test_thousands_of_waiting_jobs_cost_no_memory(service: Service, rabbitmq: Pr
 
 def _processing_jobs(service: Service, count: int) -> list[Ticket]:
     """Add jobs whose runs are polled next in some minutes, which is as far as anything is put off."""
-    engine = create_database_engine(service.settings.database_url, 1)
+    engine = create_database_engine(service.settings.database.url, 1)
     with transaction(engine) as connection:
         rows = connection.execute(
             text(

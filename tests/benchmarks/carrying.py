@@ -109,7 +109,7 @@ def carried(service: Service, simulator: Simulator, jobs: int, limit: int, withi
         AssertionError: they did not within so many seconds.
     """
     ends_at = time.monotonic() + within
-    with psycopg.connect(service.settings.database_url.replace("+psycopg", ""), autocommit=True) as connection:
+    with psycopg.connect(service.settings.database.url.replace("+psycopg", ""), autocommit=True) as connection:
         while len(ends := [at for (at,) in connection.execute(_ENDS)]) < jobs:
             assert time.monotonic() < ends_at, f"{len(ends)} of {jobs} jobs succeeded within {within:.0f} s"
             time.sleep(1)

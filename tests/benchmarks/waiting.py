@@ -28,7 +28,7 @@ FEW, LIMIT = 60, 60
 def wait_as_rows(service: Service, jobs: int) -> None:
     """Add jobs that were accepted and wait for the budget, each with a photo."""
     photo = base64.b64decode(tiny_image())
-    with psycopg.connect(service.settings.database_url.replace("+psycopg", "")) as connection:
+    with psycopg.connect(service.settings.database.url.replace("+psycopg", "")) as connection:
         connection.execute(
             "WITH added AS (INSERT INTO jobs (id, state, fingerprint, sweep_at) SELECT gen_random_uuid(), 'accepted',"
             " 'x', now() FROM generate_series(1, %s) RETURNING id) INSERT INTO inputs (job_id, name, content)"

@@ -62,7 +62,7 @@ class Shop:
 
     def set(self, **settings: Any) -> None:
         """Change settings of the service that is running."""
-        changed = self.services.settings.model_copy(update=settings)
+        changed = self.services.settings.having(**settings)
         for owner in (self.services, self.services.vendor, self.services.downloads):
             name = "settings" if owner is self.services else "_settings"
             object.__setattr__(owner, name, changed)
@@ -86,7 +86,7 @@ class Shop:
             self.skip(upcoming - self.now)
             if upcoming == self._tick_at:
                 self._scheduler.tick()
-                self._tick_at = self.now + self.services.settings.sam3d_sweep_interval
+                self._tick_at = self.now + self.services.settings.upkeep.sweep_interval
             else:
                 self._work(min(self._messages, key=lambda each: each[0]))
         self.skip(ends_at - self.now)

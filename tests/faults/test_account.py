@@ -21,13 +21,13 @@ OUTAGES: list[dict[str, Any]] = [
     {"kind": "reset"},
     {"kind": "html"},
 ]
-HISTORIES: list[dict[str, Any]] = [{"sam3d_history": "off"}, {}]
+HISTORIES: list[dict[str, Any]] = [{"SAM3D_HISTORY": "off"}, {}]
 
 
 def without_history(shop: Shop, simulator: Simulator, history: str) -> None:
     """Turn the history off, or let its host answer 404."""
     simulator.update(history_available=False)
-    shop.set(sam3d_history="off" if history == "off" else "auto", sam3d_submit_server_error="review")
+    shop.set(SAM3D_HISTORY="off" if history == "off" else "auto", SAM3D_SUBMIT_SERVER_ERROR="review")
 
 
 # Row 25: submits fail for all.
@@ -61,7 +61,7 @@ def test_a_vendor_that_is_down_gets_no_job(shop: Shop, simulator: Simulator) -> 
     without_history(shop, simulator, "off")
     simulator.add_fault(call="any", kind="status", http_status=502)
     ids = [shop.accept(f"job {number}.") for number in range(20)]
-    shop.set(sam3d_sweep_interval=MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=MINUTE)
     shop.live(HOUR * 2)
     assert (shop.calls("submit"), shop.states) == (4, {"review": 4, "accepted": 16})
     simulator.clear_faults()
@@ -242,7 +242,7 @@ def test_a_status_that_is_refused_costs_nothing_where_the_result_tells_as_much(
 def test_a_run_that_is_never_shown_is_for_a_person(shop: Shop, simulator: Simulator) -> None:
     """It was paid, so it does not fail: after its hour, if others were shown meanwhile."""
     hide(simulator)
-    shop.set(sam3d_probe_interval=5 * MINUTE, sam3d_sweep_interval=5 * MINUTE)
+    shop.set(SAM3D_PROBE_INTERVAL=5 * MINUTE, SAM3D_SWEEP_INTERVAL=5 * MINUTE)
     hidden = shop.accept("hidden.")
     shop.live(HOUR / 2)
     assert (shop.job(hidden)["state"], shop.events()) == ("processing", [])

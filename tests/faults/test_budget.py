@@ -43,7 +43,7 @@ def _count(deployment: Service, which: LiteralString) -> int:
 
 
 def _ask(deployment: Service, query: LiteralString) -> int:
-    with psycopg.connect(deployment.settings.database_url.replace("+psycopg", "")) as connection:
+    with psycopg.connect(deployment.settings.database.url.replace("+psycopg", "")) as connection:
         row = connection.execute(query).fetchone()
     assert row
     return int(row[0])

@@ -170,7 +170,7 @@ def test_what_is_found_on_an_incomplete_look_counts(shop: Shop, simulator: Simul
 @pytest.mark.parametrize("setting", ["retry", "review"])
 def test_a_look_that_failed_is_no_silence(shop: Shop, simulator: Simulator, setting: str) -> None:
     """A submit was billed and answered 500, and the history is away past the deadline: it is not sent again."""
-    shop.set(sam3d_submit_server_error=setting)
+    shop.set(SAM3D_SUBMIT_SERVER_ERROR=setting)
     job = doubted(shop, simulator, "billed", kind="status", http_status=500, starts_run=True)
     simulator.add_fault(call="history", kind="status", http_status=500)
     shop.live(20 * MINUTE)
@@ -221,7 +221,7 @@ def test_a_job_in_review_goes_on_with_its_run(shop: Shop, simulator: Simulator) 
 def test_a_run_is_looked_up_for_as_long_as_the_vendor_knows_it(shop: Shop, simulator: Simulator) -> None:
     """Which is a setting: its history was away for longer than an hour."""
     simulator.update(record_seconds=3 * HOUR.total_seconds())
-    shop.set(sam3d_record_lifetime=3 * HOUR, sam3d_sweep_interval=MINUTE)
+    shop.set(SAM3D_RECORD_LIFETIME=3 * HOUR, SAM3D_SWEEP_INTERVAL=MINUTE)
     simulator.add_fault(call="history", kind="status", http_status=502)
     doubted(shop, simulator, "lost", kind="drop_answer")
     shop.live(90 * MINUTE)

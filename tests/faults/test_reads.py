@@ -95,7 +95,7 @@ def test_an_output_that_is_never_named_fails_after_the_hour(
     job = shop.accept("nameless")
     shop.live(58 * MINUTE)
     assert shop.job(job)["state"] == "fetching"
-    shop.set(sam3d_sweep_interval=5 * MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=5 * MINUTE)
     shop.live(2 * HOUR)
     assert (shop.job(job)["state"], shop.job(job)["error_code"]) == ("failed", code)
     assert shop.events(job) == ["accepted", "submitted", "failed"]
@@ -154,7 +154,7 @@ def test_an_error_under_200_ends_with_the_hour(shop: Shop, simulator: Simulator,
     simulator.update(history_available=history)
     for call in ("status", "result"):
         simulator.add_fault(call=call, kind="status", http_status=200, body={"error": "not found"})
-    shop.set(sam3d_sweep_interval=MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=MINUTE)
     job = shop.accept("unspoken of")
     shop.live(58 * MINUTE)
     assert shop.job(job)["state"] == "processing"
@@ -214,7 +214,7 @@ def test_a_known_address_needs_no_record(shop: Shop, simulator: Simulator) -> No
     simulator.update(history_available=False)
     simulator.add_fault(call="download", kind="status", http_status=503)
     job = shop.accept("patient")
-    shop.set(sam3d_sweep_interval=10 * MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=10 * MINUTE)
     shop.live(2 * HOUR)
     simulator.clear_faults()
     shop.live(HOUR / 2)

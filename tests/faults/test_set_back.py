@@ -44,13 +44,13 @@ class Restored:
     def __init__(self, app: App, simulator: Simulator, postgres: PrivatePostgres) -> None:
         self._postgres = postgres
         self._simulator = simulator
-        self._name = app.services.settings.database_url.rpartition("/")[2]
+        self._name = app.services.settings.database.url.rpartition("/")[2]
         self._others: list[App] = []
         self.shop = self._open(app)
 
     def _open(self, app: App) -> Shop:
         shop = Shop(app, self._simulator)
-        shop.set(sam3d_expected_run=RUN, sam3d_sweep_interval=RUN, sam3d_reconcile_settle=MINUTE)
+        shop.set(SAM3D_EXPECTED_RUN=RUN, SAM3D_SWEEP_INTERVAL=RUN, SAM3D_RECONCILE_SETTLE=MINUTE)
         shop._scheduler.duties._comparison = Comparison(app.services, lambda: shop.now.timestamp())  # noqa: PLW0108
         return shop
 
@@ -225,7 +225,7 @@ def _taken(shop: Shop, job_id: str) -> Job:
 def test_without_a_history_a_person_is_asked(deployed: Restored) -> None:
     """A process misses what it committed, and nothing can tell what was paid: nothing is submitted until he says so."""
     shop = deployed.shop
-    shop.set(sam3d_history="off")
+    shop.set(SAM3D_HISTORY="off")
     _under_way(deployed)
     shop.live(20 * MINUTE)
     assert shop.states == {"succeeded": 2, "accepted": 2}
@@ -306,7 +306,7 @@ def _paid(simulator: Simulator) -> Counter[str]:
 def _restarted_with_work(deployed: Restored) -> None:
     """Restart the database under work, and let all of it end."""
     shop = deployed.shop
-    shop.set(sam3d_sweep_interval=timedelta(seconds=5))
+    shop.set(SAM3D_SWEEP_INTERVAL=timedelta(seconds=5))
     for number in range(3):
         shop.accept(f"before {number}")
     shop.live(RUN / 2)
@@ -329,7 +329,7 @@ def test_a_restart_is_no_step_back(deployed: Restored) -> None:
 
 def test_a_restart_without_a_history_stops_nothing(deployed: Restored) -> None:
     """There is nothing to compare with, and nothing that speaks for a loss."""
-    deployed.shop.set(sam3d_history="off")
+    deployed.shop.set(SAM3D_HISTORY="off")
     _restarted_with_work(deployed)
 
 
@@ -342,7 +342,7 @@ def test_a_restart_while_the_account_host_is_another(deployed: Restored, simulat
 def test_a_history_that_is_away_stops_a_restart_for_minutes(deployed: Restored, simulator: Simulator) -> None:
     """It may tell of a loss that nobody remembers; after some minutes that is not waited for any more."""
     shop = deployed.shop
-    shop.set(sam3d_reconcile_settle=5 * MINUTE)
+    shop.set(SAM3D_RECONCILE_SETTLE=5 * MINUTE)
     simulator.add_fault(call="history", kind="status", http_status=502)
     deployed.restart()
     shop.accept("waiting")
@@ -364,7 +364,7 @@ def test_runs_of_another_deployment_stop_nothing(deployed: Restored) -> None:
 def test_what_was_deleted_is_not_missing(deployed: Restored) -> None:
     """Jobs that are pruned, or deleted by hand, are known to be gone: also through a restart."""
     shop = deployed.shop
-    shop.set(sam3d_history="off")
+    shop.set(SAM3D_HISTORY="off")
     shop.accept("deleted")
     shop.live(3 * MINUTE)
     with transaction(shop.services.engine) as connection:

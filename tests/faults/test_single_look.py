@@ -86,9 +86,9 @@ def test_after_a_day_it_is_tried_again(shop: Shop, simulator: Simulator) -> None
     shop.live(4 * MINUTE)
     assert account(shop)["single_look"] is False
     simulator.update(unfinished_result="status")
-    shop.set(sam3d_sweep_interval=HOUR)
+    shop.set(SAM3D_SWEEP_INTERVAL=HOUR)
     shop.live(25 * HOUR)
-    shop.set(sam3d_sweep_interval=RUN)
+    shop.set(SAM3D_SWEEP_INTERVAL=RUN)
     shop.accept("after")
     shop.live(4 * MINUTE)
     assert (shop.states, account(shop)["single_look"]) == ({"succeeded": 2}, True)

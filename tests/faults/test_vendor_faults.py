@@ -40,7 +40,7 @@ def simulator(running_simulator: Simulator) -> Simulator:
 def shop(app: App, simulator: Simulator) -> Iterator[Shop]:
     """Provide the service with its usual intervals, at the machine's time."""
     opened = Shop(app, simulator)
-    opened.set(sam3d_expected_run=RUN, sam3d_sweep_interval=RUN)
+    opened.set(SAM3D_EXPECTED_RUN=RUN, SAM3D_SWEEP_INTERVAL=RUN)
     yield opened
     opened.close()
 
@@ -134,7 +134,7 @@ def test_a_rotated_key_is_taken_up(shop: Shop, simulator: Simulator, tmp_path: P
     """A new key in the file lets the account go on without a restart."""
     path = tmp_path / "key"
     path.write_text(KEY)
-    shop.set(segmind_api_key_file=path)
+    shop.set(SEGMIND_API_KEY_FILE=path)
     simulator.update(revoked_keys=[KEY])
     job = shop.accept("rotated")
     shop.live(2 * MINUTE)
@@ -198,7 +198,7 @@ def broken_jobs(shop: Shop, simulator: Simulator, rules: list[dict[str, Any]]) -
     A good one goes between them now and then: so many in a row would be an outage.
     """
     ids = {}
-    shop.set(sam3d_submit_deadline=SHORT)
+    shop.set(SAM3D_SUBMIT_DEADLINE=SHORT)
     for number, rule in enumerate(rules):
         if number % 3 == 2:
             shop.accept("good")
@@ -206,7 +206,7 @@ def broken_jobs(shop: Shop, simulator: Simulator, rules: list[dict[str, Any]]) -
         simulator.add_fault(call="submit", prompt=f"{name}.", count=1, **rule)
         ids[f"{name}."] = shop.accept(f"{name}.")
     shop.live(MINUTE / 12)
-    shop.set(sam3d_submit_deadline=RUN)
+    shop.set(SAM3D_SUBMIT_DEADLINE=RUN)
     return ids
 
 
@@ -217,7 +217,7 @@ def test_without_a_history_only_the_vendors_word_repeats_a_submit(
 ) -> None:
     """It says that a 5xx may be sent again; all else, and a 5xx too if the setting says so, is for a person."""
     simulator.update(history_available=history != "missing")
-    shop.set(sam3d_history="off" if history == "off" else "auto", sam3d_submit_server_error=setting)
+    shop.set(SAM3D_HISTORY="off" if history == "off" else "auto", SAM3D_SUBMIT_SERVER_ERROR=setting)
     rules = {f"{named(rule)}.": rule for rule in BROKEN_SUBMITS[:9]}
     ids = broken_jobs(shop, simulator, list(rules.values()))
     shop.live(9 * MINUTE)
@@ -238,7 +238,7 @@ def test_a_vendor_that_fails_every_submit_is_given_up(
     simulator.update(history_available=is_listed)
     simulator.add_fault(call="submit", kind="status", http_status=500, starts_run=False)
     job = shop.accept("broken")
-    shop.set(sam3d_sweep_interval=MINUTE, sam3d_submit_server_error=setting, sam3d_reconcile_deadline=5 * MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=MINUTE, SAM3D_SUBMIT_SERVER_ERROR=setting, SAM3D_RECONCILE_DEADLINE=5 * MINUTE)
     shop.live(90 * MINUTE)
     assert (shop.job(job)["state"], shop.job(job)["error_code"]) == ("review", "submit_unknown")
     assert shop.calls("submit") == len(shop.verdicts(job))
@@ -330,7 +330,7 @@ def test_broken_reads_are_made_again(shop: Shop, simulator: Simulator) -> None:
             simulator.add_fault(call=call, prompt=f"{named(rule)}.", count=1, **rule)
     ids = [shop.accept(f"{named(rule)}.") for rule in BROKEN_READS]
     shop.live(RUN / 3)
-    shop.set(sam3d_read_deadline=SHORT, sam3d_download_deadline=SHORT * 2)
+    shop.set(SAM3D_READ_DEADLINE=SHORT, SAM3D_DOWNLOAD_DEADLINE=SHORT * 2)
     shop.live(4 * MINUTE)
     assert shop.states == {"succeeded": len(ids)}
     assert {tuple(shop.events(job)) for job in ids} == {("accepted", "submitted", "succeeded")}
@@ -350,7 +350,7 @@ def test_an_outage_of_hours_loses_no_result(shop: Shop, simulator: Simulator, ca
     simulator.add_fault(call=call, kind="status", http_status=502)
     simulator.add_fault(call="history", kind="status", http_status=502)
     job = shop.accept("patient")
-    shop.set(sam3d_sweep_interval=10 * MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=10 * MINUTE)
     shop.live(3 * HOUR)
     assert shop.job(job)["state"] in {"processing", "fetching"}
     simulator.clear_faults()
@@ -364,7 +364,7 @@ def test_a_vendor_that_stays_away_is_given_up_with_its_files(shop: Shop, simulat
     shop.live(RUN / 3)
     simulator.add_fault(call="any", kind="status", http_status=502)
     shop.live(2 * MINUTE)
-    shop.set(sam3d_sweep_interval=5 * MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=5 * MINUTE)
     shop.skip(timedelta(days=7))
     shop.live(HOUR / 2)
     assert (shop.job(job)["state"], shop.job(job)["error_code"]) == ("failed", "remote_unavailable")
@@ -376,7 +376,7 @@ def test_a_vendor_that_stays_away_is_given_up_with_its_files(shop: Shop, simulat
 )
 def test_a_history_that_is_down_is_asked_again(shop: Shop, simulator: Simulator, rule: dict[str, Any]) -> None:
     """A submit without an answer waits for it, and so does a run whose record has expired."""
-    shop.set(sam3d_read_deadline=SHORT)
+    shop.set(SAM3D_READ_DEADLINE=SHORT)
     simulator.add_fault(call="history", count=2, **rule)
     simulator.add_fault(call="submit", kind="drop_answer", prompt="doubted", count=1)
     job = shop.accept("doubted")
@@ -408,7 +408,7 @@ def test_a_key_that_can_not_be_read_leaves_no_submit_undecided(
     simulator.add_fault(call="history", kind="status", http_status=502, count=1)
     job = shop.accept("doubted")
     shop.live(RUN / 60)
-    shop.set(segmind_api_key_file=tmp_path / "none")
+    shop.set(SEGMIND_API_KEY_FILE=tmp_path / "none")
     shop.live(17 * MINUTE)
     assert (shop.job(job)["state"], shop.verdicts(job)) == ("review", ["unresolved"])
 
@@ -443,7 +443,7 @@ def test_files_that_are_gone_too_end_the_job(shop: Shop, simulator: Simulator) -
     """After a week the history still lists the run, but nothing can be downloaded."""
     job = shop.accept("expired")
     shop.live(RUN / 3)
-    shop.set(sam3d_sweep_interval=5 * MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=5 * MINUTE)
     shop.skip(timedelta(days=8))
     shop.live(HOUR)
     assert shop.job(job)["state"] == "failed"
@@ -467,7 +467,7 @@ def test_a_run_that_never_ends_is_given_up_in_time(
     """At the vendor's own 404, after some seventy looks; where its history has it still, an hour later."""
     simulator.update(history_available=history)
     simulator.add_fault(call="submit", kind="never_ends")
-    shop.set(sam3d_sweep_interval=5 * MINUTE)
+    shop.set(SAM3D_SWEEP_INTERVAL=5 * MINUTE)
     job = shop.accept("endless")
     shop.live(59 * MINUTE)
     assert shop.job(job)["state"] == "processing"

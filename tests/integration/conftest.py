@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.integration.budgeted import Budgeted, Clock
 from worker.app import App, create_app
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database import reading
 from worker.database.engine import transaction
 from worker.intake.accept import accept
@@ -34,16 +34,16 @@ def simulator() -> Iterator[Simulator]:
 @pytest.fixture
 def app(migrated_url: str, simulator: Simulator) -> Iterator[App]:
     """Provide an app with its services; nothing runs but what the test calls."""
-    settings = Settings(
-        segmind_api_key=SecretStr("SG_0123456789abcdef"),
-        segmind_base_url=simulator.url,
-        segmind_account_url=simulator.url,
-        sam3d_broker_url=SecretStr(f"memory://{uuid4().hex}"),
-        sam3d_database_url=SecretStr(migrated_url),
-        sam3d_output_hosts=(simulator.url,),
-        sam3d_expected_run=timedelta(0),
-        sam3d_submit_deadline=timedelta(seconds=5),
-        sam3d_read_deadline=timedelta(seconds=5),
+    settings = Settings().having(
+        SEGMIND_API_KEY=SecretStr("SG_0123456789abcdef"),
+        SEGMIND_BASE_URL=simulator.url,
+        SEGMIND_ACCOUNT_URL=simulator.url,
+        SAM3D_BROKER_URL=SecretStr(f"memory://{uuid4().hex}"),
+        SAM3D_DATABASE_URL=SecretStr(migrated_url),
+        SAM3D_OUTPUT_HOSTS=(simulator.url,),
+        SAM3D_EXPECTED_RUN=timedelta(0),
+        SAM3D_SUBMIT_DEADLINE=timedelta(seconds=5),
+        SAM3D_READ_DEADLINE=timedelta(seconds=5),
     )
     built = create_app(settings)
     yield built
@@ -84,12 +84,12 @@ def budgeted(app: App) -> Iterator[Budgeted]:
 
     def build(limit: int = 60, **more: object) -> App:
         settings = {
-            "sam3d_requests_per_minute": limit,
-            "sam3d_reads_count": "yes",
-            "sam3d_expected_run": timedelta(seconds=30),
+            "SAM3D_REQUESTS_PER_MINUTE": limit,
+            "SAM3D_READS_COUNT": "yes",
+            "SAM3D_EXPECTED_RUN": timedelta(seconds=30),
             **more,
         }
-        built.append(create_app(app.services.settings.model_copy(update=settings)))
+        built.append(create_app(app.services.settings.having(**settings)))
         return built[-1]
 
     yield build

@@ -344,7 +344,7 @@ def test_release_sends_what_can_be_afforded(budgeted: Budgeted, clock: Clock, li
     released = _released(app)
     assert len(released) == min(app.services.outlook.terms().most_together, len(tickets))
     assert _released(app) == []
-    clock.advance(app.services.settings.sam3d_sweep_grace)
+    clock.advance(app.services.settings.upkeep.sweep_grace)
     assert len(_released(app)) == len(released)
 
 

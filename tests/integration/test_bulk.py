@@ -42,7 +42,7 @@ def _runs(app: App, simulator: Simulator, count: int, **settings: object) -> lis
 
 def test_one_page_takes_the_place_of_many_polls(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """What is over is fetched, what runs is looked at later; what failed, or is not listed, is polled."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     over, running = _runs(app, simulator, 4), _runs(app, simulator, 4, run_time=900)
     failed, unlisted = _runs(app, simulator, 2, fail_share=1), add_jobs(app, 2, JobState.PROCESSING, **SOON)
     sent: list[FollowUp] = []
@@ -66,7 +66,7 @@ def test_one_page_takes_the_place_of_many_polls(budgeted: Budgeted, clock: Clock
 
 def test_what_was_settled_is_fetched(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """Ten jobs without a single poll or result; a poll's message that is under way is stale."""
-    app = budgeted(600, sam3d_bulk_look="on")
+    app = budgeted(600, SAM3D_BULK_LOOK="on")
     tickets = _runs(app, simulator, 10)
     sent: list[FollowUp] = []
     make_scheduler(app, sent).duties.look()
@@ -86,7 +86,7 @@ def test_a_row_without_its_address_is_asked_for_at_the_result(
     budgeted: Budgeted, clock: Clock, simulator: Simulator
 ) -> None:
     """That the run is over counts; and whoever asked for artifacts gets both files."""
-    app = budgeted(600, sam3d_bulk_look="on")
+    app = budgeted(600, SAM3D_BULK_LOOK="on")
     simulator.update(history_output_delay_seconds=100)
     tickets = _runs(app, simulator, LEAST_BULK)
     sent: list[FollowUp] = []
@@ -100,7 +100,7 @@ def test_a_row_without_its_address_is_asked_for_at_the_result(
 
 def test_artifacts_need_all_their_rows(budgeted: Budgeted, simulator: Simulator) -> None:
     """One row is one output: where the second is missing, the result is asked."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     tickets = _runs(app, simulator, LEAST_BULK)
     alter_job(app, tickets[0], parameters={"include_artifacts": True})
     BulkLook(app.services).look()
@@ -110,7 +110,7 @@ def test_artifacts_need_all_their_rows(budgeted: Budgeted, simulator: Simulator)
 
 def test_ids_of_rows_are_compared_without_dashes(budgeted: Budgeted, simulator: Simulator) -> None:
     """The history may write them in another way than the submit's answer."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     simulator.update(history_dashless=True)
     _runs(app, simulator, LEAST_BULK)
     assert len(BulkLook(app.services).look()) == LEAST_BULK
@@ -118,7 +118,7 @@ def test_ids_of_rows_are_compared_without_dashes(budgeted: Budgeted, simulator: 
 
 def test_a_run_of_which_a_look_failed_is_left_to_its_poll(budgeted: Budgeted, simulator: Simulator) -> None:
     """Where the vendor does not know a run, no row of another host puts off the end of it."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     tickets = _runs(app, simulator, LEAST_BULK + 1)
     alter_job(app, tickets[0], attempts=1)
     assert {each.ticket.job_id for each in BulkLook(app.services).look()} == {each.job_id for each in tickets[1:]}
@@ -126,7 +126,7 @@ def test_a_run_of_which_a_look_failed_is_left_to_its_poll(budgeted: Budgeted, si
 
 def test_a_history_that_is_late_puts_no_result_off_for_long(budgeted: Budgeted, simulator: Simulator) -> None:
     """A run that takes far longer than most is polled, whatever is listed."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     tickets = _runs(app, simulator, LEAST_BULK, run_time=9000)
     for ticket in tickets[1:]:
         alter_job(app, ticket, submitted_at=now - 3000 * SECOND)
@@ -144,7 +144,7 @@ def _put_off_all_but_the_first(app: App, count: int) -> None:
 
 def test_the_page_is_asked_for_that_runs_are_on(budgeted: Budgeted, simulator: Simulator) -> None:
     """A hundred and fifty newer runs of ours are listed before them, so the first page is passed over."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     _runs(app, simulator, LEAST_BULK)
     _runs(app, simulator, 150)
     _put_off_all_but_the_first(app, LEAST_BULK)
@@ -154,7 +154,7 @@ def test_the_page_is_asked_for_that_runs_are_on(budgeted: Budgeted, simulator: S
 
 def test_runs_on_a_later_page_are_found(budgeted: Budgeted, simulator: Simulator) -> None:
     """Newer rows of the team, of which nothing is known here, are listed before ours."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     _runs(app, simulator, LEAST_BULK)
     for _ in range(150):
         app.services.vendor.submit({"image": prepare_request(photo())["image"]})
@@ -164,7 +164,7 @@ def test_runs_on_a_later_page_are_found(budgeted: Budgeted, simulator: Simulator
 
 def test_what_a_page_says_is_over_is_settled_before_its_time(budgeted: Budgeted, simulator: Simulator) -> None:
     """The page is read anyway; what goes on is left to its own time."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     due = _runs(app, simulator, LEAST_BULK)
     over = add_submitted(app, simulator, 2, due_at=now + 30 * SECOND)
     simulator.update(run_time=900)
@@ -176,7 +176,7 @@ def test_what_a_page_says_is_over_is_settled_before_its_time(budgeted: Budgeted,
 
 def test_long_runs_are_looked_at_all_at_once(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """Now and then, whenever in the next half minute they are due; and not sooner than that again."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     typical = app.services.outlook.terms().plan.typical
     seconds = [0.0]
     look = BulkLook(app.services, lambda: seconds[0])
@@ -202,7 +202,7 @@ def test_long_runs_are_looked_at_all_at_once(budgeted: Budgeted, clock: Clock, s
 )
 def test_few_runs_are_polled(budgeted: Budgeted, simulator: Simulator, count: int, setting: str, history: str) -> None:
     """A page is larger than a few polls; and nothing is asked for where it is not wanted."""
-    app = budgeted(sam3d_bulk_look=setting, sam3d_history=history)
+    app = budgeted(SAM3D_BULK_LOOK=setting, SAM3D_HISTORY=history)
     _runs(app, simulator, count)
     sent: list[FollowUp] = []
     make_scheduler(app, sent).duties.look()
@@ -211,7 +211,7 @@ def test_few_runs_are_polled(budgeted: Budgeted, simulator: Simulator, count: in
 
 def test_runs_whose_polls_are_far_or_taken_are_left_alone(budgeted: Budgeted, simulator: Simulator) -> None:
     """Only what is due soon counts, and what no worker has."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     add_submitted(app, simulator, LEAST_BULK, due_at=now + bulk.SOON + SECOND)
     add_submitted(app, simulator, LEAST_BULK, due_at=now, lease_until=now + 30 * SECOND)
     sent: list[FollowUp] = []
@@ -221,7 +221,7 @@ def test_runs_whose_polls_are_far_or_taken_are_left_alone(budgeted: Budgeted, si
 
 def test_without_a_history_runs_are_polled(budgeted: Budgeted, simulator: Simulator) -> None:
     """A warning, and no further try for a minute."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     tickets = _runs(app, simulator, LEAST_BULK)
     simulator.update(history_available=False)
     seconds = [0.0]
@@ -242,7 +242,7 @@ def test_without_a_history_runs_are_polled(budgeted: Budgeted, simulator: Simula
 
 def test_a_word_that_nobody_knows_is_left_to_the_polls(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """The history is known from the vendor's SDK alone: runs that are over must not be put off again and again."""
-    app = budgeted(sam3d_bulk_look="on")
+    app = budgeted(SAM3D_BULK_LOOK="on")
     tickets = _runs(app, simulator, LEAST_BULK)
     created = clock.time.isoformat()
     ids = [job_row(app, ticket)["request_id"] for ticket in tickets]
@@ -256,7 +256,7 @@ def test_a_word_that_nobody_knows_is_left_to_the_polls(budgeted: Budgeted, clock
 
 def test_the_history_teaches_nothing_of_reads(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """It is another host's: that it answers while submits are limited says nothing of polls."""
-    app = budgeted(sam3d_bulk_look="on", sam3d_reads_count="auto")
+    app = budgeted(SAM3D_BULK_LOOK="on", SAM3D_READS_COUNT="auto")
     _runs(app, simulator, LEAST_BULK)
     close_window(app, 30 * SECOND)
     clock.advance(SECOND)
@@ -267,7 +267,7 @@ def test_the_history_teaches_nothing_of_reads(budgeted: Budgeted, clock: Clock, 
 
 def test_a_settled_job_needs_no_slot(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """Its poll had drawn one; the file's address is known, so that nothing is asked of the vendor."""
-    limited = budgeted(45, sam3d_bulk_look="on")
+    limited = budgeted(45, SAM3D_BULK_LOOK="on")
     alter_account(limited, next_slot_at=now + 3 * SECOND)
     (ticket,) = add_submitted(limited, simulator)
     assert execute(limited.services, Step.POLL, ticket)

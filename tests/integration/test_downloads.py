@@ -13,7 +13,7 @@ from typing import IO, Any
 import pytest
 from pydantic import SecretStr
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable, Sam3dError
 from worker.outputs.download import MAX_REDIRECTS, Downloads
 from worker.simulator import Simulator, SimulatorSettings
@@ -43,7 +43,9 @@ def simulator(running_simulator: Simulator) -> Simulator:
 @pytest.fixture(scope="module")
 def addresses(running_simulator: Simulator) -> tuple[str, ...]:
     """Provide where a model and its ZIP are."""
-    vendor = Vendor(Settings(segmind_api_key=SecretStr("SG_0123456789abcdef"), segmind_base_url=running_simulator.url))
+    vendor = Vendor(
+        Settings().having(SEGMIND_API_KEY=SecretStr("SG_0123456789abcdef"), SEGMIND_BASE_URL=running_simulator.url)
+    )
     run = vendor.submit({"image": PHOTO, "include_artifacts": True}).request_id
     found = vendor.result(run).addresses
     vendor.close()
@@ -58,8 +60,8 @@ def model(addresses: tuple[str, ...]) -> str:
 
 def settings_of(simulator: Simulator, **changes: Any) -> Settings:
     """Return the settings of downloads from the simulator."""
-    values: dict[str, Any] = {"sam3d_output_hosts": (simulator.url,), "sam3d_max_output_bytes": CAP}
-    return Settings(**(values | changes))
+    values: dict[str, Any] = {"SAM3D_OUTPUT_HOSTS": (simulator.url,), "SAM3D_MAX_OUTPUT_BYTES": CAP}
+    return Settings().having(**(values | changes))
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +183,7 @@ def test_a_file_larger_than_the_cap(
 ) -> None:
     """No more of it than that is ever on the disk."""
     simulator.add_fault(call="download", kind=kind)
-    error = refused(lambda: limited(sam3d_max_output_bytes=2**20).fetch(model))
+    error = refused(lambda: limited(SAM3D_MAX_OUTPUT_BYTES=2**20).fetch(model))
     assert type(error) is OutputUnusable
     assert "SAM3D_MAX_OUTPUT_BYTES (1048576)" in str(error)
     assert [file.closed for file in opened_files] == [True]
@@ -192,7 +194,7 @@ def test_the_cap_itself_fits(downloads: Downloads, limited: Limited, model: str,
     """To the byte."""
     with downloads.fetch(model).content as content:
         size = content.seek(0, 2)
-    downloads = limited(sam3d_max_output_bytes=size + excess)
+    downloads = limited(SAM3D_MAX_OUTPUT_BYTES=size + excess)
     if fits:
         downloads.fetch(model).content.close()
     else:
@@ -214,7 +216,7 @@ def test_a_slow_download_ends_at_its_deadline(
     """A byte now and then does not keep it alive."""
     simulator.add_fault(call="download", kind=kind)
     began = time.monotonic()
-    assert type(refused(lambda: limited(sam3d_download_deadline=SHORT).fetch(model))) is RemoteUnavailable
+    assert type(refused(lambda: limited(SAM3D_DOWNLOAD_DEADLINE=SHORT).fetch(model))) is RemoteUnavailable
     assert SHORT.total_seconds() <= time.monotonic() - began < GENEROUS
     assert [file.closed for file in opened_files] == [True]
 

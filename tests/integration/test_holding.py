@@ -61,10 +61,10 @@ def test_a_doctor_says_since_when_an_account_is_held(app: App, accepted_job: Fol
     settings = app.services.settings
     found = zygote.run(
         "doctor", "--json",
-        SAM3D_DATABASE_URL=settings.database_url,
+        SAM3D_DATABASE_URL=settings.database.url,
         SAM3D_BROKER_URL="amqp://127.0.0.1:1//",
-        SEGMIND_BASE_URL=settings.segmind_base_url,
-        SEGMIND_ACCOUNT_URL=settings.segmind_account_url,
+        SEGMIND_BASE_URL=settings.vendor.base_url,
+        SEGMIND_ACCOUNT_URL=settings.vendor.account_url,
     )  # fmt: skip
     rows = {row["check"]: row["result"] for row in json.loads(found.stdout)}
     since = waits_for.partition("since ")[2]

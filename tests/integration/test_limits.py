@@ -118,7 +118,7 @@ def test_a_slot_is_not_used_while_the_window_is_closed(limited: App, clock: Cloc
 
 def test_polls_go_on_while_submits_wait(budgeted: Budgeted, simulator: Simulator) -> None:
     """Whether they count is not known yet."""
-    app = budgeted(sam3d_reads_count="auto")
+    app = budgeted(SAM3D_READS_COUNT="auto")
     (ticket,) = add_submitted(app, simulator)
     close_window(app, 25 * SECOND)
     following = execute(app.services, Step.POLL, ticket)
@@ -128,7 +128,7 @@ def test_polls_go_on_while_submits_wait(budgeted: Budgeted, simulator: Simulator
 
 def test_a_429_to_a_poll_closes_reads_as_well(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
     """It shows that reads count; the poll is not counted as one, nor as an attempt."""
-    app = budgeted(sam3d_reads_count="auto")
+    app = budgeted(SAM3D_READS_COUNT="auto")
     first, second = add_submitted(app, simulator, 2)
     (fetched,) = add_jobs(app, 1, JobState.FETCHING)
     limit_calls(simulator, "status", clock.time + 30 * SECOND, count=1)
@@ -149,7 +149,7 @@ def test_where_reads_count_a_429_to_a_submit_closes_them(
     budgeted: Budgeted, clock: Clock, simulator: Simulator, setting: str, learnt: bool | None, closes: bool
 ) -> None:
     """What is set or was learnt once is not tried again."""
-    app = budgeted(sam3d_reads_count=setting)
+    app = budgeted(SAM3D_READS_COUNT=setting)
     alter_account(app, reads_count=learnt)
     (ticket,) = add_submitted(app, simulator)
     accepted = send(app)
@@ -165,7 +165,7 @@ def test_a_read_that_is_answered_meanwhile_shows_that_reads_are_free(
     budgeted: Budgeted, clock: Clock, simulator: Simulator
 ) -> None:
     """From then on they draw nothing; a 429 to one corrects it."""
-    app = budgeted(sam3d_reads_count="auto")
+    app = budgeted(SAM3D_READS_COUNT="auto")
     first, second, third = add_submitted(app, simulator, 3)
     assert fresh_terms(app).reads_count is None
     close_window(app, 30 * SECOND)
@@ -184,7 +184,7 @@ def test_nothing_is_learnt_of_reads_where_the_end_was_guessed(
     budgeted: Budgeted, clock: Clock, simulator: Simulator
 ) -> None:
     """The vendor's window may have opened long ago."""
-    app = budgeted(sam3d_reads_count="auto")
+    app = budgeted(SAM3D_READS_COUNT="auto")
     (ticket,) = add_submitted(app, simulator)
     follow_up = send(app)
     assert follow_up
@@ -199,7 +199,7 @@ def test_nothing_is_learnt_of_a_read_that_was_made_before(
     budgeted: Budgeted, clock: Clock, simulator: Simulator
 ) -> None:
     """It was answered while the window was closed, but it was counted in the one before."""
-    app = budgeted(sam3d_reads_count="auto")
+    app = budgeted(SAM3D_READS_COUNT="auto")
     (ticket,) = add_submitted(app, simulator)
     job = take(app, Step.POLL, ticket)
     clock.advance(SECOND)
@@ -213,7 +213,7 @@ def test_nothing_is_learnt_of_reads_once_the_vendor_has_opened(
     budgeted: Budgeted, clock: Clock, simulator: Simulator
 ) -> None:
     """A reset that is over by our clock closes for a second, in which the vendor counts anew."""
-    app = budgeted(sam3d_reads_count="auto")
+    app = budgeted(SAM3D_READS_COUNT="auto")
     (ticket,) = add_submitted(app, simulator)
     follow_up = send(app)
     assert follow_up

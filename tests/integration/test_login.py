@@ -20,7 +20,7 @@ from worker.broker.login import user_of
 from worker.broker.publishing import publish
 from worker.broker.quarantine import origin_of, put_aside
 from worker.broker.topology import DEAD, INBOX, declare
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import TransientError
 from worker.rules.origin import SOURCE
 
@@ -64,7 +64,7 @@ def desk(rabbitmq: PrivateRabbit, vhost_url: str, vhost: str) -> Iterator[Desk]:
     alices_url = vhost_url.replace("guest:guest", f"alice:{PASSWORD}")
     with Proxy(rabbitmq.port) as proxy:
         url = rabbitmq.url_of(vhost, port=proxy.port).replace("guest:guest", f"{URL_USER}:{PASSWORD}")
-        with closing(create_app(Settings(sam3d_broker_url=SecretStr(url)), [])) as app:
+        with closing(create_app(Settings().having(SAM3D_BROKER_URL=SecretStr(url)), [])) as app:
             yield Desk(app, proxy, vhost_url, alices_url)
     rabbitmq.delete_users(URL_USER, OTHER, "alice")
 

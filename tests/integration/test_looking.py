@@ -38,7 +38,7 @@ def sam3d(app: App, environment: Mapping[str, str], zygote: Zygote) -> Sam3d:
 @pytest.fixture
 def environment(app: App) -> Mapping[str, str]:
     """Provide the settings of a person who has the database alone."""
-    return {"SAM3D_DATABASE_URL": app.services.settings.database_url, "SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}
+    return {"SAM3D_DATABASE_URL": app.services.settings.database.url, "SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}
 
 
 def set_all(app: App, assignments: str, **values: object) -> None:

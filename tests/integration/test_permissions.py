@@ -16,7 +16,7 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.broker.topology import declare
 from worker.client import Client
-from worker.config import Settings
+from worker.config.environment import Settings
 
 PHOTO = Path("worker/photos/cat.png")
 
@@ -35,7 +35,7 @@ def shop_url(rabbitmq: PrivateRabbit, vhost: str, vhost_url: str) -> str:
 
 def test_a_producer_can_send_and_listen(shop_url: str, rabbitmq: PrivateRabbit, vhost: str) -> None:
     """With our client, which declares nothing but a queue of its own."""
-    with Client(Settings(sam3d_broker_url=SecretStr(shop_url))) as client:
+    with Client(Settings().having(SAM3D_BROKER_URL=SecretStr(shop_url))) as client:
         client.submit(PHOTO)
         queued = {queue.name: queue for queue in rabbitmq.queues(vhost)}
         assert any(name.startswith("sam3d.client.") for name in queued)

@@ -24,7 +24,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def keeping(budgeted: Budgeted) -> App:
     """Provide an app that keeps jobs for a day."""
-    return budgeted(None, sam3d_retention=DAY)
+    return budgeted(None, SAM3D_RETENTION=DAY)
 
 
 def kept(app: App) -> dict[str, bool]:
@@ -72,7 +72,7 @@ def test_the_photo_of_a_failed_job_is_kept_for_a_retry(app: App, clock: Clock) -
 
 def test_a_setting_keeps_photos(budgeted: Budgeted) -> None:
     """Until the job is deleted."""
-    app = budgeted(None, sam3d_keep_inputs=True)
+    app = budgeted(None, SAM3D_KEEP_INPUTS=True)
     end(app, "succeeded", send(app))
     prune_now(app)
     assert list(kept(app).values()) == [True]

@@ -19,7 +19,7 @@ from tests.services.zygote import Zygote, inherited
 from tests.waiting import wait_until
 from worker.broker.connection import why_unverified
 from worker.client import Client
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.engine import DatabaseError, create_database_engine, describe, why_not_verified
 from worker.database.schema import upgrade
 from worker.errors import ConfigurationError
@@ -112,7 +112,9 @@ def test_a_worker_says_why_it_waits_for_the_database(zygote: Zygote, tmp_path: P
 def test_a_download_without_a_database_is_our_error() -> None:
     """A producer catches what this package raises; it knows nothing of SQLAlchemy."""
     (closed,) = free_ports(1)
-    client = Client(Settings(sam3d_database_url=SecretStr(f"postgresql://bob:{PASSWORD}@{LOOPBACK}:{closed}/x")))
+    client = Client(
+        Settings().having(SAM3D_DATABASE_URL=SecretStr(f"postgresql://bob:{PASSWORD}@{LOOPBACK}:{closed}/x"))
+    )
     with pytest.raises(ConfigurationError) as refused:
         client.download(NOBODY, "nowhere")
     assert str(refused.value).startswith(f"The database refuses ({LOOPBACK}:{closed}: Connection refused): ")

@@ -45,11 +45,11 @@ UNANSWERED = Doubt("no answer")
 @pytest.fixture
 def app(app: App) -> App:
     """Provide an app whose history settles at once."""
-    return _with(app, sam3d_reconcile_settle=timedelta(0))
+    return _with(app, SAM3D_RECONCILE_SETTLE=timedelta(0))
 
 
 def _with(app: App, **settings: object) -> App:
-    object.__setattr__(app.services, "settings", app.services.settings.model_copy(update=settings))
+    object.__setattr__(app.services, "settings", app.services.settings.having(**settings))
     return app
 
 
@@ -206,7 +206,7 @@ def test_nothing_is_absent_while_its_worker_lives(app: App, simulator: Simulator
 
 def test_nothing_is_absent_before_the_row_may_have_landed(app: App, simulator: Simulator) -> None:
     """The settle delay is waited for."""
-    _with(app, sam3d_reconcile_settle=timedelta(minutes=10))
+    _with(app, SAM3D_RECONCILE_SETTLE=timedelta(minutes=10))
     lost = _new(app, "lost")
     record(app.services, _taken(app, lost), UNANSWERED)
     _pass(app)
@@ -351,7 +351,7 @@ def test_without_a_history_a_5xx_follows_the_setting(
     app: App, simulator: Simulator, setting: str, state: JobState, posts: int
 ) -> None:
     """The vendor's documentation says that a submit answered with a 5xx may be sent again."""
-    _with(app, sam3d_submit_server_error=setting)
+    _with(app, SAM3D_SUBMIT_SERVER_ERROR=setting)
     simulator.update(history_available=False)
     simulator.add_fault(call="submit", kind="status", http_status=502, count=1)
     job = _new(app)

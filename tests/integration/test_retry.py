@@ -154,7 +154,7 @@ def test_the_command_prints_the_new_job(app: App, zygote: Zygote) -> None:
     """As text, as JSON, and as one line with its fix where it can't."""
     first, second, nowhere = send(app), send(app), str(uuid4())
     settings = {
-        "SAM3D_DATABASE_URL": app.services.settings.database_url,
+        "SAM3D_DATABASE_URL": app.services.settings.database.url,
         "SAM3D_BROKER_URL": "amqp://127.0.0.1:1//",
     }
     for each in (first, second):

@@ -27,7 +27,7 @@ Review = Callable[..., Any]
 @pytest.fixture
 def decide(app: App, zygote: Zygote) -> Review:
     """Provide `sam3d review` on the database of the app; it returns what is printed."""
-    urls = {"SAM3D_DATABASE_URL": app.services.settings.database_url, "SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}
+    urls = {"SAM3D_DATABASE_URL": app.services.settings.database.url, "SAM3D_BROKER_URL": "amqp://127.0.0.1:1//"}
 
     def run(*arguments: str) -> Any:
         done = zygote.run("review", *arguments, "--json", **urls)
@@ -39,7 +39,7 @@ def decide(app: App, zygote: Zygote) -> Review:
 
 def in_review(shop: Shop, simulator: Simulator, count: int) -> list[str]:
     """Put jobs to review: their answers are dropped, and there is no history."""
-    shop.set(sam3d_history="off")
+    shop.set(SAM3D_HISTORY="off")
     ids = []
     for number in range(count):
         simulator.add_fault(call="submit", kind="drop_answer", count=1)
@@ -108,7 +108,7 @@ def test_the_hour_of_an_adopted_run_counts_from_its_submit(
     (run,) = [each["request_id"] for each in simulator.ledger() if each["prompt"] == "lost 0."]
     shop.live(20 * MINUTE)
     simulator.update(**zone)
-    shop.set(sam3d_history=history)
+    shop.set(SAM3D_HISTORY=history)
     decisions.adopt(shop.services, job, run, partial(shop.services.vendor.listed, wants_all=False))
     with transaction(app.services.engine) as connection:
         query = text(

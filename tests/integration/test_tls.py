@@ -19,7 +19,7 @@ from worker.broker.connection import connection_options
 from worker.broker.login import user_in_url
 from worker.broker.topology import PUBLISH_ERRORS
 from worker.client import Client
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.engine import DatabaseError, create_database_engine, describe
 from worker.database.schema import upgrade
 from worker.errors import ConfigurationError
@@ -253,25 +253,25 @@ def test_files_of_tls_are_read_before_anything_is_connected(
     empty.touch()
     wrong_ones: list[tuple[dict[str, object], str]] = [
         (
-            {"sam3d_broker_ca_file": tmp_path / "none.pem"},
+            {"SAM3D_BROKER_CA_FILE": tmp_path / "none.pem"},
             "SAM3D_BROKER_CA_FILE is no file of certificates (PEM): No such",
         ),
-        ({"sam3d_broker_ca_file": empty}, "SAM3D_BROKER_CA_FILE is no file of certificates (PEM): "),
+        ({"SAM3D_BROKER_CA_FILE": empty}, "SAM3D_BROKER_CA_FILE is no file of certificates (PEM): "),
         (
-            {"sam3d_broker_key_file": right.key},
+            {"SAM3D_BROKER_KEY_FILE": right.key},
             "SAM3D_BROKER_KEY_FILE needs the certificate in SAM3D_BROKER_CERT_FILE.",
         ),
-        ({"sam3d_broker_cert_file": right.certificate}, "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE are no "),
+        ({"SAM3D_BROKER_CERT_FILE": right.certificate}, "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE are no "),
         (
-            {"sam3d_broker_cert_file": right.certificate, "sam3d_broker_key_file": other.key},
+            {"SAM3D_BROKER_CERT_FILE": right.certificate, "SAM3D_BROKER_KEY_FILE": other.key},
             "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE are no certificate and its key",
         ),
         (
-            {"sam3d_broker_cert_file": right.certificate, "sam3d_broker_key_file": locked(right.key)},
+            {"SAM3D_BROKER_CERT_FILE": right.certificate, "SAM3D_BROKER_KEY_FILE": locked(right.key)},
             "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE are no certificate and its key without a passphrase",
         ),
         (
-            {"sam3d_broker_url": SecretStr("amqp://rabbit.example"), "sam3d_broker_ca_file": authority.file},
+            {"SAM3D_BROKER_URL": SecretStr("amqp://rabbit.example"), "SAM3D_BROKER_CA_FILE": authority.file},
             "SAM3D_BROKER_CA_FILE is for TLS: SAM3D_BROKER_URL must begin with amqps:// then.",
         ),
     ]
@@ -286,9 +286,9 @@ def test_the_name_is_the_one_in_the_url(authority: Authority, right: Certificate
     """Chain and name, with what was given; without TLS there is none of it."""
     options = connection_options(
         broker_settings(
-            sam3d_broker_ca_file=authority.file,
-            sam3d_broker_cert_file=right.certificate,
-            sam3d_broker_key_file=right.key,
+            SAM3D_BROKER_CA_FILE=authority.file,
+            SAM3D_BROKER_CERT_FILE=right.certificate,
+            SAM3D_BROKER_KEY_FILE=right.key,
         ).broker
     )
     assert options["ssl"] == {
@@ -298,5 +298,5 @@ def test_the_name_is_the_one_in_the_url(authority: Authority, right: Certificate
         "certfile": str(right.certificate),
         "keyfile": str(right.key),
     }
-    plain = connection_options(broker_settings(sam3d_broker_url=SecretStr("amqp://rabbit.example")).broker)
+    plain = connection_options(broker_settings(SAM3D_BROKER_URL=SecretStr("amqp://rabbit.example")).broker)
     assert plain["ssl"] is False

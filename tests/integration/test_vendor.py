@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import (
     AccountHeld,
     HoldCause,
@@ -57,8 +57,8 @@ def simulator(running_simulator: Simulator) -> Simulator:
 
 def settings_of(simulator: Simulator, **changes: Any) -> Settings:
     """Return the settings of a client of the simulator."""
-    values: dict[str, Any] = {"segmind_api_key": SecretStr(KEY), "segmind_base_url": simulator.url}
-    return Settings(**(values | changes))
+    values: dict[str, Any] = {"SEGMIND_API_KEY": SecretStr(KEY), "SEGMIND_BASE_URL": simulator.url}
+    return Settings().having(**(values | changes))
 
 
 @pytest.fixture
@@ -339,7 +339,7 @@ def test_a_slow_submit_ends_at_its_deadline(simulator: Simulator, connect: Conne
     """A byte now and then does not keep it alive; what became of it is unknown."""
     simulator.add_fault(call="submit", **rule)
     began = time.monotonic()
-    assert type(raised(lambda: connect(sam3d_submit_deadline=SHORT).submit(REQUEST))) is SubmitUnknown
+    assert type(raised(lambda: connect(SAM3D_SUBMIT_DEADLINE=SHORT).submit(REQUEST))) is SubmitUnknown
     assert SHORT.total_seconds() <= time.monotonic() - began < GENEROUS
 
 
@@ -351,7 +351,7 @@ def test_a_slow_read_ends_at_its_deadline(
     """It is made again later."""
     simulator.add_fault(call=call, **rule)
     began = time.monotonic()
-    read = getattr(connect(sam3d_read_deadline=SHORT), call)
+    read = getattr(connect(SAM3D_READ_DEADLINE=SHORT), call)
     assert type(raised(lambda: read(completed_run))) is RemoteUnavailable
     assert SHORT.total_seconds() <= time.monotonic() - began < GENEROUS
 
@@ -360,7 +360,7 @@ def test_a_vendor_that_is_not_there(connect: Connect) -> None:
     """Nothing listens: nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    vendor = connect(segmind_base_url=f"http://127.0.0.1:{port}")
+    vendor = connect(SEGMIND_BASE_URL=f"http://127.0.0.1:{port}")
     assert type(raised(lambda: vendor.submit(REQUEST))) is NotSent
     assert type(raised(lambda: vendor.status("id"))) is RemoteUnavailable
 
@@ -369,7 +369,7 @@ def test_a_vendor_that_accepts_and_says_nothing(connect: Connect) -> None:
     """The kernel of a frozen server takes the connection and the first bytes: after that nobody knows."""
     with socket.create_server(("127.0.0.1", 0)) as frozen:
         url = f"http://127.0.0.1:{frozen.getsockname()[1]}"
-        vendor = connect(segmind_base_url=url, sam3d_submit_deadline=SHORT, sam3d_read_deadline=SHORT)
+        vendor = connect(SEGMIND_BASE_URL=url, SAM3D_SUBMIT_DEADLINE=SHORT, SAM3D_READ_DEADLINE=SHORT)
         assert type(raised(lambda: vendor.submit(REQUEST))) is SubmitUnknown
         assert type(raised(lambda: vendor.status("id"))) is RemoteUnavailable
 
@@ -425,14 +425,14 @@ def server() -> Iterator[CountingServer]:
 
 def test_a_late_worker_sends_nothing(server: CountingServer, connect: Connect) -> None:
     """One whose deadline passed before the first byte knows that no run was started."""
-    vendor = connect(segmind_base_url=server.url, sam3d_submit_deadline=timedelta(microseconds=1))
+    vendor = connect(SEGMIND_BASE_URL=server.url, SAM3D_SUBMIT_DEADLINE=timedelta(microseconds=1))
     assert type(raised(lambda: vendor.submit(REQUEST))) is NotSent
     assert server.connections == 0
 
 
 def test_each_submit_has_a_connection_of_its_own(server: CountingServer, connect: Connect) -> None:
     """A kept one that the server just closed would look like an unknown submit."""
-    vendor = connect(segmind_base_url=server.url)
+    vendor = connect(SEGMIND_BASE_URL=server.url)
     for _ in range(3):
         vendor.submit(REQUEST)
     assert server.connections == 3
@@ -440,7 +440,7 @@ def test_each_submit_has_a_connection_of_its_own(server: CountingServer, connect
 
 def test_reads_share_a_connection(server: CountingServer, connect: Connect) -> None:
     """They are many, and a new one each time costs CPU."""
-    vendor = connect(segmind_base_url=server.url)
+    vendor = connect(SEGMIND_BASE_URL=server.url)
     for _ in range(3):
         vendor.status("id")
         vendor.result("id")
@@ -450,7 +450,7 @@ def test_reads_share_a_connection(server: CountingServer, connect: Connect) -> N
 def test_a_key_in_a_file_is_read_again(server: CountingServer, connect: Connect, tmp_path: Path) -> None:
     """A rotated key needs no restart; the file wins over the variable, and may end in a line break."""
     path = tmp_path / "key"
-    vendor = connect(segmind_base_url=server.url, segmind_api_key_file=path)
+    vendor = connect(SEGMIND_BASE_URL=server.url, SEGMIND_API_KEY_FILE=path)
     for content in ("first", "second\n"):
         path.write_text(content)
         vendor.submit(REQUEST)
@@ -460,7 +460,7 @@ def test_a_key_in_a_file_is_read_again(server: CountingServer, connect: Connect,
 
 def test_a_key_may_end_in_a_line_break(server: CountingServer, connect: Connect) -> None:
     """A secret that was made with ``echo`` has one, in a variable as in a file."""
-    connect(segmind_base_url=server.url, segmind_api_key=SecretStr(f"{KEY}\n")).submit(REQUEST)
+    connect(SEGMIND_BASE_URL=server.url, SEGMIND_API_KEY=SecretStr(f"{KEY}\n")).submit(REQUEST)
     assert server.keys == [KEY]
 
 
@@ -472,7 +472,7 @@ def test_a_key_that_can_not_be_sent_holds_the_account(
     path = tmp_path / "key"
     if content is not None:
         path.write_bytes(content)
-    vendor = connect(segmind_base_url=server.url, segmind_api_key_file=path)
+    vendor = connect(SEGMIND_BASE_URL=server.url, SEGMIND_API_KEY_FILE=path)
     assert meaning(raised(lambda: vendor.submit(REQUEST))) == HoldCause.KEY
     assert meaning(raised(lambda: vendor.status("id"))) == HoldCause.KEY
     assert server.keys == []
@@ -481,7 +481,7 @@ def test_a_key_that_can_not_be_sent_holds_the_account(
 @pytest.mark.parametrize("key", ["SG_schlüssel", "SG_0123\r\nx-other: 1", "SG_0123\0"])
 def test_a_key_in_the_environment_that_can_not_be_sent(server: CountingServer, connect: Connect, key: str) -> None:
     """The same for the variable."""
-    vendor = connect(segmind_base_url=server.url, segmind_api_key=SecretStr(key))
+    vendor = connect(SEGMIND_BASE_URL=server.url, SEGMIND_API_KEY=SecretStr(key))
     assert meaning(raised(lambda: vendor.submit(REQUEST))) == HoldCause.KEY
     assert server.keys == []
 
@@ -489,7 +489,7 @@ def test_a_key_in_the_environment_that_can_not_be_sent(server: CountingServer, c
 @pytest.mark.parametrize("key", [None, SecretStr(""), SecretStr("SG_wrong")])
 def test_a_key_that_is_refused(connect: Connect, key: SecretStr | None) -> None:
     """None at all is told by the vendor, like a wrong one."""
-    vendor = connect(segmind_api_key=key)
+    vendor = connect(SEGMIND_API_KEY=key)
     assert meaning(raised(lambda: vendor.submit(REQUEST))) == HoldCause.KEY
     assert meaning(raised(lambda: vendor.status("id"))) == HoldCause.KEY
 
@@ -518,6 +518,6 @@ def test_the_blocking_call(simulator: Simulator, vendor: Vendor) -> None:
 def test_the_blocking_call_is_bounded(simulator: Simulator, connect: Connect) -> None:
     """By the cap of an output and by the submit's deadline; after either it may have been paid."""
     simulator.update(run_time=0)
-    assert type(raised(lambda: connect(sam3d_max_output_bytes=100).generate(REQUEST))) is SubmitUnknown
+    assert type(raised(lambda: connect(SAM3D_MAX_OUTPUT_BYTES=100).generate(REQUEST))) is SubmitUnknown
     simulator.update(run_time=600)
-    assert type(raised(lambda: connect(sam3d_submit_deadline=SHORT).generate(REQUEST))) is SubmitUnknown
+    assert type(raised(lambda: connect(SAM3D_SUBMIT_DEADLINE=SHORT).generate(REQUEST))) is SubmitUnknown

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from PIL import Image
 
-from worker.config import Settings
+from worker.config.environment import Settings
 
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=30)
 hypothesis.settings.load_profile("repeatable")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import NamedTuple, TypeVar
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.doubts import Submission, Unanswered
 from worker.database.submissions import OPEN, Answered
 from worker.rules.evidence import Evidence
@@ -260,7 +260,7 @@ class Model:
     ) -> tuple[str, int]:
         """Ask the product what becomes of the submit, and return how that ends, and with which run."""
         settings = _settings(self._rules.on_server_error)
-        now = _over(len(ledger) - 1) + (-SECOND, SECOND, settings.sam3d_reconcile_settle, DEADLINE)[age]
+        now = _over(len(ledger) - 1) + (-SECOND, SECOND, settings.history.settle, DEADLINE)[age]
         job = Job("job", "default", JobState.SUBMITTING, 0, {}, {}, 0, 0, 0, None, None, now)
         what = Unanswered(job, [_submission(token, entry) for token, entry in enumerate(ledger)])
         doubted = doubted_of(what, {SESSION} if lives else set(), settings)
@@ -268,7 +268,7 @@ class Model:
         if self._rules.has_history:
             is_proven = is_later_listed or not self._rules.waits_for_proof
             proof = _evidence(listed, doubted.over_at, is_proven, now, settings).judge(doubted)
-        answer, outcome = conclude(what, doubted, proof, settings, PLAN, settings.sam3d_reconcile_settle)
+        answer, outcome = conclude(what, doubted, proof, settings, PLAN, settings.history.settle)
         return _end(answer, outcome)
 
     def _settle(self, state: State, end: str, run: int, version: int) -> State:
@@ -415,7 +415,7 @@ ENDS: Mapping[str, tuple[str | None, Trigger]] = {
 
 @cache
 def _settings(on_server_error: str) -> Settings:
-    return Settings(sam3d_reconcile_deadline=DEADLINE).model_copy(update={"sam3d_submit_server_error": on_server_error})
+    return Settings().having(SAM3D_RECONCILE_DEADLINE=DEADLINE).having(SAM3D_SUBMIT_SERVER_ERROR=on_server_error)
 
 
 def _over(token: int) -> datetime:
@@ -424,7 +424,7 @@ def _over(token: int) -> datetime:
 
 def _submission(token: int, entry: Entry) -> Submission:
     over = _over(token)
-    intended = over - _settings("review").sam3d_submit_deadline
+    intended = over - _settings("review").run.submit_deadline
     answered = over if entry.verdict else None
     return Submission(
         str(token),
@@ -453,7 +453,7 @@ def _evidence(
     later = {"later": _listed("later", OTHERS, over_at)} if is_later_listed else {}
     sent = [Sent("later's", OTHERS, False, over_at, over_at, "later")] if is_later_listed else []
     look = Look({**shown, **late, **later}, is_complete=True)
-    return Evidence(look, sent, [], frozenset({"later"}), now, settings.sam3d_reconcile_settle)
+    return Evidence(look, sent, [], frozenset({"later"}), now, settings.history.settle)
 
 
 def _end(answer: Answered | None, outcome: Outcome | None) -> tuple[str, int]:

@@ -26,17 +26,17 @@ def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
 def test_defaults_are_the_documented_ones() -> None:
     """Without any setting the service looks for everything where it usually is."""
     settings = load_settings()
-    assert settings.segmind_base_url == "https://api.segmind.com"
-    assert settings.segmind_account_url == "https://api.spotprod.segmind.com"
-    assert settings.broker_url == "amqp://guest:guest@127.0.0.1:5672//"
-    assert settings.database_url == "postgresql+psycopg://127.0.0.1/sam3d"
-    assert settings.sam3d_output_hosts == (".segmind.com",)
-    assert (settings.segmind_api_key, settings.sam3d_health_port, settings.sam3d_retention) == (None, None, None)
-    assert (settings.sam3d_submit_deadline, settings.lease_for(Step.SUBMIT)) == (
+    assert settings.vendor.base_url == "https://api.segmind.com"
+    assert settings.vendor.account_url == "https://api.spotprod.segmind.com"
+    assert settings.broker.url == "amqp://guest:guest@127.0.0.1:5672//"
+    assert settings.database.url == "postgresql+psycopg://127.0.0.1/sam3d"
+    assert settings.outputs.hosts == (".segmind.com",)
+    assert (settings.vendor.api_key, settings.telemetry.health_port, settings.storage.retention) == (None, None, None)
+    assert (settings.run.submit_deadline, settings.run.lease_for(Step.SUBMIT)) == (
         timedelta(seconds=30),
         timedelta(seconds=45),
     )
-    assert not settings.is_embedded
+    assert not settings.broker.is_embedded
 
 
 @pytest.mark.parametrize("name", VARIABLES)
@@ -176,7 +176,7 @@ def test_a_broker_url_says_nothing_of_tls(monkeypatch: pytest.MonkeyPatch, url: 
 def test_a_broker_url_that_worked_still_works(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Several hosts without TLS, and marks in a password that nothing mistakes."""
     monkeypatch.setenv("SAM3D_BROKER_URL", url)
-    assert load_settings().broker_url == url
+    assert load_settings().broker.url == url
 
 
 def test_a_mark_that_would_show_a_part_of_the_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,8 +227,8 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAM3D_BROKER_URL", f"amqp://user:{MARKER}@broker//")
     monkeypatch.setenv("SAM3D_DATABASE_URL", f"postgresql+psycopg://user:{MARKER}@database/sam3d")
     settings = load_settings()
-    assert MARKER in settings.broker_url
-    assert MARKER in settings.database_url
+    assert MARKER in settings.broker.url
+    assert MARKER in settings.database.url
     assert MARKER not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
 
 
@@ -259,4 +259,4 @@ def test_the_in_memory_broker_is_the_embedded_service() -> None:
 
 def test_a_lease_is_longer_than_what_is_done_under_it(settings: Settings) -> None:
     """Nobody takes over a job whose worker still keeps its deadlines."""
-    assert all(settings.lease_for(step) > settings.time_for(step) for step in Step)
+    assert all(settings.run.lease_for(step) > settings.run.time_for(step) for step in Step)

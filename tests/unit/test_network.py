@@ -11,7 +11,7 @@ import httpcore
 import httpx
 import pytest
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import OutputUnusable, RemoteUnavailable
 from worker.network import MOST_ADDRESSES, MOST_LOOKUPS, AllowedHosts, _DeadlineStream, create_client, deadline
 from worker.outputs.download import Downloads
@@ -126,7 +126,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 @pytest.fixture(scope="module")
 def downloads() -> Iterator[Downloads]:
     """Return downloads from the vendor's hosts."""
-    downloads = Downloads(Settings(sam3d_output_hosts=(".segmind.com",)))
+    downloads = Downloads(Settings().having(SAM3D_OUTPUT_HOSTS=(".segmind.com",)))
     yield downloads
     downloads.close()
 
@@ -300,7 +300,7 @@ def test_a_resolver_that_hangs_ends_at_the_deadline(hanging: list[str]) -> None:
 
 def test_a_download_ends_as_well(hanging: list[str]) -> None:
     """It is tried again later."""
-    downloads = Downloads(Settings(sam3d_download_deadline=timedelta(seconds=0.1)))
+    downloads = Downloads(Settings().having(SAM3D_DOWNLOAD_DEADLINE=timedelta(seconds=0.1)))
     with pytest.raises(RemoteUnavailable, match="ConnectTimeout"):
         downloads.fetch("https://images.segmind.com/model.glb")
     downloads.close()

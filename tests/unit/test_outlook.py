@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.engine import Engine, create_database_engine
 from worker.work.outlook import Outlook
 
@@ -20,7 +20,7 @@ def engine() -> Engine:
 
 def test_without_the_database_the_published_run_time_counts(engine: Engine) -> None:
     """The first poll comes about when a typical run may be over; the limit is what is set."""
-    terms = Outlook(Settings(sam3d_requests_per_minute=60), engine).terms()
+    terms = Outlook(Settings().having(SAM3D_REQUESTS_PER_MINUTE=60), engine).terms()
     assert 20 <= terms.plan.first.total_seconds() <= 31.7
     assert terms.limit == 60
 
@@ -28,7 +28,7 @@ def test_without_the_database_the_published_run_time_counts(engine: Engine) -> N
 @pytest.mark.parametrize(("setting", "counts"), [("yes", True), ("no", False), ("auto", None)])
 def test_what_is_set_is_not_learnt(engine: Engine, setting: str, counts: bool | None) -> None:
     """Nor is it assumed."""
-    settings = Settings.model_validate({"sam3d_reads_count": setting})
+    settings = Settings.of({"SAM3D_READS_COUNT": setting})
     assert Outlook(settings, engine).terms().reads_count is counts
 
 

@@ -39,7 +39,7 @@ from pydantic_core import PydanticCustomError
 
 from worker.broker import topology
 from worker.broker.connection import connection_options
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.intake.consumer import Consumer as OurConsumer
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
@@ -149,7 +149,7 @@ def test_a_connection_knows_our_options() -> None:
 
 def test_the_options_of_tls_are_known() -> None:
     """``SSLTransport._wrap_socket_sni`` verifies the name that it is given, and none where it is given none."""
-    given = connection_options(Settings.model_validate({"sam3d_broker_url": "amqps://rabbit.example"}).broker)["ssl"]
+    given = connection_options(Settings.of({"SAM3D_BROKER_URL": "amqps://rabbit.example"}).broker)["ssl"]
     transport: Any = amqp.transport.SSLTransport
     assert set(given) <= set(names_of(transport._wrap_socket_sni))
     assert {"ssl", "login_method", "transport_options"} <= set(names_of(Connection.__init__))

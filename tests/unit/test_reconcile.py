@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.doubts import Submission, Unanswered
 from worker.database.submissions import Answered
 from worker.rules.evidence import Evidence
@@ -66,7 +66,7 @@ def concluded(
     proof: Proof, *submits: Submission, alive: frozenset[int] = frozenset(), **changes: object
 ) -> tuple[Answered | None, Outcome | None]:
     """Return what a proof leads to."""
-    settings = defaults().model_copy(update={"sam3d_reconcile_deadline": DEADLINE, **changes})
+    settings = defaults().having(**{"SAM3D_RECONCILE_DEADLINE": DEADLINE, **changes})
     what = Unanswered(JOB, submits or (made(),))
     return conclude(what, doubted_of(what, set(alive), settings), proof, settings, PLAN, SETTLE)
 
@@ -131,7 +131,7 @@ def test_what_the_history_can_not_tell(
     A history that is missing is waited for until it is clear that it is not just away.
     """
     submits = [made(answer, age=age) for answer in answers]
-    assert told(concluded(proof, *submits, sam3d_submit_server_error=setting)) == end
+    assert told(concluded(proof, *submits, SAM3D_SUBMIT_SERVER_ERROR=setting)) == end
 
 
 @pytest.mark.parametrize(("proof", "end"), [(FOUND, ADOPTED), (ABSENT, ABSENT_ONCE)])
@@ -141,21 +141,21 @@ def test_what_the_history_tells_is_believed(proof: Proof, end: str, setting: str
     answered: list[list[int | None]] = [[None], [500], [500] * 9]
     for answers, age in product(answered, (timedelta(0), YOUNG, OLD, timedelta(days=1))):
         submits = [made(answer, age=age) for answer in answers]
-        assert told(concluded(proof, *submits, sam3d_submit_server_error=setting)) == end
+        assert told(concluded(proof, *submits, SAM3D_SUBMIT_SERVER_ERROR=setting)) == end
 
 
 @pytest.mark.parametrize(("ago", "end"), [(timedelta(minutes=58), RETRIED), (timedelta(minutes=60), REVIEW)])
 def test_how_long_a_submit_is_sent_again_is_a_setting(ago: timedelta, end: str) -> None:
     """An hour from the first answer of 5xx; then a person is asked."""
     submits = made(500, age=ago), made(500, age=YOUNG)
-    assert told(concluded(NO_HISTORY, *submits, sam3d_submit_server_error="retry")) == end
+    assert told(concluded(NO_HISTORY, *submits, SAM3D_SUBMIT_SERVER_ERROR="retry")) == end
 
 
 def test_a_submit_is_sent_again_later_each_time() -> None:
     """A vendor with server errors is not hammered."""
     waits = []
     for tried in range(1, 7):
-        _, outcome = concluded(NO_HISTORY, *[made(500)] * tried, sam3d_submit_server_error="retry")
+        _, outcome = concluded(NO_HISTORY, *[made(500)] * tried, SAM3D_SUBMIT_SERVER_ERROR="retry")
         assert isinstance(outcome, Advance)
         waits.append(outcome.due_in / timedelta(minutes=1))
     assert waits == [1, 2, 4, 8, 10, 10]
@@ -170,10 +170,10 @@ def test_a_history_that_is_slow_is_waited_for(settle: timedelta, end: str) -> No
 
 def test_nobody_is_asked_while_the_process_may_still_report() -> None:
     """Its answer would settle it; a person is asked at the deadline all the same."""
-    sent = made(verdict=None, age=FRESH + SECOND + defaults().sam3d_submit_deadline)
+    sent = made(verdict=None, age=FRESH + SECOND + defaults().run.submit_deadline)
     assert told(concluded(NO_HISTORY, sent, alive=frozenset({SESSION}))) == AGAIN
     assert told(concluded(NO_HISTORY, sent)) == REVIEW
-    long_ago = made(verdict=None, age=DEADLINE + defaults().sam3d_submit_deadline)
+    long_ago = made(verdict=None, age=DEADLINE + defaults().run.submit_deadline)
     assert told(concluded(NO_HISTORY, long_ago, alive=frozenset({SESSION}))) == REVIEW
 
 
@@ -183,7 +183,7 @@ def test_nobody_is_asked_while_the_process_may_still_report() -> None:
 def test_a_history_that_is_switched_off_is_not_waited_for(status: int | None, setting: str, end: str) -> None:
     """The operator has said that there is none."""
     sent = made(status, age=timedelta(0))
-    assert told(concluded(NO_HISTORY, sent, sam3d_history="off", sam3d_submit_server_error=setting)) == end
+    assert told(concluded(NO_HISTORY, sent, SAM3D_HISTORY="off", SAM3D_SUBMIT_SERVER_ERROR=setting)) == end
 
 
 @pytest.mark.parametrize(("age", "end"), [(OLD, AGAIN), (4 * DEADLINE - SECOND, AGAIN), (4 * DEADLINE, REVIEW)])
@@ -256,7 +256,7 @@ def test_a_submit_is_over_when_its_process_says_so_or_has_ended(
 def test_a_submit_without_an_answer_is_over_after_its_deadline() -> None:
     """Until then its run may be started; one that was answered was over then."""
     silent, answered = made(verdict=None), made(500)
-    assert doubted(silent).over_at == silent.intended_at + defaults().sam3d_submit_deadline
+    assert doubted(silent).over_at == silent.intended_at + defaults().run.submit_deadline
     assert doubted(answered).over_at == answered.answered_at
 
 

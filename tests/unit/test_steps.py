@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from worker import errors
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import (
     AccountHeld,
     ConfigurationError,
@@ -73,7 +73,7 @@ def defaults() -> Settings:
 
 def services_with(vendor: object, **changes: object) -> Services:
     """Return what a step of this vendor works with: the default settings but for some."""
-    settings = defaults().model_copy(update=changes)
+    settings = defaults().having(**changes)
     outlook = SimpleNamespace(terms=lambda: Terms(PLAN))
     return cast("Services", SimpleNamespace(settings=settings, vendor=vendor, outlook=outlook))
 
@@ -336,7 +336,7 @@ def test_all_outputs_are_looked_for_whatever_was_asked_for(*, wants_all: bool) -
 
 
 NOWHERE: list[tuple[Sam3dError | None, dict[str, Any]]] = [
-    (None, {}), (HistoryMissing("x"), {}), (None, {"sam3d_history": "off"})
+    (None, {}), (HistoryMissing("x"), {}), (None, {"SAM3D_HISTORY": "off"})
 ]  # fmt: skip
 
 

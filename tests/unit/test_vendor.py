@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from worker import network as network_module
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import (
     AccountHeld,
     HistoryMissing,
@@ -448,7 +448,7 @@ def test_a_turn_that_has_no_time_left_leaves_no_page_out(
 ) -> None:
     """A page that the deadline cut off is the first of the next turn."""
     answer = history_of([listed(each) for each in FOUND])
-    clock, within = [0.0], settings.sam3d_read_deadline.total_seconds()
+    clock, within = [0.0], settings.run.read_deadline.total_seconds()
     monkeypatch.setattr(network_module, "_now", lambda: clock[0])
 
     def slow(request: httpx.Request) -> httpx.Response:

@@ -56,7 +56,7 @@ def budget(*, as_json: bool) -> None:
     configure_logging("ERROR")
     with opened_database() as (settings, engine):
         found = usage(engine, ACCOUNT, Outlook(settings, engine).terms())
-    asked = settings.sam3d_requests_per_minute
+    asked = settings.budget.limit
     shown = described(found, asked)
     if as_json:
         print_json(shown)

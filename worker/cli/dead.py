@@ -14,7 +14,7 @@ from worker.broker.connection import connected, opened_producers, unreachable
 from worker.broker.dead_letters import Way
 from worker.broker.topology import PUBLISH_ERRORS
 from worker.cli.show import brief, head, note, print_json, print_table, print_values, say, titled
-from worker.config import load_settings
+from worker.config.environment import load_settings
 from worker.errors import InvalidMessage, Sam3dError
 from worker.telemetry.logs import configure_logging
 
@@ -39,7 +39,7 @@ def opened() -> Iterator[tuple[ProducerPool, Connection]]:
         with connected(settings.broker) as connection, opened_producers(settings.broker) as producers:
             yield producers, connection
     except PUBLISH_ERRORS as error:
-        raise unreachable(error, settings.broker_url) from None
+        raise unreachable(error, settings.broker.url) from None
 
 
 def list_(*, as_json: bool) -> None:

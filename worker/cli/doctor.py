@@ -9,7 +9,7 @@ from worker.broker import topology
 from worker.broker.connection import connected, why
 from worker.broker.connection import why_unverified as why_broker_unverified
 from worker.cli.show import print_json, print_table
-from worker.config import Settings, load_settings
+from worker.config.environment import Settings, load_settings
 from worker.database import reading
 from worker.database.engine import (
     Engine,
@@ -30,9 +30,9 @@ def doctor(*, as_json: bool) -> None:
     """Check database, schema, broker and the vendor's key, and say what to do about what is wrong."""
     configure_logging("ERROR")
     settings = load_settings()
-    engine, vendor = create_database_engine(settings.database_url, 2), Vendor(settings)
+    engine, vendor = create_database_engine(settings.database.url, 2), Vendor(settings)
     checks = _checks(settings, engine, vendor)
-    rows = [{"check": name, **_result(name, check, settings.broker_url)} for name, check in checks.items()]
+    rows = [{"check": name, **_result(name, check, settings.broker.url)} for name, check in checks.items()]
     vendor.close()
     engine.dispose()
     if as_json:
@@ -55,7 +55,7 @@ def _checks(settings: Settings, engine: Engine, vendor: Vendor) -> Mapping[str, 
         "history": lambda: _require_history(settings, vendor),
         "queues": lambda: _require_topology(settings),
         "readers": lambda: _require_readers(settings),
-        "broker-tls": lambda: _require_verified(why_broker_unverified(settings.broker_url)),
+        "broker-tls": lambda: _require_verified(why_broker_unverified(settings.broker.url)),
         "database-tls": lambda: _require_verified(why_unverified(engine)),
     }
 
@@ -93,7 +93,7 @@ def _held(account: Mapping[str, Any]) -> str:
 
 
 def _require_history(settings: Settings, vendor: Vendor) -> None:
-    if settings.sam3d_history != "off":
+    if settings.history.mode != "off":
         vendor.require_history()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.config import Settings, load_settings
+from worker.config.environment import Settings, load_settings
 from worker.database.engine import Engine, create_database_engine
 from worker.database.schema import require_schema
 
@@ -12,7 +12,7 @@ from worker.database.schema import require_schema
 def opened_database() -> Iterator[tuple[Settings, Engine]]:
     """Give the settings, and the engine of a database that has our schema."""
     settings = load_settings()
-    engine = create_database_engine(settings.database_url, 2)
+    engine = create_database_engine(settings.database.url, 2)
     try:
         require_schema(engine)
         yield settings, engine

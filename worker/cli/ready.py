@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.config import load_settings
+from worker.config.environment import load_settings
 from worker.database.schema import require_schema
 from worker.telemetry.logs import configure_logging
 from worker.work.office import Office, opened_office

@@ -10,7 +10,7 @@ import structlog
 from worker.app import STEPS, run_worker
 from worker.boot import declare_once, opened_app
 from worker.cli.main import OFTEN
-from worker.config import Settings, load_settings
+from worker.config.environment import Settings, load_settings
 from worker.errors import InvalidMessage
 from worker.telemetry.metrics import exposition, usage
 from worker.upkeep.readers import Readers
@@ -28,16 +28,16 @@ def worker(steps: str, concurrency: int | None) -> None:
     gc.set_threshold(*OFTEN)
     settings = _given(load_settings(), concurrency)
     with opened_app(settings, chosen) as app:
-        if not (settings.segmind_api_key or settings.segmind_api_key_file):
+        if not (settings.vendor.api_key or settings.vendor.api_key_file):
             log.warning("key_missing", next="set SEGMIND_API_KEY or SEGMIND_API_KEY_FILE; until then every job waits")
-        log.info("worker_started", steps=chosen, concurrency=settings.sam3d_concurrency, pid=os.getpid())
-        code = run_worker(app, chosen, settings.sam3d_concurrency)
+        log.info("worker_started", steps=chosen, concurrency=settings.process.concurrency, pid=os.getpid())
+        code = run_worker(app, chosen, settings.process.concurrency)
     log.info("worker_stopped", exit_code=code)
     sys.exit(code)
 
 
 def _given(settings: Settings, concurrency: int | None) -> Settings:
-    return settings.model_copy(update={"sam3d_concurrency": concurrency}) if concurrency else settings
+    return settings.having(SAM3D_CONCURRENCY=concurrency) if concurrency else settings
 
 
 def scheduler() -> None:

@@ -11,7 +11,7 @@ from worker.cli import given, progress
 from worker.cli.outcomes import place_of, tell
 from worker.cli.show import note, print_json, say, writable_folder
 from worker.client import Client, JobEvent
-from worker.config import load_settings
+from worker.config.environment import load_settings
 from worker.errors import InvalidMessage
 from worker.rules.lifecycle import EventType
 

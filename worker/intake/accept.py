@@ -89,7 +89,7 @@ def _id_of_job(connection: Connection, office: Office, identity: Identity, *, ha
     """Return the id that a job of the request has if it is new."""
     if identity.body_id is None or identity.body_age is None:
         return identity.job_id
-    counts_for = office.settings.sam3d_body_identity + identity.body_age
+    counts_for = office.settings.intake.body_identity + identity.body_age
     # A key says when it is free again; a message that came before is no new request for all that.
     is_sent_anew = has_key and not identity.is_told_apart
     return repository.id_for_body(connection, identity.body_id, counts_for, is_sent_anew=is_sent_anew)
@@ -136,7 +136,7 @@ def _reject(
         "error_field": error.field,
         "error_message": str(error),
     }
-    if existing is None and not repository.add_job(connection, values, office.settings.sam3d_sweep_grace):
+    if existing is None and not repository.add_job(connection, values, office.settings.upkeep.sweep_grace):
         return Accepted(_answer(connection, replace(claim, key=None)))
     if existing and existing.fingerprint == fingerprint:
         return Accepted(duplicates.answer(connection, claim, existing))

@@ -107,7 +107,7 @@ class Consumer(CeleryConsumer):
     def create_task_handler(self, *args: Any, **more: Any) -> Callable[[Message], None]:
         """Check each message before Celery has it."""
         receive: Callable[[Message], None] = super().create_task_handler(*args, **more)
-        if self.app.services.settings.is_embedded:
+        if self.app.services.settings.broker.is_embedded:
             return receive
 
         def receive_checked(message: Message) -> None:
@@ -168,7 +168,7 @@ class Consumer(CeleryConsumer):
 
     def _wait_where_refused(self, exc: Exception) -> None:
         if isinstance(exc, IrrecoverableChannelError | IrrecoverableConnectionError):
-            reason = why(exc, self.app.services.settings.broker_url)
+            reason = why(exc, self.app.services.settings.broker.url)
             log.error("broker_refuses", reason=reason, next=f"tries again in {REFUSED_SECONDS} s")
             time.sleep(REFUSED_SECONDS)
 
@@ -181,7 +181,7 @@ class Consumer(CeleryConsumer):
     def connect(self) -> Any:
         """Connect; where queues are missing that Celery will make anew, their messages are looked for in the rows."""
         connection = super().connect()
-        if not self.app.services.settings.is_embedded and (lost := missing(connection)):
+        if not self.app.services.settings.broker.is_embedded and (lost := missing(connection)):
             log.warning("messages_lost", queues=lost, next="every run is looked for soon after it is due")
             with suppress(DatabaseError):
                 expect_all(self.app.services.engine)
@@ -225,5 +225,5 @@ class Request(CeleryRequest):
     def __init__(self, message: Message, **more: Any) -> None:
         headers = as_mapping(message.headers)
         body = [[message], {}, {}] if is_request(headers) else message.payload
-        checked = headers if more["app"].services.settings.is_embedded else passed_on(headers)
+        checked = headers if more["app"].services.settings.broker.is_embedded else passed_on(headers)
         super().__init__(message, **{**more, "headers": checked, "body": body, "decoded": True})

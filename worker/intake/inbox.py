@@ -76,7 +76,7 @@ class Inbox(ConsumerMixin):
 
     def on_consume_ready(self, connection: Any, channel: Any, consumers: Sequence[Consumer], **more: Any) -> None:
         """Know who has to go on reading; the in-memory broker forgets nobody."""
-        self._hearing, self._consumers = Hearing(), () if self._services.settings.is_embedded else consumers
+        self._hearing, self._consumers = Hearing(), () if self._services.settings.broker.is_embedded else consumers
 
     def on_iteration(self) -> None:
         """Show that the loop turns and hears; on a connection that is not read any more it does not go on."""
@@ -156,7 +156,7 @@ class Inbox(ConsumerMixin):
 
     def on_connection_error(self, exc: Exception, interval: float) -> None:
         """Say it once a try; kombu tries again by itself."""
-        reason = why(exc, self._services.settings.broker_url)
+        reason = why(exc, self._services.settings.broker.url)
         log.warning("inbox_disconnected", reason=reason, next=f"tries again in {interval} s")
 
 

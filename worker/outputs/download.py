@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import httpx
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import ConfigurationError, OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.network import AllowedHosts, create_client, deadline
 from worker.outputs.formats import identify
@@ -26,8 +26,8 @@ class Downloads:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._allowed = AllowedHosts(settings.sam3d_output_hosts)
-        self._client = create_client(connections=settings.sam3d_concurrency, allowed=self._allowed)
+        self._allowed = AllowedHosts(settings.outputs.hosts)
+        self._client = create_client(connections=settings.process.concurrency, allowed=self._allowed)
 
     def fetch(self, address: str) -> StoredFile:
         """Download one output and check that it is a whole file.
@@ -41,7 +41,7 @@ class Downloads:
         """
         content = _nameless()
         try:
-            with deadline(self._settings.sam3d_download_deadline):
+            with deadline(self._settings.run.download_deadline):
                 size, sha256 = self._download(address, content, MAX_REDIRECTS)
             kind = identify(content, size, promised(address))
         except BaseException:
@@ -75,9 +75,9 @@ class Downloads:
         digest, size = hashlib.sha256(), 0
         for chunk in response.iter_raw():
             size += len(chunk)
-            if size > self._settings.sam3d_max_output_bytes:
+            if size > self._settings.storage.max_output_bytes:
                 raise OutputUnusable(
-                    f"The output is larger than SAM3D_MAX_OUTPUT_BYTES ({self._settings.sam3d_max_output_bytes})."
+                    f"The output is larger than SAM3D_MAX_OUTPUT_BYTES ({self._settings.storage.max_output_bytes})."
                 )
             digest.update(chunk)
             content.write(chunk)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.rules.evidence import Evidence
 from worker.rules.habits import CLOCKS_DIFFER
@@ -37,12 +37,12 @@ class Bench:
 
     def settle(self, settings: Settings) -> timedelta:
         """Return how late a run may be listed."""
-        return self.evidence.settle if self.evidence else settings.sam3d_reconcile_settle
+        return self.evidence.settle if self.evidence else settings.history.settle
 
 
 def investigate(services: Services, lookup: Lookup, in_doubt: Sequence[Doubted], now: datetime) -> Bench:
     """Read the history once for all."""
-    if services.settings.sam3d_history == "off":
+    if services.settings.history.mode == "off":
         return Bench(None, NO_HISTORY)
     first = min(window.first for each in in_doubt for window in each.windows) - CLOCKS_DIFFER
     try:

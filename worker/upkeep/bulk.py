@@ -68,7 +68,7 @@ class BulkLook:
         """Look if it is time to. Safe to run twice because each write is fenced by the version that was read."""
         at = self._clock()
         settings = self._services.settings
-        if "off" in {settings.sam3d_bulk_look, settings.sam3d_history} or at < self._looks_at:
+        if "off" in {settings.budget.bulk_look, settings.history.mode} or at < self._looks_at:
             return ()
         late = timedelta(seconds=min(at - self._looks_at, SOONEST.total_seconds()))  # So may the next page be.
         self._looks_at = at + EVERY.total_seconds()
@@ -164,4 +164,4 @@ def _write_all(services: Services, changed: Sequence[tuple[Job, Outcome]]) -> Se
 
 def _write(connection: Connection, job: Job, outcome: Outcome, services: Services) -> FollowUp | None:
     """Write it if nobody wrote meanwhile."""
-    return changes.follow_up(job, changes.apply(connection, job, outcome, services.settings.sam3d_sweep_grace))
+    return changes.follow_up(job, changes.apply(connection, job, outcome, services.settings.upkeep.sweep_grace))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database import clocks
 from worker.database.engine import Engine, transaction
 from worker.rules.habits import LONGEST_SETTLE
@@ -101,5 +101,5 @@ class ClockWatch:
 
 def furthest(settings: Settings) -> timedelta:
     """Return how far ahead anything of a job can lie: its longest wait, the grace for its message, a lease."""
-    longest = max(LONGEST_RESET, PATIENT_RETRY, *(settings.lease_for(step) for step in Step))
-    return longest + settings.sam3d_sweep_grace + settings.sam3d_sweep_interval
+    longest = max(LONGEST_RESET, PATIENT_RETRY, *(settings.run.lease_for(step) for step in Step))
+    return longest + settings.upkeep.sweep_grace + settings.upkeep.sweep_interval

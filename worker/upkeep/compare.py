@@ -12,7 +12,7 @@ from typing import assert_never
 
 import structlog
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.lineage import Lineage
@@ -89,10 +89,10 @@ class Comparison:
         held = self._hold(seen)
         waited = self._waited_for((seen.incarnation, seen.missing_since is not None))
         # Processes that remember more than this one say so as soon as they are connected again.
-        is_early = seen.missing_since is None and waited < self._services.settings.sam3d_compare_wait
+        is_early = seen.missing_since is None and waited < self._services.settings.history.compare_wait
         if is_early or self._clock() < self._looks_at:
             return held
-        self._looks_at = self._clock() + self._services.settings.sam3d_sweep_interval.total_seconds()
+        self._looks_at = self._clock() + self._services.settings.upkeep.sweep_interval.total_seconds()
         return [*held, *self._compare(seen, waited, beat)]
 
     def _read(self) -> Lineage:
@@ -126,14 +126,14 @@ class Comparison:
 
     def _compare(self, seen: Lineage, waited: timedelta, beat: Callable[[], None]) -> Settled:
         settings = self._services.settings
-        deadline = settings.sam3d_submit_deadline
+        deadline = settings.run.submit_deadline
         reach, evidence = _look(self._services, self._lookup, seen)
         found = adopting.find(self._services, seen, evidence, beat) if evidence else adopting.NOTHING
         is_missing = seen.missing_since is not None or found.speaks_for_a_loss
         if is_missing and seen.missing_since is None:
             with transaction(self._services.engine) as connection:
                 lineage.note_gap(connection, self._services.account, seen)
-        settle = evidence.settle if evidence else settings.sam3d_reconcile_settle
+        settle = evidence.settle if evidence else settings.history.settle
         following = conclude(reach, waited, deadline, settle, is_missing=is_missing)
         settled = [what for each in found.lost for what in adopting.adopt(self._services, each)]
         if is_missing and following is Next.SETTLE:  # Until then a run may be listed that is told.
@@ -186,7 +186,7 @@ class Comparison:
 
 def _look(services: Services, lookup: Lookup, seen: Lineage) -> tuple[Reach, Evidence | None]:
     """Read the history since the newest submit that the database has: what it lost came after that."""
-    if services.settings.sam3d_history == "off":
+    if services.settings.history.mode == "off":
         return Reach.NONE, None
     first = _first(seen, services.settings) - LEARNT_FROM
     try:
@@ -207,4 +207,4 @@ def _first(seen: Lineage, settings: Settings) -> datetime:
 
 
 def _longest(seen: Lineage, settings: Settings) -> datetime:
-    return seen.observed_at - settings.sam3d_compare_window
+    return seen.observed_at - settings.history.compare_window

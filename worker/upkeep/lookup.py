@@ -48,7 +48,7 @@ class Lookup:
     def _clocks(self, first: datetime) -> Callable[[Mapping[str, Listed]], Clocks]:
         """Return what tells the vendor's clock from the rows of submits of ours that were answered."""
         with transaction(self._services.engine) as connection:
-            deadline = self._services.settings.sam3d_submit_deadline
+            deadline = self._services.settings.run.submit_deadline
             known = {each.run: each for each in submissions.answered(connection, first - ONE_HOUR, deadline)}
         return lambda requests: learn_clocks([Pair(known[run], row) for run, row in requests.items() if run in known])
 
@@ -56,17 +56,17 @@ class Lookup:
         """Put together what is known, after the look: each run that it lists was intended before."""
         settings, first, as_of = self._services.settings, reading.first, reading.began_at
         with transaction(self._services.engine) as connection:
-            answered = submissions.answered(connection, first, settings.sam3d_submit_deadline)
+            answered = submissions.answered(connection, first, settings.run.submit_deadline)
             if look.is_complete:
                 missing = [each for each in answered if each.over_at <= as_of and each.run not in look.requests]
                 submissions.note_missing(connection, [each.run for each in missing if each.run], as_of)
             return Evidence(
                 look=_written_like(look, submissions.answered_id(connection)),
                 answered=answered,
-                unanswered=submissions.without_run(connection, first - ONE_HOUR, settings.sam3d_submit_deadline),
+                unanswered=submissions.without_run(connection, first - ONE_HOUR, settings.run.submit_deadline),
                 claimed=submissions.claimed(connection, look.requests),
                 now=as_of,
-                settle=settled_after(settings.sam3d_reconcile_settle, doubts.latest_landing(connection, ONE_DAY)),
+                settle=settled_after(settings.history.settle, doubts.latest_landing(connection, ONE_DAY)),
             )
 
 

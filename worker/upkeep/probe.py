@@ -27,7 +27,7 @@ def probe(services: Services) -> Sequence[Event | FollowUp]:
     Safe to run twice because an account's turn comes once in an interval.
     """
     with transaction(services.engine) as connection:
-        held = accounts.to_probe(connection, services.settings.sam3d_probe_interval)
+        held = accounts.to_probe(connection, services.settings.upkeep.probe_interval)
     return [each for account in held if _is_worth_a_job(services, account) for each in _try(services, account)]
 
 

@@ -25,11 +25,11 @@ def prune(services: Services, beat: Callable[[], None]) -> None:
     settings = services.settings
     with transaction(services.engine) as connection:
         slots.forget(connection, ONE_DAY)
-    if not settings.sam3d_keep_inputs:
-        age = settings.sam3d_keep_failed_inputs
+    if not settings.storage.keeps_inputs:
+        age = settings.storage.failed_input_retention
         _repeat(services, beat, "inputs_forgotten", partial(retention.forget_inputs, failed_for=age, limit=INPUTS))
-    if settings.sam3d_retention is not None:
-        age = settings.sam3d_retention
+    if settings.storage.retention is not None:
+        age = settings.storage.retention
         _repeat(services, beat, "jobs_pruned", partial(retention.delete_jobs, older_than=age, limit=JOBS))
         _repeat(services, beat, "events_pruned", partial(retention.delete_events, older_than=age, limit=EVENTS))
 

@@ -29,7 +29,7 @@ def reconcile(services: Services, lookup: Lookup, ahead: timedelta = NOW) -> Set
 
     ``ahead`` is by how much the clock has stepped since they may have been made: so much older than it is each seems.
     """
-    interval, lifetime = services.settings.sam3d_sweep_interval, services.settings.sam3d_record_lifetime
+    interval, lifetime = services.settings.upkeep.sweep_interval, services.settings.run.record_lifetime
     with transaction(services.engine) as connection:
         found = doubts.unanswered(connection, BATCH)
         left = doubts.left_open(connection, lifetime, interval, BATCH)

@@ -19,7 +19,7 @@ def relay(services: Services, beat: Callable[[], None]) -> None:
     while sent == BATCH:
         beat()
         with transaction(services.engine) as connection:
-            left = outbox.unpublished(connection, services.settings.sam3d_relay_grace, BATCH)
+            left = outbox.unpublished(connection, services.settings.upkeep.relay_grace, BATCH)
         sent = services.post.announce(left)
         if left:
             log.info("outbox_relayed", left=len(left), sent=sent)

@@ -10,7 +10,7 @@ from worker.work.services import Services
 
 def release(services: Services) -> Settled:
     """Give slots to the jobs whose turn it is, and return their submits."""
-    grace = max(services.settings.sam3d_sweep_grace, SHORTEST_GAP)
+    grace = max(services.settings.upkeep.sweep_grace, SHORTEST_GAP)
     terms = services.outlook.terms()
     with transaction(services.engine) as connection:
         released = slots.release(connection, services.account, terms, grace)

@@ -46,7 +46,7 @@ class Scheduler:
         while not self._stopped.is_set():
             self._heart.beat()
             try:
-                silence = self._services.settings.sam3d_sweep_interval + LONGEST_PART
+                silence = self._services.settings.upkeep.sweep_interval + LONGEST_PART
                 with leader(self._services.engine, SCHEDULER_LOCK, silence) as is_leader:
                     self._lead(is_leader)
             except DatabaseError as error:
@@ -59,7 +59,7 @@ class Scheduler:
         self._stopped.set()
 
     def _lead(self, is_leader: Callable[[], bool]) -> None:
-        interval = self._services.settings.sam3d_sweep_interval.total_seconds()
+        interval = self._services.settings.upkeep.sweep_interval.total_seconds()
         while self._tell(leads=is_leader()) and not self._stopped.is_set():
             begins_at = time.monotonic()
             has_broker = self.tick(is_leader)
@@ -96,9 +96,9 @@ class Scheduler:
         """Bring back queues that were deleted; without a broker there is nothing to drive."""
         try:
             loads = self._declare()
-            self._readers.see(loads, self._services.settings.sam3d_sweep_grace)
+            self._readers.see(loads, self._services.settings.upkeep.sweep_grace)
         except Exception as error:  # Whatever is wrong with the broker, the loop goes on.
-            url = self._services.settings.broker_url
+            url = self._services.settings.broker.url
             log.warning("broker_unreachable", reason=why(error, url), next="tries again in a second")
             return False
         if any(each.is_after_loss for each in loads.values()):

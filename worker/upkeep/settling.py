@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import structlog
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database import doubts, submissions
 from worker.database.doubts import Unanswered
 from worker.database.engine import DatabaseError, describe, is_outage, transaction
@@ -51,7 +51,7 @@ def _commit(services: Services, what: Unanswered, doubted: Doubted, bench: Bench
 
 def _again_in(job: Job, doubted: Doubted, bench: Bench, settings: Settings) -> timedelta:
     """Return when a submit is looked for again: soon where the look goes on."""
-    interval = settings.sam3d_sweep_interval
+    interval = settings.upkeep.sweep_interval
     return interval if bench.goes_on else look_again(job.observed_at - doubted.over_at, interval)
 
 
@@ -78,7 +78,7 @@ def _commit_left(services: Services, what: Unanswered, proof: Proof) -> Settled:
 def _write(services: Services, what: Unanswered, proof: Proof, outcome: Outcome, answer: Answered | None) -> Settled:
     answer = answer and replace(answer, token=submission_of(what, proof))
     with transaction(services.engine) as connection:
-        recorded = changes.apply(connection, what.job, outcome, services.settings.sam3d_sweep_grace, answer)
+        recorded = changes.apply(connection, what.job, outcome, services.settings.upkeep.sweep_grace, answer)
     _tell(recorded, proof)
     return changes.settled(what.job, recorded)
 

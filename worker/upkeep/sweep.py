@@ -32,7 +32,7 @@ def sweep(services: Services, waiting: Callable[[Step | None], int], beat: Calla
     with transaction(services.engine) as connection:
         late = overdue.count_overdue(connection)
     for state, count in late.items():
-        if state is JobState.ACCEPTED and services.settings.sam3d_requests_per_minute:
+        if state is JobState.ACCEPTED and services.settings.budget.limit:
             continue  # Those are released.
         lost = count - waiting(DRIVEN_BY[state])
         _drive(services, partial(overdue.untaken, state=state), lost, beat)
@@ -60,7 +60,7 @@ def _sweep(connection: Connection, services: Services, left: Overdue) -> Settled
     if left.expired_leases >= MAX_EXPIRED_LEASES:
         return _give_up(connection, left, Fail(Trigger.KILLED, "worker_killed", _KILLED))
     step = DRIVEN_BY[left.job.state]
-    again_in = max(services.settings.sam3d_sweep_grace, SHORTEST_GAP)
+    again_in = max(services.settings.upkeep.sweep_grace, SHORTEST_GAP)
     return [FollowUp(step, overdue.redrive(connection, left, again_in), NOW)] if step else ()
 
 

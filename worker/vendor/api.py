@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
 from worker.network import create_client, deadline, has_time
 from worker.rules.run import Listed, Look, RunResult, RunStatus, Submitted, canonical_id
@@ -35,11 +35,11 @@ class Vendor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._base = settings.segmind_base_url.rstrip("/")
-        self._account = settings.segmind_account_url.rstrip("/")
-        self._reads = create_client(connections=settings.sam3d_concurrency)
+        self._base = settings.vendor.base_url.rstrip("/")
+        self._account = settings.vendor.account_url.rstrip("/")
+        self._reads = create_client(connections=settings.process.concurrency)
         # A kept-alive connection that the server just closed looks like an unknown submit.
-        self._submits = create_client(connections=settings.sam3d_concurrency, is_kept_alive=False)
+        self._submits = create_client(connections=settings.process.concurrency, is_kept_alive=False)
 
     def submit(self, parameters: Mapping[str, Any]) -> Submitted:
         """Start a paid run; photos among the parameters are bytes, or text as it is sent.
@@ -55,14 +55,14 @@ class Vendor:
 
         The vendor keeps it in maintenance mode: nobody can tell later what an answer that was lost had cost.
         """
-        answer = self._post(f"/v1/{MODEL}", parameters, self._settings.sam3d_max_output_bytes)
+        answer = self._post(f"/v1/{MODEL}", parameters, self._settings.storage.max_output_bytes)
         require_accepted(answer)
         return answer.body
 
     def _post(self, path: str, parameters: Mapping[str, Any], max_bytes: int) -> Answer:
         # Without its length it would be sent in chunks, which some servers refuse.
         headers = {"content-length": str(length_of_body(parameters))}
-        with deadline(self._settings.sam3d_submit_deadline):
+        with deadline(self._settings.run.submit_deadline):
             try:
                 return self._call(
                     self._submits, "POST", self._base + path, max_bytes, headers, content=write_body(parameters)
@@ -93,7 +93,7 @@ class Vendor:
         return sum(found) if found else None
 
     def _read(self, path: str) -> Answer:
-        with deadline(self._settings.sam3d_read_deadline):
+        with deadline(self._settings.run.read_deadline):
             try:
                 return self._call(self._reads, "GET", self._base + path, MAX_ANSWER_BYTES)
             except (httpx.HTTPError, _TooLarge, UnicodeError) as error:
@@ -105,7 +105,7 @@ class Vendor:
         Raises:
             HistoryMissing, RemoteUnavailable.
         """
-        with deadline(self._settings.sam3d_read_deadline):
+        with deadline(self._settings.run.read_deadline):
             try:
                 rows = read_page(self._row(f"/{request_id}", {}))
             except HistoryMissing:  # Where there is a history, a 404 means that it does not list this one.
@@ -119,7 +119,7 @@ class Vendor:
 
     def require_history(self) -> None:
         """Check that the account host has a request history; raises as ``history``."""
-        with deadline(self._settings.sam3d_read_deadline):
+        with deadline(self._settings.run.read_deadline):
             _rows(self._row("", {"per_page": 1}))
 
     def _row(self, path: str, query: Mapping[str, str | int]) -> object:
@@ -137,7 +137,7 @@ class Vendor:
             HistoryMissing: the account host does not answer as known.
             RemoteUnavailable: it does not answer now.
         """
-        with deadline(self._settings.sam3d_read_deadline):
+        with deadline(self._settings.run.read_deadline):
             for number in range(MAX_PAGES):
                 if reading.is_over or (number and not has_time()):
                     break
@@ -151,7 +151,7 @@ class Vendor:
             HistoryMissing, RemoteUnavailable.
         """
         query = {**_newest_first(now, now, PAGE_SIZES[0]), "page": number}
-        with deadline(self._settings.sam3d_read_deadline):
+        with deadline(self._settings.run.read_deadline):
             return read_rows(_rows(self._row("", query))).requests
 
     def _read_on(self, reading: Reading, *, is_first: bool) -> None:
@@ -169,7 +169,7 @@ class Vendor:
         """Read a page, and again where it fails; one that hangs leaves time for the others."""
         for left in reversed(range(PAGE_TRIES)):
             try:
-                with deadline(self._settings.sam3d_read_deadline / PAGE_TRIES):
+                with deadline(self._settings.run.read_deadline / PAGE_TRIES):
                     return _rows(self._history("", query, LARGEST_PAGE_BYTES))
             except RemoteUnavailable:
                 if not left:
@@ -204,7 +204,7 @@ class Vendor:
         Raises:
             AccountHeld: it can't be read, or is nothing that a header can hold; nothing was sent.
         """
-        path, key = self._settings.segmind_api_key_file, self._settings.segmind_api_key
+        path, key = self._settings.vendor.api_key_file, self._settings.vendor.api_key
         try:
             text = path.read_text("ascii") if path else key.get_secret_value() if key else ""
         except (OSError, UnicodeError) as error:

@@ -127,5 +127,5 @@ def ask(services: Services, job: Job) -> Settled:
 
 
 def _write(connection: Connection, services: Services, job: Job, outcome: Outcome) -> Settled:
-    recorded = changes.apply(connection, job, outcome, services.settings.sam3d_sweep_grace)
+    recorded = changes.apply(connection, job, outcome, services.settings.upkeep.sweep_grace)
     return changes.settled(job, recorded)

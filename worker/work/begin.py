@@ -32,10 +32,10 @@ def begin(
 ) -> Accepted | None:
     """Write a job's row, its files and its event; return None where its identity, its key or its place is taken."""
     job_id, metadata, retry_of = values["id"], values["metadata"], values["retry_of"]
-    must_wait = bool(office.settings.sam3d_requests_per_minute) and slots.has_waiting(connection, office.account)
+    must_wait = bool(office.settings.budget.limit) and slots.has_waiting(connection, office.account)
     waits = {"waits_for": slots.WAITS} if must_wait else {}
     row = {**values, **waits, "state": JobState.ACCEPTED}
-    if not repository.add_job(connection, row, NOW if must_wait else office.settings.sam3d_sweep_grace):
+    if not repository.add_job(connection, row, NOW if must_wait else office.settings.upkeep.sweep_grace):
         return None
     add_files()
     linked = {"retry_of": retry_of} if retry_of else {}

@@ -76,7 +76,7 @@ def _download(services: Services, addresses: Sequence[str]) -> Haul:
     """Download each address once, the likeliest model first."""
     files: dict[str, StoredFile] = {}
     missing: dict[str, Sam3dError] = {}
-    with ExitStack() as undone, deadline(services.settings.sam3d_download_deadline):
+    with ExitStack() as undone, deadline(services.settings.run.download_deadline):
         for address in sorted(addresses, key=lambda each: promised(each) != "glb"):
             try:
                 files[address] = services.downloads.fetch(address)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.doubts import Submission, Unanswered
 from worker.database.submissions import Answered
 from worker.rules.job import Job
@@ -42,7 +42,7 @@ def _may_have_a_run(submission: Submission) -> bool:
 
 
 def _over_at(submission: Submission, settings: Settings) -> datetime:
-    return submission.answered_at or submission.intended_at + settings.sam3d_submit_deadline
+    return submission.answered_at or submission.intended_at + settings.run.submit_deadline
 
 
 def is_undecided(what: Unanswered) -> bool:
@@ -83,13 +83,13 @@ def _sent_again(what: Unanswered, proof: Proof, settings: Settings) -> timedelta
 
     The vendor's documentation allows it: with the setting it is believed where nothing speaks against it.
     """
-    if settings.sam3d_submit_server_error != "retry" or not (proof.gap and proof.gap.is_silence):
+    if settings.submit.server_error != "retry" or not (proof.gap and proof.gap.is_silence):
         return None
     refused = [each for each in what.submissions if (each.http_status or 0) >= 500]
     if not refused or refused[-1] is not what.submissions[-1]:
         return None
     due_in = submit_again(len(refused))
-    ends_at = refused[0].intended_at + settings.sam3d_submit_retry_for
+    ends_at = refused[0].intended_at + settings.submit.retry_for
     return due_in if what.job.observed_at + due_in <= ends_at else None
 
 
@@ -98,12 +98,12 @@ def _patience(doubted: Doubted, proof: Proof, settings: Settings, settle: timede
 
     One that answers but can't be read to its end is waited for four times as long: a burst is over by then.
     """
-    if settings.sam3d_history == "off" and doubted.is_over:
+    if settings.history.mode == "off" and doubted.is_over:
         return NOW
     if proof == NO_HISTORY and doubted.is_over:
-        return settings.sam3d_reconcile_settle
+        return settings.history.settle
     longer = 4 if proof.gap is Gap.UNREAD else 1
-    return longer * max(settings.sam3d_reconcile_deadline, 1.2 * settle)
+    return longer * max(settings.history.deadline, 1.2 * settle)
 
 
 def as_answered(proof: Proof) -> Answered:

@@ -48,7 +48,7 @@ def adopt(office: Office, job_id: str, request_id: str, look_up: LookUp) -> JobS
 
 def _listed_at(office: Office, request_id: str, look_up: LookUp) -> datetime | None:
     """Look up when the vendor accepted a run, if it can be told: a time without a zone may be hours off."""
-    if office.settings.sam3d_history == "off":
+    if office.settings.history.mode == "off":
         return None
     try:
         listed = look_up(request_id)
@@ -121,6 +121,6 @@ def _commit(office: Office, job_id: str, resolve: Resolve) -> tuple[Job, Recorde
             where = f"is {job.state}" if job else "does not exist"
             raise Sam3dError(f"Job {job_id} {where}; only a job in review can be decided: `sam3d review` lists them.")
         answer, outcome = resolve(connection, job)
-        recorded = changes.apply(connection, job, outcome, office.settings.sam3d_sweep_grace, answer)
+        recorded = changes.apply(connection, job, outcome, office.settings.upkeep.sweep_grace, answer)
     log.info("job_reviewed", job_id=job_id, state=recorded.change.state)
     return job, recorded

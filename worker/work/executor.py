@@ -30,7 +30,7 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
     Safe to run twice because each write is fenced by the version that the ticket names.
     """
     # Counted from before the job is taken: a worker that was frozen since then sends nothing.
-    with services.sending.taken(_MOST_SENT[step]) as keep, deadline(services.settings.time_for(step)):
+    with services.sending.taken(_MOST_SENT[step]) as keep, deadline(services.settings.run.time_for(step)):
         job = load(services, step, ticket)
         keep(job.weight if job else 0)
         if job is None:
@@ -102,8 +102,8 @@ LOGGED: Mapping[tuple[JobState, Trigger], str] = {
 def _commit(services: Services, job: Job, outcome: Outcome) -> Recorded:
     settings = services.settings
     with transaction(services.engine) as connection:
-        outcome = judge_read(connection, job, outcome, settings.sam3d_probe_interval, settings.sam3d_record_lifetime)
-        recorded = changes.apply(connection, job, outcome, settings.sam3d_sweep_grace)
+        outcome = judge_read(connection, job, outcome, settings.upkeep.probe_interval, settings.run.record_lifetime)
+        recorded = changes.apply(connection, job, outcome, settings.upkeep.sweep_grace)
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
     return recorded

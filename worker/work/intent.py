@@ -51,7 +51,7 @@ def _take(
     """
     if is_set_back(connection, services):
         return None
-    lease = services.settings.lease_for(Step.SUBMIT)
+    lease = services.settings.run.lease_for(Step.SUBMIT)
     job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
     if job is None:
         return None

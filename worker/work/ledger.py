@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 def commit_answer(services: Services, job: Job, outcome: Outcome) -> Recorded:
     """Commit what came back to a POST, whatever became of its job. Safe to run twice because it is written by token."""
-    grace = services.settings.sam3d_sweep_grace
+    grace = services.settings.upkeep.sweep_grace
     with transaction(services.engine) as connection:
         job = _as_taken(connection, services, job)
         outcome = _answered(connection, services, job, outcome)
@@ -69,7 +69,7 @@ def _answered(connection: Connection, services: Services, job: Job, outcome: Out
     if request_id and not submissions.claim(connection, job.token, request_id):
         contest(connection, services, job, request_id)
         outcome, request_id = Doubt(_OF_ANOTHER, outcome.http_status), None
-    judged = judge_submit(connection, job, outcome, services.settings.sam3d_probe_interval / 2)
+    judged = judge_submit(connection, job, outcome, services.settings.upkeep.probe_interval / 2)
     change = decide(job.state, job.attempts, judged)
     detail = known(change.learnt.error_message) or known(change.learnt.waits_for)
     verdict = VERDICTS[change.trigger]

@@ -110,7 +110,7 @@ def _told(services: Services, job: Job, run: RunStatus) -> RunStatus:
     Raises:
         RemoteRequestGone: the hour is over, and the vendor only has a word that nobody knows, or none.
     """
-    lifetime = services.settings.sam3d_record_lifetime
+    lifetime = services.settings.run.record_lifetime
     if run.status is RemoteStatus.UNRECOGNISED and last_looks(job, run.answered_at, lifetime):
         raise RemoteRequestGone("The vendor does not say how the run is.", run.answered_at)
     return run
@@ -184,7 +184,7 @@ def _rescued(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult
 
 def _listed(services: Services, job: Job) -> Listed | None:
     """Look a run up in the request history, if there is one."""
-    if services.settings.sam3d_history == "off":
+    if services.settings.history.mode == "off":
         return None
     try:
         return services.vendor.listed(id_of(job), wants_all=True)  # A run makes more than it was asked for.

@@ -101,4 +101,4 @@ _COMPARE = "its model may be another job's: compare its output with its photo, s
 
 def _put_back(connection: Connection, job: Job, services: Services, why: str) -> None:
     files.remove(connection, job.id)
-    changes.apply(connection, job, Doubt(why, learnt=_FORGOTTEN), services.settings.sam3d_sweep_grace)
+    changes.apply(connection, job, Doubt(why, learnt=_FORGOTTEN), services.settings.upkeep.sweep_grace)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from worker.broker.connection import opened_producers
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.engine import Engine, create_database_engine
 from worker.rules.job import ACCOUNT
 from worker.telemetry import failpoints
@@ -31,10 +31,10 @@ class Office:
 @contextmanager
 def opened_office(settings: Settings) -> Iterator[Office]:
     """Give the office of a process without tasks; nothing is connected yet."""
-    failpoints.arm(settings.sam3d_failpoints)
-    engine = create_database_engine(settings.database_url, CONNECTIONS)
+    failpoints.arm(settings.process.failpoints)
+    engine = create_database_engine(settings.database.url, CONNECTIONS)
     try:
         with opened_producers(settings.broker) as producers:
-            yield Office(settings, engine, Post(engine, producers, is_embedded=settings.is_embedded))
+            yield Office(settings, engine, Post(engine, producers, is_embedded=settings.broker.is_embedded))
     finally:
         engine.dispose()

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database import figures as repository
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.rules.budget import Terms, limit_now, price, slot_of
@@ -55,16 +55,16 @@ class Outlook:
         with transaction(self._engine) as connection:
             runs = repository.recent_runs(connection, self._account)
             known = repository.known(connection, self._account)
-        curve = learn(runs, settings.sam3d_expected_run.total_seconds())
-        asked = settings.sam3d_requests_per_minute
+        curve = learn(runs, settings.run.expected.total_seconds())
+        asked = settings.budget.limit
         limit = limit_now(asked, known.learnt_limit, known.learnt_ago) if asked else None
-        reads_count = READS_COUNT.get(settings.sam3d_reads_count, known.reads_count)
+        reads_count = READS_COUNT.get(settings.budget.reads_count, known.reads_count)
         slot = slot_of(limit) if limit and reads_count is not False else None  # A poll that is free delays nobody.
         worth = price(known.waiting, known.polled, slot, timedelta(seconds=curve.median))
-        is_bulk = settings.sam3d_bulk_look == "on"
+        is_bulk = settings.budget.bulk_look == "on"
         return Terms(make_plan(curve, worth), limit, reads_count, known.single_look, is_bulk)
 
     def _from_nothing(self) -> Terms:
         settings = self._settings
-        plan = make_plan(learn((), settings.sam3d_expected_run.total_seconds()), PROMPT)
-        return Terms(plan, settings.sam3d_requests_per_minute, READS_COUNT.get(settings.sam3d_reads_count))
+        plan = make_plan(learn((), settings.run.expected.total_seconds()), PROMPT)
+        return Terms(plan, settings.budget.limit, READS_COUNT.get(settings.budget.reads_count))

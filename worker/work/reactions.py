@@ -66,7 +66,7 @@ def _again(job: Job, error: TransientError) -> Outcome:
 
 def _gone(services: Services, job: Job, error: RemoteRequestGone | OutputMissing) -> Outcome:
     """Come back for a run that the vendor does not know, until its hour is over and a few looks more found nothing."""
-    lifetime = services.settings.sam3d_record_lifetime
+    lifetime = services.settings.run.record_lifetime
     last = last_looks(job, error.answered_at, lifetime, is_listed=error.is_listed)
     if last is None:
         upcoming = services.outlook.terms().plan.next(job.age) if job.state is JobState.PROCESSING else NOW

@@ -7,7 +7,7 @@ from functools import partial
 
 from kombu.pools import ProducerPool
 
-from worker.config import Settings
+from worker.config.environment import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session
 from worker.outputs.download import Downloads
@@ -42,13 +42,13 @@ class Services(Office):
 
 def open_services(settings: Settings, producers: ProducerPool) -> Services:
     """Build the services of a process that publishes with these producers; nothing is connected yet."""
-    engine = create_database_engine(settings.database_url, settings.sam3d_concurrency + 5)
+    engine = create_database_engine(settings.database.url, settings.process.concurrency + 5)
     return Services(
         settings=settings,
         engine=engine,
         vendor=Vendor(settings),
         downloads=Downloads(settings),
-        post=Post(engine, producers, is_embedded=settings.is_embedded),
+        post=Post(engine, producers, is_embedded=settings.broker.is_embedded),
         outlook=Outlook(settings, engine),
         session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",

@@ -23,7 +23,7 @@ def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
     session = services.session.taken_key()
     try:
         with transaction(services.engine) as connection:
-            lease = services.settings.lease_for(step)
+            lease = services.settings.run.lease_for(step)
             return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
     except DatabaseError:  # It may be taken all the same: the reply to the commit was lost.
         changes.persist(partial(_free, services, ticket, session), "what was taken")
@@ -42,7 +42,7 @@ def draw(services: Services, step: Step, ticket: Ticket) -> bool:
     if not terms.draws_for(step):
         return False
     with transaction(services.engine) as connection:
-        slots.draw(connection, ticket, step, _WAITS_IN[step], terms, services.settings.sam3d_sweep_grace)
+        slots.draw(connection, ticket, step, _WAITS_IN[step], terms, services.settings.upkeep.sweep_grace)
     return True
 
 
