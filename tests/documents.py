@@ -4,31 +4,17 @@ import ast
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
-from tests.services.postgres import PrivatePostgres
-from tests.walks import Walk, listed, measured
-from worker.app import App, create_app
 from worker.cli.settings import shown
 from worker.config import Settings
-from worker.database.schema import upgrade
 from worker.intake.admission import HEADERS
 from worker.intake.images import FORMATS, MAX_PIXELS, MAX_URL_LENGTH
-from worker.intake.request import (
-    LONGEST_TEXT,
-    MAX_COORDINATE,
-    MAX_METADATA_BYTES,
-    MAX_NESTING,
-    MAX_POINTS,
-    ReconstructionRequest,
-)
-from worker.rules.job import MAX_IMAGE_BYTES
+from worker.intake.request import MAX_COORDINATE, MAX_NESTING, MAX_POINTS, ReconstructionRequest
 from worker.rules.lifecycle import JobState, Trigger, next_state
-from worker.simulator import Simulator, SimulatorSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -56,29 +42,41 @@ def _default(value: object) -> str:
     return "" if plain is None else f"`{plain}`"
 
 
-_IN_PIXELS = f"numbers from 0 to {MAX_COORDINATE:.0e}".replace("e+0", "e")
+_IN_PIXELS = f"numbers from 0 to {MAX_COORDINATE:,.0f}"
 
 LIMITS = {
-    "image": f"{MAX_IMAGE_BYTES // 2**20} MiB with the mask, {MAX_PIXELS // 10**6} million pixels; {', '.join(FORMATS)}; "
-    f"a URL: {MAX_URL_LENGTH} ASCII characters, no user or password",
+    "image": f"{MAX_PIXELS // 10**6} million pixels; {', '.join(FORMATS)}; "
+    f"a URL of {MAX_URL_LENGTH} ASCII characters, without user and password",
     "mask": "as `image`",
-    "prompt": f"1 to {LONGEST_TEXT} characters",
+    "prompt": "text",
     "bounding_box": f"four {_IN_PIXELS}; x2 > x1, y2 > y1",
     "point_coords": f"1 to {MAX_POINTS} pairs of {_IN_PIXELS}",
     "seed": "a whole number",
     "include_artifacts": "true or false",
     "job_id": "a UUID with dashes",
-    "idempotency_key": "1 to 255 characters",
-    "priority": "a whole number from -100 to 100; without it 0",
-    "metadata": f"an object of {MAX_METADATA_BYTES // 1024} KiB as JSON, nested {MAX_NESTING} levels deep; no U+0000",
+    "idempotency_key": "text",
+    "priority": "a whole number",
+    "metadata": f"an object, nested {MAX_NESTING} levels deep, without U+0000",
 }
 """What a field may hold, beside what its description says."""
 
 
+def _may_be(name: str, schema: Mapping[str, Any]) -> str:
+    """Say what a field may be, with the bounds that its schema has."""
+    allowed = schema.get("anyOf", [schema])[0]
+    lengths = [allowed[each] for each in ("minLength", "maxLength") if each in allowed]
+    numbers = [allowed[each] for each in ("minimum", "maximum") if each in allowed]
+    said = [LIMITS[name]]
+    said += [f"{lengths[0]} to {lengths[1]} characters"] if lengths else []
+    said += [f"{numbers[0]} to {numbers[1]}"] if numbers else []
+    return ", ".join(said)
+
+
 def request_table() -> str:
     """Write the fields of a request as a table of Markdown."""
+    schemas = ReconstructionRequest.model_json_schema()["properties"]
     rows = [
-        f"| `{name}`{' (required)' if about.is_required() else ''} | {about.description} | {LIMITS[name]} |"
+        f"| `{name}`{' (required)' if about.is_required() else ''} | {about.description} | {_may_be(name, schemas[name])} |"
         for name, about in ReconstructionRequest.model_fields.items()
     ]
     return "\n".join(["| field | meaning | may be |", "|---|---|---|", *rows])
@@ -92,7 +90,9 @@ def headers_table() -> str:
 
 def metrics_table() -> str:
     """Write the metrics as a table of Markdown, from where they are made."""
-    made = [each for file in sorted((ROOT / "worker").rglob("*.py")) for each in _metrics_of(ast.parse(file.read_text()))]
+    made = [
+        each for file in sorted((ROOT / "worker").rglob("*.py")) for each in _metrics_of(ast.parse(file.read_text()))
+    ]
     return "\n".join(["| metric | is |", "|---|---|", *(f"| `{name}` | {meaning} |" for name, meaning in made)])
 
 
@@ -100,7 +100,9 @@ def _metrics_of(code: ast.AST) -> Iterator[tuple[str, str]]:
     values = {
         each.targets[0].id: each.value.value
         for each in ast.walk(code)
-        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name) and isinstance(each.value, ast.Constant)
+        if isinstance(each, ast.Assign)
+        and isinstance(each.targets[0], ast.Name)
+        and isinstance(each.value, ast.Constant)
     }
     for call in (each for each in ast.walk(code) if isinstance(each, ast.Call)):
         match call:
@@ -113,7 +115,13 @@ def map_table() -> str:
     """Write the map of ``worker/`` as a table of Markdown."""
     said = ast.get_docstring(ast.parse((ROOT / "worker/__init__.py").read_text())) or ""
     lines = re.findall(r"^``(\w+)`` +(.*)$", said, re.MULTILINE)
-    return "\n".join(["| in `worker/` | is |", "|---|---|", *(f"| {_linked(name)} | {is_} |" for name, is_ in lines)])
+    return "\n".join(
+        [
+            "| in `worker/` | is |",
+            "|---|---|",
+            *(f"| {_linked(name)} | {is_.replace('``', '`')} |" for name, is_ in lines),
+        ]
+    )
 
 
 def _linked(name: str) -> str:
@@ -147,12 +155,6 @@ PARTS: Mapping[Path, Mapping[str, Callable[[], str]]] = {
 """What is made from the code alone, by its page and its name there."""
 
 
-def walked_parts(walks: Mapping[str, Walk]) -> Mapping[str, str]:
-    """Write the walks as the parts of ARCHITECTURE that they are, the second and third as what is new in them."""
-    known = list(walks["job"].leads_on)
-    return {name: listed(walk, () if name == "job" else known) for name, walk in walks.items()}
-
-
 def part_of(page: Path, name: str) -> str:
     """Return a part of a page, without its marks."""
     found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", page.read_text(), re.DOTALL)
@@ -177,32 +179,9 @@ def code_of(page: Path, having: str) -> str:
     return str(code)
 
 
-@contextmanager
-def _service() -> Iterator[tuple[App, Simulator]]:
-    with PrivatePostgres() as server, Simulator(SimulatorSettings.model_validate({"run_time": 0})) as simulator:
-        url = server.create_database("documents")
-        upgrade(url)
-        app = create_app(walking_settings(url, simulator.url))
-        yield app, simulator
-        app.close()
-        app.services.close()
-
-
-def walking_settings(database_url: str, vendor_url: str) -> Settings:
-    """Return settings of a service in this process, whose runs are over at once."""
-    return Settings(
-        segmind_api_key=SecretStr("SG_0123456789abcdef"),
-        segmind_base_url=vendor_url,
-        segmind_account_url=vendor_url,
-        sam3d_broker_url=SecretStr("memory://documents"),
-        sam3d_database_url=SecretStr(database_url),
-        sam3d_output_hosts=(vendor_url,),
-        sam3d_expected_run=timedelta(0),
-    )
-
-
 if __name__ == "__main__":
+    from tests.walks import walked_anew
+
     for each_page, made in PARTS.items():
         renew(each_page, {name: make() for name, make in made.items()})
-    with _service() as (service, vendor):
-        renew(ARCHITECTURE, walked_parts(measured(service, vendor)))
+    renew(ARCHITECTURE, walked_anew())

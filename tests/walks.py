@@ -4,24 +4,30 @@
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from uuid import uuid4
 
 from kombu.message import Message
+from pydantic import SecretStr
 from sqlalchemy import text
 
 import worker
-from worker.app import App
+from tests.services.postgres import PrivatePostgres
+from worker.app import App, create_app
 from worker.broker.topology import RECONSTRUCT_TASK, REQUESTS, queue_name
+from worker.config import Settings
 from worker.database import reading
 from worker.database.engine import transaction
+from worker.database.schema import upgrade
 from worker.intake.prepare import prepare_request
 from worker.rules.lifecycle import DRIVEN_BY, JobState, Step
-from worker.simulator import Simulator
+from worker.simulator import Simulator, SimulatorSettings
 from worker.upkeep.lookup import Lookup
 from worker.upkeep.reconcile import reconcile
 
@@ -30,7 +36,7 @@ NOT_OURS = ROOT / "simulator"
 
 
 class Walk:
-    """The files that were entered, in order, each with whether it led on to another; a stage has those that are new."""
+    """The files that were entered, in order, each with whether it called another; a stage has those that are new."""
 
     def __init__(self) -> None:
         self.leads_on: dict[str, bool] = {}
@@ -52,7 +58,7 @@ class Walk:
         if event != "call" or file is None or frame.f_code.co_name == "<module>":
             return
         self.leads_on.setdefault(file, False)
-        before = _caller_of(frame)
+        before = _file_of(frame.f_back) if frame.f_back else None
         if before and before != file:
             self.leads_on[before] = True
 
@@ -64,14 +70,6 @@ def _file_of(frame: FrameType) -> str | None:
     path = Path(frame.f_code.co_filename)
     is_ours = path.is_relative_to(ROOT) and not path.is_relative_to(NOT_OURS)
     return str(path.relative_to(ROOT)) if is_ours else None
-
-
-def _caller_of(frame: FrameType) -> str | None:
-    """Return the file of ours that a call came from, whatever library was in between."""
-    before = frame.f_back
-    while before is not None and _file_of(before) is None:
-        before = before.f_back
-    return _file_of(before) if before else None
 
 
 class Walker:
@@ -162,15 +160,53 @@ def _limited(app: App, simulator: Simulator) -> Walk:
     return walk
 
 
+def walked_anew() -> Mapping[str, str]:
+    """Walk in a service of our own, on a PostgreSQL of our own, and write it."""
+    with PrivatePostgres() as server, Simulator(SimulatorSettings.model_validate({"run_time": 0})) as simulator:
+        url = server.create_database("walks")
+        upgrade(url)
+        settings = Settings(
+            segmind_api_key=SecretStr("SG_0123456789abcdef"),
+            segmind_base_url=simulator.url,
+            segmind_account_url=simulator.url,
+            sam3d_broker_url=SecretStr("memory://walks"),
+            sam3d_database_url=SecretStr(url),
+            sam3d_output_hosts=(simulator.url,),
+            sam3d_expected_run=timedelta(0),
+        )
+        app = create_app(settings)
+        walked = written(measured(app, simulator))
+        app.close()
+        app.services.close()
+        return walked
+
+
+def written(walks: Mapping[str, Walk]) -> Mapping[str, str]:
+    """Write the walks in Markdown, the second and third as what is new in them."""
+    known = list(walks["job"].leads_on)
+    return {name: listed(walk, () if name == "job" else known) for name, walk in walks.items()}
+
+
 def listed(walk: Walk, known: Sequence[str] = ()) -> str:
-    """Write a walk as a list of Markdown, a stage a line, without the files that are known already."""
-    lines = []
-    for stage, files in walk.stages.items():
-        new = [_shown(file, leads_on=walk.leads_on[file]) for file in files if file not in known]
-        lines.append(f"- `{stage}`: {' · '.join(new) or 'nothing new'}")
-    return "\n".join(lines)
+    """Write a walk in Markdown, a stage a list and a file a line, without the files that are known already."""
+    new = {stage: [each for each in files if each not in known] for stage, files in walk.stages.items()}
+    beside = f" {sum(map(len, new.values()))} of them for the first time." if known else ""
+    stages = [_stage(walk, name, files) for name, files in new.items()]
+    return "\n\n".join([f"{len(walk)} files are entered.{beside}", *stages])
+
+
+def _stage(walk: Walk, name: str, files: Sequence[str]) -> str:
+    lines = [f"{number}. {_shown(file, leads_on=walk.leads_on[file])}" for number, file in enumerate(files, 1)]
+    return "\n".join([f"`{name}`:", "", *lines])
 
 
 def _shown(file: str, *, leads_on: bool) -> str:
     name = f"[`{file.removesuffix('.py')}`](../worker/{file})"
-    return f"**{name}**" if leads_on else name
+    return f"{f'**{name}**' if leads_on else name}: {_said_of(ROOT / file)}"
+
+
+def _said_of(file: Path) -> str:
+    """Return what its folder's map says of a file."""
+    said = re.search(rf"^``{file.stem}`` +(.*)$", (file.parent / "__init__.py").read_text(), re.MULTILINE)
+    assert said, f"{file} has no line in its map"
+    return said[1].replace("``", "`")
