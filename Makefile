@@ -47,7 +47,7 @@ format: .venv/.dev-stamp  ## Format the code and repair what the linter can.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: .venv/.dev-stamp services  ## Renew the parts of the documents that are made from the code.
+docs: .venv/.dev-stamp  ## Renew the parts of the documents that are made from the code.
 	$(BIN)/python -m tests.documents
 
 lock: $(UV)  ## Resolve the newest versions that pyproject.toml allows into the lock files.

@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -61,22 +60,22 @@ LIMITS = {
 """What a field may hold, beside what its description says."""
 
 
-def _may_be(name: str, schema: Mapping[str, Any]) -> str:
+def _may_be(name: str) -> str:
     """Say what a field may be, with the bounds that its schema has."""
+    schema = ReconstructionRequest.model_json_schema()["properties"][name]
     allowed = schema.get("anyOf", [schema])[0]
-    lengths = [allowed[each] for each in ("minLength", "maxLength") if each in allowed]
-    numbers = [allowed[each] for each in ("minimum", "maximum") if each in allowed]
     said = [LIMITS[name]]
-    said += [f"{lengths[0]} to {lengths[1]} characters"] if lengths else []
-    said += [f"{numbers[0]} to {numbers[1]}"] if numbers else []
+    if "maxLength" in allowed:
+        said.append(f"{allowed['minLength']} to {allowed['maxLength']} characters")
+    if "maximum" in allowed:
+        said.append(f"{allowed['minimum']} to {allowed['maximum']}")
     return ", ".join(said)
 
 
 def request_table() -> str:
     """Write the fields of a request as a table of Markdown."""
-    schemas = ReconstructionRequest.model_json_schema()["properties"]
     rows = [
-        f"| `{name}`{' (required)' if about.is_required() else ''} | {about.description} | {_may_be(name, schemas[name])} |"
+        f"| `{name}`{' (required)' if about.is_required() else ''} | {about.description} | {_may_be(name)} |"
         for name, about in ReconstructionRequest.model_fields.items()
     ]
     return "\n".join(["| field | meaning | may be |", "|---|---|---|", *rows])
@@ -108,7 +107,7 @@ def _metrics_of(code: ast.AST) -> Iterator[tuple[str, str]]:
         match call:
             case ast.Call(ast.Name("gauge" | "Gauge"), [ast.Constant(str() as name), meaning, *_]):
                 said = meaning.value if isinstance(meaning, ast.Constant) else values[meaning.id]  # type: ignore[attr-defined]
-                yield f"sam3d_{name.removeprefix('sam3d_')}", said
+                yield f"sam3d_{name.removeprefix('sam3d_')}", str(said)
 
 
 def map_table() -> str:
@@ -172,6 +171,17 @@ def renew(page: Path, parts: Mapping[str, str]) -> None:
     page.write_text(text)
 
 
+def cells_of(text: str) -> list[list[str]]:
+    """Return the cells of the tables in a text of Markdown, without those that only draw."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def quoted(text: str) -> set[str]:
+    """Return what a text has between backticks."""
+    return set(re.findall(r"`([^`]+)`", text))
+
+
 def code_of(page: Path, having: str) -> str:
     """Return a page's only block of code that has a text in it."""
     blocks = re.findall(r"^```\w+\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -180,8 +190,8 @@ def code_of(page: Path, having: str) -> str:
 
 
 if __name__ == "__main__":
-    from tests.walks import walked_anew
-
     for each_page, made in PARTS.items():
         renew(each_page, {name: make() for name, make in made.items()})
+    from tests.walks import walked_anew  # A whole service, which who only reads pages needs not.
+
     renew(ARCHITECTURE, walked_anew())

@@ -80,10 +80,9 @@ class Walker:
         self._job_id = str(uuid4())
         self.request = _request(self._job_id)
 
-    @property
     def next_step(self) -> Step | None:
-        """The step that the job waits for."""
-        return DRIVEN_BY[JobState(self._row["state"])]
+        """Return the step that the job waits for."""
+        return DRIVEN_BY[JobState(str(self._row["state"]))]
 
     @property
     def _row(self) -> Mapping[str, object]:
@@ -106,7 +105,7 @@ class Walker:
         """Go the job's whole way."""
         with walk.stage("accept"):
             self.accept()
-        while step := self.next_step:
+        while step := self.next_step():
             self.walk_step(walk, step)
         return walk
 
@@ -120,7 +119,7 @@ class Walker:
 def _request(job_id: str) -> Message:
     fields = {**prepare_request(ROOT / "photos" / "cat.png"), "job_id": job_id}
     return Message(
-        body=json.dumps([[], fields, {}]).encode(),
+        body=json.dumps([[], fields, {}]),
         headers={"task": RECONSTRUCT_TASK, "id": job_id},
         delivery_info={"exchange": "", "routing_key": REQUESTS},
         content_type="application/json",
@@ -142,11 +141,11 @@ def _lost_answer(app: App, simulator: Simulator) -> Walk:
     lost.accept()
     simulator.add_fault(call="submit", kind="drop_answer", count=1)
     lost.walk_step(walk, Step.SUBMIT)
-    assert lost.next_step is None
+    assert lost.next_step() is None
     with walk.stage("reconcile"):
         settled = reconcile(app.services, Lookup(app.services))
         app.services.post.deliver(settled, lambda: None)
-    assert lost.next_step is Step.POLL
+    assert lost.next_step() is Step.POLL
     return walk
 
 
@@ -156,7 +155,7 @@ def _limited(app: App, simulator: Simulator) -> Walk:
     refused.accept()
     simulator.add_fault(call="submit", kind="status", http_status=429, count=1)
     refused.walk_step(walk, Step.SUBMIT)
-    assert refused.next_step is Step.SUBMIT
+    assert refused.next_step() is Step.SUBMIT
     return walk
 
 

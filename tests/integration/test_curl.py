@@ -47,5 +47,6 @@ def test_the_line_of_the_readme_sends_a_request(managed: ManagedRabbit) -> None:
         done = subprocess.run(["bash", "-c", f"{command} -sS"], capture_output=True, text=True, timeout=30, check=True)
         assert done.stdout == answer
         message = inbox_queue(connection.channel()).get(no_ack=True)
+        assert message
     envelope = open_envelope(body_bytes(message.body), message.content_type, as_mapping(message.headers), None)
     assert parse_request(envelope.fields).image.url == "https://example.com/cup.jpg"

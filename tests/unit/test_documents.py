@@ -18,14 +18,15 @@ from tests.documents import (
     CONTRACT,
     DOCS,
     ELSEWHERE,
-    GLOSSARY,
     OPERATIONS,
     PAGES,
     PARTS,
     README,
     ROOT,
     SECURITY,
+    cells_of,
     part_of,
+    quoted,
 )
 from worker.cli.main import app
 from worker.database.outbox import Event
@@ -41,14 +42,8 @@ CODE = {file: ast.parse(file.read_text()) for file in (ROOT / "worker").rglob("*
 
 def rows(page: Path, title: str) -> list[list[str]]:
     """Return the cells of the tables below a heading of a page."""
-    below = re.split(rf"^## {title}$", page.read_text(), flags=re.MULTILINE)[1].partition("\n## ")[0]
-    lines = [line for line in below.splitlines() if line.startswith("| ") and not line.startswith("|--")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-
-
-def quoted(text: str) -> set[str]:
-    """Return what a text has between backticks."""
-    return set(re.findall(r"`([^`]+)`", text))
+    below = re.split(rf"^## {title}$", page.read_text(), flags=re.MULTILINE)[1]
+    return cells_of(below.partition("\n## ")[0])
 
 
 # What is made from the code.
@@ -139,7 +134,7 @@ def test_every_cause_of_a_hold_is_explained() -> None:
 
 def test_every_header_of_an_event_is_explained() -> None:
     """What a consumer finds beside the body."""
-    event = Event("id", EventType.ACCEPTED, "job", {}, datetime.now(UTC))
+    event = Event("id", "job", EventType.ACCEPTED, {}, datetime.now(UTC))
     message = to_binary(as_cloud_event(event), JSONFormat())
     assert {name for name in message.headers if f"header `{name}`" not in CONTRACT.read_text()} == set()
 
@@ -192,50 +187,3 @@ def test_every_target_that_is_named_is_there() -> None:
 def test_the_rights_of_a_producer_are_where_they_are_linked() -> None:
     """Who is refused by the broker finds the two lines that need none."""
     assert "docs/contract.md#celery" in SECURITY.read_text()
-
-
-# Words.
-
-TERMS = (
-    "ticket", "follow-up", "outcome", "trigger", "change", "verdict", "doubt", "proof", "outlook", "terms", "session",
-    "intent", "account", "dead letter", "failpoint", "slot", "hold", "lease", "sweep", "fence", "ledger", "relay",
-    "task", "message", "job", "submission", "attempt", "poll", "snooze", "output", "event", "sender", "put aside",
-    "outage", "reconcile", "run", "limit", "release", "retry", "adopt", "give back", "restored", "compare", "stray",
-    "plan", "price", "step", "state", "outbox", "post", "probe", "prune", "budget", "history", "evidence", "standing",
-)  # fmt: skip
-"""What a newcomer meets; each of them is one thing."""
-
-
-def entries() -> list[list[str]]:
-    """Return the entries of the glossary: the word, what it is, where it is in the code."""
-    lines = [line for line in GLOSSARY.read_text().splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-    return [each for each in cells if each[0] != "word"]
-
-
-def test_the_glossary_has_a_line_for_each_word() -> None:
-    """One line, and each word once."""
-    words = [word for word, _, _ in entries()]
-    assert set(TERMS) - set(words) == set()
-    assert len(words) == len(set(words))
-
-
-def test_the_glossary_has_a_line_for_each_value_that_is_decided_on() -> None:
-    """Every public class of the rules is a word."""
-    classes = {
-        each.name
-        for file, code in CODE.items()
-        if file.parent.name == "rules"
-        for each in ast.walk(code)
-        if isinstance(each, ast.ClassDef) and not each.name.startswith("_")
-    }
-    assert len(classes) > 40
-    assert classes - {name for _, _, where in entries() for name in quoted(where)} == set()
-
-
-def test_each_word_of_the_glossary_is_in_the_code() -> None:
-    """What it is called there is a name there."""
-    code = "\n".join(file.read_text() for file in CODE if "simulator" not in file.parts)
-    names = [name for _, _, where in entries() for name in quoted(where)]
-    assert len(names) >= len(entries())
-    assert [each for each in names if not re.search(rf"\b{re.escape(each)}\b", code)] == []
