@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from uuid import uuid4
@@ -67,7 +68,12 @@ class Walk:
 
 
 def _file_of(frame: FrameType) -> str | None:
-    path = Path(frame.f_code.co_filename)
+    return _ours(frame.f_code.co_filename)
+
+
+@cache
+def _ours(file: str) -> str | None:
+    path = Path(file)
     is_ours = path.is_relative_to(ROOT) and not path.is_relative_to(NOT_OURS)
     return str(path.relative_to(ROOT)) if is_ours else None
 

@@ -139,7 +139,9 @@ def test_every_header_of_an_event_is_explained() -> None:
     assert {name for name in message.headers if f"header `{name}`" not in CONTRACT.read_text()} == set()
 
 
-# Links, commands, targets.
+# Links, paths, commands, targets.
+
+ROOTS, ENDS = (ROOT, ROOT / "worker"), ("", ".py")
 
 
 def linked(text: str) -> list[str]:
@@ -164,6 +166,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = (page.parent / name).resolve() if name else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_every_path_that_is_named_is_there() -> None:
+    """Of the code, with its ending or without, from the root or from ``worker/``."""
+    folders = [each.name for each in [*ROOT.iterdir(), *(ROOT / "worker").iterdir()] if each.is_dir()]
+    path = re.compile(rf"`((?:{'|'.join(map(re.escape, folders))})/[\w./-]*)`")
+    named = {each for page in PAGES if page != CHANGELOG for each in path.findall(page.read_text())}
+    assert len(named) > 50
+    assert {
+        each for each in named if not any((root / f"{each}{end}").exists() for root in ROOTS for end in ENDS)
+    } == set()
 
 
 def test_every_command_that_is_named_is_there() -> None:
