@@ -143,7 +143,7 @@ def transitions_table() -> str:
 
 def _moves(state: JobState) -> str:
     moves = ((trigger, next_state(state, trigger)) for trigger in Trigger)
-    return " · ".join(f"{trigger} → `{following}`" for trigger, following in moves if following)
+    return " · ".join(f"{trigger} → `{following}`" for trigger, following in moves if following) or "final"
 
 
 PARTS: Mapping[Path, Mapping[str, Callable[[], str]]] = {

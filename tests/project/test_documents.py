@@ -139,6 +139,16 @@ def test_every_header_of_an_event_is_explained() -> None:
     assert {name for name in message.headers if f"header `{name}`" not in CONTRACT.read_text()} == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_table_is_whole(page: Path) -> None:
+    """A head, and as many cells in each row."""
+    tables = re.findall(r"(?:^\|.*\n)+", page.read_text(), re.MULTILINE)
+    for table in tables:
+        first, second, *more = table.splitlines()
+        assert re.fullmatch(r"(\|---)+\|", second), first
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in [first, *more]} == {second.count("|")}, first
+
+
 # Links, paths, commands, targets.
 
 ROOTS, ENDS = (ROOT, ROOT / "worker"), ("", ".py")
