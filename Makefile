@@ -47,8 +47,8 @@ format: .venv/.dev-stamp  ## Format the code and repair what the linter can.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: .venv/.dev-stamp  ## Renew the parts of the README that are made from the code.
-	$(BIN)/python -m tests.readme
+docs: .venv/.dev-stamp  ## Renew the parts of the documents that are made from the code.
+	$(BIN)/python -m tests.documents
 
 lock: $(UV)  ## Resolve the newest versions that pyproject.toml allows into the lock files.
 	$(UV) lock -q --upgrade

@@ -1,6 +1,5 @@
 """A role that may not change the schema is enough for everything but `sam3d db upgrade`."""
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from psycopg import errors, sql
 
 from tests.acceptance.conftest import Service, deployed
-from tests.readme import README
+from tests.documents import OPERATIONS, part_of
 from tests.services.postgres import PrivatePostgres
 from tests.services.zygote import Zygote
 from tests.waiting import wait_until
@@ -23,17 +22,16 @@ OWNER, ROLE = "sam3d_owner", "sam3d_worker"
 
 
 def grants() -> list[str]:
-    """Return the statements that the README tells an operator to run."""
-    found = re.search(r"<!-- grants -->\n```sql\n(.*?)```", README.read_text(), re.DOTALL)
-    assert found
-    lines = [line for line in found[1].splitlines() if not line.startswith("--")]
+    """Return the statements that an operator is told to run."""
+    code = part_of(OPERATIONS, "grants").removeprefix("```sql\n").removesuffix("```")
+    lines = [line for line in code.splitlines() if not line.startswith("--")]
     assert len(lines) == 6
     return lines
 
 
 @pytest.fixture
 def role_url(postgres: PrivatePostgres, database_url: str) -> Iterator[str]:
-    """Provide a database whose owner has made the schema and granted what the README says, as the other role."""
+    """Provide a database whose owner has made the schema and granted what the page says, as the other role."""
     name = sql.Identifier(database_url.rpartition("/")[2])
     postgres.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(OWNER)))
     postgres.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(OWNER)))

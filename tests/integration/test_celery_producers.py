@@ -1,4 +1,4 @@
-"""What a Celery app has to write that sends us tasks, whatever its own settings and rights are: the README's lines."""
+"""What a Celery app has to write that sends us tasks, whatever its own rights are: the contract's lines."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from celery import Celery
 from celery.exceptions import QueueNotFound
 from kombu import Connection
 
-from tests.readme import SECURITY, code_of_readme
+from tests.documents import CONTRACT, SECURITY, code_of
 from tests.services.rabbitmq import PrivateRabbit
 from worker.broker.topology import REQUESTS, declare
 
@@ -53,7 +53,7 @@ def test_an_app_with_queues_of_another_shape(used_url: str, settings: dict[str, 
     """By its name alone the queue would be declared in that shape, which the broker refuses."""
     with pytest.raises((PreconditionFailed, QueueNotFound)):
         run(BY_NAME, used_url, settings)
-    run(code_of_readme("no_declare"), used_url, settings)
+    run(code_of(CONTRACT, "no_declare"), used_url, settings)
     assert sent(used_url) == ["sam3d.reconstruct"]
 
 
@@ -61,7 +61,7 @@ def test_the_same_lines_in_an_app_without_settings(used_url: str) -> None:
     """So whoever is not sure may write them; `task_default_queue_type` alone is of the queue of the app itself."""
     for settings in ({}, {"task_default_queue_type": "quorum"}):
         run(BY_NAME, used_url, settings)
-        run(code_of_readme("no_declare"), used_url, settings)
+        run(code_of(CONTRACT, "no_declare"), used_url, settings)
     assert len(sent(used_url)) == 4
 
 
@@ -73,5 +73,5 @@ def test_a_producer_that_may_only_write(used_url: str, rabbitmq: PrivateRabbit, 
     rabbitmq.ctl("set_permissions", "-p", vhost, user, "^$", right, "^$")
     with pytest.raises(AccessRefused):
         run(BY_NAME, url, {})
-    run(code_of_readme("no_declare"), url, {})
+    run(code_of(CONTRACT, "no_declare"), url, {})
     assert sent(used_url) == ["sam3d.reconstruct"]

@@ -11,7 +11,7 @@ from amqp.exceptions import AccessRefused
 from kombu import Connection
 from pydantic import SecretStr
 
-from tests.readme import SECURITY
+from tests.documents import SECURITY
 from tests.services.rabbitmq import PrivateRabbit
 from tests.waiting import wait_until
 from worker.broker.topology import declare

@@ -41,7 +41,7 @@ def test_defaults_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize("name", VARIABLES)
 def test_each_setting_is_described(name: str) -> None:
-    """The README's table is generated from here; a duration says its unit."""
+    """The table of settings is generated from here; a duration says its unit."""
     description = VARIABLES[name].description or ""
     assert description.endswith(".")
     assert name not in DURATIONS or ", s" in description

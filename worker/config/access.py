@@ -1,4 +1,4 @@
-"""How what is outside is reached, in the order that `sam3d config` and the README list it."""
+"""How what is outside is reached, in the order that `sam3d config` and docs/operations.md list it."""
 
 from pathlib import Path
 

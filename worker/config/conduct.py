@@ -1,4 +1,4 @@
-"""How the service works, in the order that `sam3d config` and the README list it."""
+"""How the service works, in the order that `sam3d config` and docs/operations.md list it."""
 
 from datetime import timedelta
 from typing import Literal

@@ -18,7 +18,7 @@ class Group(BaseModel):
 
 
 def variable(name: str, default: object, meaning: str, **limits: Any) -> Any:
-    """Describe a setting: its variable in the environment, what it is without, and what the README says of it."""
+    """Describe a setting: its variable in the environment, its default, and what docs/operations.md says of it."""
     return Field(default, alias=name, description=meaning, **limits)
 
 

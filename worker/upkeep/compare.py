@@ -146,7 +146,7 @@ class Comparison:
         with transaction(self._services.engine) as connection:
             lineage.keep_strays(connection, found.strays)
         if found.strays:
-            told = "who sends the same request again gets its run; see the README on a database that was restored"
+            told = "who sends the same request again gets its run; see docs/operations.md, on a restored database"
             log.warning("runs_unknown", count=len(found.strays), next=told)
 
     def _conclude(self, seen: Lineage, following: Next) -> Settled:
