@@ -61,7 +61,7 @@ sbom: $(CYCLONEDX)  ## List all that an installation has, as sbom.cdx.json (Cycl
 	$(CYCLONEDX) requirements --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.cdx.json requirements.lock
 
 services:  ## Install the broker that the tests start, if it is missing.
-	@tests/services/install-rabbitmq
+	@tests/support/services/install-rabbitmq
 
 clean:  ## Remove everything that was installed or generated.
 	rm -rf .venv .cache .*_cache .hypothesis build dist demo-output sbom.cdx.json

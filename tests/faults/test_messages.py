@@ -5,51 +5,22 @@ import os
 import signal
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kombu import Connection, Producer
 
-from tests.acceptance.conftest import Service
-from tests.broken import PLAIN, SECRET_PROMPT, TASKS, Broken, task
-from tests.faults.conftest import start_all
-from tests.faults.judge import Judge, prompt_of, tiny_image
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
-from worker.broker.topology import CONNECTION, declare
+from tests.support.broken import PLAIN, SECRET_PROMPT, TASKS, Broken, task
+from tests.support.deployment import Service, start_all
+from tests.support.judge import Judge, prompt_of, tiny_image
+from tests.support.messages import count, dead_letters, publish, publisher
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 MEMORY_MIB = 400
 BURST = int(os.environ.get("TEST_BURST", "150"))
 """How many requests come at once; 5,000 of them take two cores many minutes."""
-
-
-@contextmanager
-def publisher(deployment: Service) -> Iterator[Producer]:
-    """Give a producer on the broker itself, whose queues are there."""
-    with Connection(deployment.environment["SAM3D_BROKER_URL"], transport_options=CONNECTION) as connection:
-        declare(connection)
-        yield connection.Producer()
-
-
-def publish(producer: Producer, exchange: str, key: str, message: Broken) -> None:
-    """Publish a message as it is, however wrong."""
-    how = {"content_type": "application/json", "content_encoding": "utf-8", **message.properties}
-    producer.publish(message.body, exchange=exchange, routing_key=key, **how)
-
-
-def count(rabbitmq: PrivateRabbit, deployment: Service, name: str) -> int:
-    """Count the messages in a queue."""
-    vhost = deployment.environment["SAM3D_BROKER_URL"].rpartition("/")[2]
-    return next(queue.messages for queue in rabbitmq.queues(vhost) if queue.name == name)
-
-
-def dead_letters(deployment: Service) -> list[dict[str, Any]]:
-    """Read what an operator sees."""
-    letters: list[dict[str, Any]] = json.loads(deployment.run("dead", "list", "--json").stdout)
-    return letters
 
 
 def peak_memory(pid: int) -> float:

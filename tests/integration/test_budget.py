@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.budgeted import (
+from tests.support.budgeted import (
     SECOND,
     Budgeted,
     Clock,

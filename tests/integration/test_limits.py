@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.budgeted import (
+from tests.support.budgeted import (
     SECOND,
     Budgeted,
     Clock,
