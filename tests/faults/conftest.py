@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import listener, service, simulator
 from tests.support.deployment import INTERVALS, Service, deployed
 from tests.support.judge import Judge
+from tests.support.running import listener, service, simulator
 from tests.support.services.rabbitmq import PrivateRabbit
 from tests.support.services.zygote import Zygote
 from tests.support.witness import Witness

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_vendor_faults import app
+from tests.support.in_process import app
 from tests.support.shop import HOUR, KEY, MINUTE, RUN, Shop, running_simulator, shop, simulator
 from worker.database import reading
 from worker.database.engine import transaction

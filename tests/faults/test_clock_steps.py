@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.faults.test_vendor_faults import app
+from tests.support.in_process import app
 from tests.support.shop import HOUR, MINUTE, Shop, running_simulator, shop, simulator
 from worker.simulator import Simulator
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.test_vendor_faults import app
+from tests.support.in_process import app
 from tests.support.shop import HOUR, MINUTE, RUN, Shop, running_simulator, shop, simulator
 from worker.database import jobs, reading
 from worker.simulator import Simulator

@@ -72,7 +72,7 @@ class Restored:
         before, settings = self.shop, self.shop.services.settings
         self._others.append(create_app(settings))
         self.shop = self._open(self._others[-1])
-        self.shop._ahead, self.shop._messages, self.shop._tick_at = before._ahead, before._messages, before.now
+        self.shop.carry_on(before)
 
     def close(self) -> None:
         """Stop what was started."""

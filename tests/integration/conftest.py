@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.budgeted import Budgeted, Clock
+from tests.support.budgeted import Budgeted
+from tests.support.clock import Clock
 from tests.support.in_process import PHOTO, advance, app
 from worker.app import App, create_app
 from worker.intake.accept import accept
@@ -48,7 +49,7 @@ def completed_job(app: App, submitted_job: FollowUp) -> FollowUp:
 @pytest.fixture
 def clock(app: App) -> Clock:
     """Provide a clock that stands still."""
-    return Clock(app)
+    return Clock(app.services.engine, stands_still=True)
 
 
 @pytest.fixture

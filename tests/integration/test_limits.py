@@ -8,7 +8,6 @@ import pytest
 from tests.support.budgeted import (
     SECOND,
     Budgeted,
-    Clock,
     account_row,
     add_jobs,
     add_submitted,
@@ -24,6 +23,7 @@ from tests.support.budgeted import (
     send,
     take,
 )
+from tests.support.clock import Clock
 from worker.app import App
 from worker.database.tables import now
 from worker.rules.budget import HALVED, LOWERED, Kind

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -10,6 +10,7 @@ from uuid import uuid4
 from PIL import Image
 from sqlalchemy import func, insert, select, update
 
+from tests.support.clock import Clock
 from tests.support.kept import keeping
 from worker.app import App
 from worker.database import slots
@@ -32,24 +33,6 @@ SECOND = timedelta(seconds=1)
 RESET = "x-rate-limit-reset-at-utc"
 
 Budgeted = Callable[..., App]
-
-
-class Clock:
-    """The database's clock, which stands still until it is told to go on."""
-
-    def __init__(self, app: App) -> None:
-        self._engine = app.services.engine
-        self.time = datetime.now(UTC)
-        self.advance(timedelta(0))
-
-    def advance(self, by: timedelta) -> None:
-        """Let time pass; a negative step turns it back."""
-        self.time += by
-        body = f"SELECT timestamptz '{self.time.isoformat()}'"
-        with transaction(self._engine) as connection:
-            connection.exec_driver_sql(
-                f"CREATE OR REPLACE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE AS $${body}$$"
-            )
 
 
 @cache

@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
+from tests.support.clock import Clock
 from tests.support.in_process import PHOTO
 from tests.support.kept import KeptPost
 from worker.app import App
@@ -28,13 +29,11 @@ from worker.work.executor import execute
 from worker.work.outlook import FRESH, Outlook
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+RUN = timedelta(seconds=30)
+"""How long a run takes by the simulator's clock."""
 
-_CLOCK = """
-CREATE TABLE IF NOT EXISTS shop_clock AS SELECT interval '0' AS ahead;
-CREATE OR REPLACE FUNCTION sam3d_now() RETURNS timestamptz LANGUAGE sql STABLE
-AS $$SELECT clock_timestamp() + ahead FROM shop_clock$$
-"""
-"""To turn the clock is to write a row: a function that changed would have every statement planned anew."""
+KEY = "SG_0123456789abcdef"
 
 
 class Shop:
@@ -44,13 +43,16 @@ class Shop:
         self.services = app.services
         self.simulator = simulator
         self._ahead = timedelta(0)
-        self._wrong = timedelta(0)
         self._messages: list[tuple[datetime, FollowUp]] = []
         object.__setattr__(self.services, "post", KeptPost(self.services.post, self._send))
         self._scheduler = Scheduler(app.services, dict, steady=self._steady)
-        with transaction(app.services.engine) as connection:
-            connection.execute(text(_CLOCK))
+        self._database_clock = Clock(app.services.engine)
         self._tick_at = self._stale_at = self.now
+
+    def carry_on(self, before: Self) -> None:
+        """Go on at the time of a service that was here before, with its messages."""
+        self._ahead, self._messages, self._tick_at = before._ahead, before._messages, before.now
+        self._database_clock.advance(before._ahead)
 
     @property
     def now(self) -> datetime:
@@ -107,16 +109,11 @@ class Shop:
             return
         self._ahead += duration
         self.simulator.advance(duration)
-        self._set_clock()
+        self._database_clock.advance(duration)
 
     def step(self, by: timedelta) -> None:
         """Let the database's clock, and no other, step ahead or back."""
-        self._wrong += by
-        self._set_clock()
-
-    def _set_clock(self) -> None:
-        with transaction(self.services.engine) as connection:
-            connection.execute(text("UPDATE shop_clock SET ahead = :ahead"), {"ahead": self._ahead + self._wrong})
+        self._database_clock.advance(by)
 
     # What is to be seen.
 
@@ -161,13 +158,6 @@ class Shop:
     def close(self) -> None:
         """Turn the vendor's clock back."""
         self.simulator.advance(-self._ahead)
-
-
-KEY = "SG_0123456789abcdef"
-
-HOUR = timedelta(hours=1)
-
-RUN = timedelta(seconds=30)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ def app(app: App) -> App:
 
 
 def with_settings(app: App, **settings: object) -> App:
+    """Change settings of an app, and return it."""
     object.__setattr__(app.services, "settings", app.services.settings.model_copy(update=settings))
     return app
 
@@ -41,6 +42,7 @@ def new_job(app: App, prompt: str | None = None, image: Path = PHOTO) -> FollowU
 
 
 def submit_job(app: App, job: FollowUp) -> FollowUp | None:
+    """Do the submit of a job that was accepted."""
     return execute(app.services, job.step, job.ticket)
 
 
@@ -52,15 +54,18 @@ def taken_job(app: App, job: FollowUp) -> Job:
 
 
 def state_of(app: App, job: FollowUp) -> str:
+    """Return the state that a job is in."""
     return str(row_of(app, job.ticket.job_id)["state"])
 
 
 def verdicts_of(app: App, job: FollowUp) -> list[str]:
+    """Return what the ledger says of a job's submits, the oldest first."""
     with transaction(app.services.engine) as connection:
         return [str(row["verdict"]) for row in reading.submissions_of(connection, job.ticket.job_id)]
 
 
 def settle_all(app: App, lookup: Lookup | None = None) -> list[FollowUp]:
+    """Look up all submits that are in doubt; return the steps that follow."""
     settled = reconcile(app.services, lookup or Lookup(app.services))
     return [each for each in settled if isinstance(each, FollowUp)]
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from tests.acceptance.conftest import deployment, simulator
 from tests.support.deployment import Service
+from tests.support.running import deployment, simulator
 from tests.support.services.rabbitmq import PrivateRabbit
 from tests.support.waiting import wait_until
 from worker.broker import topology

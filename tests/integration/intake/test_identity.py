@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.support.budgeted import Clock
+from tests.support.clock import Clock
 from tests.support.requests import at_once, end, job_ids, request, rows, send
 from worker.app import App
 from worker.database.engine import transaction

@@ -10,7 +10,6 @@ from sqlalchemy import select
 from tests.support.budgeted import (
     SECOND,
     Budgeted,
-    Clock,
     account_row,
     add_jobs,
     alter_account,
@@ -23,6 +22,7 @@ from tests.support.budgeted import (
     send,
     slot_of,
 )
+from tests.support.clock import Clock
 from worker.app import App
 from worker.cli.account import described
 from worker.database import slots

@@ -6,7 +6,6 @@ from structlog.testing import capture_logs
 from tests.support.budgeted import (
     SECOND,
     Budgeted,
-    Clock,
     account_row,
     add_jobs,
     add_submitted,
@@ -20,6 +19,7 @@ from tests.support.budgeted import (
     make_scheduler,
     photo,
 )
+from tests.support.clock import Clock
 from worker.app import App
 from worker.database.tables import now
 from worker.intake.prepare import prepare_request

@@ -6,8 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.budgeted import Budgeted, Clock, drive, photo
+from tests.support.budgeted import Budgeted, drive, photo
 from tests.support.budgeted import send as send_request
+from tests.support.clock import Clock
 from tests.support.requests import end, job_ids, request, rows, send
 from worker.app import App
 from worker.database import retention
