@@ -10,7 +10,7 @@ from typing import Any
 
 from kombu import Connection, Producer
 
-from tests.support.broken import PLAIN, SECRET_PROMPT, TASKS, Broken, task
+from tests.support.broken import PLAIN_ON_THE_WIRE, SECRET_PROMPT, TASKS_ON_THE_WIRE, Broken, task
 from tests.support.deployment import Service, start_all
 from tests.support.judge import Judge, prompt_of, tiny_image
 from tests.support.messages import count, dead_letters, publish, publisher
@@ -29,25 +29,31 @@ def peak_memory(pid: int) -> float:
     return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def test_every_malformed_message_is_kept_and_stops_nobody(
+def test_malformed_messages_are_kept_and_stop_nobody(
     deployment: Service, judge: Judge, rabbitmq: PrivateRabbit
 ) -> None:
-    """Each is in the dead letters once, with its reason and its way; good jobs go on in the same process."""
+    """Each is in the dead letters once, with its reason and its way; good jobs go on in the same process.
+
+    These are the worst; which reason each of the other shapes has is a unit test.
+    """
     start_all(deployment)
     worker = deployment.processes["worker"]
     with publisher(deployment) as producer:
-        for message in PLAIN:
+        for message in PLAIN_ON_THE_WIRE:
             publish(producer, "sam3d.inbox", "reconstruct", message)
-        for message in TASKS:
+        for message in TASKS_ON_THE_WIRE:
             publish(producer, "", "sam3d.requests", message)
     judge.check(judge.submit(4))
 
-    everything = len(PLAIN) + len(TASKS)
-    wait_until(lambda: count(rabbitmq, deployment, "sam3d.dead") == everything, "all are kept, each once")
+    sent = [*PLAIN_ON_THE_WIRE, *TASKS_ON_THE_WIRE]
+    wait_until(lambda: count(rabbitmq, deployment, "sam3d.dead") == len(sent), "all are kept, each once")
     letters = dead_letters(deployment)
     ways = Counter((letter["exchange"], letter["routing_key"]) for letter in letters)
-    assert ways == {("sam3d.inbox", "reconstruct"): len(PLAIN), ("", "sam3d.requests"): len(TASKS)}
-    for why, times in Counter(message.why for message in PLAIN + TASKS).items():
+    assert ways == {
+        ("sam3d.inbox", "reconstruct"): len(PLAIN_ON_THE_WIRE),
+        ("", "sam3d.requests"): len(TASKS_ON_THE_WIRE),
+    }
+    for why, times in Counter(message.why for message in sent).items():
         assert sum(letter["reason"].startswith(why) for letter in letters) == times, why
     assert [count(rabbitmq, deployment, name) for name in ("sam3d.requests", "sam3d.inbox")] == [0, 0]
     assert worker.poll() is None

@@ -20,21 +20,25 @@ from worker.work.executor import execute
 PHOTO = Path("worker/photos/cat.png")
 
 
-@pytest.fixture
-def app(migrated_url: str, simulator: Simulator) -> Iterator[App]:
-    """Provide an app with its services; nothing runs but what the test calls."""
-    settings = Settings(
+def settings_of(broker_url: str, database_url: str, simulator: Simulator) -> Settings:
+    """Return the settings of a service whose vendor is this simulator."""
+    return Settings(
         segmind_api_key=SecretStr("SG_0123456789abcdef"),
         segmind_base_url=simulator.url,
         segmind_account_url=simulator.url,
-        sam3d_broker_url=SecretStr(f"memory://{uuid4().hex}"),
-        sam3d_database_url=SecretStr(migrated_url),
+        sam3d_broker_url=SecretStr(broker_url),
+        sam3d_database_url=SecretStr(database_url),
         sam3d_output_hosts=(simulator.url,),
         sam3d_expected_run=timedelta(0),
         sam3d_submit_deadline=timedelta(seconds=5),
         sam3d_read_deadline=timedelta(seconds=5),
     )
-    built = create_app(settings)
+
+
+@pytest.fixture
+def app(migrated_url: str, simulator: Simulator) -> Iterator[App]:
+    """Provide an app with its services; nothing runs but what the test calls."""
+    built = create_app(settings_of(f"memory://{uuid4().hex}", migrated_url, simulator))
     yield built
     built.close()
     built.services.close()

@@ -11,7 +11,8 @@ from celery.app.amqp import AMQP
 from celery.app.task import Context
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from tests.support.broken import TASKS, Broken, task
+from tests.support.broken import TASKS, Broken, received, task
+from worker.broker.delivery import as_mapping, body_bytes
 from worker.broker.topology import RECONSTRUCT_TASK
 from worker.intake.admission import HEADERS, passed_on, read_arguments, require_admissible
 from worker.intake.consumer import Consumer
@@ -27,16 +28,14 @@ def admit(headers: dict[str, Any], content_type: str, body: bytes) -> tuple[list
 
 
 GOOD = {"task": RECONSTRUCT_TASK, "id": "1"}
-ON_THE_WIRE = ("its body is compressed", "its properties")
-PURE = [message for message in TASKS if not message.why.startswith(ON_THE_WIRE)]
 
 
-@pytest.mark.parametrize("message", PURE, ids=range(len(PURE)))
+@pytest.mark.parametrize("message", TASKS, ids=range(len(TASKS)))
 def test_what_is_no_task_message_is_refused(message: Broken) -> None:
-    """The reason is given, without a word of the message."""
-    headers = message.properties["headers"]
+    """As it is read of the wire; the reason is given, without a word of the message."""
+    came = received(message)
     with pytest.raises(Unreadable) as refused:
-        admit(headers, message.properties.get("content_type", "application/json"), message.body)
+        admit(dict(as_mapping(came.headers)), str(came.content_type), body_bytes(came.body))
     assert str(refused.value).startswith(message.why)
 
 
