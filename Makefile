@@ -1,7 +1,7 @@
 # `make help` lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak fuzz mutants bench-polling lint check format docs lock sbom services clean
+.PHONY: help demo quick test soak fuzz mutants bench-polling lint check format docs lock sbom services clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,6 +16,10 @@ help:  ## Show this list.
 
 demo: .venv/.demo-stamp  ## Turn a photo into a 3D model, on this machine alone: no key, no server.
 	@$(BIN)/sam3d demo
+
+quick: lint services  ## What to run while writing: lint, the unit tests, and one job through each service; under a minute.
+	$(BIN)/pytest tests/unit tests/project
+	$(BIN)/pytest tests/integration -m quick
 
 test: .venv/.dev-stamp services  ## Run all tests, against a RabbitMQ and a PostgreSQL of their own.
 	$(BIN)/pytest -n 2 --dist worksteal
@@ -61,7 +65,7 @@ sbom: $(CYCLONEDX)  ## List all that an installation has, as sbom.cdx.json (Cycl
 	$(CYCLONEDX) requirements --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.cdx.json requirements.lock
 
 services:  ## Install the broker that the tests start, if it is missing.
-	@tests/services/install-rabbitmq
+	@tests/support/services/install-rabbitmq
 
 clean:  ## Remove everything that was installed or generated.
 	rm -rf .venv .cache .*_cache .hypothesis build dist demo-output sbom.cdx.json

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 import worker
-from tests.services.postgres import PrivatePostgres
+from tests.support.services.postgres import PrivatePostgres
 from worker.app import App, create_app
 from worker.broker.topology import RECONSTRUCT_TASK, REQUESTS, queue_name
 from worker.config.environment import Settings

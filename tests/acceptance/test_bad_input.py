@@ -4,19 +4,17 @@ import base64
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from kombu import Connection, Producer
 
-from tests.acceptance.conftest import Service
-from tests.acceptance.listener import Listener
+from tests.support.deployment import IMAGE, Service
+from tests.support.listener import Listener
 from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
 
-IMAGE = base64.b64encode(Path("worker/photos/cat.png").read_bytes()).decode()
 BAD_REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("image", {}),
     ("colour", {"image": IMAGE, "colour": "red"}),

@@ -9,11 +9,10 @@ import httpx
 import pytest
 from kombu import Connection
 
-from tests.acceptance.conftest import Service
-from tests.acceptance.test_bad_input import IMAGE
-from tests.broken import SECRET_PROMPT
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.broken import SECRET_PROMPT
+from tests.support.deployment import IMAGE, Service
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 VENDORS = "a-word-of-the-vendor"

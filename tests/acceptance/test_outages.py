@@ -6,11 +6,10 @@ from uuid import uuid4
 from celery import Celery
 from kombu import Connection
 
-from tests.acceptance.conftest import Service
-from tests.acceptance.listener import Listener
-from tests.acceptance.test_bad_input import IMAGE
-from tests.services.postgres import PrivatePostgres
-from tests.waiting import wait_until
+from tests.support.deployment import IMAGE, Service
+from tests.support.listener import Listener
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.waiting import wait_until
 from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
 

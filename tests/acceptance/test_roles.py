@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.acceptance.conftest import Service, deployed
 from tests.documents import OPERATIONS, part_of
-from tests.services.postgres import PrivatePostgres
-from tests.services.zygote import Zygote
-from tests.waiting import wait_until
+from tests.support.deployment import Service, deployed
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.zygote import Zygote
+from tests.support.waiting import wait_until
 from worker.client import Client
 from worker.database.locks import SCHEDULER_LOCK
 from worker.database.schema import upgrade

@@ -8,9 +8,9 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from tests.acceptance.conftest import Service, deployed
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import Service, deployed
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.app import create_app
 from worker.client import Client
 from worker.database.engine import create_database_engine, transaction

@@ -11,10 +11,9 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from tests.acceptance.conftest import Service
-from tests.acceptance.listener import Listener
-from tests.acceptance.test_ways_in_and_out import IMAGE
-from tests.services.rabbitmq import PrivateRabbit
+from tests.support.deployment import IMAGE, Service
+from tests.support.listener import Listener
+from tests.support.services.rabbitmq import PrivateRabbit
 from worker.client import Client, JobEvent
 from worker.rules.lifecycle import EventType
 

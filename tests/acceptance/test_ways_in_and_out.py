@@ -1,6 +1,5 @@
 """A message in, an event out: every way in, through a real worker process, a real broker and a real database."""
 
-import base64
 import hashlib
 import json
 from collections.abc import Iterator
@@ -13,16 +12,15 @@ import httpx
 from celery import Celery
 from kombu import Connection, Producer
 
-from tests.acceptance.conftest import Service
-from tests.acceptance.listener import Listener
-from tests.broken import SECRET_PROMPT
-from tests.waiting import wait_until
+from tests.support.broken import SECRET_PROMPT
+from tests.support.deployment import IMAGE, Service
+from tests.support.listener import Listener
+from tests.support.waiting import wait_until
 from worker.client import Client
 from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
 
 PHOTO = Path("worker/photos/cat.png")
-IMAGE = base64.b64encode(PHOTO.read_bytes()).decode()
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.acceptance.conftest import Service, deployed
 from tests.benchmarks.carrying import Carried, carried, send
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Zygote
-from tests.waiting import wait_until
+from tests.support.deployment import Service, deployed
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.services.zygote import Zygote
+from tests.support.waiting import wait_until
 from worker.database.schema import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 

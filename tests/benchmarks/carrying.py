@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from tests.acceptance.conftest import Service
+from tests.support.deployment import Service
 from worker.client import Client
 from worker.intake.prepare import prepare_request
 from worker.simulator import Simulator

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from tests.acceptance.conftest import Service
 from tests.benchmarks.budget import limited
-from tests.faults.judge import tiny_image
+from tests.support.deployment import Service
+from tests.support.judge import tiny_image
 
 PROMISED = 0.02
 """Of a core."""

@@ -3,8 +3,9 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
-from tests.chart.conftest import ROOT
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_bill_of_materials_is_of_the_lock() -> None:

@@ -23,19 +23,18 @@ from typing import Any
 import psycopg
 import structlog
 
-from tests.acceptance.conftest import Service, deployed
-from tests.faults.bad_vendor import CREDITS, LATEST_ROW_SECONDS
-from tests.faults.conftest import INTERVALS
-from tests.faults.fleet import Fleet
-from tests.faults.judge import prompt_of
-from tests.faults.nemesis import Nemesis
-from tests.faults.supervisor import EXPECTED, Supervisor
-from tests.faults.traffic import Traffic
-from tests.faults.verdict import Allowed, Database, Verdict, judge
-from tests.faults.witness import Witness
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Zygote
+from tests.support.bad_vendor import CREDITS, LATEST_ROW_SECONDS
+from tests.support.deployment import INTERVALS, Service, deployed
+from tests.support.fleet import Fleet
+from tests.support.judge import prompt_of
+from tests.support.nemesis import Nemesis
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.services.zygote import Zygote
+from tests.support.supervisor import EXPECTED, Supervisor
+from tests.support.traffic import Traffic
+from tests.support.verdict import Allowed, Database, Verdict, judge
+from tests.support.witness import Witness
 from worker.database.schema import upgrade
 from worker.simulator import Simulator, SimulatorSettings
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.shop import MINUTE, Shop
-from tests.faults.test_vendor_faults import HOUR, KEY, RUN, app, running_simulator, shop, simulator
+from tests.support.in_process import app
+from tests.support.shop import HOUR, KEY, MINUTE, RUN, Shop, running_simulator, shop, simulator
 from worker.database import reading
 from worker.database.engine import transaction
 from worker.errors import HoldCause

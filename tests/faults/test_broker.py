@@ -5,11 +5,10 @@ from typing import Any
 
 from kombu import Connection
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import IMPATIENT, start_all, told_again
-from tests.faults.judge import Judge
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import IMPATIENT, Service, start_all, told_again
+from tests.support.judge import Judge
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.broker.topology import LADDER, delay_queue, queue_name
 from worker.rules.lifecycle import Step
 from worker.simulator import Simulator

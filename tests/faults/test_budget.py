@@ -5,11 +5,10 @@ from typing import LiteralString
 
 import psycopg
 
-from tests.acceptance.conftest import Service
 from tests.benchmarks.carrying import LIMITED
-from tests.faults.conftest import start_worker
-from tests.faults.judge import Judge
-from tests.waiting import wait_until
+from tests.support.deployment import Service, start_worker
+from tests.support.judge import Judge
+from tests.support.waiting import wait_until
 from worker.rules.budget import LATE, slot_of
 from worker.simulator import Simulator
 

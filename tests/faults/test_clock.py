@@ -4,10 +4,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import start_worker
-from tests.faults.judge import Judge
-from tests.waiting import wait_until
+from tests.support.deployment import Service, start_worker
+from tests.support.judge import Judge
+from tests.support.waiting import wait_until
 
 SHIM = Path(__file__).parent / "shim"
 WRONG = timedelta(minutes=10)

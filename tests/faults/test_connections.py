@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import IMPATIENT, start_all, told_again
-from tests.faults.judge import Judge
-from tests.services.postgres import PrivatePostgres
-from tests.services.proxy import Proxy, Way
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import IMPATIENT, Service, start_all, told_again
+from tests.support.judge import Judge
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.proxy import Proxy, Way
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 
 NOTICED = ("event_delayed", "step_unsent", "step_delayed", "request_delayed", "answer_delayed", "intent_delayed")
 RESETS = 8

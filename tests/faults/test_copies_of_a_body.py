@@ -5,16 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.broken import Broken
-from tests.faults.conftest import start_all, start_worker
-from tests.faults.fleet import Fleet
-from tests.faults.judge import Judge, prompt_of, tiny_image
-from tests.faults.test_messages import count, dead_letters, publish, publisher
-from tests.faults.test_poison import run_poisoned
-from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Zygote
-from tests.waiting import wait_until
+from tests.support.broken import Broken
+from tests.support.deployment import Service, start_all, start_worker
+from tests.support.fleet import Fleet, run_poisoned
+from tests.support.judge import Judge, prompt_of, tiny_image
+from tests.support.messages import count, dead_letters, publish, publisher
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.services.zygote import Zygote
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 TOLD = "SELECT id FROM events WHERE published_at IS NOT NULL AND duplicate_of IS NOT NULL"

@@ -1,19 +1,19 @@
 """A process killed or frozen between any two side effects costs time, and nothing else."""
 
 import json
-import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.fleet import SCHEDULERS, WORKERS, Fleet, armed_scheduler, armed_worker
-from tests.faults.judge import Judge
-from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Forked, Zygote
-from tests.waiting import wait_until
+from tests.support.crashes import await_out_of_doubt, strike_schedulers
+from tests.support.deployment import Service
+from tests.support.fleet import SCHEDULERS, WORKERS, Fleet, armed_scheduler, armed_worker
+from tests.support.judge import Judge
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.services.zygote import Forked, Zygote
+from tests.support.waiting import wait_until
 from worker.database.locks import SCHEDULER_LOCK
 from worker.simulator import Simulator
 from worker.telemetry.failpoints import FAILPOINTS
@@ -90,42 +90,6 @@ def strike_workers(fleet: Fleet, judge: Judge, action: str) -> list[str]:
     return ids
 
 
-def strike_schedulers(
-    fleet: Fleet, judge: Judge, simulator: Simulator, action: str, then: Callable[[Forked], object]
-) -> list[str]:
-    """Start armed schedulers one after the other, for only one works at a time, and have each struck.
-
-    Each finds a submit whose answer was lost: it is looked up, and what comes of that is announced.
-    """
-    ids = []
-    for place in SCHEDULERS:
-        ids += leave_in_doubt(judge, simulator)
-        name = fleet.arm_scheduler(place, action)
-        fleet.await_struck([name])
-        then(fleet.processes[name])
-    return ids
-
-
-def leave_in_doubt(judge: Judge, simulator: Simulator) -> list[str]:
-    """Submit a job whose answer the vendor does not get through, after one that it does: one alone is no outage."""
-    answered = submit_until_one_is(judge, "processing", "fetching", "succeeded")
-    simulator.add_fault(call="submit", kind="drop_answer", count=1)
-    return answered + submit_until_one_is(judge, "submitting")
-
-
-def submit_until_one_is(judge: Judge, *states: str) -> list[str]:
-    """Submit a job a second until one of them gets into a state: a frozen process keeps what it was handed ahead."""
-    ids: list[str] = []
-
-    def one_is() -> bool:
-        ids.extend(judge.submit(1))
-        time.sleep(1)
-        return any(judge.states(ids)[state] for state in states)
-
-    wait_until(one_is, f"one job is {'/'.join(states)}")
-    return ids
-
-
 def assert_killed(process: Forked) -> None:
     """Check that a process died of SIGKILL."""
     assert process.poll() == -9
@@ -154,19 +118,6 @@ def await_left_behind(judge: Judge) -> None:
     """Wait until there are rows to be swept and submits to be looked up."""
     query = "SELECT state FROM jobs WHERE sweep_at < now() AND state IN ('accepted', 'processing', 'fetching')"
     wait_until(lambda: judge.rows(query), "a row was left behind")
-
-
-def await_out_of_doubt(judge: Judge, ids: Collection[str]) -> None:
-    """Go on submitting until no submit is in doubt: only a later one that is listed proves another absent."""
-
-    def is_known() -> bool:
-        if not judge.states(ids)["submitting"]:
-            return True
-        more = judge.submit(1)
-        judge.await_states(more, "succeeded")
-        return False
-
-    wait_until(is_known, "no submit is in doubt")
 
 
 def snapshot(judge: Judge) -> dict[str, Any]:

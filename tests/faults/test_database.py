@@ -7,12 +7,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import IMPATIENT, start_all, told_again
-from tests.faults.judge import Judge
-from tests.services.postgres import PrivatePostgres
-from tests.services.proxy import COMMITTED, Proxy
-from tests.waiting import wait_until
+from tests.support.deployment import IMPATIENT, Service, start_all, told_again
+from tests.support.judge import Judge
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.proxy import COMMITTED, Proxy
+from tests.support.waiting import wait_until
 from worker.database import engine as database
 from worker.database.engine import create_database_engine, is_outage, transaction
 from worker.database.schema import upgrade

@@ -6,12 +6,11 @@ import os
 import httpx
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import count_logged, start_all, start_worker
-from tests.faults.judge import Judge
-from tests.services.ports import free_ports
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import Service, count_logged, start_all, start_worker
+from tests.support.judge import Judge
+from tests.support.services.ports import free_ports
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.broker.topology import INBOX, REQUESTS, queue_name
 from worker.rules.lifecycle import Step
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import start_all
-from tests.faults.judge import Judge
+from tests.support.deployment import Service, start_all
+from tests.support.judge import Judge
 from worker.simulator import Simulator
 
 BATCH = 10

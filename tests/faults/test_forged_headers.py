@@ -1,21 +1,17 @@
 """Headers by which a sender would be somebody else, or have the broker lose, keep or count what is his."""
 
-import json
-from collections.abc import Iterator
-from typing import Any
+from kombu import Producer
 
-import pytest
-from kombu import Connection, Producer
-
-from tests.acceptance.conftest import Service
-from tests.broken import Broken, task
-from tests.faults.conftest import IMPATIENT, count_logged, start_all
-from tests.faults.judge import Judge, tiny_image
-from tests.faults.test_messages import count, publish, publisher
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.broken import task
+from tests.support.deployment import IMPATIENT, Service, count_logged, start_all
+from tests.support.judge import Judge, tiny_image
+from tests.support.messages import count, mallory, plain, publish, publisher
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.broker.topology import INBOX, MAX_DELIVERIES, REQUESTS
+
+__all__ = ["mallory"]
 
 MORE_THAN_AT_ONCE = 40
 """Messages that a delay queue of the broker would keep for ever; it has 32 on their way at a time."""
@@ -25,21 +21,6 @@ DEATHS = [
     for name in (INBOX, REQUESTS)
 ]
 """By which a broker takes a message for one that goes in circles (RabbitMQ 3)."""
-
-
-@pytest.fixture
-def mallory(deployment: Service, rabbitmq: PrivateRabbit) -> Iterator[Producer]:
-    """Provide the producer of a user who is not the service."""
-    vhost = deployment.environment["SAM3D_BROKER_URL"].rpartition("/")[2]
-    with Connection(rabbitmq.create_user(vhost, "mallory", "secret")) as connection:
-        yield connection.Producer()
-    rabbitmq.delete_users("mallory")
-
-
-def plain(prompt: str, headers: dict[str, Any], **properties: Any) -> Broken:
-    """Make a good request with bad headers."""
-    body = json.dumps({"image": tiny_image(), "prompt": prompt, "idempotency_key": prompt}).encode()
-    return Broken("", body, {"message_id": prompt, "headers": headers, **properties})
 
 
 def test_what_was_put_off_comes_back_as_whose_it_was(

@@ -11,9 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.faults.shop import MINUTE, Shop
-from tests.faults.test_vendor_faults import RUN, app_inputs, running_simulator, shop, simulator
-from tests.integration.conftest import PHOTO, app
+from tests.support.in_process import PHOTO, app
+from tests.support.shop import MINUTE, RUN, Shop, app_inputs, running_simulator, shop, simulator
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger
 from worker.rules.outcome import Advance, Learnt

@@ -16,13 +16,12 @@ from typing import Any
 from kombu import Producer
 from PIL import Image
 
-from tests.acceptance.conftest import Service
-from tests.broken import PLAIN, TASKS, Broken, nested, task
-from tests.faults.conftest import start_all
-from tests.faults.judge import Judge, request_of, tiny_image
-from tests.faults.test_messages import publish, publisher
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.broken import PLAIN, TASKS, Broken, nested, task
+from tests.support.deployment import Service, start_all
+from tests.support.judge import Judge, request_of, tiny_image
+from tests.support.messages import publish, publisher
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.intake.admission import HEADERS
 from worker.intake.request import ReconstructionRequest
 from worker.rules.untrusted import MESSAGE

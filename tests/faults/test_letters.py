@@ -6,13 +6,12 @@ from typing import Any
 
 import psycopg
 
-from tests.acceptance.conftest import Service
-from tests.broken import PLAIN, TASKS, Broken, task
-from tests.faults.conftest import start_worker
-from tests.faults.judge import Judge, tiny_image
-from tests.faults.test_messages import count, dead_letters, publish, publisher
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.broken import PLAIN, TASKS, Broken, task
+from tests.support.deployment import Service, start_worker
+from tests.support.judge import Judge, tiny_image
+from tests.support.messages import count, dead_letters, publish, publisher
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 
 
 def logged(deployment: Service) -> list[dict[str, Any]]:

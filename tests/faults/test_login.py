@@ -2,16 +2,14 @@
 
 from kombu import Producer
 
-from tests.acceptance.conftest import Service
-from tests.broken import Broken, task
-from tests.faults.conftest import IMPATIENT, count_logged, start_all
-from tests.faults.judge import Judge, tiny_image
-from tests.faults.test_forged_headers import mallory, plain
-from tests.faults.test_messages import count, publish
-from tests.services.postgres import PrivatePostgres
-from tests.services.proxy import Proxy
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.broken import Broken, task
+from tests.support.deployment import IMPATIENT, Service, count_logged, start_all
+from tests.support.judge import Judge, tiny_image
+from tests.support.messages import count, mallory, plain, publish
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.proxy import Proxy
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.broker.topology import DEAD, INBOX, REQUESTS
 
 __all__ = ["mallory"]

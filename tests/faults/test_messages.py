@@ -5,51 +5,22 @@ import os
 import signal
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kombu import Connection, Producer
 
-from tests.acceptance.conftest import Service
-from tests.broken import PLAIN, SECRET_PROMPT, TASKS, Broken, task
-from tests.faults.conftest import start_all
-from tests.faults.judge import Judge, prompt_of, tiny_image
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
-from worker.broker.topology import CONNECTION, declare
+from tests.support.broken import PLAIN_ON_THE_WIRE, SECRET_PROMPT, TASKS_ON_THE_WIRE, Broken, task
+from tests.support.deployment import Service, start_all
+from tests.support.judge import Judge, prompt_of, tiny_image
+from tests.support.messages import count, dead_letters, publish, publisher
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 MEMORY_MIB = 400
 BURST = int(os.environ.get("TEST_BURST", "150"))
 """How many requests come at once; 5,000 of them take two cores many minutes."""
-
-
-@contextmanager
-def publisher(deployment: Service) -> Iterator[Producer]:
-    """Give a producer on the broker itself, whose queues are there."""
-    with Connection(deployment.environment["SAM3D_BROKER_URL"], transport_options=CONNECTION) as connection:
-        declare(connection)
-        yield connection.Producer()
-
-
-def publish(producer: Producer, exchange: str, key: str, message: Broken) -> None:
-    """Publish a message as it is, however wrong."""
-    how = {"content_type": "application/json", "content_encoding": "utf-8", **message.properties}
-    producer.publish(message.body, exchange=exchange, routing_key=key, **how)
-
-
-def count(rabbitmq: PrivateRabbit, deployment: Service, name: str) -> int:
-    """Count the messages in a queue."""
-    vhost = deployment.environment["SAM3D_BROKER_URL"].rpartition("/")[2]
-    return next(queue.messages for queue in rabbitmq.queues(vhost) if queue.name == name)
-
-
-def dead_letters(deployment: Service) -> list[dict[str, Any]]:
-    """Read what an operator sees."""
-    letters: list[dict[str, Any]] = json.loads(deployment.run("dead", "list", "--json").stdout)
-    return letters
 
 
 def peak_memory(pid: int) -> float:
@@ -58,25 +29,31 @@ def peak_memory(pid: int) -> float:
     return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def test_every_malformed_message_is_kept_and_stops_nobody(
+def test_malformed_messages_are_kept_and_stop_nobody(
     deployment: Service, judge: Judge, rabbitmq: PrivateRabbit
 ) -> None:
-    """Each is in the dead letters once, with its reason and its way; good jobs go on in the same process."""
+    """Each is in the dead letters once, with its reason and its way; good jobs go on in the same process.
+
+    These are the worst; which reason each of the other shapes has is a unit test.
+    """
     start_all(deployment)
     worker = deployment.processes["worker"]
     with publisher(deployment) as producer:
-        for message in PLAIN:
+        for message in PLAIN_ON_THE_WIRE:
             publish(producer, "sam3d.inbox", "reconstruct", message)
-        for message in TASKS:
+        for message in TASKS_ON_THE_WIRE:
             publish(producer, "", "sam3d.requests", message)
     judge.check(judge.submit(4))
 
-    everything = len(PLAIN) + len(TASKS)
-    wait_until(lambda: count(rabbitmq, deployment, "sam3d.dead") == everything, "all are kept, each once")
+    sent = [*PLAIN_ON_THE_WIRE, *TASKS_ON_THE_WIRE]
+    wait_until(lambda: count(rabbitmq, deployment, "sam3d.dead") == len(sent), "all are kept, each once")
     letters = dead_letters(deployment)
     ways = Counter((letter["exchange"], letter["routing_key"]) for letter in letters)
-    assert ways == {("sam3d.inbox", "reconstruct"): len(PLAIN), ("", "sam3d.requests"): len(TASKS)}
-    for why, times in Counter(message.why for message in PLAIN + TASKS).items():
+    assert ways == {
+        ("sam3d.inbox", "reconstruct"): len(PLAIN_ON_THE_WIRE),
+        ("", "sam3d.requests"): len(TASKS_ON_THE_WIRE),
+    }
+    for why, times in Counter(message.why for message in sent).items():
         assert sum(letter["reason"].startswith(why) for letter in letters) == times, why
     assert [count(rabbitmq, deployment, name) for name in ("sam3d.requests", "sam3d.inbox")] == [0, 0]
     assert worker.poll() is None

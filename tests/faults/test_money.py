@@ -4,10 +4,9 @@ import os
 from collections.abc import Sequence
 from datetime import timedelta
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import start_all
-from tests.faults.judge import Judge
-from tests.waiting import wait_until
+from tests.support.deployment import Service, start_all
+from tests.support.judge import Judge
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 JOBS = 60

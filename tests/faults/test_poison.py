@@ -2,25 +2,22 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.broken import Broken, task
-from tests.faults.fleet import Fleet
-from tests.faults.judge import Judge, prompt_of, tiny_image
-from tests.faults.test_messages import count, dead_letters, publish, publisher
-from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Zygote
-from tests.waiting import wait_until
+from tests.support.broken import Broken, task
+from tests.support.deployment import Service
+from tests.support.fleet import Fleet, run_poisoned
+from tests.support.judge import Judge, prompt_of, tiny_image
+from tests.support.messages import count, dead_letters, publish, publisher
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.services.zygote import Zygote
 from worker.broker.topology import MAX_DELIVERIES
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import EventType
 from worker.simulator import Simulator
-
-MOST_KILLS = 40
 
 
 @pytest.fixture
@@ -28,17 +25,6 @@ def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
     """Provide what starts workers quickly, as many of them will die."""
     with Fleet(deployment, zygote) as processes:
         yield processes
-
-
-def run_poisoned(fleet: Fleet, failpoint: str, is_over: Callable[[], bool]) -> int:
-    """Start workers that die at a place, one after the other, until the condition holds; return how many died."""
-    for kills in range(MOST_KILLS):
-        worker = fleet.start(f"poisoned-{kills}", "worker", "--concurrency", "4", SAM3D_FAILPOINTS=f"{failpoint}=kill")
-        wait_until(lambda worker=worker: worker.poll() is not None or is_over(), f"worker {kills} has died")  # type: ignore[misc]
-        if worker.poll() is None:
-            worker.kill()
-            return kills
-    raise AssertionError(f"{MOST_KILLS} workers died at {failpoint}")
 
 
 def test_a_request_that_kills_every_worker_ends_in_the_dead_letters(

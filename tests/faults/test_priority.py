@@ -1,8 +1,8 @@
 """A backlog in the submit queue: the most important job does not wait for it."""
 
-from tests.acceptance.conftest import Service
-from tests.faults.judge import Judge, prompt_of
-from tests.waiting import wait_until
+from tests.support.deployment import Service
+from tests.support.judge import Judge, prompt_of
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 BACKLOG = 12

@@ -7,10 +7,10 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.services.ports import free_ports
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import Service
+from tests.support.services.ports import free_ports
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 
 SECONDS = 25.0
 """Within which a probe tells of a broker that is frozen; one that is gone, sooner."""

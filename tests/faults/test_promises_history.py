@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.judge import Judge, prompt_of, request_of
-from tests.faults.promises import await_end, in_state, now, size, start_fleet, tell_doubts
-from tests.waiting import wait_until
+from tests.support.deployment import Service
+from tests.support.judge import Judge, prompt_of, request_of
+from tests.support.promises import await_end, in_state, now, size, start_fleet, tell_doubts
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 JOBS = size("TEST_HISTORY", 40)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.judge import Judge
-from tests.faults.promises import (
+from tests.support.deployment import Service
+from tests.support.judge import Judge
+from tests.support.promises import (
     await_end,
     await_quiet,
     calls,
@@ -18,7 +18,7 @@ from tests.faults.promises import (
     submits_by_job,
     tell_doubts,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 JOBS = size("TEST_OUTAGE", 60)

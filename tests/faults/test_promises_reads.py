@@ -4,10 +4,10 @@ from pathlib import PurePath
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.judge import Judge
-from tests.faults.promises import logged_calls, now, size, start_fleet
-from tests.waiting import wait_until
+from tests.support.deployment import Service
+from tests.support.judge import Judge
+from tests.support.promises import logged_calls, now, size, start_fleet
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 JOBS = size("TEST_READS", 12)

@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.judge import Judge, prompt_of, request_of
-from tests.faults.promises import await_end, calls, held_cause, in_state, size, start_fleet
-from tests.waiting import wait_until
+from tests.support.deployment import Service
+from tests.support.judge import Judge, prompt_of, request_of
+from tests.support.promises import await_end, calls, held_cause, in_state, size, start_fleet
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 JOBS = size("TEST_POISON", 16)

@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.judge import Judge, request_of
-from tests.faults.promises import await_end, check_models, in_state, now, size, start_fleet, tell_doubts
-from tests.waiting import wait_until
+from tests.support.deployment import Service
+from tests.support.judge import Judge, request_of
+from tests.support.promises import await_end, check_models, in_state, now, size, start_fleet, tell_doubts
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 JOBS = size("TEST_STRANGERS", 30)

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.shop import MINUTE, Shop
-from tests.faults.test_vendor_faults import HOUR, RUN, app, running_simulator, shop, simulator
+from tests.support.in_process import app
+from tests.support.shop import HOUR, MINUTE, RUN, Shop, running_simulator, shop, simulator
 from worker.database import jobs, reading
 from worker.simulator import Simulator
 

@@ -2,13 +2,12 @@
 
 from kombu import Connection
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import count_logged, start_all, start_worker, told_again
-from tests.faults.judge import Judge
-from tests.services.postgres import PrivatePostgres
-from tests.services.proxy import COMMITTED, Proxy
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import Service, count_logged, start_all, start_worker, told_again
+from tests.support.judge import Judge
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.proxy import COMMITTED, Proxy
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.broker.topology import LADDER, delay_queue, queue_name
 from worker.rules.lifecycle import Step
 from worker.simulator import Simulator

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 
 import psycopg
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import start_all, told_again
-from tests.faults.judge import Judge
-from tests.faults.test_messages import dead_letters
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import Service, start_all, told_again
+from tests.support.judge import Judge
+from tests.support.messages import dead_letters
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.broker.topology import MAX_DELIVERIES
 
 MINIMUM_OF_CONNECTIONS = 4

@@ -5,12 +5,11 @@ from typing import Any
 
 from kombu import Connection
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import IMPATIENT, start_all, start_worker
-from tests.faults.judge import Judge
-from tests.faults.witness import QUEUE
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import IMPATIENT, Service, start_all, start_worker
+from tests.support.judge import Judge
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
+from tests.support.witness import QUEUE
 from worker.simulator import Simulator
 
 DIES = {"SAM3D_FAILPOINTS": "publish.confirmed=kill"}

@@ -10,17 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.acceptance.conftest import Service
-from tests.acceptance.conftest import deployed as deployed_on
-from tests.faults.conftest import INTERVALS, start_all, start_worker
-from tests.faults.judge import Judge
-from tests.faults.shop import MINUTE, Shop
-from tests.faults.test_vendor_faults import RUN, running_simulator, simulator
-from tests.faults.witness import Witness
-from tests.integration.conftest import PHOTO, app
-from tests.services.postgres import PrivatePostgres
-from tests.services.zygote import Zygote
-from tests.waiting import wait_until
+from tests.support.deployment import INTERVALS, Service, start_all, start_worker
+from tests.support.deployment import deployed as deployed_on
+from tests.support.in_process import PHOTO, app
+from tests.support.judge import Judge
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.zygote import Zygote
+from tests.support.shop import MINUTE, RUN, Shop, running_simulator, simulator
+from tests.support.waiting import wait_until
+from tests.support.witness import Witness
 from worker.app import App, create_app
 from worker.database import lineage
 from worker.database.engine import transaction
@@ -74,7 +72,7 @@ class Restored:
         before, settings = self.shop, self.shop.services.settings
         self._others.append(create_app(settings))
         self.shop = self._open(self._others[-1])
-        self.shop._ahead, self.shop._messages, self.shop._tick_at = before._ahead, before._messages, before.now
+        self.shop.carry_on(before)
 
     def close(self) -> None:
         """Stop what was started."""

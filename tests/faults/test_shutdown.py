@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.conftest import Service
-from tests.faults.fleet import SCHEDULERS, Fleet, armed_scheduler
-from tests.faults.judge import Judge
-from tests.faults.test_crash_points import await_out_of_doubt, strike_schedulers
-from tests.services.zygote import Zygote
+from tests.support.crashes import await_out_of_doubt, strike_schedulers
+from tests.support.deployment import Service
+from tests.support.fleet import SCHEDULERS, Fleet, armed_scheduler
+from tests.support.judge import Judge
+from tests.support.services.zygote import Zygote
 from worker.simulator import Simulator
 
 GRACE_SECONDS = 120

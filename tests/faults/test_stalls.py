@@ -6,11 +6,10 @@ import time
 
 import psycopg
 
-from tests.acceptance.conftest import Service
-from tests.faults.conftest import start_worker
-from tests.faults.judge import Judge
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.deployment import Service, start_worker
+from tests.support.judge import Judge
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.telemetry.watchdog import EXIT_CODE
 
 LIMIT = "3"

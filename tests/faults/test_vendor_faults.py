@@ -1,6 +1,5 @@
 """A vendor that goes wrong in every way, seen from one process: what each fault ends in, hours of it in seconds."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,40 +8,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.faults.shop import MINUTE, Shop
-from tests.integration.conftest import app
-from worker.app import App
-from worker.simulator import Simulator, SimulatorSettings
+from tests.support.in_process import app
+from tests.support.shop import HOUR, KEY, MINUTE, RUN, Shop, app_inputs, running_simulator, shop, simulator
+from worker.simulator import Simulator
 
-__all__ = ["app"]
+__all__ = ["app", "running_simulator", "shop", "simulator"]
 
-KEY = "SG_0123456789abcdef"
-HOUR = timedelta(hours=1)
 SHORT = timedelta(seconds=0.5)
-RUN = timedelta(seconds=30)
-
-
-@pytest.fixture(scope="module")
-def running_simulator() -> Iterator[Simulator]:
-    """Run one simulator for all tests; its runs take half a minute of its own clock."""
-    with Simulator(SimulatorSettings.model_validate({"run_time": RUN.total_seconds()})) as simulated:
-        yield simulated
-
-
-@pytest.fixture
-def simulator(running_simulator: Simulator) -> Simulator:
-    """Provide a vendor that knows nothing and goes wrong in no way."""
-    running_simulator.reset()
-    return running_simulator
-
-
-@pytest.fixture
-def shop(app: App, simulator: Simulator) -> Iterator[Shop]:
-    """Provide the service with its usual intervals, at the machine's time."""
-    opened = Shop(app, simulator)
-    opened.set(SAM3D_EXPECTED_RUN=RUN, SAM3D_SWEEP_INTERVAL=RUN)
-    yield opened
-    opened.close()
 
 
 # Row 12: too many requests.
@@ -296,14 +268,6 @@ def test_a_colleagues_run_of_equal_inputs_is_not_ours(shop: Shop, simulator: Sim
     shop.live(8 * MINUTE)
     assert (shop.verdicts(job), shop.states) == (["absent", "accepted"], {"succeeded": 3})
     shop.check_bill()
-
-
-def app_inputs(shop: Shop, job_id: str) -> dict[str, Any]:
-    """Return what a job sends."""
-    image = shop.rows(
-        "SELECT encode(content, 'base64') AS text FROM inputs WHERE job_id = CAST(:id AS uuid)", id=job_id
-    )
-    return {**shop.job(job_id)["parameters"], "image": image[0]["text"].replace("\n", "")}
 
 
 # Rows 15 and 16: a read without a usable answer.

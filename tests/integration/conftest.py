@@ -2,26 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
-from sqlalchemy import text
 
-from tests.integration.budgeted import Budgeted, Clock
+from tests.support.budgeted import Budgeted
+from tests.support.clock import Clock
+from tests.support.in_process import PHOTO, advance, app
 from worker.app import App, create_app
-from worker.config.environment import Settings
-from worker.database import reading
-from worker.database.engine import transaction
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp
 from worker.simulator import Simulator, SimulatorSettings
-from worker.work.executor import execute
 
-PHOTO = Path("worker/photos/cat.png")
+__all__ = ["app"]
 
 
 @pytest.fixture
@@ -29,26 +24,6 @@ def simulator() -> Iterator[Simulator]:
     """Provide a vendor whose runs are over at once."""
     with Simulator(SimulatorSettings.model_validate({"run_time": 0})) as simulated:
         yield simulated
-
-
-@pytest.fixture
-def app(migrated_url: str, simulator: Simulator) -> Iterator[App]:
-    """Provide an app with its services; nothing runs but what the test calls."""
-    settings = Settings().having(
-        SEGMIND_API_KEY=SecretStr("SG_0123456789abcdef"),
-        SEGMIND_BASE_URL=simulator.url,
-        SEGMIND_ACCOUNT_URL=simulator.url,
-        SAM3D_BROKER_URL=SecretStr(f"memory://{uuid4().hex}"),
-        SAM3D_DATABASE_URL=SecretStr(migrated_url),
-        SAM3D_OUTPUT_HOSTS=(simulator.url,),
-        SAM3D_EXPECTED_RUN=timedelta(0),
-        SAM3D_SUBMIT_DEADLINE=timedelta(seconds=5),
-        SAM3D_READ_DEADLINE=timedelta(seconds=5),
-    )
-    built = create_app(settings)
-    yield built
-    built.close()
-    built.services.close()
 
 
 @pytest.fixture
@@ -74,7 +49,7 @@ def completed_job(app: App, submitted_job: FollowUp) -> FollowUp:
 @pytest.fixture
 def clock(app: App) -> Clock:
     """Provide a clock that stands still."""
-    return Clock(app)
+    return Clock(app.services.engine, stands_still=True)
 
 
 @pytest.fixture
@@ -102,26 +77,3 @@ def budgeted(app: App) -> Iterator[Budgeted]:
 def limited(budgeted: Budgeted) -> App:
     """Provide an app with a limit of 45 requests a minute, which two submits can go together under."""
     return budgeted(45)
-
-
-def advance(app: App, follow_up: FollowUp) -> FollowUp:
-    """Do a job's next step, waiting for its time by the database's clock."""
-    following: FollowUp | None = follow_up
-    while following and following.ticket == follow_up.ticket:
-        following = execute(app.services, following.step, following.ticket)
-    assert following, "the job goes on"
-    return following
-
-
-def wait_until_due(app: App, follow_up: FollowUp) -> None:
-    """Move a job's time to now."""
-    with transaction(app.services.engine) as connection:
-        connection.execute(text("UPDATE jobs SET due_at = sam3d_now() WHERE id = :id"), {"id": follow_up.ticket.job_id})
-
-
-def row_of(app: App, job_id: str) -> dict[str, object]:
-    """Read a job's row."""
-    with transaction(app.services.engine) as connection:
-        row = reading.job_row(connection, job_id)
-    assert row
-    return dict(row)

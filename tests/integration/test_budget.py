@@ -8,10 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.budgeted import (
+from tests.support.budgeted import (
     SECOND,
     Budgeted,
-    Clock,
     account_row,
     add_jobs,
     add_submitted,
@@ -30,6 +29,7 @@ from tests.integration.budgeted import (
     slot_of,
     take,
 )
+from tests.support.clock import Clock
 from worker.app import App
 from worker.database.engine import DatabaseError, transaction
 from worker.database.jobs import cancel

@@ -10,7 +10,7 @@ from celery.exceptions import QueueNotFound
 from kombu import Connection
 
 from tests.documents import CONTRACT, SECURITY, code_of
-from tests.services.rabbitmq import PrivateRabbit
+from tests.support.services.rabbitmq import PrivateRabbit
 from worker.broker.topology import REQUESTS, declare
 
 BY_NAME = 'app.send_task("sam3d.reconstruct", kwargs=fields, queue="sam3d.requests")'

@@ -7,9 +7,9 @@ import pytest
 from kombu import Connection
 
 from tests.documents import README, code_of
-from tests.services.ports import LOOPBACK, free_ports, is_listening
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.services.ports import LOOPBACK, free_ports, is_listening
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.broker.delivery import as_mapping, body_bytes
 from worker.broker.topology import declare, inbox_queue
 from worker.intake.envelope import open_envelope

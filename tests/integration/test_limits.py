@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.budgeted import (
+from tests.support.budgeted import (
     SECOND,
     Budgeted,
-    Clock,
     account_row,
     add_jobs,
     add_submitted,
@@ -24,6 +23,7 @@ from tests.integration.budgeted import (
     send,
     take,
 )
+from tests.support.clock import Clock
 from worker.app import App
 from worker.database.tables import now
 from worker.rules.budget import HALVED, LOWERED, Kind

@@ -12,8 +12,8 @@ from kombu import Connection
 from pydantic import SecretStr
 
 from tests.documents import SECURITY
-from tests.services.rabbitmq import PrivateRabbit
-from tests.waiting import wait_until
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.waiting import wait_until
 from worker.broker.topology import declare
 from worker.client import Client
 from worker.config.environment import Settings

@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.integration.budgeted import Clock, alter_account, alter_job, count_calls, job_row, send
-from tests.waiting import wait_until
+from tests.support.budgeted import alter_account, alter_job, count_calls, job_row, send
+from tests.support.clock import Clock
+from tests.support.waiting import wait_until
 from worker.app import App
 from worker.database.engine import transaction
 from worker.database.jobs import take_for_submit

@@ -12,15 +12,15 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from tests.services.ports import LOOPBACK, free_ports
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit
-from tests.services.zygote import Zygote, inherited
-from tests.waiting import wait_until
+from tests.support.services.ports import LOOPBACK, free_ports
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.rabbitmq import PrivateRabbit
+from tests.support.services.zygote import Zygote, inherited
+from tests.support.waiting import wait_until
 from worker.broker.connection import why_unverified
 from worker.client import Client
 from worker.config.environment import Settings
-from worker.database.engine import DatabaseError, create_database_engine, describe, why_not_verified
+from worker.database.engine import DatabaseError, create_database_engine, describe
 from worker.database.schema import upgrade
 from worker.errors import ConfigurationError
 
@@ -171,25 +171,6 @@ def test_a_port_that_is_taken(zygote: Zygote, migrated_url: str) -> None:
         assert "Unknown error" not in line, "the resolver has numbers of its own"
 
 
-@pytest.mark.parametrize(
-    ("url", "is_well"),
-    [
-        ("amqp://rabbit.invalid", False),
-        ("amqp://10.0.0.1//;amqp://127.0.0.1//", False),
-        ("amqp://localhost.evil.example", False),
-        ("amqps://rabbit.invalid", True),
-        ("amqp://localhost:1", True),
-        ("amqp://[::1]", True),
-        ("amqp://", True),
-    ],
-)
-def test_a_broker_is_verified_or_on_this_machine(url: str, is_well: bool) -> None:
-    """Where it is neither, the sentence names the setting and the fix."""
-    said = why_unverified(url)
-    assert (said is None) is is_well
-    assert is_well or "SAM3D_BROKER_URL with amqps://" in str(said)
-
-
 def test_a_doctor_advises_tls(zygote: Zygote, migrated_url: str) -> None:
     """In rows of their own, which change no exit code."""
     variables = {"SAM3D_BROKER_URL": "amqp://rabbit.invalid", "SAM3D_DATABASE_URL": migrated_url}
@@ -197,26 +178,6 @@ def test_a_doctor_advises_tls(zygote: Zygote, migrated_url: str) -> None:
     rows = {row["check"]: row["result"] for row in json.loads(done.stdout)}
     assert rows["database-tls"] == "ok"
     assert rows["broker-tls"] == why_unverified("amqp://rabbit.invalid")
-
-
-@pytest.mark.parametrize(
-    ("address", "mode", "has_tls", "is_well"),
-    [
-        ("", "prefer", False, True),
-        ("127.0.0.1", "prefer", False, True),
-        ("::1", "disable", False, True),
-        ("10.0.0.1", "verify-full", True, True),
-        ("10.0.0.1", "verify-ca", True, False),
-        ("10.0.0.1", "require", True, False),
-        ("10.0.0.1", "prefer", False, False),
-        ("2001:db8::1", "prefer", True, False),
-    ],
-)
-def test_a_doctor_advises_to_verify_the_database(address: str, mode: str, has_tls: bool, is_well: bool) -> None:
-    """Only `verify-full` looks at the name."""
-    said = why_not_verified(address, mode, has_tls=has_tls)
-    assert (said is None) is is_well
-    assert is_well or "sslmode=verify-full" in str(said)
 
 
 def test_migrations_say_why(postgres: PrivatePostgres) -> None:

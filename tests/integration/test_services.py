@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from kombu.transport.base import StdChannel
 
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit
+from tests.support.services.postgres import PrivatePostgres
+from tests.support.services.rabbitmq import PrivateRabbit
 
 DRIVER = "postgresql+psycopg"
 

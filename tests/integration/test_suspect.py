@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from tests.integration.conftest import PHOTO
+from tests.support.in_process import PHOTO
 from worker.app import App
 from worker.database.engine import transaction
 from worker.intake.accept import accept

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.services.certificates import Authority, Certificate
-from tests.services.impostor import Impostor
-from tests.services.zygote import Zygote, inherited
-from tests.waiting import wait_until
+from tests.support.services.certificates import Authority, Certificate
+from tests.support.services.impostor import Impostor
+from tests.support.services.zygote import Zygote, inherited
+from tests.support.waiting import wait_until
 from worker.app import create_app
 from worker.broker.connection import connection_options
 from worker.broker.login import user_in_url

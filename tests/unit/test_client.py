@@ -1,143 +1,77 @@
-"""What a producer sends is checked before it is sent; what it downloads is complete or not there."""
+"""What a client reads of an event, and what it passes by."""
 
-import base64
-import hashlib
-import json
-from contextlib import suppress
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
+from cloudevents.core.bindings.rabbitmq import to_binary
+from cloudevents.core.formats.json import JSONFormat
+from kombu.message import Message
 
-from worker.errors import InvalidMessage, Sam3dError
-from worker.intake.prepare import prepare_request
-from worker.intake.request import parse_request
-from worker.outputs.saving import write_file
+from worker.client import OUTCOMES, JobEvent, read_event
+from worker.database.outbox import Event
+from worker.events.publisher import as_cloud_event
+from worker.rules.lifecycle import EventType
 
-MARKER = "m4rk3r"
-
-
-@pytest.fixture
-def photo_file(tmp_path: Path, png: bytes) -> Path:
-    """Return the photo in a file."""
-    path = tmp_path / "cat.png"
-    path.write_bytes(png)
-    return path
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_a_path_its_text_and_its_bytes_are_the_same_image(photo_file: Path, png: bytes, photo: str) -> None:
-    """A file is read here, on the sender's machine, and sent as base64."""
-    for image in (photo_file, str(photo_file), png):
-        assert prepare_request(image)["image"] == photo
+def received(body: Any, headers: dict[str, Any] | None) -> Message:
+    """Return a message as the broker's library gives it."""
+    return Message(body=body, headers=headers)
 
 
-@pytest.mark.parametrize("url", ["https://example.com/cat.png", "HTTP://example.com/cat.png"])
-def test_a_url_is_sent_as_it_is(url: str) -> None:
-    """The vendor reads it."""
-    assert prepare_request(url, mask=url) | {"job_id": 0} == {"image": url, "mask": url, "job_id": 0}
+def message_of(event: Event) -> Message:
+    """Return an event as a consumer gets it."""
+    sent = to_binary(as_cloud_event(event), JSONFormat())
+    return received(sent.body, sent.headers)
 
 
-def test_each_request_has_an_identity(photo_file: Path) -> None:
-    """A new one, so that it can be waited for; or the sender's, so that it can be sent again."""
-    ids = {prepare_request(photo_file)["job_id"] for _ in range(3)}
-    assert {UUID(job_id).version for job_id in ids} == {4}
-    assert len(ids) == 3
-    assert prepare_request(photo_file, job_id=(given := str(uuid4())))["job_id"] == given
+def event(kind: EventType, job_id: str | None = "job", payload: dict[str, Any] | None = None) -> Event:
+    """Return a row of the outbox."""
+    return Event("id", job_id, kind, payload or {}, NOW)
 
 
-def test_what_is_none_is_left_out(photo_file: Path) -> None:
-    """So an option that was not given needs no special case."""
-    assert set(prepare_request(photo_file, mask=None, prompt=None, seed=0)) == {"image", "job_id", "seed"}
+@pytest.mark.parametrize("kind", [kind for kind in EventType if "account" not in kind])
+def test_a_client_reads_what_was_announced(kind: EventType) -> None:
+    """The way out and the way in fit together."""
+    heard = read_event(message_of(event(kind, payload={"job_id": "job", "state": "x"})))
+    assert heard == JobEvent("id", kind, "job", {"job_id": "job", "state": "x"})
+    assert heard.is_outcome == (kind in OUTCOMES)
+    assert heard.has_succeeded == (kind is EventType.SUCCEEDED)
+
+
+def test_an_event_of_an_account_is_no_event_of_a_job() -> None:
+    """It has no subject, and a client passes it by."""
+    assert read_event(message_of(event(EventType.ACCOUNT_HELD, job_id=None))) is None
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("headers", "body"),
     [
-        {"job_id": uuid4()},
-        {"bounding_box": (1, 2, 3, 4)},
-        {"point_coords": [(1, 2)]},
-        {"metadata": {"order": 7}, "prompt": "é", "priority": 5},
+        (None, b"{}"),
+        ({}, b"{}"),
+        ({"ce-id": "1", "ce-type": "other", "ce-subject": "job"}, b"{}"),
+        ({"ce-id": "1", "ce-type": "sam3d.reconstruction.failed"}, b"{}"),
+        ({"ce-id": "1", "ce-type": "sam3d.reconstruction.failed", "ce-subject": "job"}, b"[]"),
+        ({"ce-id": "1", "ce-type": "sam3d.reconstruction.failed", "ce-subject": "job"}, b"\xff"),
+        ({"ce-id": "1", "ce-type": "sam3d.reconstruction.failed", "ce-subject": "job"}, b"[" * 9999),
+        ({"ce-id": "1", "ce-type": ["x"], "ce-subject": "job"}, b"{}"),
     ],
 )
-def test_what_passes_the_check_can_be_sent(photo_file: Path, fields: dict[str, Any]) -> None:
-    """A UUID object or a tuple is refused or sent, and read there as it was meant; it is not an error in between."""
-    with suppress(InvalidMessage):
-        request = prepare_request(photo_file, **fields)
-        sent = json.loads(json.dumps(request))
-        assert parse_request(sent).fingerprint == parse_request(request).fingerprint
+def test_what_is_no_event_of_a_job_is_passed_by(headers: dict[str, Any] | None, body: bytes) -> None:
+    """Nothing on the exchange stops a client."""
+    assert read_event(received(body, headers)) is None
 
 
-@pytest.mark.parametrize(
-    ("fields", "name"),
-    [({"seed": -1}, "seed"), ({"colour": "red"}, "colour"), ({"callback_url": "https://example.com"}, "callback_url")],
-)
-def test_a_wrong_field_is_refused_before_it_is_sent(photo_file: Path, fields: dict[str, Any], name: str) -> None:
-    """By the same sentence that the worker would announce."""
-    with pytest.raises(InvalidMessage) as error:
-        prepare_request(photo_file, **fields)
-    assert error.value.field == name
+@pytest.mark.parametrize("body", ["{}", b"{} ", bytearray(b"{}"), memoryview(b"{}")])
+def test_a_body_comes_as_text_or_bytes(body: Any) -> None:
+    """The broker's library decides which."""
+    headers = {"ce-id": "1", "ce-type": "sam3d.reconstruction.failed", "ce-subject": "job"}
+    assert read_event(received(body, headers))
 
 
-@pytest.mark.parametrize("name", ["image", "mask"])
-def test_a_file_that_can_not_be_read(tmp_path: Path, photo_file: Path, name: str) -> None:
-    """The field and the reason are told, the path is the sender's own business."""
-    wrong = {
-        tmp_path / "m4rk3r.png": "can't be read: No such file or directory.",
-        tmp_path: "can't be read: Is a directory.",
-        "m4rk3r\0.png": "embedded null byte.",
-        b"m4rk3r": "is not an image that can be read (PNG, JPEG, WEBP, GIF, BMP, TIFF).",
-    }
-    for source, why in wrong.items():
-        images: dict[str, Any] = {"image": photo_file, name: source}
-        with pytest.raises(InvalidMessage) as error:
-            prepare_request(**images)
-        assert str(error.value) == f"`{name}` {why}"
-        assert MARKER not in str(error.value)
-
-
-def described(content: bytes, name: str = "model.glb") -> dict[str, Any]:
-    """Return the row of a stored file."""
-    return {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def test_a_file_is_written_whole(tmp_path: Path) -> None:
-    """Chunk by chunk, under its own name, replacing an older one."""
-    (tmp_path / "model.glb").write_bytes(b"old")
-    path = write_file(iter([b"new ", b"model"]), described(b"new model"), tmp_path)
-    assert path == tmp_path / "model.glb"
-    assert path.read_bytes() == b"new model"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_differs_is_not_written(tmp_path: Path) -> None:
-    """What was there stays, nothing is left over."""
-    (tmp_path / "model.glb").write_bytes(b"old")
-    with pytest.raises(Sam3dError, match=r"model\.glb is not what was stored"):
-        write_file(iter([b"other"]), described(b"new model"), tmp_path)
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
-
-
-def test_a_file_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
-    """An error of the database in the middle ends the same way."""
-
-    def chunks() -> Any:
-        yield b"new "
-        raise ConnectionError
-
-    with pytest.raises(ConnectionError):
-        write_file(chunks(), described(b"new model"), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["../model.glb", "/etc/model.glb", "a/b/model.glb"])
-def test_a_name_does_not_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
-    """Whatever a row says."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    assert write_file(iter([b"x"]), described(b"x", name), folder) == folder / "model.glb"
-
-
-def test_the_photo_is_sent_byte_for_byte(photo_file: Path, png: bytes) -> None:
-    """Nothing is scaled or encoded anew."""
-    assert base64.b64decode(prepare_request(photo_file)["image"]) == png
+def test_a_duplicate_is_told_which_job_it_became() -> None:
+    """Its own outcome never comes; that of the other does."""
+    assert JobEvent("1", EventType.ACCEPTED, "job", {"duplicate_of": "other"}).duplicate_of == "other"
+    assert JobEvent("1", EventType.ACCEPTED, "job", {}).duplicate_of is None

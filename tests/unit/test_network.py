@@ -356,7 +356,7 @@ def test_cookies_are_neither_kept_nor_sent(allowed: AllowedHosts | None) -> None
     """What one job's answer sets would tie it to the next one's call."""
     Baker.came.clear()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Baker) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         hosts = AllowedHosts((url,)) if allowed else None
         with create_client(connections=1, allowed=hosts) as client, deadline(timedelta(seconds=30)):

@@ -1,0 +1,80 @@
+"""What was committed stays committed, whatever the server's default: our sessions ask for it themselves."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.services.postgres import PrivatePostgres
+from worker.database.engine import (
+    DatabaseError,
+    Engine,
+    create_database_engine,
+    once_committed,
+    require_durable,
+    transaction,
+)
+from worker.errors import ConfigurationError
+
+
+def _name(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def engine(migrated_url: str) -> Iterator[Engine]:
+    """Provide an engine that has no connection yet."""
+    made = create_database_engine(migrated_url, 4)
+    yield made
+    made.dispose()
+
+
+@pytest.mark.parametrize(
+    ("default", "ours"),
+    [("off", "on"), ("local", "on"), ("on", "on"), ("remote_write", "remote_write"), ("remote_apply", "remote_apply")],
+)
+def test_a_session_keeps_at_least_its_own_commits(
+    postgres: PrivatePostgres, migrated_url: str, engine: Engine, default: str, ours: str
+) -> None:
+    """A default that may lose commits is raised, one that keeps more is left."""
+    postgres.execute(f"ALTER DATABASE {_name(migrated_url)} SET synchronous_commit = {default}")
+    with transaction(engine) as connection:
+        assert connection.execute(text("SHOW synchronous_commit")).scalar() == ours
+
+
+def test_a_burst_of_kills_loses_no_commit(postgres: PrivatePostgres, migrated_url: str, engine: Engine) -> None:
+    """The server ends without a checkpoint right after each commit, four times."""
+    postgres.execute(f"ALTER DATABASE {_name(migrated_url)} SET synchronous_commit = off")
+    for kill in range(4):
+        for number in range(10):
+            with transaction(engine) as connection:
+                connection.execute(text("INSERT INTO accounts (name) VALUES (:name)"), {"name": f"{kill}-{number}"})
+        postgres.stop(immediate=True)
+        postgres.start()
+    with transaction(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM accounts WHERE name LIKE '_-_'")).scalar() == 40
+
+
+def test_a_server_that_may_lose_commits_is_told_of(engine: Engine) -> None:
+    """The tests' own server is one."""
+    with pytest.raises(ConfigurationError, match="fsync=off and full_page_writes=off"):
+        require_durable(engine)
+
+
+def test_what_is_said_of_a_commit_is_said_after_it(engine: Engine) -> None:
+    """Where the work is undone, even by its own commit, nothing is said, and nothing is left to be said later."""
+    said: list[str] = []
+    with transaction(engine) as connection:
+        connection.execute(text("CREATE TABLE said (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+    with pytest.raises(DatabaseError):
+        say_and_insert(engine, said, "(1), (1)")
+    say_and_insert(engine, said, "(2)")
+    assert said == ["(2)"]
+
+
+def say_and_insert(engine: Engine, said: list[str], values: str) -> None:
+    """Insert values, and say so once that is committed."""
+    with transaction(engine) as connection:
+        once_committed(connection, lambda: said.append(values))
+        connection.execute(text(f"INSERT INTO said VALUES {values}"))
+        assert said == []

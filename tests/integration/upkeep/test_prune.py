@@ -1,0 +1,179 @@
+"""What is deleted and when: photos as soon as no job needs them, jobs and all that is theirs at the retention's age."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.support.budgeted import Budgeted, drive, photo
+from tests.support.budgeted import send as send_request
+from tests.support.clock import Clock
+from tests.support.requests import end, job_ids, request, rows, send
+from worker.app import App
+from worker.database import retention
+from worker.database.engine import transaction
+from worker.database.records import inputs
+from worker.intake.accept import accept
+from worker.intake.request import derived_job_id
+from worker.upkeep.prune import INPUTS, prune
+from worker.work.retrying import retry
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def keeping(budgeted: Budgeted) -> App:
+    """Provide an app that keeps jobs for a day."""
+    return budgeted(None, SAM3D_RETENTION=DAY)
+
+
+def kept(app: App) -> dict[str, bool]:
+    """Return of which jobs the photo is there."""
+    return {str(row["job_id"]): row["kept"] for row in rows(app, "SELECT job_id, content IS NOT NULL kept FROM inputs")}
+
+
+def prune_now(app: App) -> None:
+    """Prune, as the scheduler does at every tick."""
+    prune(app.services, lambda: None)
+
+
+def test_a_photo_goes_when_its_job_needs_it_no_more(app: App) -> None:
+    """At once after success and cancel; of a job that may be submitted, or retried, it stays."""
+    ids = {state: send(app) for state in ("succeeded", "cancelled", "failed", "review", "accepted")}
+    for state, job_id in ids.items():
+        end(app, state, job_id)
+    prune_now(app)
+    found = kept(app)
+    assert {state for state, job_id in ids.items() if found[job_id]} == {"failed", "review", "accepted"}
+    facts = rows(app, "SELECT DISTINCT bytes, media_type, length(sha256) AS digits FROM inputs")
+    assert facts == [{"bytes": len(photo()), "media_type": "image/png", "digits": 64}]
+
+
+def test_a_job_that_went_its_way_leaves_no_photo(app: App, clock: Clock) -> None:
+    """The whole way, from the message to the files."""
+    drive(app, clock, send_request(app))
+    prune_now(app)
+    assert [row["state"] for row in rows(app, "SELECT state FROM jobs")] == ["succeeded"]
+    assert list(kept(app).values()) == [False]
+
+
+def test_the_photo_of_a_failed_job_is_kept_for_a_retry(app: App, clock: Clock) -> None:
+    """For a day; then a retry says that it is to be sent again."""
+    first = send(app)
+    end(app, "failed", first)
+    clock.advance(DAY - timedelta(minutes=1))
+    prune_now(app)
+    retry(app.services, first)
+    clock.advance(timedelta(minutes=2))
+    prune_now(app)
+    assert kept(app)[first] is False
+    assert kept(app)[job_ids(app)[1]] is True, "the retry has a copy of its own"
+
+
+def test_a_setting_keeps_photos(budgeted: Budgeted) -> None:
+    """Until the job is deleted."""
+    app = budgeted(None, SAM3D_KEEP_INPUTS=True)
+    end(app, "succeeded", send(app))
+    prune_now(app)
+    assert list(kept(app).values()) == [True]
+
+
+def test_a_url_stays(app: App) -> None:
+    """There are no bytes of ours to be deleted."""
+    derived = derived_job_id("celery", "m-1")
+    accept(app.services, {"image": "https://example.com/cup.jpg"}, derived)
+    end(app, "succeeded", str(derived))
+    prune_now(app)
+    assert rows(app, "SELECT url FROM inputs") == [{"url": "https://example.com/cup.jpg"}]
+
+
+def test_a_photo_that_is_being_copied_is_left_alone(app: App, clock: Clock) -> None:
+    """A retry that has looked whether the photo is there finds it when it copies it."""
+    end(app, "failed", send(app))
+    clock.advance(2 * DAY)
+    with transaction(app.services.engine) as copying:
+        copying.execute(inputs.select().with_for_update())
+        prune_now(app)
+    assert list(kept(app).values()) == [True]
+
+
+def test_a_transaction_deletes_a_little(app: App) -> None:
+    """A photo is ten megabytes at most, and a backlog of them is not one statement."""
+    for _ in range(INPUTS + 3):
+        end(app, "succeeded", send(app))
+    with transaction(app.services.engine) as connection:
+        assert retention.forget_inputs(connection, DAY, INPUTS) == INPUTS
+    prune_now(app)
+    assert not any(kept(app).values())
+
+
+def test_years_of_photos_do_not_keep_the_scheduler(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an upgrade there are many at once: it stops in time, and the next tick goes on."""
+    for _ in range(INPUTS + 1):
+        end(app, "succeeded", send(app))
+    monkeypatch.setattr("worker.upkeep.prune.LONGEST_SECONDS", 1e-9)
+    prune_now(app)
+    assert sum(kept(app).values()) >= 1
+    monkeypatch.undo()
+    prune_now(app)
+    assert not any(kept(app).values())
+
+
+def test_events_go_with_their_job(keeping: App, clock: Clock) -> None:
+    """With the sender's metadata in them, those that a duplicate was told just now as well; a younger job's stay."""
+    old, young = send(keeping, metadata={"name": "m4rk3r"}), send(keeping)
+    for each in (old, young):
+        end(keeping, "succeeded", each)
+    clock.advance(DAY + timedelta(minutes=1))
+    accept(keeping.services, {**request(metadata={"name": "m4rk3r"}), "job_id": old}, derived_job_id("celery", "late"))
+    publish_all(keeping)
+    rows(keeping, "UPDATE jobs SET finished_at = sam3d_now() WHERE id = :id RETURNING 1", id=UUID(young))
+    prune_now(keeping)
+    assert job_ids(keeping) == [young]
+    assert {str(row["job_id"]) for row in rows(keeping, "SELECT job_id FROM events")} == {young}
+
+
+def test_events_of_no_job_go_with_age(keeping: App, clock: Clock) -> None:
+    """Of accounts, of refused messages, of a duplicate under another id; nothing of the sender stays."""
+    for seconds in (0, 60):
+        clock.advance(timedelta(seconds=seconds))
+        first = send(keeping, idempotency_key=f"order-{seconds}")
+        send(keeping, idempotency_key=f"order-{seconds}")
+        accept(keeping.services, {**request(seed=9), "job_id": first}, derived_job_id("celery", str(seconds)))
+        rows(keeping, "INSERT INTO events (id, type, payload) VALUES (:id, :type, '{}') RETURNING 1",
+             id=uuid4(), type="sam3d.account.held")  # fmt: skip
+    publish_all(keeping)
+    orphans = "SELECT type FROM events WHERE job_id IS NULL OR job_id NOT IN (SELECT id FROM jobs)"
+    assert len(rows(keeping, orphans)) == 4
+    clock.advance(DAY - timedelta(seconds=30))
+    prune_now(keeping)
+    kinds = [row["type"].rpartition(".")[2] for row in rows(keeping, orphans)]
+    assert sorted(kinds) == ["accepted", "held"], "the younger half"
+
+
+def test_an_event_that_is_not_out_stays(keeping: App, clock: Clock) -> None:
+    """At least once: a broker that is away for longer than the retention loses nobody's answer."""
+    first = send(keeping)
+    end(keeping, "succeeded", first)
+    rows(keeping, "UPDATE events SET published_at = NULL RETURNING 1")
+    clock.advance(2 * DAY)
+    prune_now(keeping)
+    assert (job_ids(keeping), len(rows(keeping, "SELECT id FROM events"))) == ([], 1)
+    publish_all(keeping)
+    prune_now(keeping)
+    assert rows(keeping, "SELECT id FROM events") == []
+
+
+def test_without_a_retention_events_stay(app: App, clock: Clock) -> None:
+    """They are the history of jobs that stay as well."""
+    end(app, "succeeded", send(app))
+    clock.advance(365 * DAY)
+    prune_now(app)
+    assert len(rows(app, "SELECT id FROM events")) == len(job_ids(app)) == 1
+
+
+def publish_all(app: App) -> None:
+    """Let the broker have every event."""
+    published: Any = rows(app, "UPDATE events SET published_at = sam3d_now() RETURNING 1")
+    assert published

@@ -1,0 +1,59 @@
+"""What a test of crashes does around them: submits in doubt, schedulers that are struck, an end to every doubt."""
+
+import time
+from collections.abc import Callable, Collection
+
+from tests.support.fleet import SCHEDULERS, Fleet
+from tests.support.judge import Judge
+from tests.support.services.zygote import Forked
+from tests.support.waiting import wait_until
+from worker.simulator import Simulator
+
+
+def strike_schedulers(
+    fleet: Fleet, judge: Judge, simulator: Simulator, action: str, then: Callable[[Forked], object]
+) -> list[str]:
+    """Start armed schedulers one after the other, for only one works at a time, and have each struck.
+
+    Each finds a submit whose answer was lost: it is looked up, and what comes of that is announced.
+    """
+    ids = []
+    for place in SCHEDULERS:
+        ids += leave_in_doubt(judge, simulator)
+        name = fleet.arm_scheduler(place, action)
+        fleet.await_struck([name])
+        then(fleet.processes[name])
+    return ids
+
+
+def leave_in_doubt(judge: Judge, simulator: Simulator) -> list[str]:
+    """Submit a job whose answer the vendor does not get through, after one that it does: one alone is no outage."""
+    answered = submit_until_one_is(judge, "processing", "fetching", "succeeded")
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    return answered + submit_until_one_is(judge, "submitting")
+
+
+def submit_until_one_is(judge: Judge, *states: str) -> list[str]:
+    """Submit a job a second until one of them gets into a state: a frozen process keeps what it was handed ahead."""
+    ids: list[str] = []
+
+    def one_is() -> bool:
+        ids.extend(judge.submit(1))
+        time.sleep(1)
+        return any(judge.states(ids)[state] for state in states)
+
+    wait_until(one_is, f"one job is {'/'.join(states)}")
+    return ids
+
+
+def await_out_of_doubt(judge: Judge, ids: Collection[str]) -> None:
+    """Go on submitting until no submit is in doubt: only a later one that is listed proves another absent."""
+
+    def is_known() -> bool:
+        if not judge.states(ids)["submitting"]:
+            return True
+        more = judge.submit(1)
+        judge.await_states(more, "succeeded")
+        return False
+
+    wait_until(is_known, "no submit is in doubt")

@@ -1,0 +1,24 @@
+"""Two outputs of a kind get two names."""
+
+import io
+
+from worker.outputs.download import with_unique_names
+from worker.rules.outcome import StoredFile
+
+
+def file(name: str) -> StoredFile:
+    """Return an output of this name."""
+    return StoredFile(name, "application/octet-stream", 0, "", io.BytesIO())
+
+
+def test_two_of_a_kind_get_two_names() -> None:
+    """The order stays, the first keeps its name."""
+    files = [file(name) for name in ("model.glb", "artifacts.zip", "model.glb", "model.glb")]
+    named = [each.name for each in with_unique_names(files)]
+    assert named == ["model.glb", "artifacts.zip", "model-2.glb", "model-3.glb"]
+
+
+def test_a_name_that_is_given_is_not_given_again() -> None:
+    """What an earlier try stored keeps its name, whatever is in between."""
+    named = [each.name for each in with_unique_names([file("a.png"), file("a.png")], ["a.png", "a-3.png"])]
+    assert named == ["a-2.png", "a-4.png"]

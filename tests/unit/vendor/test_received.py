@@ -1,0 +1,19 @@
+"""Dates and times that an answer was received with: those that can be reckoned with, or none."""
+
+import pytest
+
+from worker.vendor.received import read_date, read_reset
+
+
+@pytest.mark.parametrize(
+    "text", ["Fri, 31 Dec 9999 23:59:59 -1200", "Mon, 01 Jan 1900 00:00:00 +1200", "Thu, 01 Jan 1970 00:00:00 GMT"]
+)
+def test_a_date_at_the_ends_of_all_is_none(text: str) -> None:
+    """The same of a header."""
+    assert read_date(text) is None
+
+
+@pytest.mark.parametrize("text", ["253402300799", "1" * 30, "1" * 400, "1" * 5000, "0", "0.5", "1e400", "nan", "inf"])
+def test_seconds_that_are_no_time_are_none(text: str) -> None:
+    """Of the epoch, or of years that no calendar has."""
+    assert read_reset(text) is None
