@@ -20,10 +20,9 @@ from worker.broker.topology import (
     delay_exchange,
     ladder_step,
 )
-from worker.database.engine import DatabaseError, describe, is_outage
-from worker.errors import TransientError
+from worker.database.engine import DatabaseError, describe
 from worker.intake import accept
-from worker.intake.redelivery import BROKE, read_request, request_of, tell_sender
+from worker.intake.redelivery import BROKE, comes_again, read_request, request_of, tell_sender
 from worker.rules.lifecycle import NOW, FollowUp, Step, Ticket
 from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
@@ -79,7 +78,7 @@ def _accept(app: Celery, services: Services, message: Message) -> None:
 
 def _put_away(app: Celery, services: Services, message: Message, error: Exception) -> None:
     """Let a request come again after an outage, and quarantine one that broke us."""
-    if is_outage(error) or isinstance(error, TransientError):
+    if comes_again(error):
         log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
         _move(partial(_delay, app, services, message))
         return

@@ -57,8 +57,8 @@ MUTANTS = (
             Edit("worker/app.py", '"task_acks_late": True', '"task_acks_late": False'),
             Edit(
                 "worker/intake/inbox.py",
-                "            envelope = _opened(",
-                "            message.ack()\n            envelope = _opened(",
+                "            envelope = open_message(",
+                "            message.ack()\n            envelope = open_message(",
             ),
             Edit(
                 "worker/intake/inbox.py",

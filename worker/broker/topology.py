@@ -171,12 +171,14 @@ def require(connection: Connection) -> None:
     parts = [*{each.name: each for each in exchanges}.values(), *_queues()]
     lost = [part.name for part in parts if not _exists(connection, part)]
     if lost:
-        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
-        raise ConfigurationError(
-            f"The broker lacks {', '.join(lost[:NAMED])}{more}: start a worker or a scheduler, which declare it."
-        )
+        raise ConfigurationError(_lacking(lost))
     for part in parts:
         _require_shape(connection, part)
+
+
+def _lacking(lost: Sequence[str]) -> str:
+    more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+    return f"The broker lacks {', '.join(lost[:NAMED])}{more}: start a worker or a scheduler, which declare it."
 
 
 NAMED = 3

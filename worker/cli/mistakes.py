@@ -31,8 +31,6 @@ def _of_a_service(error: Exception) -> tuple[str, int] | None:
     from worker.broker.topology import PUBLISH_ERRORS
 
     if isinstance(error, PUBLISH_ERRORS):
-        return (
-            f"The broker refuses ({type(error).__name__}): check user and virtual host in SAM3D_BROKER_URL.",
-            3,
-        )
+        why = type(error).__name__
+        return f"The broker refuses ({why}): check user and virtual host in SAM3D_BROKER_URL.", 3
     return None

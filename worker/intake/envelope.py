@@ -1,12 +1,17 @@
-"""What is around a request: plain JSON or a CloudEvent, and the identity that each gives it. Pure."""
+"""What is around a request: plain JSON or a CloudEvent, and the identity that each gives it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from kombu.message import Message
+
+from worker.broker.delivery import as_mapping, body_bytes
+from worker.broker.frames import UNREADABLE
 from worker.intake.request import derived_job_id
+from worker.rules.origin import with_properties
 from worker.rules.untrusted import Unreadable, read_json
 
 REQUESTED = "sam3d.reconstruction.requested"
@@ -69,3 +74,16 @@ def _cloud_event(attributes: Mapping[str, Any], content: object) -> Envelope:
 def _is_text(value: str) -> bool:
     """Tell whether a name is there and is valid Unicode, which JSON does not promise."""
     return bool(value) and value.isprintable()
+
+
+def open_message(message: Message) -> Envelope:
+    """Read the fields of a request, those among its message's properties too.
+
+    Raises:
+        Unreadable: there is no request in it.
+    """
+    headers, properties = as_mapping(message.headers), as_mapping(message.properties)
+    if UNREADABLE in headers:
+        raise Unreadable(headers[UNREADABLE])
+    opened = open_envelope(body_bytes(message.body), message.content_type, headers, properties.get("message_id"))
+    return replace(opened, fields=with_properties(opened.fields, properties, is_task=False))

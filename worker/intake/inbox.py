@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -14,25 +13,23 @@ from kombu.message import Message
 from kombu.mixins import ConsumerMixin
 
 from worker.broker.connection import why
-from worker.broker.delivery import as_mapping, body_bytes
-from worker.broker.frames import UNREADABLE, leave_encoded
+from worker.broker.frames import leave_encoded
 from worker.broker.quarantine import origin_of, publish_again, quarantine, seen_for
 from worker.broker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
-from worker.database.engine import DatabaseError, describe, is_outage
-from worker.errors import TransientError
+from worker.database.engine import DatabaseError, describe
 from worker.intake import accept
-from worker.intake.envelope import Envelope, open_envelope
+from worker.intake.envelope import open_message
 from worker.intake.hearing import Hearing
 from worker.intake.redelivery import (
     BROKE,
     COUNTED_BY_BROKER,
     Losses,
+    comes_again,
     is_last,
     number_of_deliveries,
     tell_sender,
     why_given_up,
 )
-from worker.rules.origin import with_properties
 from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
 from worker.telemetry import watchdog
@@ -93,7 +90,7 @@ class Inbox(ConsumerMixin):
             return
         try:
             with self._services.reading.taken(len(message.body or ""), self._heart.beat):
-                envelope = _opened(message)
+                envelope = open_message(message)
                 body_age = seen_for(message) if envelope.is_of_body else None
                 origin = origin_of(message, self._producers, envelope.source)
                 follow_up = accept.accept(self._services, envelope.fields, envelope.derived_id, body_age, origin)
@@ -118,7 +115,7 @@ class Inbox(ConsumerMixin):
 
     def _tell(self, message: Message, why: str) -> None:
         try:
-            request = _opened(message)
+            request = open_message(message)
         except Unreadable:  # Nobody knows whose it was.
             return
         tell_sender(self._services, message, request.fields, request.derived_id, why)
@@ -126,7 +123,7 @@ class Inbox(ConsumerMixin):
     def _put_away(self, message: Message, error: Exception) -> None:
         """Let a request come again after an outage, and quarantine one that broke us."""
         self._heart.beat()
-        if is_outage(error) or isinstance(error, TransientError):
+        if comes_again(error):
             log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
             exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
             publish_again(self._producers, message, exchange=exchange, routing_key=INBOX_KEY)
@@ -158,14 +155,6 @@ class Inbox(ConsumerMixin):
         """Say it once a try; kombu tries again by itself."""
         reason = why(exc, self._services.settings.broker.url)
         log.warning("inbox_disconnected", reason=reason, next=f"tries again in {interval} s")
-
-
-def _opened(message: Message) -> Envelope:
-    headers, properties = as_mapping(message.headers), as_mapping(message.properties)
-    if UNREADABLE in headers:
-        raise Unreadable(headers[UNREADABLE])
-    opened = open_envelope(body_bytes(message.body), message.content_type, headers, properties.get("message_id"))
-    return replace(opened, fields=with_properties(opened.fields, properties, is_task=False))
 
 
 class InboxStep(bootsteps.StartStopStep):

@@ -13,7 +13,8 @@ from worker.broker.delivery import as_mapping, body_bytes
 from worker.broker.quarantine import DELIVERIES
 from worker.broker.topology import MAX_DELIVERIES, RECONSTRUCT_TASK
 from worker.database import outbox
-from worker.database.engine import transaction
+from worker.database.engine import is_outage, transaction
+from worker.errors import TransientError
 from worker.events.payloads import error_payload
 from worker.intake.admission import read_arguments
 from worker.intake.request import derived_job_id, given_job_id, readable_metadata
@@ -45,6 +46,11 @@ class Losses:
     def is_recent(self) -> bool:
         """Whether a message that comes back now need not have killed anybody."""
         return self._last_at is not None and time.monotonic() - self._last_at < LOSS_EXPLAINS.total_seconds()
+
+
+def comes_again(error: Exception) -> bool:
+    """Tell whether what a request met passes by itself, so that it is only put off."""
+    return is_outage(error) or isinstance(error, TransientError)
 
 
 def is_back(message: Message) -> bool:

@@ -52,6 +52,12 @@ _HOST = re.compile(
 )
 
 
+_NOTHING_AFTER = (
+    "SAM3D_BROKER_URL takes nothing after a ? or #: TLS is amqps:// with SAM3D_BROKER_CA_FILE, "
+    "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE; in a password they are written %3F and %23."
+)
+
+
 def require_broker_url(url: str) -> None:
     """Check the broker's URL, which may name several hosts, one after the other, with a ``;`` between them.
 
@@ -62,10 +68,7 @@ def require_broker_url(url: str) -> None:
     for each in hosts:
         _require_url("SAM3D_BROKER_URL", each, ("amqp", "amqps"))
         if urlsplit(each).query or urlsplit(each).fragment:
-            raise ConfigurationError(
-                "SAM3D_BROKER_URL takes nothing after a ? or #: TLS is amqps:// with SAM3D_BROKER_CA_FILE, "
-                "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE; in a password they are written %3F and %23."
-            )
+            raise ConfigurationError(_NOTHING_AFTER)
     if len(hosts) > 1 and any(urlsplit(each).scheme == "amqps" for each in hosts):
         raise ConfigurationError("SAM3D_BROKER_URL must name a single host with amqps://: its name is verified.")
 

@@ -16,7 +16,6 @@ from worker.rules.lifecycle import FollowUp
 from worker.rules.outcome import Outcome, Snooze
 from worker.rules.plan import LONGEST_GAP
 from worker.rules.run import Listed, RemoteStatus, RunResult, RunStatus, canonical_id
-from worker.vendor.answers import read_numbers
 from worker.vendor.paging import PAGE_SIZES
 from worker.work import changes
 from worker.work.services import Services
@@ -153,7 +152,7 @@ def _result(job: Job, found: Listed) -> RunResult:
     """Return what a row tells of a run; where not all of its outputs have one yet, its result is to be asked."""
     outputs = 2 if job.parameters.get("include_artifacts") else 1
     addresses = found.addresses if len(found.addresses) >= outputs else ()
-    return RunResult(RunStatus(found.status, read_numbers({"cost": found.cost}), None), addresses)
+    return RunResult(RunStatus(found.status, {} if found.cost is None else {"cost": found.cost}, None), addresses)
 
 
 def _write_all(services: Services, changed: Sequence[tuple[Job, Outcome]]) -> Sequence[FollowUp]:

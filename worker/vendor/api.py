@@ -206,11 +206,10 @@ class Vendor:
         """
         path, key = self._settings.vendor.api_key_file, self._settings.vendor.api_key
         try:
-            text = path.read_text("ascii") if path else key.get_secret_value() if key else ""
+            text = (path.read_text("ascii") if path else key.get_secret_value() if key else "").strip()
         except (OSError, UnicodeError) as error:
             why = f"SEGMIND_API_KEY_FILE can't be read ({type(error).__name__})."
             raise AccountHeld(HoldCause.KEY, why) from None
-        text = text.strip()
         if not (text.isascii() and text.isprintable()):
             raise AccountHeld(HoldCause.KEY, "The key has characters that no key has; set SEGMIND_API_KEY again.")
         return text

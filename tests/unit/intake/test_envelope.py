@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import broken
+from tests.support.broken import SECRET_PROMPT, Broken, received
 from worker.broker.delivery import body_bytes
-from worker.intake.envelope import REQUESTED, Envelope, open_envelope
+from worker.intake.envelope import REQUESTED, Envelope, open_envelope, open_message
 from worker.intake.request import derived_job_id
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable
 
@@ -170,3 +172,12 @@ def test_no_name_of_a_cloud_event_breaks_the_reading(source: str, name: str, is_
     """Whatever an event is called, it is a request or unreadable."""
     with suppress(Unreadable):
         opened_event({"type": REQUESTED, "source": source, "id": name}, is_binary=is_binary)
+
+
+@pytest.mark.parametrize("message", broken.PLAIN, ids=range(len(broken.PLAIN)))
+def test_what_holds_no_request_is_unreadable(message: Broken) -> None:
+    """Whatever is wrong with it: its properties, its headers, what is around it, or its body."""
+    with pytest.raises(Unreadable) as unreadable:
+        open_message(received(message))
+    assert str(unreadable.value).startswith(message.why)
+    assert SECRET_PROMPT not in str(unreadable.value)
