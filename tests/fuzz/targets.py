@@ -18,9 +18,9 @@ from worker.broker.quarantine import letter_id
 from worker.broker.topology import RECONSTRUCT_TASK
 from worker.client import read_event
 from worker.errors import InvalidMessage, OutputBroken, OutputUnusable, Sam3dError
-from worker.intake.accept import _raw_fingerprint
 from worker.intake.admission import passed_on, read_arguments, require_admissible
 from worker.intake.envelope import open_envelope
+from worker.intake.fingerprint import raw_fingerprint
 from worker.intake.images import image_of, parse_image
 from worker.intake.request import parse_request, readable_metadata
 from worker.network import AllowedHosts
@@ -56,7 +56,7 @@ def _request(fields: Mapping[str, Any]) -> Steps:
     """Do with the fields of a request all that is done before a row is written."""
     readable_metadata(fields)
     yield
-    _raw_fingerprint(fields, seeds.RUN)
+    raw_fingerprint(fields, seeds.RUN)
     yield
     request = parse_request(fields)
     yield

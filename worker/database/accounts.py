@@ -125,7 +125,7 @@ def count_unknown(connection: Connection, name: str) -> int:
 
 
 def count_refusal(connection: Connection, job_id: str) -> None:
-    """Let other jobs go first where a held account is tried."""
+    """Note that a job was refused: where a held account is tried, others go first."""
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(refusals=jobs.c.refusals + 1))
 
 

@@ -51,7 +51,7 @@ def draw(connection: Connection, ticket: Ticket, step: Step, state: JobState, te
 
 
 def _last_slot(connection: Connection, account: str, step: Step, terms: Terms, slot: timedelta) -> datetime | None:
-    """Draw the slot after all that were drawn, or none for a submit that can't be afforded."""
+    """Return the slot after the last one drawn, or None for a submit that the budget can't afford."""
     if step is Step.SUBMIT:  # What others draw meanwhile is counted only by a statement that begins after it.
         connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
     drawn = (
@@ -69,7 +69,7 @@ def _at(slot_at: datetime, grace: timedelta) -> dict[str, Any]:
 
 
 def _first_slot(connection: Connection, account: str, state: JobState, slot_at: datetime, grace: timedelta) -> datetime:
-    """Go before what matters less: take the first slot to come of such a job, and give it that one."""
+    """Swap slots with a waiting job of less weight: return its slot, and leave it ours."""
     first = (
         select(jobs.c.id, jobs.c.slot_at)
         .where(jobs.c.account == account, jobs.c.state.in_(AFTER[state]), jobs.c.slot_at.between(now, slot_at))
@@ -96,7 +96,7 @@ def _is_afforded(terms: Terms, slot: timedelta) -> ColumnElement[bool]:
 
 
 def _together(terms: Terms) -> ColumnElement[int]:
-    """Count the jobs whose polls fall on the same time; derived from the rows, so whoever dies leaks nothing."""
+    """Count the jobs whose polls fall on the same time, from their rows: a worker that dies leaves no count behind."""
     submitted = _count(jobs.c.submitted_at > now - terms.together)
     posting = _count(jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until > now)  # One in doubt is polled by nobody.
     return submitted + posting + _count(*_has_message, _has_slot)
@@ -120,7 +120,7 @@ def charge(connection: Connection, account: str, kind: Kind, slot: timedelta | N
 
 
 def count(connection: Connection, account: str, kind: Kind) -> None:
-    """Count a request in its minute."""
+    """Count a request that was made, in the minute in which it was."""
     row = upsert(requests).values(account=account, minute=func.date_trunc("minute", now), kind=kind)
     connection.execute(
         row.on_conflict_do_update(index_elements=requests.primary_key.columns, set_={"count": requests.c.count + 1})
@@ -168,7 +168,7 @@ def _first(connection: Connection, account: str, limit: int) -> Sequence[Ticket]
 
 
 def _free(connection: Connection, account: str, terms: Terms, slot: timedelta) -> int:
-    """Return how many submits can be afforded now, less those that have a message already."""
+    """Return how many submits the budget affords now, less those whose message is on its way."""
     under_way = _count(*_has_message, _has_none, jobs.c.due_at <= now + terms.queue + slot)
     query = select(_next_slot_at - now, _together(terms), under_way).where(accounts.c.name == account)
     ahead, together, sent = connection.execute(query).one()
@@ -197,7 +197,7 @@ def close(connection: Connection, account: str, why: Limited, *, is_read: bool) 
 
 
 def note_read(connection: Connection, account: str, asked_at: datetime) -> bool:
-    """Learn that reads don't count, answered as one was while the window was closed; return whether that is new."""
+    """Note that reads don't count: one was answered while the window was closed. Return whether that is new."""
     learnt = (
         update(accounts)
         .where(
@@ -214,5 +214,5 @@ def note_read(connection: Connection, account: str, asked_at: datetime) -> bool:
 
 
 def forget(connection: Connection, older_than: timedelta) -> None:
-    """Delete the counts of minutes that are so old."""
+    """Delete the counts of minutes that are older than this."""
     connection.execute(requests.delete().where(requests.c.minute < now - older_than))

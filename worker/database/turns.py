@@ -10,7 +10,7 @@ from worker.rules.lifecycle import JobState, Ticket
 
 
 def in_line(connection: Connection, ticket: Ticket) -> Iterator[Ticket]:
-    """Yield whose turn a message is; then look again: if it can't be taken, it went in another's turn.
+    """Yield the tickets that a submit's message may be used for: the most important one first, then the message's own.
 
     That one let it go first, and has no message any more.
     """

@@ -11,6 +11,7 @@
 ``images``      what an image in a message may be
 ``pictures``    pure: what a picture is and how large, by the bytes that say so
 ``accept``      a message becomes a row, a duplicate, or a refusal
+``fingerprint``  pure: what two requests share that ask for the same
 ``duplicates``  what a sender is told whose identity or key is taken
 ``prepare``     a request from files and fields, checked before it is sent
 ``fitting``     a photo that can't be sent as it is: too large, or a HEIC

@@ -1,11 +1,9 @@
 """Accept: a message becomes a job, a duplicate, a refusal, or a job that failed."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -15,16 +13,15 @@ from worker.database import arrivals as repository
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.errors import InvalidMessage, TransientError
-from worker.events.payloads import error_payload
 from worker.intake import duplicates
 from worker.intake.duplicates import Claim
+from worker.intake.fingerprint import raw_fingerprint
 from worker.intake.identity import Identity, identify
 from worker.intake.request import ReconstructionRequest, parse_request, readable_metadata
-from worker.rules.lifecycle import EventType, FollowUp, JobState
+from worker.rules.lifecycle import FollowUp, JobState
 from worker.rules.origin import NOBODY, Origin
 from worker.telemetry.failpoints import reach
-from worker.work import changes
-from worker.work.begin import Accepted, add_event, begin
+from worker.work.begin import Accepted, begin, fail_at_once
 from worker.work.office import Office
 
 log = structlog.get_logger(__name__)
@@ -122,7 +119,7 @@ def _reject(
 ) -> Accepted:
     """Record a request that can't be run as a failed job; it does not take the key it named."""
     job_id, key = _id_of_job(connection, office, identity, has_key=False), fields.get("idempotency_key")
-    fingerprint = _raw_fingerprint(fields, identity.job_id)
+    fingerprint = raw_fingerprint(fields, identity.job_id)
     claim = Claim(identity, job_id, key if _is_key(key) else None, fingerprint, readable_metadata(fields))
     existing = repository.find_existing(connection, job_id, claim.owned_key, identity.body_id)
     values = {
@@ -142,37 +139,11 @@ def _reject(
         return Accepted(duplicates.answer(connection, claim, existing))
     if existing:
         return Accepted(duplicates.refuse(connection, claim, existing, error))
-    changes.tell_end(connection, job_id, JobState.FAILED, code=error.code, reason=str(error), field=error.field)
-    detail = error_payload(error.code, str(error), error.field)
-    return Accepted([add_event(connection, EventType.FAILED, job_id, JobState.FAILED, claim.metadata, **detail)])
+    return fail_at_once(connection, job_id, error, claim.metadata)
 
 
 def _of_origin(identity: Identity) -> dict[str, Any]:
     return {"source": identity.origin.source, "correlation_id": identity.origin.correlation_id}
-
-
-def _raw_fingerprint(fields: Mapping[str, Any], job_id: str) -> str:
-    """Return what tells a request that can't be read from another; one too deep to be written is all the same."""
-    try:
-        text = json.dumps({name: _short(each) for name, each in fields.items()}, sort_keys=True, default=str)
-    except RecursionError:
-        text = job_id
-    return _digest(text)
-
-
-def _short(value: object) -> object:
-    """Return a long text by its digest: a photo is not written as a whole once more."""
-    return _digest(value) if isinstance(value, str) and len(value) > LONG_TEXT else value
-
-
-LONG_TEXT = 2**16
-
-
-def _digest(text: str) -> str:
-    digest = sha256()
-    for start in range(0, len(text), LONG_TEXT):  # At once, a long one would be copied.
-        digest.update(text[start : start + LONG_TEXT].encode("utf-8", "replace"))
-    return digest.hexdigest()
 
 
 def _is_key(key: object) -> bool:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from hashlib import sha256
 from typing import Annotated, Any, Self
 from uuid import UUID, uuid5
 
@@ -21,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from worker.errors import InvalidMessage
+from worker.intake import fingerprint
 from worker.intake.images import ImageInput, parse_image
 from worker.rules.job import MAX_IMAGE_BYTES
 from worker.rules.untrusted import is_nested_at_most, length_of_texts
@@ -180,7 +180,7 @@ class ReconstructionRequest(BaseModel):
             "priority": self.priority,
             "metadata": self.metadata,
         }
-        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return fingerprint.fingerprint(content)
 
 
 def parse_request(fields: Mapping[str, Any]) -> ReconstructionRequest:

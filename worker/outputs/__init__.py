@@ -2,7 +2,8 @@
 
 ``download``    where bytes come from, within bounds
 ``formats``     what a downloaded file is, by its bytes
-``containers``  pure: whether the parts of a GLB or a ZIP fit together
+``glb``         pure: whether a GLB is whole
+``zips``        pure: whether a ZIP is whole, and safe to be opened
 ``saving``      a file on a disk: complete or not there
 ``preview``     a picture of a GLB, rendered on the CPU
 """

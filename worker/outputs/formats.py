@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.errors import OutputBroken
-from worker.outputs.containers import LARGEST_JSON, check_glb, check_zip
+from worker.outputs.glb import LARGEST_JSON, check_glb
+from worker.outputs.zips import check_zip
 from worker.rules.untrusted import DOCUMENT, read_json
 
 HEADER_BYTES = 512

@@ -84,12 +84,12 @@ class Terms:
 
     @property
     def queue(self) -> timedelta:
-        """How long the requests that have slots may take where a submit gets one as well."""
+        """The longest queue of drawn slots at which a submit gets one as well."""
         return PATIENCE * self.plan.typical
 
     @property
     def requests(self) -> float:
-        """How many slots a job takes: its submit, its polls, and its result where the last of them is not that."""
+        """The slots that a job takes: its submit, its polls, and its result unless the last poll was that."""
         if self.reads_count is False:
             return 1
         if self.bulk_look:
@@ -98,24 +98,24 @@ class Terms:
 
     @property
     def together(self) -> timedelta:
-        """Within which submits are counted together: their polls will fall on the same time."""
+        """The span within which submits count together, as their polls will fall on the same time."""
         return self.plan.typical / 3
 
     @property
     def most_together(self) -> int:
-        """How many jobs may be submitted within that time, so that their polls can be afforded; one at least."""
+        """The most jobs submitted within that span whose polls can be afforded; one at least."""
         if self.slot is None:
             raise ValueError("Without a limit nothing is counted.")
         return max(1, int(OVERBOOKED * self.together / (self.slot * self.requests)))
 
 
 def slot_of(limit: float) -> timedelta:
-    """Return the time between requests that keeps them within the limit in any minute, jittered as they are."""
+    """Return a slot: the time from one request to the next that keeps within the limit; limit 60: 1.02 s."""
     return (MINUTE + EARLY + LATE) / limit
 
 
 def price(waiting: int, polled: int, slot: timedelta | None, typical: timedelta) -> timedelta:
-    """Return what a request is worth: it delays every job that waits for the budget by a slot.
+    """Return the price of a request: it delays each job that waits by a slot; 3 wait, a slot of 1 s: 3 s.
 
     So it does a few of the other runs that are polled under it. At most a share of a run: a job that is under way wants
     its result as well.

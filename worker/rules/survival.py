@@ -78,7 +78,7 @@ class Curve:
 
     @cached_property
     def ended(self) -> tuple[float, ...]:
-        """How much has ended by each age."""
+        """The share that has ended by each age."""
         return tuple(accumulate(self.ending))
 
     @cached_property
@@ -104,7 +104,7 @@ def learn(runs: Sequence[Run], expected: float) -> Curve:
 
 
 def _prior(expected: float) -> list[float]:
-    """Return what is expected of runs, and what there is always to come."""
+    """Return the curve that counts while few runs were seen, and the doubt that stays."""
     ending = [0.0] * len(AGES)
     _spread(ending, expected, PRIOR_SPREAD, PRIOR_RUNS)
     _spread_on(ending, expected, TAIL_RUNS)
@@ -113,7 +113,7 @@ def _prior(expected: float) -> list[float]:
 
 
 def of_one_kind(runs: Sequence[Run]) -> Sequence[Run]:
-    """Drop the runs from before run times changed, if they did: the newest ones differ from all that came before."""
+    """Return the runs since run times last changed: those before differ from the newest ones."""
     marked = [(_log_rank(runs[:count], runs[count:]), count) for count in RECENT if count < len(runs)]
     most, count = max(marked, default=(0.0, 0))
     return runs[:count] if most > OTHER else runs
@@ -146,7 +146,7 @@ def _tables(runs: Iterable[Run]) -> list[list[int]]:
 
 
 def _kaplan_meier(runs: Sequence[Run]) -> Iterable[tuple[float, float]]:
-    """Give the age of each end and its share of all runs; one that left early leaves its share to those after it."""
+    """Return the share of runs that end at each age; a run that left early leaves its share to the later ones."""
     known = sorted((run.running_at, True) if run.ended_at is None else (run.ended_at, False) for run in runs)
     left = 1.0
     for position, (age, is_running) in enumerate(known):
@@ -157,7 +157,7 @@ def _kaplan_meier(runs: Sequence[Run]) -> Iterable[tuple[float, float]]:
 
 
 def _spread(ending: list[float], age: float, spread: float, weight: float) -> None:
-    """Add a run of about this age: log-normal, and cut off at three standard deviations."""
+    """Spread a run's end around its age: log-normal, cut off at three standard deviations."""
     age = min(age, HORIZON)
     first = bisect_left(AGES, age * math.exp(-3 * spread))
     last = min(bisect_left(AGES, age * math.exp(3 * spread)), len(AGES) - 1)
@@ -170,7 +170,7 @@ def _spread(ending: list[float], age: float, spread: float, weight: float) -> No
 
 
 def _spread_on(ending: list[float], age: float, weight: float) -> None:
-    """Add runs that end at any time from an age to the horizon, each doubling as likely as the next."""
+    """Spread ends from an age to the horizon: as likely between 60 and 120 s as between 120 and 240 s."""
     age = min(age, AGES[-2])
     ages = [age, *AGES[bisect_right(AGES, age) :]]
     whole = math.log(AGES[-1] / age)

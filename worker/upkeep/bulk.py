@@ -162,5 +162,5 @@ def _write_all(services: Services, changed: Sequence[tuple[Job, Outcome]]) -> Se
 
 
 def _write(connection: Connection, job: Job, outcome: Outcome, services: Services) -> FollowUp | None:
-    """Write it if nobody wrote meanwhile."""
+    """Apply what a page says of a run, unless somebody wrote to its job meanwhile."""
     return changes.follow_up(job, changes.apply(connection, job, outcome, services.settings.upkeep.sweep_grace))

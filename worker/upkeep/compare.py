@@ -201,7 +201,7 @@ def _look(services: Services, lookup: Lookup, seen: Lineage) -> tuple[Reach, Evi
 
 
 def _first(seen: Lineage, settings: Settings) -> datetime:
-    """Return from when on runs may be lost; a newest submit that lies ahead is of a clock that was wrong."""
+    """Return the moment from which runs may be lost; a newest submit in the future is of a clock that was wrong."""
     newest = min(seen.newest.at if seen.newest else seen.observed_at, seen.observed_at)
     return min(seen.missing_since, newest) if seen.missing_since else max(newest, _longest(seen, settings))
 

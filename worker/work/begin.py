@@ -10,8 +10,10 @@ from worker.database import arrivals as repository
 from worker.database import outbox, slots
 from worker.database.engine import Connection
 from worker.database.outbox import Event
-from worker.events.payloads import job_payload
+from worker.errors import InvalidMessage
+from worker.events.payloads import error_payload, job_payload
 from worker.rules.lifecycle import NOW, EventType, FollowUp, JobState, Step, Ticket
+from worker.work import changes
 from worker.work.office import Office
 
 FIRST_VERSION = 1
@@ -44,6 +46,13 @@ def begin(
     if repository.is_account_held(connection, office.account) or must_wait:
         return Accepted([event])
     return Accepted([event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
+
+
+def fail_at_once(connection: Connection, job_id: str, error: InvalidMessage, metadata: Mapping[str, Any]) -> Accepted:
+    """Tell of a job that was written as failed: its request can't be run."""
+    changes.tell_end(connection, job_id, JobState.FAILED, code=error.code, reason=str(error), field=error.field)
+    detail = error_payload(error.code, str(error), error.field)
+    return Accepted([add_event(connection, EventType.FAILED, job_id, JobState.FAILED, metadata, **detail)])
 
 
 def add_event(

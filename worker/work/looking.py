@@ -159,7 +159,7 @@ def result(services: Services, job: Job) -> RunResult:
 
 
 def _over(found: RunResult) -> RunResult:
-    """Return the result of a run that is over.
+    """Return the result of a run that has ended, or raise what keeps it from being one.
 
     Raises:
         RemoteUnavailable: it says otherwise, though the status had said so.
@@ -193,7 +193,7 @@ def _listed(services: Services, job: Job) -> Listed | None:
 
 
 def id_of(job: Job) -> str:
-    """Return the vendor's id of a job's run."""
+    """Return the request id of a job's run."""
     if job.request_id is None:
         raise AssertionError(f"a job in {job.state} has a request id; the database checks it")
     return job.request_id

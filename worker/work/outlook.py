@@ -37,7 +37,7 @@ class Outlook:
         self._stale_at = time.monotonic()
 
     def terms(self) -> Terms:
-        """Return what to go by now. One thread learns, the others do not wait for it."""
+        """Return the terms that count now. One thread learns them, the others do not wait for it."""
         if time.monotonic() >= self._stale_at and self._guard.acquire(blocking=False):
             try:
                 self._terms = self._learn()

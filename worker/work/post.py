@@ -6,7 +6,7 @@ from contextlib import suppress
 import structlog
 from kombu.pools import ProducerPool
 
-from worker.broker.sending import publish_step
+from worker.broker.next_message import publish_step
 from worker.broker.topology import PUBLISH_ERRORS
 from worker.database import leases, outbox
 from worker.database.engine import DatabaseError, Engine, describe, transaction

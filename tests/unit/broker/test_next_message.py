@@ -10,8 +10,8 @@ from kombu.message import Message
 from kombu.pools import ProducerPool
 
 from worker.broker.delivery import body_bytes
+from worker.broker.next_message import publish_step
 from worker.broker.publishing import Unroutable
-from worker.broker.sending import publish_step
 from worker.broker.topology import declare, delay_queue, step_queues
 from worker.intake.admission import passed_on, read_arguments, require_admissible
 from worker.rules.lifecycle import NOW, FollowUp, Step, Ticket
@@ -77,6 +77,6 @@ def test_each_message_has_a_name_of_its_own(broker: Connection, producers: Produ
 
 def test_a_message_that_nobody_takes_is_told(producers: ProducerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep has to come for its job."""
-    monkeypatch.setattr("worker.broker.sending.publish", lambda *_, **__: False)
+    monkeypatch.setattr("worker.broker.next_message.publish", lambda *_, **__: False)
     with pytest.raises(Unroutable):
         publish_step(producers, FollowUp(Step.POLL, TICKET, NOW), is_embedded=False)

@@ -1,17 +1,12 @@
-"""Pure: whether the parts of a GLB or a ZIP fit together, by their lengths, names and JSON; nothing is unpacked."""
+"""Pure: whether a ZIP is whole, and safe to be opened, by its directory; nothing is unpacked."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.errors import OutputBroken, OutputUnusable
-from worker.rules.untrusted import DOCUMENT, read_json
-
-MOST_CHUNKS = 64
-"""Of a GLB, which has two."""
-
-LARGEST_JSON = 16 * 2**20
+from worker.outputs.glb import read_at
 
 MOST_ENTRIES = 10_000
 """Files of a ZIP."""
@@ -22,45 +17,6 @@ LARGEST_UNPACKED = 2**32 - 2
 
 MOST_RATIO, SMALL = 200, 2**20
 """How many times the size of a ZIP its files may have, where they are not small."""
-
-
-def check_glb(content: BinaryIO, size: int) -> None:
-    """Check the chunks of a GLB, and that its JSON is that of a glTF (glTF 2.0, "GLB File Format Specification").
-
-    Raises:
-        OutputBroken: says what is wrong.
-    """
-    chunks = list(_chunks(content, size))
-    kinds = [kind for kind, _, _ in chunks]
-    if kinds[0] != b"JSON" or b"JSON" in kinds[1:] or b"BIN\0" in kinds[2:]:
-        raise OutputBroken(f"The GLB of {size} bytes has its chunks in another order than JSON, BIN.")
-    _, place, length = chunks[0]
-    if not _is_gltf(_read(content, place, length) if length <= LARGEST_JSON else b""):
-        raise OutputBroken(f"The GLB of {size} bytes has no JSON with the version of its asset.")
-
-
-def _chunks(content: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Give kind, place and length of each chunk behind the header."""
-    place = 12
-    for _ in range(MOST_CHUNKS):
-        head = _read(content, place, 8)
-        length, kind = struct.unpack("<I4s", head.ljust(8, b"\0"))
-        place += 8 + length
-        if len(head) < 8 or place > size:
-            raise OutputBroken(f"The GLB of {size} bytes ends within a chunk.")
-        yield kind, place - length, length
-        if place == size:
-            return
-    raise OutputBroken(f"The GLB of {size} bytes has more than {MOST_CHUNKS} chunks.")
-
-
-def _is_gltf(text: bytes) -> bool:
-    try:
-        document = read_json(text, DOCUMENT)
-    except ValueError:
-        return False
-    asset = document.get("asset") if isinstance(document, dict) else None
-    return isinstance(asset, dict) and isinstance(asset.get("version"), str)
 
 
 @dataclass(frozen=True)
@@ -99,7 +55,7 @@ def check_zip(content: BinaryIO, size: int) -> None:
     if end.entries > MOST_ENTRIES or end.length > LARGEST_DIRECTORY:
         raise OutputUnusable(f"The ZIP was not kept: it has more than {MOST_ENTRIES} files, or very long names.")
     try:
-        entries = _entries(_read(content, end.place, end.length), end.entries)
+        entries = _entries(read_at(content, end.place, end.length), end.entries)
     except (struct.error, UnicodeError):
         entries = []
     if not entries or any(entry.ends_at > end.place for entry in entries):
@@ -110,7 +66,7 @@ def check_zip(content: BinaryIO, size: int) -> None:
 
 def _end(content: BinaryIO, size: int) -> _End | None:
     """Read the end record, and the one of 64 bits where its numbers are in that."""
-    tail = _read(content, max(0, size - _LONGEST_END), _LONGEST_END)
+    tail = read_at(content, max(0, size - _LONGEST_END), _LONGEST_END)
     found = tail.rfind(b"PK\5\6")
     if found < 0 or len(tail) - found < 22:
         return None
@@ -166,8 +122,3 @@ def _refusal(entries: Sequence[_Entry], size: int) -> str | None:
 def _is_safe(name: str) -> bool:
     is_relative = not name.startswith("/") and name[1:2] != ":" and "\\" not in name
     return is_relative and name.isprintable() and name != "" and ".." not in name.split("/")
-
-
-def _read(content: BinaryIO, place: int, length: int) -> bytes:
-    content.seek(place)
-    return content.read(length)
