@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import gc
 import io
 import json
 import time
@@ -113,6 +114,15 @@ def texts(size: int) -> Iterator[str]:
     yield from ((unit * (size // len(unit) + 1))[: size - 1] + "!" for unit in UNITS)
 
 
+@pytest.fixture
+def _no_garbage() -> Iterator[None]:
+    """Leave out of the time what it takes to look through all that other tests have made."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_garbage")
 @pytest.mark.parametrize("name", READERS)
 def test_no_text_takes_long(name: str) -> None:
     """The lock of the interpreter is held meanwhile, so that a process stands still."""

@@ -14,6 +14,9 @@ READ = 16 * 2**20
 SENT = 96 * 2**20
 """Bytes of photos that are under way to the vendor at once: nine of the largest."""
 
+BEAT_SECONDS = 1.0
+"""How often who waits shows that he lives."""
+
 
 def give_back_memory() -> None:
     """Have the C library give a large block back as soon as it is free, where it is glibc.
@@ -38,7 +41,7 @@ class Room:
 
     @contextmanager
     def taken(self, size: int, while_waiting: Callable[[], None] = lambda: None) -> Iterator[Callable[[int], None]]:
-        """Wait until so many bytes fit in; ``while_waiting`` is called about once a second.
+        """Wait until so many bytes fit in; ``while_waiting`` is called each ``BEAT_SECONDS``.
 
         Gives a function that says how many bytes it is in the end, where that was not known before.
         """
@@ -66,7 +69,7 @@ class Room:
         with self._changed:
             self._queue.append(place)
             try:
-                while not self._changed.wait_for(lambda: self._queue[0] is place and size <= self._free, timeout=1):
+                while not self._changed.wait_for(lambda: self._queue[0] is place and size <= self._free, BEAT_SECONDS):
                     while_waiting()
                 self._free -= size
             finally:

@@ -5,7 +5,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+import pytest
+
 from tests.support.waiting import wait_until
+from worker.work import room as room_module
 from worker.work.room import SMALL, Room
 
 MIB = 2**20
@@ -75,8 +78,9 @@ def test_what_is_not_needed_is_given_back() -> None:
     assert room._free == 10 * MIB
 
 
-def test_an_error_gives_all_back() -> None:
+def test_an_error_gives_all_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the room as well as in the queue."""
+    monkeypatch.setattr(room_module, "BEAT_SECONDS", 0.01)
     room = Room(MIB)
     with suppress(KeyError), room.taken(MIB):
         raise KeyError
@@ -91,8 +95,9 @@ def _break() -> None:
     raise KeyError
 
 
-def test_who_waits_shows_that_he_lives() -> None:
+def test_who_waits_shows_that_he_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     """The inbox has a heart that must beat."""
+    monkeypatch.setattr(room_module, "BEAT_SECONDS", 0.01)
     room, beats, leave = Room(MIB), list[float](), threading.Event()
     thread = enter(room, MIB, [], "first", leave)
     wait_until(lambda: room._free == 0, "the first is in")
