@@ -1,5 +1,6 @@
 """What no test may depend on: variables that the developer has set, and random examples that differ from run to run."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -10,6 +11,11 @@ from worker.config.environment import Settings
 
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=30)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector of garbage from looking through all tests again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
