@@ -109,7 +109,15 @@ class PrivateRabbit:
     def delete_vhost(self, name: str) -> None:
         """Delete a virtual host if there is one, with its queues and connections."""
         vhost = f'<<"{name}">>'
-        self._call(f'rabbit_vhost:exists({vhost}) andalso rabbit_vhost:delete({vhost}, <<"tests">>), true')
+        for patience in (*range(4), None):  # A node that was frozen until just now may fail at it.
+            try:
+                self._call(f'rabbit_vhost:exists({vhost}) andalso rabbit_vhost:delete({vhost}, <<"tests">>), true')
+            except ServiceError:
+                if patience is None:
+                    raise
+                time.sleep(2)
+            else:
+                return
 
     def queues(self, vhost: str = "/") -> list[Queue]:
         """List the queues of a virtual host, by name."""
