@@ -33,7 +33,7 @@ from worker.database.outbox import Event
 from worker.errors import HoldCause
 from worker.events.publisher import as_cloud_event
 from worker.rules.lifecycle import LOGGED_END, EventType
-from worker.work.changes import TOLD_END
+from worker.work.ends import TOLD_END
 
 WARNING = re.compile(r"""log\.(?:warning|error|exception|critical)\(\s*"([a-z_]+)\"""")
 FOR_TESTS = {"failpoint_struck", "failpoints_armed"}

@@ -12,7 +12,8 @@
 ``output``      ``output``
 ``change``      ``cancel``, ``retry``
 ``review``      ``review``
-``account``     ``hold``, ``resume``, ``budget``
+``account``     ``hold``, ``resume``
+``limits``      ``budget``
 ``dead``        ``dead list``, ``dead show``, ``dead replay``
 ``serve``       ``worker``, ``scheduler``
 ``db``          ``db upgrade``, ``db current``

@@ -89,9 +89,9 @@ def budget(as_json: AsJson = False) -> None:
 
     And what a job takes, and how long a new one waits.
     """
-    from worker.cli import account
+    from worker.cli import limits
 
-    account.budget(as_json=as_json)
+    limits.budget(as_json=as_json)
 
 
 @operations.command(rich_help_panel=TRIALS)

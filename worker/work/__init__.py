@@ -12,6 +12,7 @@
 ``ledger``      money: what came back to a submit, whatever became of its job
 ``changes``     a change of a job: its row, its files, its event and the message that follows
 ``begin``       a job begins: its row, its files, its event
+``ends``        how a job's end is logged
 ``post``        what follows a commit: events are announced, the next message is sent
 ``outlook``     what a process goes by for some seconds: the plan of polls and the budget
 ``limiting``    the vendor's request limit is used up for a while, and what that teaches

@@ -13,7 +13,7 @@ from worker.database.outbox import Event
 from worker.errors import InvalidMessage
 from worker.events.payloads import error_payload, job_payload
 from worker.rules.lifecycle import NOW, EventType, FollowUp, JobState, Step, Ticket
-from worker.work import changes
+from worker.work.ends import tell_end
 from worker.work.office import Office
 
 FIRST_VERSION = 1
@@ -50,7 +50,7 @@ def begin(
 
 def fail_at_once(connection: Connection, job_id: str, error: InvalidMessage, metadata: Mapping[str, Any]) -> Accepted:
     """Tell of a job that was written as failed: its request can't be run."""
-    changes.tell_end(connection, job_id, JobState.FAILED, code=error.code, reason=str(error), field=error.field)
+    tell_end(connection, job_id, JobState.FAILED, code=error.code, reason=str(error), field=error.field)
     detail = error_payload(error.code, str(error), error.field)
     return Accepted([add_event(connection, EventType.FAILED, job_id, JobState.FAILED, metadata, **detail)])
 

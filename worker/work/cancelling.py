@@ -4,7 +4,7 @@ from worker.database import jobs, outbox
 from worker.database.engine import transaction
 from worker.events.payloads import job_payload
 from worker.rules.lifecycle import EventType, JobState
-from worker.work import changes
+from worker.work.ends import tell_end
 from worker.work.office import Office
 
 
@@ -15,6 +15,6 @@ def cancel(office: Office, job_id: str) -> bool:
         if job is None:
             return False
         event = outbox.add(connection, EventType.CANCELLED, job.id, job_payload(job.id, job.state, job.metadata))
-        changes.tell_end(connection, job.id, JobState.CANCELLED)
+        tell_end(connection, job.id, JobState.CANCELLED)
     office.post.announce([event])
     return True

@@ -1,17 +1,15 @@
 """A change of a job: its row, its files and its event in one transaction, and the message that follows."""
 
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import TypeVar
 
 import structlog
 
 from worker.database import files, jobs, outbox, submissions
-from worker.database.engine import Connection, DatabaseError, describe, is_outage, once_committed
+from worker.database.engine import Connection, DatabaseError, describe, is_outage
 from worker.database.outbox import Event
 from worker.database.submissions import Answered
 from worker.errors import HoldCause
@@ -19,8 +17,8 @@ from worker.events.payloads import change_payload
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.rules.outcome import Change, Outcome, decide, known
-from worker.vendor.quoting import unquoted
 from worker.work import holding, limiting
+from worker.work.ends import tell_end
 
 PATIENCE = timedelta(seconds=60)
 """How long is held on to what can't be committed: it was paid for, or cost a request."""
@@ -90,25 +88,6 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
         tell_end(connection, job.id, change.state, code=code, reason=reason, trigger=change.trigger, cost=cost)
     stored = files.of_job(connection, job.id) if kind is EventType.SUCCEEDED else ()
     return [outbox.add(connection, kind, job.id, change_payload(job, change, stored))]
-
-
-def tell_end(
-    connection: Connection, job_id: str, state: JobState, *, reason: str | None = None, **more: object
-) -> None:
-    """Log how a job ended, once that is committed: our reason for it, and no word of the vendor's."""
-    level, next_step = TOLD_END[state]
-    told = {**more, "reason": reason and unquoted(reason), "next": next_step}
-    shown = {name: each for name, each in told.items() if each is not None}
-    once_committed(connection, partial(log.log, level, LOGGED_END[state], job_id=job_id, **shown))
-
-
-TOLD_END: Mapping[JobState, tuple[int, str | None]] = {
-    JobState.SUCCEEDED: (logging.INFO, None),
-    JobState.FAILED: (logging.WARNING, "its sender was told; see `sam3d job ID`"),
-    JobState.CANCELLED: (logging.INFO, None),
-    JobState.REVIEW: (logging.ERROR, "see `sam3d review`"),
-}
-"""How grave each end is, and what there is to do about it."""
 
 
 def _account_events(connection: Connection, job: Job, change: Change) -> Sequence[Event]:

@@ -118,7 +118,7 @@ def test_a_decision_imports_neither_celery_nor_the_vendor(arguments: list[str]) 
 @pytest.mark.parametrize(
     ("arguments", "needed"),
     [
-        (["budget"], {"psycopg", "sqlalchemy", "structlog", "kombu"}),
+        (["budget"], {"psycopg", "sqlalchemy", "structlog"}),
         (["dead", "list"], {"structlog", "kombu"}),
         (["doctor"], {"psycopg", "sqlalchemy", "structlog", "kombu", "httpx"}),
     ],

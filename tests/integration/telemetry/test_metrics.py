@@ -24,7 +24,7 @@ from tests.support.budgeted import (
 )
 from tests.support.clock import Clock
 from worker.app import App
-from worker.cli.account import described
+from worker.cli.limits import described
 from worker.database import slots
 from worker.database.engine import transaction
 from worker.database.tables import jobs, now

@@ -1,0 +1,32 @@
+"""How a job's end is logged: our reason for it, and no word of the vendor's."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+
+from worker.database.engine import Connection, once_committed
+from worker.rules.lifecycle import LOGGED_END, JobState
+from worker.vendor.quoting import unquoted
+
+log = structlog.get_logger(__name__)
+
+
+def tell_end(
+    connection: Connection, job_id: str, state: JobState, *, reason: str | None = None, **more: object
+) -> None:
+    """Log how a job ended, once that is committed: our reason for it, and no word of the vendor's."""
+    level, next_step = TOLD_END[state]
+    told = {**more, "reason": reason and unquoted(reason), "next": next_step}
+    shown = {name: each for name, each in told.items() if each is not None}
+    once_committed(connection, partial(log.log, level, LOGGED_END[state], job_id=job_id, **shown))
+
+
+TOLD_END: Mapping[JobState, tuple[int, str | None]] = {
+    JobState.SUCCEEDED: (logging.INFO, None),
+    JobState.FAILED: (logging.WARNING, "its sender was told; see `sam3d job ID`"),
+    JobState.CANCELLED: (logging.INFO, None),
+    JobState.REVIEW: (logging.ERROR, "see `sam3d review`"),
+}
+"""How grave each end is, and what there is to do about it."""
