@@ -29,6 +29,8 @@ ACCEPT = "accept"
 STEPS = (ACCEPT, *Step)
 """What a worker can be told to do; without being told it does all."""
 
+POOL = "worker.intake.consumer:Threads"
+
 
 class Queues(AMQP):
     """Celery's queues, read by a consumer of ours."""
@@ -111,7 +113,7 @@ def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
     worker = app.Worker(
         # Two workers of one name would share a queue of Celery's own, which brokers refuse.
         hostname=f"sam3d-{uuid4().hex[:8]}@{socket.gethostname()}",
-        pool="threads",
+        pool=POOL,
         concurrency=concurrency,
         queues=queues,
         without_gossip=True,

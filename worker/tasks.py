@@ -34,9 +34,9 @@ log = structlog.get_logger(__name__)
 
 
 def register(app: Celery, services: Services) -> None:
-    """Define the tasks on an app."""
+    """Define the tasks on an app, and on no other: Celery would share them with each app of this process."""
     define: Callable[..., Callable[[Callable[..., None]], object]] = partial(
-        app.task, bind=True, Request="worker.intake.consumer:Request"
+        app.task, bind=True, shared=False, Request="worker.intake.consumer:Request"
     )
 
     @define(name=RECONSTRUCT_TASK)
