@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from worker.app import App, create_app
+from worker.app import POOL, App, create_app
 from worker.broker import topology
 from worker.client import Client
 from worker.config.environment import Settings, load_settings
@@ -29,6 +29,9 @@ SIMULATED_RUN = timedelta(seconds=3)
 SIMULATED_KEY = "SG_0123456789abcdef"
 PHOTO = Path(__file__).parent / "photos" / "coffee.png"
 """The photo that is used if none is given; CC0."""
+
+_broker = threading.Lock()
+"""Held by the one service of this process: all in-memory brokers of a process are the same, whatever their URL."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,27 @@ def _simulated_vendor() -> Iterator[Mapping[str, Any]]:
 
 @contextmanager
 def running_service(settings: Settings) -> Iterator[App]:
-    """Run a worker and a scheduler on threads of this process."""
+    """Run a worker and a scheduler on threads of this process.
+
+    Raises:
+        ConfigurationError: this process runs one already.
+    """
+    if not _broker.acquire(blocking=False):
+        raise ConfigurationError(
+            "An embedded service runs in this process already: a second one would get its messages. Stop the first,"
+            " or start the second in a process of its own."
+        )
+    try:
+        yield from _service(settings)
+    finally:
+        _broker.release()
+
+
+def _service(settings: Settings) -> Iterator[App]:
     schema.upgrade(settings.database.url)
     app = create_app(settings)
     topology.declare(app.connection_for_write())
-    worker = app.WorkController(pool="threads", concurrency=settings.process.concurrency, loglevel="WARNING")
+    worker = app.WorkController(pool=POOL, concurrency=settings.process.concurrency, loglevel="WARNING")
     scheduler = Scheduler(app.services, dict)
     threads = [threading.Thread(target=each, daemon=True) for each in (worker.start, scheduler.run)]
     for thread in threads:
