@@ -59,6 +59,7 @@ def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
     app = App("sam3d", broker=settings.broker.url, set_as_current=False, fixups=[])
     app.conf.update(_celery_settings(settings))
     app.services = open_services(settings, app.producer_pool)
+    app.services.stores.require()
     noticing.watch(app.services)
     tasks.register(app, app.services)
     if ACCEPT in steps:

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -231,23 +231,28 @@ class Client:
             Sam3dError: the job has no outputs, or what was read is not what was stored.
         """
         from worker.database import engine
+        from worker.outputs.stores import Stores
 
         self._engine = self._engine or engine.create_database_engine(self._settings.database.url, 1)
         try:
-            with engine.transaction(self._engine) as connection:
-                return _written(connection, job_id, Path(folder))
+            made = _outputs(self._engine, job_id)
+            place = Path(folder)
+            place.mkdir(parents=True, exist_ok=True)
+            stores = Stores(self._settings.storage, self._engine)
+            return [write_file(stores.read(file), file, place) for file in made]
         except engine.DatabaseError as error:
             raise engine.refusal(error) from None
 
 
-def _written(connection: Any, job_id: str, folder: Path) -> list[Path]:
+def _outputs(engine: Any, job_id: str) -> Sequence[Mapping[str, Any]]:
     from worker.database import files
+    from worker.database.engine import transaction
 
-    made = files.of_job(connection, job_id)
+    with transaction(engine) as connection:
+        made = files.of_job(connection, job_id)
     if not made:
         raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return [write_file(files.chunks(connection, file["id"]), file, folder) for file in made]
+    return made
 
 
 def read_event(message: Message) -> JobEvent | None:

@@ -7,6 +7,7 @@
     ├── InvalidMessage          what came in is wrong: the sender must act
     ├── TransientError          come back later
     │   ├── RemoteUnavailable       no usable answer to a read
+    │   │   └── StoreUnavailable        our own store of files can't be asked, or refuses
     │   ├── RemoteRateLimited       429; knows when the window opens again
     │   ├── NotSent                 nothing left this machine
     │   ├── RemoteRequestGone       the vendor does not know the request, which ends no job before its hour is over
@@ -64,6 +65,12 @@ class RemoteUnavailable(TransientError):
     def __init__(self, message: str, http_status: int | None = None) -> None:
         super().__init__(message)
         self.http_status = http_status
+
+
+class StoreUnavailable(RemoteUnavailable):
+    """Our own store of files can't be asked, refuses, or does not have what it should; no file is given up for it."""
+
+    code = "store_unavailable"
 
 
 class RemoteRateLimited(TransientError):

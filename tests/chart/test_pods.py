@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.config.environment import NOT_BUILT, VARIABLES
+from worker.config.environment import VARIABLES
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
@@ -113,9 +113,7 @@ def test_environment_names_are_settings(render: Render, values: Manifest) -> Non
     names = {entry["name"] for spec in pod_specs(manifests) for entry in spec["containers"][0]["env"]}
     for config_map in of_kind(manifests, "ConfigMap").values():
         names |= set(config_map["data"])
-    known = {*VARIABLES, *NOT_BUILT}
-
-    assert names - NOT_SETTINGS <= known
+    assert names - NOT_SETTINGS <= VARIABLES.keys()
     assert {"SAM3D_DATABASE_URL_FILE", "SAM3D_BROKER_URL_FILE", "SEGMIND_API_KEY_FILE", "SAM3D_HEALTH_PORT"} <= names
 
 

@@ -152,7 +152,7 @@ class Judge:
     def _check_outputs(self, ids: Collection[str]) -> None:
         query = (
             "SELECT o.job_id::text, o.bytes, o.sha256, string_agg(c.content, ''::bytea ORDER BY c.position) AS content "
-            "FROM outputs o JOIN output_chunks c ON c.output_id = o.id "
+            "FROM outputs o JOIN blob_chunks c ON c.location = o.location "
             "WHERE o.job_id = ANY(%s::uuid[]) AND o.name = 'model.glb' GROUP BY o.id"
         )
         stored = {row.pop("job_id"): row for row in self.rows(query, list(ids))}

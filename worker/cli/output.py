@@ -7,22 +7,24 @@ from typing import Any
 from worker.cli.look import describe_job, job_uuid
 from worker.cli.opened import opened_database
 from worker.cli.show import print_json, say, writable_folder
-from worker.database import files
-from worker.database.engine import Connection, transaction
+from worker.database.engine import transaction
 from worker.errors import Sam3dError
 from worker.outputs.saving import write_file
+from worker.outputs.stores import Stores
 from worker.rules.lifecycle import JobState
 
 
 def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> None:
     """Write a job's files, or the one of a name; each is complete and checked, or is not there."""
     wanted = job_uuid(job_id)
-    with opened_database() as (_, engine), transaction(engine) as connection:
-        shown = describe_job(connection, wanted)
+    with opened_database() as (settings, engine):
+        with transaction(engine) as connection:
+            shown = describe_job(connection, wanted)
         chosen = [each for each in shown["outputs"] if name in (None, each["name"])]
         if not chosen:
             raise Sam3dError(why_none(shown))
-        paths = [write_output(connection, each, writable_folder(folder)) for each in chosen]
+        stores = Stores(settings.storage, engine)
+        paths = [write_output(stores, each, writable_folder(folder)) for each in chosen]
     if as_json:
         print_json([{**each, "path": path} for each, path in zip(chosen, paths, strict=True)])
     else:
@@ -30,9 +32,9 @@ def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> Non
             say(str(path))
 
 
-def write_output(connection: Connection, file: Mapping[str, Any], folder: Path) -> Path:
+def write_output(stores: Stores, file: Mapping[str, Any], folder: Path) -> Path:
     """Write one of a job's files into a folder, complete or not at all."""
-    return write_file(files.chunks(connection, file["id"]), file, folder)
+    return write_file(stores.read(file), file, folder)
 
 
 _NOT_YET = "is {state}, so its files are not there yet; `sam3d wait {id} --out FOLDER` waits for them"

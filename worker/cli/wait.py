@@ -16,6 +16,7 @@ from worker.cli.output import write_output
 from worker.cli.show import writable_folder
 from worker.database import files, reading
 from worker.database.engine import Connection, DatabaseError, Engine, transaction
+from worker.outputs.stores import Stores
 from worker.rules.lifecycle import JobState
 
 LOOK_SECONDS = 1.0
@@ -29,9 +30,10 @@ def wait(job_ids: Sequence[str], folder: Path | None, timeout: float, *, as_json
     wanted = list(dict.fromkeys(map(job_uuid, job_ids)))
     if folder:
         writable_folder(folder)
-    with opened_database() as (_, engine):
+    with opened_database() as (settings, engine):
+        stores = Stores(settings.storage, engine)
         ended = _follow(engine, wanted, timedelta(seconds=timeout))
-        rows = [{**_told(row), "files": _written(engine, row, folder, len(wanted))} for row in ended.values()]
+        rows = [{**_told(row), "files": _written(engine, stores, row, folder, len(wanted))} for row in ended.values()]
     tell(rows, len(wanted), as_json=as_json)
 
 
@@ -86,10 +88,11 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"job_id": row["id"], "state": row["state"], **({"error": error} if error else {})}
 
 
-def _written(engine: Engine, row: Mapping[str, Any], folder: Path | None, count: int) -> list[str]:
+def _written(engine: Engine, stores: Stores, row: Mapping[str, Any], folder: Path | None, count: int) -> list[str]:
     """Write the files of a job, of so many that are waited for."""
     if folder is None or row["state"] != JobState.SUCCEEDED:
         return []
     place = writable_folder(place_of(row["id"], folder, count))
     with transaction(engine) as connection:
-        return [str(write_output(connection, each, place)) for each in files.of_job(connection, row["id"])]
+        made = files.of_job(connection, row["id"])
+    return [str(write_output(stores, each, place)) for each in made]

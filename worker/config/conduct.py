@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Literal
 
-from worker.config.kinds import Group, Positive, Seconds, variable
+from worker.config.kinds import Group, Positive, Seconds, StoreAddress, variable
 from worker.rules.lifecycle import Step
 
 
@@ -151,8 +151,13 @@ class IntakeSettings(Group):
 
 
 class StorageSettings(Group):
-    """What is kept: for how long, and how large it may be."""
+    """What is kept: where, for how long, and how large it may be."""
 
+    store_url: StoreAddress | None = variable(
+        "SAM3D_STORE_URL",
+        None,
+        "Where files are kept: `s3://bucket/folder`, `gs://…`, `az://…` or `file:///folder`; unset: in PostgreSQL.",
+    )
     retention: Seconds | None = variable(
         "SAM3D_RETENTION", None, "Age at which final jobs, their outputs and events are deleted, s; unset: never."
     )

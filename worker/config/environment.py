@@ -24,8 +24,6 @@ from worker.config.kinds import Group
 from worker.errors import ConfigurationError
 from worker.rules.urls import require_broker_url, require_database_url
 
-NOT_BUILT = {"SAM3D_STORE_URL": "outputs are kept in PostgreSQL; object storage is not built yet; unset it"}
-
 
 class Settings(Group):
     """Every setting of the service, in its group; without the environment, the defaults."""
@@ -81,9 +79,6 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationError: names the variable and the fix, never the value.
     """
-    for name, why in NOT_BUILT.items():
-        if os.environ.get(name):
-            raise ConfigurationError(f"{name}: {why}.")
     variables = {name.upper(): value for name, value in os.environ.items()}
     try:
         settings = Settings.of(variables)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from worker.rules.urls import why_no_address
+from worker.rules.urls import why_no_address, why_no_store
 
 LONGEST = timedelta(days=36_500)
 
@@ -40,6 +40,12 @@ def _address(value: object) -> object:
     return value
 
 
+def _store_address(value: object) -> object:
+    if why := why_no_store(value):
+        raise PydanticCustomError("store", "{why}", {"why": why})
+    return value
+
+
 def _comma_list(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -49,4 +55,5 @@ def _comma_list(value: object) -> object:
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Positive = Annotated[Seconds, Field(gt=timedelta(0))]
 Address = Annotated[str, BeforeValidator(_address)]
+StoreAddress = Annotated[str, BeforeValidator(_store_address)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]

@@ -14,7 +14,8 @@
 ``submissions``   a job's POSTs, each with its intent and its answer
 ``doubts``        POSTs that have no answer that tells
 ``accounts``      who pays, what holds him, and what he was refused
-``files``         a job's files
+``files``         a job's outputs, and where their bytes are
+``blobs``         the files in each store, and the bytes of those that are kept here
 ``outbox``        a job's events, until the broker has them
 ``retries``       a job in the place of another
 ``figures``       what is learnt from the last runs

@@ -102,7 +102,10 @@ outputs = Table(
     Column("bytes", BigInteger, nullable=False, comment="size of the file"),
     Column("sha256", Text, nullable=False, comment="of the file"),
     Column("stored_at", TIME, nullable=False, server_default=NOW, comment="when it was committed"),
+    Column("location", Text, comment="of its blob; null: in output_chunks, from an earlier release"),
+    Column("geometry", JSONB(none_as_null=True), comment="what was found in a model"),
     Index("uq_outputs_job_id_name", "job_id", "name", unique=True),
+    Index("ix_outputs_location", "location", postgresql_where=text("location IS NOT NULL")),
     comment="what was made",
 )
 
@@ -114,6 +117,33 @@ output_chunks = Table(
     Column("position", Integer, primary_key=True, comment="from 0"),
     Column("content", LargeBinary, nullable=False, comment="at most one chunk's length"),
     comment="the bytes of outputs, in chunks, so that no file is ever whole in memory",
+)
+
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("location", Text, primary_key=True, comment="which store, and the file's place in it, by its SHA-256"),
+    Column("bytes", BigInteger, nullable=False, comment="size of the file"),
+    Column("is_whole", Boolean, nullable=False, server_default="false", comment="whether all of it was written"),
+    Column(
+        "loose_since",
+        TIME,
+        server_default=NOW,
+        comment="since when no row names it; null: one does",
+    ),
+    Index("ix_blobs_loose", "loose_since", postgresql_where=text("loose_since IS NOT NULL")),
+    comment="the files in each store, written before their first byte and deleted after their last",
+)
+
+
+blob_chunks = Table(
+    "blob_chunks",
+    metadata,
+    Column("location", Text, ForeignKey("blobs.location", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, comment="from 0"),
+    Column("content", LargeBinary, nullable=False, comment="at most one chunk's length"),
+    comment="the bytes of files that are kept here, in chunks, so that none is ever whole in memory",
 )
 
 

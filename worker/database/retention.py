@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, and_, delete, exists, or_, select, tuple_, update
 
+from worker.database import blobs
 from worker.database.records import events, inputs
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState
@@ -18,6 +19,7 @@ def delete_jobs(connection: Connection, older_than: timedelta, limit: int) -> in
     old = select(jobs.c.id).where(jobs.c.finished_at < now - older_than, jobs.c.state.in_(_FINAL))
     ids = list(connection.execute(old.order_by(jobs.c.finished_at).limit(limit)).scalars())
     if ids:
+        blobs.loosen(connection, ids)
         connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
         connection.execute(delete(events).where(events.c.job_id.in_(ids), _IS_OUT))
     return len(ids)

@@ -16,7 +16,7 @@ from worker.network import AllowedHosts, create_client, deadline
 from worker.outputs.formats import identify
 from worker.places import LONGEST_ADDRESS
 from worker.rules.addresses import promised
-from worker.rules.outcome import StoredFile
+from worker.rules.outcome import FetchedFile, StoredFile
 
 MAX_REDIRECTS = 3
 
@@ -29,10 +29,10 @@ class Downloads:
         self._allowed = AllowedHosts(settings.outputs.hosts)
         self._client = create_client(connections=settings.process.concurrency, allowed=self._allowed)
 
-    def fetch(self, address: str) -> StoredFile:
+    def fetch(self, address: str) -> FetchedFile:
         """Download one output and check that it is a whole file.
 
-        The caller closes ``content``: a file without a name, gone with this process whatever happens to it.
+        The caller closes it: a file without a name, gone with this process whatever happens to it.
 
         Raises:
             OutputUnusable: the address is refused, the file is larger than the cap, or nobody should open it.
@@ -48,7 +48,7 @@ class Downloads:
             with suppress(OSError):  # A full disk refuses what is still to be written.
                 content.close()
             raise
-        return StoredFile(kind.name, kind.media_type, size, sha256, content)
+        return FetchedFile(kind.name, kind.media_type, size, sha256, content)
 
     def _download(self, address: str, content: BinaryIO, redirects: int) -> tuple[int, str]:
         if refusal := self._allowed.refusal(address):

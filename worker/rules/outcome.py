@@ -68,14 +68,29 @@ def known(value: T | Unset) -> T | None:
 
 
 @dataclass(frozen=True)
-class StoredFile:
-    """A downloaded output, on this worker's disk until it is committed."""
+class FetchedFile:
+    """An output that was downloaded: on this worker's disk until the store has it."""
 
     name: str
     media_type: str
     size: int
     sha256: str
     content: BinaryIO = field(repr=False)
+
+    def close(self) -> None:
+        """Give its room on the disk back."""
+        self.content.close()
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An output that the store has; ``location`` is where."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    location: str
 
 
 @dataclass(frozen=True)
@@ -176,11 +191,6 @@ Outcome = Advance | Snooze | Fail | Hold | Limited | Doubt
 def learnt_of(outcome: Outcome) -> Learnt:
     """Return the facts that came with an outcome."""
     return NOTHING if isinstance(outcome, Hold | Limited) else outcome.learnt
-
-
-def files_of(outcome: Outcome) -> Sequence[StoredFile]:
-    """Return the files that came with an outcome."""
-    return () if isinstance(outcome, Hold | Limited | Doubt) else outcome.files
 
 
 @dataclass(frozen=True)

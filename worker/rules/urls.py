@@ -52,6 +52,25 @@ _HOST = re.compile(
 )
 
 
+STORES = ("s3", "gs", "az", "file")
+"""What the address of an object store begins with."""
+
+
+def why_no_store(value: object) -> str | None:
+    """Say why a setting is no address of an object store; credentials have no place in one."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in STORES:
+        return "must be a URL that begins with s3://, gs://, az:// or file:///"
+    if parts.username is not None or parts.query or parts.fragment:
+        return "takes a bucket and a folder alone: credentials and options come from the cloud's own variables"
+    is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
+    is_bucket = parts.scheme != "file" and bool(parts.netloc)
+    return None if is_folder or is_bucket else "must name a bucket (s3://bucket/folder) or a folder (file:///folder)"
+
+
 _NOTHING_AFTER = (
     "SAM3D_BROKER_URL takes nothing after a ? or #: TLS is amqps:// with SAM3D_BROKER_CA_FILE, "
     "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE; in a password they are written %3F and %23."

@@ -5,13 +5,13 @@ A file is stored with the try that got it, so that no other file's trouble makes
 
 import random
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 
-from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
+from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError, StoreUnavailable
 from worker.network import deadline
 from worker.outputs.download import with_unique_names
 from worker.outputs.formats import GLB, MODELS, OTHER
@@ -20,6 +20,7 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome, Snooze, StoredFile
 from worker.rules.retry import OUTPUT_LIFETIME, next_attempt
+from worker.telemetry.failpoints import reach
 from worker.work.services import Services
 
 BROKEN_FILES = 6
@@ -55,6 +56,11 @@ class Haul:
         return any(getattr(error, "http_status", None) in AT_ANOTHER_PLACE for error in self.missing.values())
 
     @property
+    def is_unstored(self) -> bool:
+        """Whether something arrived that our own store did not take."""
+        return any(isinstance(error, StoreUnavailable) for error in self.missing.values())
+
+    @property
     def has_broken(self) -> bool:
         """Whether something arrived, and not whole."""
         return any(isinstance(error, OutputBroken) for error in self.missing.values())
@@ -73,18 +79,24 @@ def collect(services: Services, job: Job, addresses: Sequence[str], learnt: Lear
 
 
 def _download(services: Services, addresses: Sequence[str]) -> Haul:
-    """Download each address once, the likeliest model first."""
+    """Download each address once and store it, the likeliest model first."""
     files: dict[str, StoredFile] = {}
     missing: dict[str, Sam3dError] = {}
-    with ExitStack() as undone, deadline(services.settings.run.download_deadline):
+    with deadline(services.settings.run.download_deadline):
         for address in sorted(addresses, key=lambda each: promised(each) != "glb"):
             try:
-                files[address] = services.downloads.fetch(address)
-                undone.callback(files[address].content.close)
+                files[address] = _kept(services, address)
             except (OutputBroken, OutputUnusable, RemoteUnavailable) as error:
                 missing[address] = error
-        undone.pop_all()
     return Haul(files, missing)
+
+
+def _kept(services: Services, address: str) -> StoredFile:
+    """Download a file and have it stored; one at a time is on this worker's disk."""
+    with closing(services.downloads.fetch(address)) as file:
+        stored = services.stores.put(file)
+    reach("store.put")
+    return stored
 
 
 def _names(haul: Haul) -> Sequence[str]:
@@ -98,8 +110,6 @@ def _has_glb(names: Sequence[str]) -> bool:
 def _without_doubtful(haul: Haul) -> Haul:
     """Take bytes that nothing names for a broken model, where there is no sound one."""
     doubtful = {at: file for at, file in haul.files.items() if file.name == OTHER.name and not promised(at)}
-    for file in doubtful.values():
-        file.content.close()
     whole = {at: file for at, file in haul.files.items() if at not in doubtful}
     broken = {at: OutputBroken(f"A file of {file.size} bytes is no output.") for at, file in doubtful.items()}
     return Haul(whole, {**haul.missing, **broken})
@@ -143,6 +153,8 @@ def _is_given_up(job: Job, haul: Haul, kept: Mapping[str, str], *, is_told: bool
     has_glb = _has_glb(list(kept.values()))
     if haul.is_refused:
         return is_told or has_glb
+    if haul.is_unstored:
+        return are_files_gone(job.age, job.attempts)
     if has_model:
         return job.attempts + 1 >= (EXTRA_TRIES if has_glb else OTHER_TRIES)
     is_broken = haul.has_broken and job.broken_files + 1 >= BROKEN_FILES

@@ -1,7 +1,6 @@
 """One job, one step: load, run, decide, record, announce; what follows is returned as the next message."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +11,7 @@ from worker.errors import Sam3dError
 from worker.network import deadline
 from worker.rules.job import MAX_IMAGE_BYTES, Job
 from worker.rules.lifecycle import LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
-from worker.rules.outcome import Change, Doubt, Outcome, files_of, known, learnt_of
+from worker.rules.outcome import Change, Doubt, Outcome, known, learnt_of
 from worker.telemetry.failpoints import reach
 from worker.work import changes, ledger, steps
 from worker.work.changes import Recorded
@@ -66,9 +65,7 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
 def record(services: Services, job: Job, outcome: Outcome) -> Recorded:
     """Commit what the step learnt: the submission's answer in any case, the job's change if the fence holds."""
     request_id = known(learnt_of(outcome).request_id) or job.request_id
-    with ExitStack() as files, structlog.contextvars.bound_contextvars(request_id=request_id):
-        for file in files_of(outcome):
-            files.callback(file.content.close)
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
         commit = ledger.commit_answer if job.token else _commit
         recorded = changes.persist(partial(commit, services, job, outcome), "what a step learnt")
         if recorded.version is not None:

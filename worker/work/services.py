@@ -11,6 +11,7 @@ from worker.config.environment import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session
 from worker.outputs.download import Downloads
+from worker.outputs.stores import Stores
 from worker.vendor.api import Vendor
 from worker.work.memory import Memory
 from worker.work.office import Office
@@ -25,6 +26,7 @@ class Services(Office):
 
     vendor: Vendor
     downloads: Downloads
+    stores: Stores
     outlook: Outlook
     session: Session
     worker_name: str
@@ -48,6 +50,7 @@ def open_services(settings: Settings, producers: ProducerPool) -> Services:
         engine=engine,
         vendor=Vendor(settings),
         downloads=Downloads(settings),
+        stores=Stores(settings.storage, engine),
         post=Post(engine, producers, is_embedded=settings.broker.is_embedded),
         outlook=Outlook(settings, engine),
         session=Session(engine),

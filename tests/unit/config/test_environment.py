@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from worker.config.environment import NOT_BUILT, VARIABLES, Settings, load_settings
+from worker.config.environment import VARIABLES, Settings, load_settings
 from worker.errors import ConfigurationError
 from worker.rules.lifecycle import Step
 
@@ -135,13 +135,24 @@ def test_a_duration_is_a_number_of_seconds(value: str) -> None:
         assert MARKER not in sentence
 
 
-@pytest.mark.parametrize("name", ["SAM3D_STORE_URL"])
-def test_what_is_not_built_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A setting that would be ignored is an error."""
-    assert name in NOT_BUILT
-    sentence = refusal(monkeypatch, name, MARKER)
-    assert sentence.startswith(f"{name}: ")
-    assert "not built yet" in sentence
+@pytest.mark.parametrize(
+    "address",
+    [
+        MARKER,
+        "http://127.0.0.1:9000/bucket",
+        "memory:///",
+        "s3://",
+        "file://",
+        "file:///",
+        "file://models/folder",
+        f"s3://{MARKER}:secret@bucket/folder",
+        f"s3://bucket/folder?access_key={MARKER}",
+    ],
+)
+def test_a_store_is_a_bucket_or_a_folder_without_credentials(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """What could not be written to is told before anything is paid for it."""
+    sentence = refusal(monkeypatch, "SAM3D_STORE_URL", address)
+    assert sentence.startswith("SAM3D_STORE_URL: ")
     assert MARKER not in sentence
 
 

@@ -1,6 +1,5 @@
 """What an announcement says, and that it is a CloudEvent which a client can read."""
 
-import io
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +14,7 @@ from worker.rules.outcome import Advance, Change, Doubt, Fail, Hold, Learnt, Sno
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW)
 METRICS = {"cost": 0.06, "queue_time": 1.0, "inference_time": 30.7, "total_time": 31.7}
-GLB = StoredFile("model.glb", "model/gltf-binary", 100, "ab" * 32, io.BytesIO())
+GLB = StoredFile("model.glb", "model/gltf-binary", 100, "ab" * 32, "database:output")
 STORED = [{"id": 5, "name": "model.glb", "media_type": "model/gltf-binary", "bytes": 100, "sha256": "ab" * 32}]
 
 CHANGES = [

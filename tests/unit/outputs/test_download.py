@@ -1,14 +1,12 @@
 """Two outputs of a kind get two names."""
 
-import io
-
 from worker.outputs.download import with_unique_names
 from worker.rules.outcome import StoredFile
 
 
 def file(name: str) -> StoredFile:
     """Return an output of this name."""
-    return StoredFile(name, "application/octet-stream", 0, "", io.BytesIO())
+    return StoredFile(name, "application/octet-stream", 0, "", "database:output")
 
 
 def test_two_of_a_kind_get_two_names() -> None:

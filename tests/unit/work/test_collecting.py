@@ -1,6 +1,5 @@
 """What becomes of files that did not come: what is whole is kept in any case, and a model is a success."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError
+from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError, StoreUnavailable
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger
 from worker.rules.outcome import NOTHING, Advance, Fail, Outcome, Snooze, StoredFile
@@ -20,11 +19,12 @@ JOB = Job("job", "default", JobState.FETCHING, 1, {}, {}, 0, 0, 0, "run", NOW, N
 GLB, PLY, ZIP = "https://x/a.glb", "https://x/a.ply", "https://x/a.zip"
 NAMES = {GLB: "model.glb", PLY: "splat.ply", ZIP: "artifacts.zip"}
 AWAY, BROKEN, REFUSED = RemoteUnavailable("x", 503), OutputBroken("x"), OutputUnusable("x")
+UNSTORED = StoreUnavailable("x")
 
 
 def outcome_of(*whole: str, is_told: bool = True, kept: tuple[str, ...] = (), missing: Any = (), **job: Any) -> Outcome:
     """Return what it leads to that some files came, some were kept before, and others are missing."""
-    files = {at: StoredFile(NAMES[at], "", 1, "", io.BytesIO()) for at in whole}
+    files = {at: StoredFile(NAMES[at], "", 1, "", "database:output") for at in whole}
     haul = Haul(files, dict(missing))
     of_job = replace(JOB, kept={at: NAMES[at] for at in kept}, **job)
     return concluded(of_job, haul, NOTHING, is_told=is_told, jitter=1)
@@ -63,10 +63,12 @@ def test_what_is_whole_is_stored_whatever_else_is_missing(error: Sam3dError) -> 
         (REFUSED, GLB, 0, True),
         (AWAY, PLY, EXTRA_TRIES, False),
         (AWAY, PLY, OTHER_TRIES - 1, True),
+        (UNSTORED, GLB, EXTRA_TRIES, False),
+        (UNSTORED, PLY, OTHER_TRIES, False),
     ],
 )
 def test_an_extra_file_is_tried_a_few_times(error: Sam3dError, has: str, attempts: int, *, is_over: bool) -> None:
-    """Then the model is what counts."""
+    """Then the model is what counts; a store of ours that is away for a day drops nothing."""
     outcome = outcome_of(has, is_told=False, missing={ZIP: error}, attempts=attempts)
     assert isinstance(outcome, Advance if is_over else Snooze)
 

@@ -1,0 +1,164 @@
+"""Files in each store: kept once, whole or not at all, read from anywhere, deleted when nobody names them."""
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.services.bucket import new_bucket, running_s3
+from worker.app import App
+from worker.config.environment import Settings
+from worker.database import blobs
+from worker.database.blobs import CHUNK_BYTES
+from worker.database.engine import transaction
+from worker.errors import ConfigurationError, StoreUnavailable
+from worker.outputs.stores import Role, Stores
+from worker.rules.outcome import FetchedFile, StoredFile
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Mapping[str, str]]:
+    """Provide an S3."""
+    with running_s3() as environment:
+        yield environment
+
+
+@pytest.fixture(params=["database", "s3", "folder"])
+def stores(
+    request: pytest.FixtureRequest, app: App, s3: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stores:
+    """Provide each kind of store."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    urls = {"database": None, "s3": new_bucket(s3), "folder": f"file://{tmp_path}/models"}
+    settings = Settings().having(SAM3D_STORE_URL=urls[request.param])
+    return Stores(settings.storage, app.services.engine)
+
+
+def fetched(content: bytes) -> FetchedFile:
+    """Return a file as a download gives it."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    return FetchedFile("model.glb", "model/gltf-binary", len(content), sha256, io.BytesIO(content))
+
+
+def row(stored: StoredFile) -> Mapping[str, object]:
+    """Return the row of a file."""
+    return {"id": 0, "location": stored.location}
+
+
+def forget(app: App, stores: Stores) -> int:
+    """Delete what nobody has named for a day, a day later."""
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE blobs SET loose_since = loose_since - interval '25 hours'"))
+        return blobs.forget_loose(connection, DAY, 10, stores.erase)
+
+
+@pytest.mark.parametrize("size", [1, CHUNK_BYTES, CHUNK_BYTES + 1, 6 * 2**20 + 7])
+def test_a_file_comes_back_as_it_was(stores: Stores, size: int) -> None:
+    """Smaller than a chunk, a chunk, and more than a part of an upload."""
+    content = bytes(range(256)) * (size // 256 + 1)
+    stored = stores.put(fetched(content[:size]))
+    assert b"".join(stores.read(row(stored))) == content[:size]
+
+
+@pytest.mark.parametrize("start", [1, CHUNK_BYTES - 1, CHUNK_BYTES, 5 * CHUNK_BYTES + 3])
+def test_a_file_is_read_from_anywhere(stores: Stores, start: int) -> None:
+    """Who lost his connection goes on where it broke."""
+    content = uuid4().bytes * (6 * CHUNK_BYTES // 16)
+    assert b"".join(stores.read(row(stores.put(fetched(content))), start)) == content[start:]
+
+
+def test_a_file_that_is_there_is_not_written_again(app: App, stores: Stores) -> None:
+    """The fetch of a worker that died is done once more."""
+    content = uuid4().bytes
+    first, second = stores.put(fetched(content)), stores.put(fetched(content))
+    assert first == second
+    with transaction(app.services.engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM blobs")).scalar() == 1
+
+
+def test_what_a_file_is_for_is_its_folder(stores: Stores) -> None:
+    """A bucket's own rules can let each class go at its time."""
+    stored = stores.put(fetched(b"glTF"), Role.EVIDENCE)
+    assert f":evidence/sha256/{stored.sha256[:2]}/{stored.sha256}" in stored.location
+
+
+def test_a_file_that_no_row_names_is_deleted_a_day_later(app: App, stores: Stores) -> None:
+    """It was put, and its worker died before the commit."""
+    stored = stores.put(fetched(uuid4().bytes))
+    with transaction(app.services.engine) as connection:
+        assert blobs.forget_loose(connection, DAY, 10, stores.erase) == 0
+    assert forget(app, stores) == 1
+    with pytest.raises(StoreUnavailable) if stored.location.startswith("objects") else closing(io.BytesIO()):
+        assert b"".join(stores.read(row(stored))) == b""
+
+
+def test_a_file_that_is_put_again_meanwhile_stays(app: App, stores: Stores) -> None:
+    """Another job has made the same."""
+    content = uuid4().bytes
+    stores.put(fetched(content))
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE blobs SET loose_since = loose_since - interval '25 hours'"))
+    stored = stores.put(fetched(content))
+    with transaction(app.services.engine) as connection:
+        assert blobs.forget_loose(connection, DAY, 10, stores.erase) == 0
+    assert b"".join(stores.read(row(stored))) == content
+
+
+def test_a_file_that_a_row_names_stays_for_ever(app: App, stores: Stores) -> None:
+    """One job of two that made the same was deleted."""
+    content = uuid4().bytes
+    stored = stores.put(fetched(content))
+    job_id = str(uuid4())
+    with transaction(app.services.engine) as connection:
+        connection.execute(
+            text("INSERT INTO jobs (id, state, fingerprint) VALUES (:id, 'accepted', '')"), {"id": job_id}
+        )
+        connection.execute(
+            text(
+                "INSERT INTO outputs (job_id, name, media_type, bytes, sha256, location) "
+                "VALUES (:id, 'model.glb', '', 16, '', :location)"
+            ),
+            {"id": job_id, "location": stored.location},
+        )
+    assert forget(app, stores) == 1, "it was looked at"
+    assert forget(app, stores) == 0, "and is known to be named now"
+    assert b"".join(stores.read(row(stored))) == content
+
+
+def test_an_object_that_vanished_is_written_again(app: App, s3: Mapping[str, str], stores: Stores) -> None:
+    """A bucket's own rule, or a person, deleted it; the database still knows of it."""
+    stored = stores.put(fetched(b"glTF and more"))
+    if stored.location.startswith("objects"):
+        stores.erase(stored.location)
+        stores.put(fetched(b"glTF and more"))
+    assert b"".join(stores.read(row(stored))) == b"glTF and more"
+
+
+def test_a_store_that_is_away_says_so_without_its_address(
+    app: App, s3: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bucket is not there; its answer is nobody's to read but its code."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    stores = Stores(Settings().having(SAM3D_STORE_URL="s3://no-such-bucket/m4rk3r").storage, app.services.engine)
+    with pytest.raises(StoreUnavailable) as refused:
+        stores.put(fetched(b"glTF"))
+    assert "NoSuchBucket" in str(refused.value) or "404" in str(refused.value)
+    assert "m4rk3r" not in repr(refused.value)
+    assert refused.value.__suppress_context__
+
+
+def test_a_file_in_an_object_store_needs_it_set(app: App) -> None:
+    """The setting was taken back, and files are left there."""
+    stores = Stores(Settings().storage, app.services.engine)
+    with pytest.raises(ConfigurationError, match="SAM3D_STORE_URL"):
+        stores.read({"id": 1, "location": "objects:output/sha256/ab/ab"})

@@ -1,0 +1,83 @@
+"""The files in each store: known here before their first byte is written, forgotten after their last is deleted.
+
+Those that PostgreSQL itself keeps are in chunks, so that none is ever whole in memory.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from worker.database.records import blob_chunks, blobs, output_chunks, outputs
+from worker.database.tables import now
+
+CHUNK_BYTES = 256 * 1024
+
+
+def touch(connection: Connection, location: str, size: int) -> bool:
+    """Note that a file is put, so that it is not deleted for a day; return whether it is whole already."""
+    put = upsert(blobs).values(location=location, bytes=size)
+    again = put.on_conflict_do_update(index_elements=[blobs.c.location], set_={"loose_since": now})
+    return bool(connection.execute(again.returning(blobs.c.is_whole)).scalar_one())
+
+
+def add_chunk(connection: Connection, location: str, position: int, content: bytes) -> None:
+    """Write a chunk; who writes the same file at the same time writes the same."""
+    row = upsert(blob_chunks).values(location=location, position=position, content=content)
+    connection.execute(row.on_conflict_do_nothing())
+
+
+def end(connection: Connection, location: str) -> None:
+    """Note that all of a file is written."""
+    connection.execute(update(blobs).where(blobs.c.location == location).values(is_whole=True))
+
+
+def chunks(connection: Connection, location: str, first: int, count: int) -> Sequence[bytes]:
+    """Read some chunks of a file, from a position on; none once it has ended."""
+    its = blob_chunks.c
+    query = select(its.content).where(its.location == location, its.position >= first, its.position < first + count)
+    return list(connection.execute(query.order_by(its.position)).scalars())
+
+
+def chunks_of_output(connection: Connection, output_id: int, first: int, count: int) -> Sequence[bytes]:
+    """Read some chunks of an output that an earlier release stored."""
+    its = output_chunks.c
+    query = select(its.content).where(its.output_id == output_id, its.position >= first, its.position < first + count)
+    return list(connection.execute(query.order_by(its.position)).scalars())
+
+
+def name(connection: Connection, locations: Sequence[str]) -> None:
+    """Note that rows name these files from now on."""
+    connection.execute(update(blobs).where(blobs.c.location.in_(locations)).values(loose_since=None))
+
+
+def loosen(connection: Connection, job_ids: Sequence[str]) -> None:
+    """Note that the rows of these jobs name their files no more; other jobs' may."""
+    theirs = select(outputs.c.location).where(outputs.c.job_id.in_(job_ids))
+    connection.execute(update(blobs).where(blobs.c.location.in_(theirs)).values(loose_since=now))
+
+
+def forget_loose(connection: Connection, older_than: timedelta, limit: int, erase: Callable[[str], None]) -> int:
+    """Delete files that no row names for that long; return how many were looked at.
+
+    ``erase`` deletes the bytes that are elsewhere. Who puts such a file meanwhile waits for its row, and then writes it
+    anew.
+    """
+    old = select(blobs.c.location).where(blobs.c.loose_since < now - older_than).order_by(blobs.c.loose_since)
+    chosen = list(connection.execute(old.limit(limit).with_for_update(skip_locked=True)).scalars())
+    its = outputs.c.location
+    named = list(connection.execute(select(its).where(its.in_(chosen)).distinct()).scalars()) if chosen else []
+    name(connection, named)
+    unnamed = [each for each in chosen if each not in named]
+    for location in unnamed:
+        erase(location)
+    connection.execute(delete(blobs).where(blobs.c.location.in_(unnamed)))
+    return len(chosen)
+
+
+def stored(connection: Connection) -> Sequence[tuple[str, int, int]]:
+    """Return how many files each class of each store has, and how many bytes: ``database:output``, 3, 60000."""
+    kind = func.split_part(blobs.c.location, "/", 1)
+    query = select(kind, func.count(), func.sum(blobs.c.bytes)).group_by(kind).order_by(kind)
+    return [(str(name), int(count), int(size)) for name, count, size in connection.execute(query)]

@@ -1,0 +1,59 @@
+"""Files that PostgreSQL keeps, in chunks, each batch of them in a transaction of its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from worker.database import blobs
+from worker.database.blobs import CHUNK_BYTES
+from worker.database.engine import Connection, Engine, transaction
+from worker.rules.outcome import FetchedFile
+
+WRITTEN = 64
+"""Chunks of a transaction, 16 MiB: a small file is one, and none is long."""
+
+READ = 4
+
+Name = TypeVar("Name", str, int)
+
+
+class DatabaseStore:
+    """A store in the service's own database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put(self, location: str, file: FetchedFile) -> None:
+        """Write a file that is not whole there yet."""
+        file.content.seek(0)
+        count = max(1, -(-file.size // CHUNK_BYTES))
+        for first in range(0, count, WRITTEN):
+            with transaction(self._engine) as connection:
+                if blobs.touch(connection, location, file.size):
+                    return
+                for position in range(first, min(first + WRITTEN, count)):
+                    blobs.add_chunk(connection, location, position, file.content.read(CHUNK_BYTES))
+                if first + WRITTEN >= count:
+                    blobs.end(connection, location)
+
+    def read(self, location: str, start: int) -> Iterator[bytes]:
+        """Give the bytes of a file from one on."""
+        return in_chunks(self._engine, blobs.chunks, location, start)
+
+    def erase(self, location: str) -> None:
+        """Leave it to the database, whose chunks go with the row of their file."""
+
+
+def in_chunks(
+    engine: Engine, read: Callable[[Connection, Name, int, int], Sequence[bytes]], name: Name, start: int
+) -> Iterator[bytes]:
+    """Read a file a few chunks at a time; no transaction is open while the reader is slow."""
+    position, skipped = divmod(start, CHUNK_BYTES)
+    while True:
+        with transaction(engine) as connection:
+            chunks = read(connection, name, position, READ)
+        if not chunks:
+            return
+        for chunk in chunks:
+            yield bytes(chunk[skipped:])
+            skipped = 0
+        position += len(chunks)
