@@ -29,7 +29,7 @@ FAILPOINTS: Mapping[str, str] = {
     "poll.announced": "any event is out, the next step is not sent",
     "poll.sent": "the next step is sent, the poll is not acknowledged",
     "fetch.taken": "the lease is committed, nothing was downloaded",
-    "store.put": "a file is in its store, no row names it",
+    "fetch.stored": "a file is in its store, no row names it",
     "fetch.answered": "all files are in their store, no row names them",
     "fetch.recorded": "the files and the end are committed, no event is out",
     "fetch.announced": "the event is out, the fetch is not acknowledged",

@@ -95,7 +95,7 @@ def _kept(services: Services, address: str) -> StoredFile:
     """Download a file and have it stored; one at a time is on this worker's disk."""
     with closing(services.downloads.fetch(address)) as file:
         stored = services.stores.put(file)
-    reach("store.put")
+    reach("fetch.stored")
     return stored
 
 
