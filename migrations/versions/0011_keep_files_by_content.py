@@ -78,6 +78,7 @@ def downgrade() -> None:
     op.execute("SET LOCAL statement_timeout = '60s'")
     op.execute(_BACK)
     op.drop_index("ix_outputs_location", table_name="outputs")
+    op.drop_column("jobs", "missing")
     op.drop_column("outputs", "geometry")
     op.drop_column("outputs", "location")
     op.drop_table("blob_chunks")

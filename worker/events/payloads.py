@@ -27,7 +27,10 @@ def change_payload(job: Job, change: Change, stored: Sequence[Mapping[str, Any]]
         case JobState.SUCCEEDED:
             metrics = known(change.learnt.metrics) or job.metrics or {}
             payload |= {
-                "outputs": [_described(job.id, each) for each in stored],
+                "outputs": [
+                    *(_described(job.id, each) for each in stored),
+                    *map(_missing, known(change.learnt.missing) or ()),
+                ],
                 "cost": {"amount": metrics.get("cost"), "currency": "USD"},
                 "timings": {name: metrics.get(name) for name in ("queue_time", "inference_time", "total_time")}
                 | {"seconds_since_submit": round(job.age.total_seconds(), 3), "polls": job.polls},
@@ -44,4 +47,10 @@ def _described(job_id: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Say what a file is and how to get it."""
     told = {name: stored[name] for name in ("name", "media_type", "bytes", "sha256")}
     get = {"cli": f"sam3d output {job_id} --name {stored['name']}", "python": "worker.client.Client.download"}
-    return {**told, "get": get}
+    return {**told, "get": get, "missing": None}
+
+
+def _missing(file: Mapping[str, str]) -> dict[str, Any]:
+    """Say which file could not be had, and why."""
+    nothing = dict.fromkeys(("media_type", "bytes", "sha256", "get"))
+    return {"name": file["name"], **nothing, "missing": file["reason"]}

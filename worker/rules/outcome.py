@@ -43,6 +43,7 @@ class Learnt:
     cost: float | Unset | None = UNSET
     addresses: Sequence[str] | Unset | None = field(default=UNSET, repr=False)
     kept: Mapping[str, str] | Unset | None = field(default=UNSET, repr=False)
+    missing: Sequence[Mapping[str, str]] | Unset = UNSET
     waits_for: str | Unset | None = UNSET
     error_code: str | Unset | None = UNSET
     error_message: str | Unset | None = UNSET

@@ -14,8 +14,8 @@ import structlog
 from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError, StoreUnavailable
 from worker.network import deadline
 from worker.outputs.download import with_unique_names
-from worker.outputs.formats import GLB, MODELS, OTHER
-from worker.rules.addresses import promised
+from worker.outputs.formats import GLB, MODELS, OTHER, ZIP
+from worker.rules.addresses import is_file, promised
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome, Snooze, StoredFile
@@ -129,7 +129,7 @@ def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: fl
     if not haul.missing and not has_model and not files:
         raise OutputMissing("The run completed, but no model is among its files.")
     if not haul.missing and has_model and not _awaits_more(job, kept):
-        return Advance(Trigger.STORED, learnt=learnt, files=files)
+        return Advance(Trigger.STORED, learnt=learnt | Learnt(missing=_unnamed(job, kept)), files=files)
     error = next(iter(haul.missing.values()), OutputMissing("The run completed, but not all of its files are named."))
     if not _is_given_up(job, haul, kept, is_told=is_told, has_model=has_model):
         left = None if haul.is_elsewhere or haul.is_refused else list(haul.missing) or None
@@ -137,8 +137,23 @@ def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: fl
         return Snooze(again_in, str(error), is_attempt=True, learnt=learnt | Learnt(addresses=left), files=files)
     if has_model:
         log.warning("outputs_dropped", count=len(haul.missing), reason=str(error), next="the job succeeds without them")
-        return Advance(Trigger.STORED, learnt=learnt, files=files)
+        return Advance(Trigger.STORED, learnt=learnt | Learnt(missing=_told(haul)), files=files)
     return Fail(Trigger.ENDED, getattr(error, "code", "output_unusable"), str(error), learnt, files=files)
+
+
+def _told(haul: Haul) -> Sequence[Mapping[str, str]]:
+    """Say of each file that is given up what it was to be, and why there is none; its address is nobody's to know."""
+    return [{"name": f"file.{_end(at)}", "reason": str(error)} for at, error in haul.missing.items()]
+
+
+def _end(address: str) -> str:
+    return promised(address) if is_file(address) else "bin"
+
+
+def _unnamed(job: Job, kept: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
+    """Say that the artifacts that were asked for were never named."""
+    is_short = bool(job.parameters.get("include_artifacts")) and len(kept) < 2
+    return [{"name": ZIP.name, "reason": "The result names no such file."}] if is_short else []
 
 
 def _awaits_more(job: Job, kept: Mapping[str, str]) -> bool:

@@ -24,6 +24,7 @@ from worker.errors import (
     RemoteRequestGone,
     RemoteUnavailable,
     Sam3dError,
+    StoreUnavailable,
     SubmitUnknown,
     TransientError,
     WaitTimeout,
@@ -41,7 +42,7 @@ RAISED = {
     JobState.PROCESSING: [HELD, LIMITED, RemoteUnavailable("x"), RemoteRequestGone("x")],
     JobState.FETCHING: [
         HELD, LIMITED, RemoteUnavailable("x"), RemoteRequestGone("x"), RemoteJobFailed("x"), OutputBroken("x"),
-        OutputUnusable("x"), OutputMissing("x"),
+        OutputUnusable("x"), OutputMissing("x"), StoreUnavailable("x"),
     ],
 }  # fmt: skip
 """What each step may raise."""
