@@ -6,6 +6,7 @@ from typing import Any
 
 from worker.cli.look import describe_job, job_uuid
 from worker.cli.opened import opened_database
+from worker.cli.previews import require_previews, with_previews
 from worker.cli.show import print_json, say, writable_folder
 from worker.database import files
 from worker.database.engine import Connection, transaction
@@ -14,19 +15,23 @@ from worker.outputs.saving import write_file
 from worker.rules.lifecycle import JobState
 
 
-def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> None:
+def output(job_id: str, folder: Path, name: str | None, *, has_preview: bool, as_json: bool) -> None:
     """Write a job's files, or the one of a name; each is complete and checked, or is not there."""
     wanted = job_uuid(job_id)
+    if has_preview:
+        require_previews()
     with opened_database() as (_, engine), transaction(engine) as connection:
         shown = describe_job(connection, wanted)
         chosen = [each for each in shown["outputs"] if name in (None, each["name"])]
         if not chosen:
             raise Sam3dError(why_none(shown))
         paths = [write_output(connection, each, writable_folder(folder)) for each in chosen]
+    pictures = with_previews(paths)[len(paths) :] if has_preview else []
     if as_json:
-        print_json([{**each, "path": path} for each, path in zip(chosen, paths, strict=True)])
+        rows = [{**each, "path": path} for each, path in zip(chosen, paths, strict=True)]
+        print_json([*rows, *({"name": path.name, "media_type": "image/png", "path": path} for path in pictures)])
     else:
-        for path in paths:
+        for path in [*paths, *pictures]:
             say(str(path))
 
 
