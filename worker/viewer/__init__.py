@@ -1,1 +1,1 @@
-"""What a report is made of: a page, its style and script, and Google's `<model-viewer>`. `README.md` names its origin."""
+"""What the page of a report is made of, with Google's ``<model-viewer>``. `README.md` names its origin."""

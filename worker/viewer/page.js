@@ -30,7 +30,7 @@
     const seen = stage.orbit ? { "camera-orbit": stage.orbit } : {};
     stage.viewer = viewerOf(stage, { ...turns, ...seen, "disable-zoom": "", "touch-action": "pan-y" });
     stage.viewer.addEventListener("load", () => stage.classList.add("is-shown"));
-    stage.viewer.addEventListener("error", () => say(stage, "This model can't be shown here; the file itself is whole."));
+    stage.viewer.addEventListener("error", () => say(stage, "This model can't be shown here; save it, or sam3d output writes it."));
     stage.append(stage.viewer);
   };
   const hide = (stage) => {
