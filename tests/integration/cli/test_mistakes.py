@@ -25,6 +25,7 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
         (["job", "seventeen"], {}, 2, "`ID` must be a UUID"),
         (["output", "seventeen"], {}, 2, "`ID` must be a UUID"),
         (["submit", "worker/photos/cat.png", "--metadata", "{"], {}, 2, "`--metadata` is not JSON."),
+        (["submit", "worker/photos/cat.png", "--preview"], {}, 2, "`--preview` needs `--out`"),
         (["demo", "no-such.png"], {}, 2, "`no-such.png` can't be read: No such file or directory."),
         (["demo", "--live"], {}, 3, "--live needs SEGMIND_API_KEY"),
     ],
