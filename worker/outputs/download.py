@@ -43,12 +43,12 @@ class Downloads:
         try:
             with deadline(self._settings.run.download_deadline):
                 size, sha256 = self._download(address, content, MAX_REDIRECTS)
-            kind = identify(content, size, promised(address))
+            found = identify(content, size, promised(address))
         except BaseException:
             with suppress(OSError):  # A full disk refuses what is still to be written.
                 content.close()
             raise
-        return StoredFile(kind.name, kind.media_type, size, sha256, content)
+        return StoredFile(found.kind.name, found.kind.media_type, size, sha256, content, found.geometry)
 
     def _download(self, address: str, content: BinaryIO, redirects: int) -> tuple[int, str]:
         if refusal := self._allowed.refusal(address):

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, BinaryIO, Final, TypeVar
 
 from worker.errors import HoldCause
+from worker.rules.geometry import Geometry
 from worker.rules.lifecycle import NOW, JobState, Trigger, next_state
 
 
@@ -76,6 +77,7 @@ class StoredFile:
     size: int
     sha256: str
     content: BinaryIO = field(repr=False)
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True)
