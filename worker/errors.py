@@ -108,10 +108,17 @@ class OutputMissing(TransientError):
 
     code = "output_unusable"
 
-    def __init__(self, message: str, answered_at: datetime | None = None, *, is_listed: bool = False) -> None:
+    def __init__(
+        self, message: str, answered_at: datetime | None = None, *, is_listed: bool = False, code: str = code
+    ) -> None:
         super().__init__(message)
         self.answered_at = answered_at
         self.is_listed = is_listed
+        self.code = code
+
+
+OUTPUT_INVALID = "output_invalid"
+"""The code of a job that was paid and has files, none of which is a sound model."""
 
 
 class OutputBroken(TransientError):

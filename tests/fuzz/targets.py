@@ -146,9 +146,18 @@ def _page(body: bytes) -> Steps:
 
 
 def _file(content: bytes) -> Steps:
-    for promised in ("glb", "zip", ""):
+    yield from _promised(content, "glb", "zip", "")
+
+
+def _model(content: bytes) -> Steps:
+    return _promised(content, "ply", "obj", "stl")
+
+
+def _promised(content: bytes, *kinds: str) -> Steps:
+    for promised in kinds:
         with suppress(OutputBroken, OutputUnusable):
-            identify(io.BytesIO(content), len(content), promised)
+            found = identify(io.BytesIO(content), len(content), promised)
+            json.dumps(found.geometry and found.geometry.to_json(), allow_nan=False)
         yield
 
 
@@ -172,6 +181,7 @@ TARGETS: Mapping[str, Target] = {
     "answers": Target(_answer, seeds.answers, largest=MAX_ANSWER_BYTES),
     "history": Target(_page, seeds.pages, (Sam3dError,)),
     "files": Target(_file, seeds.files),
+    "models": Target(_model, seeds.models, largest=2**17),
     "texts": Target(_text, seeds.texts, largest=2**17),
 }
 """By what the bytes are."""

@@ -20,6 +20,7 @@ def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> Non
             "bytes": file.size,
             "sha256": file.sha256,
             "location": file.location,
+            "geometry": file.geometry and file.geometry.to_json(),
         }
         for file in files
     ]
@@ -35,7 +36,7 @@ def remove(connection: Connection, job_id: str) -> None:
 
 
 def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
-    """List the outputs of a job: id, name, media_type, bytes, sha256, location."""
-    names = ("id", "name", "media_type", "bytes", "sha256", "location")
+    """List the outputs of a job: id, name, media_type, bytes, sha256, location, geometry."""
+    names = ("id", "name", "media_type", "bytes", "sha256", "location", "geometry")
     query = select(*(outputs.c[name] for name in names)).where(outputs.c.job_id == job_id).order_by(outputs.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]

@@ -14,9 +14,9 @@ import httpx
 from worker.config.environment import Settings
 from worker.errors import ConfigurationError, OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.network import AllowedHosts, create_client, deadline
-from worker.outputs.formats import identify
+from worker.outputs.formats import OTHER, FileKind, Found, identify
 from worker.places import LONGEST_ADDRESS
-from worker.rules.addresses import promised
+from worker.rules.addresses import FILES, promised
 from worker.rules.outcome import FetchedFile, StoredFile
 
 MAX_REDIRECTS = 3
@@ -34,13 +34,13 @@ class Downloads:
         self._client = create_client(connections=settings.process.concurrency, allowed=self._allowed)
 
     def fetch(self, address: str) -> FetchedFile:
-        """Download one output and check that it is a whole file.
+        """Download one output and look what it is: a sound file, or one with a flaw, for which another try may be better.
 
         The caller closes it: a file without a name, gone with this process whatever happens to it.
 
         Raises:
             OutputUnusable: the address is refused, the file is larger than the cap, or nobody should open it.
-            OutputBroken: what arrived is no whole file; another try may be better.
+            OutputBroken: it came encoded, which nobody asked for.
             RemoteUnavailable: it did not arrive, or there is no room for it here; it is kept there for days.
         """
         content = _nameless()
@@ -48,12 +48,13 @@ class Downloads:
             with deadline(self._settings.run.download_deadline):
                 copy = _Copy(content)
                 self._download(address, copy)
-            kind = identify(content, copy.size, promised(address))
+            found, flaw = _judged(content, copy.size, promised(address))
         except BaseException:
             with suppress(OSError):  # A full disk refuses what is still to be written.
                 content.close()
             raise
-        return FetchedFile(kind.name, kind.media_type, copy.size, copy.digest.hexdigest(), content)
+        kind, sha256 = found.kind, copy.digest.hexdigest()
+        return FetchedFile(kind.name, kind.media_type, copy.size, sha256, content, found.geometry, flaw)
 
     def _download(self, address: str, copy: "_Copy") -> None:
         """Read a file; where the connection breaks and the host knows ranges, go on from there."""
@@ -166,6 +167,18 @@ def _nameless() -> BinaryIO:
         return tempfile.TemporaryFile()
     except OSError as error:
         raise RemoteUnavailable(f"No temporary file can be made ({error.strerror}).") from None
+
+
+def _judged(content: BinaryIO, size: int, end: str) -> tuple[Found, str]:
+    """Tell what a file is, or, of one that is not sound, what it was to be and why it is not.
+
+    Raises:
+        OutputUnusable: it is whole, and nobody should open it.
+    """
+    try:
+        return identify(content, size, end), ""
+    except OutputBroken as error:
+        return Found(FileKind(f"broken.{end if end in FILES else 'bin'}", OTHER.media_type)), str(error)
 
 
 def _following(response: httpx.Response) -> str:

@@ -64,7 +64,7 @@ class Stores:
             self._store_of(location).put(location, file)
         except DatabaseError as error:
             raise StoreUnavailable(f"The file was not stored ({describe(error)}).") from None
-        return StoredFile(file.name, file.media_type, file.size, file.sha256, location)
+        return StoredFile(file.name, file.media_type, file.size, file.sha256, location, file.geometry)
 
     def read(self, output: Mapping[str, Any], start: int = 0) -> Iterator[bytes]:
         """Give the bytes of an output, by its row, from one on."""
