@@ -19,6 +19,7 @@ from tests.support.containers import DOCUMENT, described
 from tests.support.mutilated import GLBS
 from worker.broker.topology import RECONSTRUCT_TASK
 from worker.intake.envelope import REQUESTED
+from worker.rules.asks import ASK_TYPES
 from worker.simulator.artifacts import make_files
 from worker.simulator.extras import extra_file
 from worker.simulator.model import Hint
@@ -64,6 +65,11 @@ def requests() -> Sequence[bytes]:
     return [written({**FIELDS, "image": b64encode(picture).decode()}) for picture in pictures()]
 
 
+def asks() -> Sequence[bytes]:
+    """Return what asks about a job, and one that asks too much."""
+    return [written({"job_id": RUN}), written({"job_id": RUN, "pay_again": True})]
+
+
 def tasks() -> Sequence[bytes]:
     """Return bodies of task messages."""
     return [b"[[], " + body + b', {"callbacks": null, "chain": null}]' for body in requests()]
@@ -72,8 +78,9 @@ def tasks() -> Sequence[bytes]:
 def events() -> Sequence[bytes]:
     """Return CloudEvents in their structured form, and ours."""
     event = {"specversion": "1.0", "type": REQUESTED, "source": "urn:shop", "id": "7", "data": dict(FIELDS)}
+    ask = {**event, "type": next(iter(ASK_TYPES)), "data": {"job_id": RUN}}
     told = {"job_id": RUN, "state": "succeeded", "metadata": {}, "outputs": [{"name": "model.glb"}]}
-    return [written(event), written(told)]
+    return [written(event), written(ask), written(told)]
 
 
 def task_headers() -> Sequence[bytes]:

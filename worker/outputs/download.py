@@ -34,7 +34,7 @@ class Downloads:
         self._client = create_client(connections=settings.process.concurrency, allowed=self._allowed)
 
     def fetch(self, address: str) -> FetchedFile:
-        """Download one output and look what it is: a sound file, or one with a flaw, for which another try may be better.
+        """Download one output and look what it is: sound, or with a flaw, for which another try may be better.
 
         The caller closes it: a file without a name, gone with this process whatever happens to it.
 

@@ -3,6 +3,7 @@
 ``untrusted``  JSON that a stranger wrote, read within bounds
 ``urls``       what a URL of a setting must be
 ``origin``     who sent a request, and what its message's properties ask for
+``asks``       what a message can ask of a job that is there
 ``lifecycle``  the states of a job and the table of its transitions
 ``job``        a job's row as a step sees it
 ``outcome``    what a step learnt and reports, and what that makes of a job

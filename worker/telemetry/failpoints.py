@@ -18,6 +18,8 @@ FAILPOINTS: Mapping[str, str] = {
     "accept.recorded": "its job is committed, no event is out",
     "accept.announced": "its event is out, the submit is not sent",
     "accept.sent": "the submit is sent, the request is not acknowledged",
+    "ask.taken": "an ask about a job was delivered, nothing is done",
+    "ask.done": "what it asks for is committed, its answer is not out",
     "submit.taken": "the intent to pay is committed, nothing was sent to the vendor",
     "submit.answered": "the vendor answered, the answer is not committed",
     "submit.recorded": "the answer is committed, no event is out",

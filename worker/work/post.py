@@ -11,6 +11,7 @@ from worker.broker.topology import PUBLISH_ERRORS
 from worker.database import leases, outbox
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.database.outbox import Event
+from worker.errors import TransientError
 from worker.events.publisher import publish_event
 from worker.rules.lifecycle import FollowUp, Ticket
 from worker.telemetry.failpoints import reach
@@ -60,6 +61,18 @@ class Post:
             outbox.mark_published(connection, event.id, was_routed=was_routed)
         level = log.info if was_routed else log.warning
         level("event_published", event_id=event.id, event_type=event.type, was_routed=was_routed)
+
+    def tell(self, event: Event) -> None:
+        """Publish an answer: an event that was announced before, or is no row; nothing is marked.
+
+        Raises:
+            TransientError: the broker did not take it, and nobody else will send it.
+        """
+        try:
+            was_routed = publish_event(self._producers, event)
+        except PUBLISH_ERRORS as error:
+            raise TransientError("The broker did not take an answer.") from error
+        log.info("answer_published", event_id=event.id, event_type=event.type, was_routed=was_routed)
 
     def send(self, follow_up: FollowUp | None) -> bool:
         """Send the message of the next step, if there is one; return whether the broker has it."""

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from worker.config.environment import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable, Sam3dError
 from worker.outputs.download import MAX_REDIRECTS, Downloads, _Copy
+from worker.rules.outcome import FetchedFile
 from worker.simulator import Simulator, SimulatorSettings
 from worker.vendor.api import Vendor
 
@@ -103,13 +104,17 @@ def opened_files(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
     return opened
 
 
-def refused(call: Callable[[], object]) -> Sam3dError:
-    """Return the error of a download; it does not quote the address, which anybody could read from."""
-    with pytest.raises(Sam3dError) as error:
-        call()
-    assert "://" not in str(error.value)
-    assert "/outputs/" not in str(error.value)
-    return error.value
+def refused(call: Callable[[], FetchedFile]) -> Sam3dError:
+    """Return the error of a download, or the flaw of its file; neither quotes the address, which anybody could read."""
+    try:
+        with closing(call()) as file:
+            assert file.flaw, "it is sound"
+            error: Sam3dError = OutputBroken(file.flaw)
+    except Sam3dError as raised:
+        error = raised
+    assert "://" not in str(error)
+    assert "/outputs/" not in str(error)
+    return error
 
 
 def test_a_model_and_its_artifacts(downloads: Downloads, addresses: tuple[str, ...]) -> None:

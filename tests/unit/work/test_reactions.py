@@ -23,6 +23,7 @@ from worker.errors import (
     RemoteRefused,
     RemoteRequestGone,
     RemoteUnavailable,
+    RetryRefused,
     Sam3dError,
     StoreUnavailable,
     SubmitUnknown,
@@ -62,7 +63,7 @@ def test_no_error_is_forgotten() -> None:
     listed = {type(error) for each in RAISED.values() for error in each}
     leaves = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Sam3dError)}
     branches = {Sam3dError, TransientError, PermanentError}
-    assert leaves - listed == branches | {ConfigurationError, InvalidMessage, HistoryMissing, WaitTimeout}
+    assert leaves - listed == branches | {ConfigurationError, InvalidMessage, HistoryMissing, RetryRefused, WaitTimeout}
 
 
 @pytest.mark.parametrize(
