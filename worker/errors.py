@@ -12,6 +12,7 @@
     │   ├── NotSent                 nothing left this machine
     │   ├── RemoteRequestGone       the vendor does not know the request, which ends no job before its hour is over
     │   ├── OutputMissing           the run is over, and no output of it is named yet
+    │   │   └── OutputInvalid           it has files, none of which is a sound model
     │   └── OutputBroken            what arrived of an output is no whole file
     ├── PermanentError          the job fails, an event goes out
     │   ├── RemoteRefused           the vendor refused this job's parameters; nothing was paid
@@ -109,17 +110,16 @@ class OutputMissing(TransientError):
 
     code = "output_unusable"
 
-    def __init__(
-        self, message: str, answered_at: datetime | None = None, *, is_listed: bool = False, code: str = code
-    ) -> None:
+    def __init__(self, message: str, answered_at: datetime | None = None, *, is_listed: bool = False) -> None:
         super().__init__(message)
         self.answered_at = answered_at
         self.is_listed = is_listed
-        self.code = code
 
 
-OUTPUT_INVALID = "output_invalid"
-"""The code of a job that was paid and has files, none of which is a sound model."""
+class OutputInvalid(OutputMissing):
+    """The run completed and has files, and none of them is a sound model."""
+
+    code = "output_invalid"
 
 
 class OutputBroken(TransientError):

@@ -69,6 +69,14 @@ def upgrade() -> None:
         sa.Column("location", sa.Text(), comment="of its blob; null: in output_chunks, from an earlier release"),
     )
     op.add_column("outputs", sa.Column("geometry", postgresql.JSONB(), comment="what was found in a model"))
+    op.add_column(
+        "jobs",
+        sa.Column(
+            "missing",
+            postgresql.JSONB(),
+            comment="files that were not to be had beside its model, each with the reason",
+        ),
+    )
     op.create_index("ix_outputs_location", "outputs", ["location"], postgresql_where=sa.text("location IS NOT NULL"))
 
 

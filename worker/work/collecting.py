@@ -12,7 +12,6 @@ from datetime import timedelta
 import structlog
 
 from worker.errors import (
-    OUTPUT_INVALID,
     OutputBroken,
     OutputMissing,
     OutputUnusable,
@@ -80,7 +79,7 @@ def collect(services: Services, job: Job, addresses: Sequence[str], learnt: Lear
     """Download what is not stored yet; ``learnt`` is what the result told, if it was asked just now.
 
     Raises:
-        OutputMissing: all that is named is stored, and no model is among it.
+        OutputInvalid: all that is named is stored, and no model is among it.
     """
     kept = job.kept or {}
     haul = _download(services, [each for each in addresses if each not in kept])
@@ -136,7 +135,7 @@ def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: fl
     """Decide what a haul leads to; ``is_told`` says that the result named these addresses just now.
 
     Raises:
-        OutputMissing: all that is named is stored, and no model is among it.
+        OutputInvalid: all that is named is stored, and no model is among it.
     """
     before = job.kept or {}
     files = with_unique_names(list(haul.files.values()), before.values())
@@ -144,7 +143,7 @@ def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: fl
     learnt = learnt | Learnt(kept=kept, broken_files=job.broken_files + haul.has_broken)
     has_model = any(name.rpartition(".")[2] in MODELS for name in kept.values())
     if not haul.missing and not has_model and not files:
-        raise OutputMissing("The run completed, but no model is among its files.", code=OUTPUT_INVALID)
+        raise OutputInvalid("The run completed, but no model is among its files.")
     if not haul.missing and has_model and not _awaits_more(job, kept):
         return Advance(Trigger.STORED, learnt=learnt | Learnt(missing=_unnamed(job, kept)), files=files)
     error = next(iter(haul.missing.values()), OutputMissing("The run completed, but not all of its files are named."))
@@ -155,7 +154,7 @@ def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: fl
     if has_model:
         log.warning("outputs_dropped", count=len(haul.missing), reason=str(error), next="the job succeeds without them")
         return Advance(Trigger.STORED, learnt=learnt | Learnt(missing=_told(haul)), files=files)
-    code = OUTPUT_INVALID if haul.has_broken else getattr(error, "code", "output_unusable")
+    code = OutputInvalid.code if haul.has_broken else getattr(error, "code", "output_unusable")
     return Fail(Trigger.ENDED, code, str(error), learnt, files=[*files, *with_unique_names(haul.broken, kept.values())])
 
 

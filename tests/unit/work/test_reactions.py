@@ -15,6 +15,7 @@ from worker.errors import (
     InvalidMessage,
     NotSent,
     OutputBroken,
+    OutputInvalid,
     OutputMissing,
     OutputUnusable,
     PermanentError,
@@ -44,6 +45,7 @@ RAISED = {
     JobState.FETCHING: [
         HELD, LIMITED, RemoteUnavailable("x"), RemoteRequestGone("x"), RemoteJobFailed("x"), OutputBroken("x"),
         OutputUnusable("x"), OutputMissing("x"), StoreUnavailable("x"),
+        OutputInvalid("x"),
     ],
 }  # fmt: skip
 """What each step may raise."""
