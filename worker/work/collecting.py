@@ -13,6 +13,7 @@ import structlog
 
 from worker.errors import (
     OutputBroken,
+    OutputInvalid,
     OutputMissing,
     OutputUnusable,
     RemoteUnavailable,
@@ -155,7 +156,8 @@ def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: fl
         log.warning("outputs_dropped", count=len(haul.missing), reason=str(error), next="the job succeeds without them")
         return Advance(Trigger.STORED, learnt=learnt | Learnt(missing=_told(haul)), files=files)
     code = OutputInvalid.code if haul.has_broken else getattr(error, "code", "output_unusable")
-    return Fail(Trigger.ENDED, code, str(error), learnt, files=[*files, *with_unique_names(haul.broken, kept.values())])
+    evidence = with_unique_names(haul.broken, kept.values())
+    return Fail(Trigger.ENDED, code, str(error), learnt, files=[*files, *evidence])
 
 
 def _told(haul: Haul) -> Sequence[Mapping[str, str]]:
