@@ -68,6 +68,17 @@ def upgrade() -> None:
         "outputs",
         sa.Column("location", sa.Text(), comment="of its blob; null: in output_chunks, from an earlier release"),
     )
+    op.add_column(
+        "outputs",
+        sa.Column(
+            "role",
+            sa.Text(),
+            server_default="output",
+            nullable=False,
+            comment="output, or evidence of what was no output",
+        ),
+    )
+    op.create_index("ix_outputs_stored", "outputs", ["role", "stored_at"])
     op.add_column("outputs", sa.Column("geometry", postgresql.JSONB(), comment="what was found in a model"))
     op.add_column(
         "jobs",
@@ -88,6 +99,8 @@ def downgrade() -> None:
     op.drop_index("ix_outputs_location", table_name="outputs")
     op.drop_column("jobs", "missing")
     op.drop_column("outputs", "geometry")
+    op.drop_index("ix_outputs_stored", table_name="outputs")
+    op.drop_column("outputs", "role")
     op.drop_column("outputs", "location")
     op.drop_table("blob_chunks")
     op.drop_table("blobs")

@@ -21,6 +21,7 @@
 ``dead``        ``dead list``, ``dead show``, ``dead replay``
 ``serve``       ``worker``, ``scheduler``
 ``db``          ``db upgrade``, ``db current``
+``kept``        ``prune``
 ``doctor``      ``doctor``
 ``settings``    ``config``, ``failpoints``
 ``demo``        ``demo``

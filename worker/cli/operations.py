@@ -84,6 +84,20 @@ def config(as_json: AsJson = False) -> None:
 
 
 @operations.command(rich_help_panel=SERVICE)
+def prune(
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what is older than the settings keep it, as the scheduler does.
+
+    And say what is stored, by class.
+    """
+    from worker.cli import kept
+
+    kept.prune(is_dry=is_dry, as_json=as_json)
+
+
+@operations.command(rich_help_panel=SERVICE)
 def budget(as_json: AsJson = False) -> None:
     """Show the request limit, what was used of it by what.
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Literal
 
-from worker.config.kinds import Group, Positive, Seconds, StoreAddress, variable
+from worker.config.kinds import Age, Group, Positive, Seconds, StoreAddress, variable
 from worker.rules.lifecycle import Step
 
 
@@ -158,8 +158,18 @@ class StorageSettings(Group):
         None,
         "Where files are kept: `s3://bucket/folder`, `gs://…`, `az://…` or `file:///folder`; unset: in PostgreSQL.",
     )
-    retention: Seconds | None = variable(
-        "SAM3D_RETENTION", None, "Age at which final jobs, their outputs and events are deleted, s; unset: never."
+    retention: Age = variable(
+        "SAM3D_RETENTION",
+        timedelta(days=30),
+        "Age at which final jobs are deleted with all that is theirs, s; `never`.",
+    )
+    output_retention: Age = variable(
+        "SAM3D_RETENTION_OUTPUTS", timedelta(days=30), "Age at which the files of final jobs are deleted, s; `never`."
+    )
+    evidence_retention: Age = variable(
+        "SAM3D_RETENTION_EVIDENCE",
+        timedelta(days=30),
+        "Age at which files are deleted that came in the place of a sound model, s; `never`.",
     )
     keeps_inputs: bool = variable(
         "SAM3D_KEEP_INPUTS", False, "Whether photos are kept after their job has ended, until the job is deleted."

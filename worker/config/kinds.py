@@ -52,8 +52,15 @@ def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _age(value: object) -> object:
+    return None if value == "never" else value
+
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Positive = Annotated[Seconds, Field(gt=timedelta(0))]
+Age = Annotated[Seconds | None, BeforeValidator(_age)]
+"""How long something is kept; ``never`` in the environment and None here: it is never deleted."""
+
 Address = Annotated[str, BeforeValidator(_address)]
 StoreAddress = Annotated[str, BeforeValidator(_store_address)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]

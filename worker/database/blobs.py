@@ -5,8 +5,9 @@ Those that PostgreSQL itself keeps are in chunks, so that none is ever whole in 
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.records import blob_chunks, blobs, output_chunks, outputs
@@ -52,19 +53,23 @@ def name(connection: Connection, locations: Sequence[str]) -> None:
     connection.execute(update(blobs).where(blobs.c.location.in_(locations)).values(loose_since=None))
 
 
-def loosen(connection: Connection, job_ids: Sequence[str]) -> None:
-    """Note that the rows of these jobs name their files no more; other jobs' may."""
-    theirs = select(outputs.c.location).where(outputs.c.job_id.in_(job_ids))
+def loosen(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Note that these outputs name their files no more; other jobs' may."""
+    theirs = select(outputs.c.location).where(which)
     connection.execute(update(blobs).where(blobs.c.location.in_(theirs)).values(loose_since=now))
 
 
-def forget_loose(connection: Connection, older_than: timedelta, limit: int, erase: Callable[[str], None]) -> int:
-    """Delete files that no row names for that long; return how many were looked at.
+def loose(age: timedelta) -> Select[Any]:
+    """Find files that no row has named for that long, as far as it is noted."""
+    return select(blobs.c.location).where(blobs.c.loose_since < now - age).order_by(blobs.c.loose_since)
+
+
+def forget_loose(connection: Connection, old: Select[Any], limit: int, erase: Callable[[str], None]) -> int:
+    """Delete files that no row names; return how many were looked at.
 
     ``erase`` deletes the bytes that are elsewhere. Who puts such a file meanwhile waits for its row, and then writes it
     anew.
     """
-    old = select(blobs.c.location).where(blobs.c.loose_since < now - older_than).order_by(blobs.c.loose_since)
     chosen = list(connection.execute(old.limit(limit).with_for_update(skip_locked=True)).scalars())
     its = outputs.c.location
     named = list(connection.execute(select(its).where(its.in_(chosen)).distinct()).scalars()) if chosen else []

@@ -20,6 +20,7 @@ def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> Non
             "bytes": file.size,
             "sha256": file.sha256,
             "location": file.location,
+            "role": file.role,
             "geometry": file.geometry and file.geometry.to_json(),
         }
         for file in files
@@ -31,8 +32,9 @@ def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> Non
 
 def remove(connection: Connection, job_id: str) -> None:
     """Forget the files of a job: they were made for another."""
-    blobs.loosen(connection, [job_id])
-    connection.execute(outputs.delete().where(outputs.c.job_id == job_id))
+    is_its = outputs.c.job_id == job_id
+    blobs.loosen(connection, is_its)
+    connection.execute(outputs.delete().where(is_its))
 
 
 def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:

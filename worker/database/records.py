@@ -103,8 +103,10 @@ outputs = Table(
     Column("sha256", Text, nullable=False, comment="of the file"),
     Column("stored_at", TIME, nullable=False, server_default=NOW, comment="when it was committed"),
     Column("location", Text, comment="of its blob; null: in output_chunks, from an earlier release"),
+    Column("role", Text, nullable=False, server_default="output", comment="output, or evidence of what was no output"),
     Column("geometry", JSONB(none_as_null=True), comment="what was found in a model"),
     Index("uq_outputs_job_id_name", "job_id", "name", unique=True),
+    Index("ix_outputs_stored", "role", "stored_at"),
     Index("ix_outputs_location", "location", postgresql_where=text("location IS NOT NULL")),
     comment="what was made",
 )

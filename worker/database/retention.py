@@ -1,11 +1,15 @@
-"""What is deleted once it is old: jobs with all that is theirs, events of nobody's job, the bytes of inputs."""
+"""What is deleted once it is old: jobs with all that is theirs, files, events of nobody's job, the bytes of inputs.
+
+Each is told by a query, so that what would go can be counted before it goes.
+"""
 
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, tuple_, update
 
 from worker.database import blobs
-from worker.database.records import events, inputs
+from worker.database.records import events, inputs, outputs
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState
 
@@ -13,38 +17,74 @@ _FINAL = [state for state in JobState if state.is_final]
 _IS_OUT = events.c.published_at.is_not(None)
 """Whether the broker has an event; one that waits in the outbox stays until it has."""
 
+Old = Select[Any]
 
-def delete_jobs(connection: Connection, older_than: timedelta, limit: int) -> int:
-    """Delete final jobs of that age with their files and events; return how many."""
-    old = select(jobs.c.id).where(jobs.c.finished_at < now - older_than, jobs.c.state.in_(_FINAL))
-    ids = list(connection.execute(old.order_by(jobs.c.finished_at).limit(limit)).scalars())
+
+def count(connection: Connection, old: Old) -> int:
+    """Return how many there are."""
+    return connection.execute(select(func.count()).select_from(old.order_by(None).subquery())).scalar_one()
+
+
+def old_jobs(age: timedelta) -> Old:
+    """Find final jobs of that age."""
+    query = select(jobs.c.id).where(jobs.c.finished_at < now - age, jobs.c.state.in_(_FINAL))
+    return query.order_by(jobs.c.finished_at)
+
+
+def delete_jobs(connection: Connection, old: Old, limit: int) -> int:
+    """Delete jobs with their files and events; return how many."""
+    ids = list(connection.execute(old.limit(limit)).scalars())
     if ids:
-        blobs.loosen(connection, ids)
+        blobs.loosen(connection, outputs.c.job_id.in_(ids))
         connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
         connection.execute(delete(events).where(events.c.job_id.in_(ids), _IS_OUT))
     return len(ids)
 
 
-def delete_events(connection: Connection, older_than: timedelta, limit: int) -> int:
-    """Delete events of that age that no job is behind: of accounts, of refused messages, of deleted jobs."""
+def old_outputs(role: str, age: timedelta) -> Old:
+    """Find files of final jobs that were stored so long ago."""
+    query = select(outputs.c.id).join(jobs, jobs.c.id == outputs.c.job_id)
+    is_old = and_(outputs.c.role == role, outputs.c.stored_at < now - age, jobs.c.state.in_(_FINAL))
+    return query.where(is_old).order_by(outputs.c.stored_at)
+
+
+def delete_outputs(connection: Connection, old: Old, limit: int) -> int:
+    """Delete files, whose jobs stay; return how many."""
+    ids = list(connection.execute(old.limit(limit)).scalars())
+    if ids:
+        blobs.loosen(connection, outputs.c.id.in_(ids))
+        connection.execute(delete(outputs).where(outputs.c.id.in_(ids)))
+    return len(ids)
+
+
+def old_events(age: timedelta) -> Old:
+    """Find events of that age that no job is behind: of accounts, of refused messages, of deleted jobs."""
     has_job = exists().where(jobs.c.id == events.c.job_id)
-    old = select(events.c.id).where(events.c.occurred_at < now - older_than, _IS_OUT, ~has_job)
-    chosen = old.order_by(events.c.occurred_at).limit(limit)
-    return connection.execute(delete(events).where(events.c.id.in_(chosen))).rowcount
+    return select(events.c.id).where(events.c.occurred_at < now - age, _IS_OUT, ~has_job).order_by(events.c.occurred_at)
 
 
-def forget_inputs(connection: Connection, failed_for: timedelta, limit: int) -> int:
-    """Delete the bytes of files whose job needs them no more, those of failed jobs after a time; return how many.
+def delete_events(connection: Connection, old: Old, limit: int) -> int:
+    """Delete events; return how many."""
+    return connection.execute(delete(events).where(events.c.id.in_(old.limit(limit)))).rowcount
 
-    Sizes and SHA-256 stay. A file that is being copied for a retry is left for the next time.
-    """
+
+def needless_inputs(failed_for: timedelta) -> Old:
+    """Find files whose bytes their job needs no more, those of failed jobs after a time."""
     is_over = or_(
         jobs.c.state.in_([JobState.SUCCEEDED, JobState.CANCELLED]),
         and_(jobs.c.state == JobState.FAILED, jobs.c.finished_at < now - failed_for),
     )
     query = select(inputs.c.job_id, inputs.c.name).join(jobs, jobs.c.id == inputs.c.job_id)
-    chosen = query.where(inputs.c.content.is_not(None), is_over).limit(limit)
-    files = [tuple(row) for row in connection.execute(chosen.with_for_update(of=inputs, skip_locked=True))]
+    return query.where(inputs.c.content.is_not(None), is_over)
+
+
+def forget_inputs(connection: Connection, needless: Old, limit: int) -> int:
+    """Delete the bytes of files; sizes and SHA-256 stay. Return how many.
+
+    A file that is being copied for a retry is left for the next time.
+    """
+    chosen = needless.limit(limit).with_for_update(of=inputs, skip_locked=True)
+    files = [tuple(row) for row in connection.execute(chosen)]
     if files:
         is_one = tuple_(inputs.c.job_id, inputs.c.name).in_(files)
         connection.execute(update(inputs).where(is_one).values(content=None))

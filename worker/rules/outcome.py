@@ -97,6 +97,11 @@ class StoredFile:
     location: str
     geometry: Geometry | None = None
 
+    @property
+    def role(self) -> str:
+        """What it is for: the folder of its store that it is in."""
+        return self.location.partition(":")[2].partition("/")[0]
+
 
 @dataclass(frozen=True)
 class Lesson:

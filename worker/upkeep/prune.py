@@ -1,58 +1,93 @@
-"""Prune: delete what is old, and the photos that no job needs any more; a little at a time."""
+"""Prune: delete what is old, class by class, and the photos that no job needs any more; a little at a time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 import structlog
 
+from worker.config.conduct import StorageSettings
 from worker.database import blobs, retention, slots
-from worker.database.engine import Connection, transaction
+from worker.database.engine import Connection, DatabaseError, Engine, sqlstate, transaction
+from worker.database.retention import Old
 from worker.errors import ConfigurationError, StoreUnavailable
+from worker.outputs.stores import Role, Stores
 from worker.work.services import Services
 
 ONE_DAY = timedelta(days=1)
-JOBS = 20  # At a time: their files go with them.
 EVENTS = 500
-INPUTS = 20
-FILES = 20
-LONGEST_SECONDS = 5.0  # For each kind: whoever leads has other things to do.
+FEW = 20  # Of what has files, at a time.
+LONGEST_SECONDS = 5.0  # For each class: whoever leads has other things to do.
+
+TOOK_TOO_LONG = "57014"
+"""PostgreSQL's code of a statement that was given up (its manual, appendix A)."""
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class Class:
+    """Things that are kept for some time: how long, which are over it, and how these are deleted.
+
+    ``event`` is the line of the log that says how many were.
+    """
+
+    name: str
+    event: str
+    age: timedelta
+    old: Old
+    delete: Callable[[Connection, Old, int], int]
+    at_a_time: int = FEW
+
+
+def classes(storage: StorageSettings, stores: Stores) -> Sequence[Class]:
+    """Return what the settings say is not kept for ever, in the order in which it goes: the bytes last."""
+    found = []
+    if not storage.keeps_inputs:
+        age = storage.failed_input_retention
+        found.append(Class("inputs", "inputs_forgotten", age, retention.needless_inputs(age), retention.forget_inputs))
+    ages = {Role.OUTPUT: storage.output_retention, Role.EVIDENCE: storage.evidence_retention}
+    for role, until in ages.items():
+        if until is not None:
+            old = retention.old_outputs(role, until)
+            found.append(Class(f"{role}s", f"{role}s_pruned", until, old, retention.delete_outputs))
+    if (age_of_jobs := storage.retention) is not None:
+        jobs, events = retention.old_jobs(age_of_jobs), retention.old_events(age_of_jobs)
+        found.append(Class("jobs", "jobs_pruned", age_of_jobs, jobs, retention.delete_jobs))
+        found.append(Class("events", "events_pruned", age_of_jobs, events, retention.delete_events, EVENTS))
+    erase = partial(blobs.forget_loose, erase=stores.erase)
+    return [*found, Class("files", "files_deleted", ONE_DAY, blobs.loose(ONE_DAY), erase)]
+
+
 def prune(services: Services, beat: Callable[[], None]) -> None:
-    """Delete what the settings say is not to be kept. Safe to run twice because it only finds what is still there."""
-    settings = services.settings
+    """Delete what is not to be kept. Safe to run twice because it only finds what is still there."""
     with transaction(services.engine) as connection:
         slots.forget(connection, ONE_DAY)
-    if not settings.storage.keeps_inputs:
-        age = settings.storage.failed_input_retention
-        _repeat(services, beat, "inputs_forgotten", partial(retention.forget_inputs, failed_for=age, limit=INPUTS))
-    if settings.storage.retention is not None:
-        age = settings.storage.retention
-        _repeat(services, beat, "jobs_pruned", partial(retention.delete_jobs, older_than=age, limit=JOBS))
-        _repeat(services, beat, "events_pruned", partial(retention.delete_events, older_than=age, limit=EVENTS))
-    _delete_loose(services, beat)
+    for each in classes(services.settings.storage, services.stores):
+        try:
+            delete_old(services.engine, each, beat)
+        except (StoreUnavailable, ConfigurationError) as error:
+            log.warning("files_kept", reason=str(error), next="tries again with the next sweep; jobs are not affected")
 
 
-def _delete_loose(services: Services, beat: Callable[[], None]) -> None:
-    """Delete files that no row names any more, the last of all: whoever was told of one has had its row's time."""
-    delete = partial(blobs.forget_loose, older_than=ONE_DAY, limit=FILES, erase=services.stores.erase)
-    try:
-        _repeat(services, beat, "files_deleted", delete)
-    except (StoreUnavailable, ConfigurationError) as error:
-        log.warning("files_kept", reason=str(error), next="tries again with the next sweep; jobs are not affected")
+def delete_old(engine: Engine, kept: Class, beat: Callable[[], None]) -> bool:
+    """Delete some in a transaction of their own, until none are left or it takes long; return whether some may be left.
 
-
-def _repeat(services: Services, beat: Callable[[], None], what: str, delete: Callable[[Connection], int]) -> None:
-    """Delete some in a transaction of their own, until none are left or it takes long: the next tick goes on."""
-    ends_at = time.monotonic() + LONGEST_SECONDS
-    deleted = 1
+    Where the database gives up on them, fewer are tried.
+    """
+    ends_at, limit, deleted = time.monotonic() + LONGEST_SECONDS, kept.at_a_time, 1
     while deleted and time.monotonic() < ends_at:
         beat()
-        with transaction(services.engine) as connection:
-            deleted = delete(connection)
+        try:
+            with transaction(engine) as connection:
+                deleted = kept.delete(connection, kept.old, limit)
+        except DatabaseError as error:
+            if limit == 1 or sqlstate(error) != TOOK_TOO_LONG:
+                raise
+            limit = max(1, limit // 4)
+            continue
         if deleted:
-            log.info(what, count=deleted)
+            log.info(kept.event, count=deleted)
+    return bool(deleted)

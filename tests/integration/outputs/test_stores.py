@@ -58,7 +58,7 @@ def forget(app: App, stores: Stores) -> int:
     """Delete what nobody has named for a day, a day later."""
     with transaction(app.services.engine) as connection:
         connection.execute(text("UPDATE blobs SET loose_since = loose_since - interval '25 hours'"))
-        return blobs.forget_loose(connection, DAY, 10, stores.erase)
+        return blobs.forget_loose(connection, blobs.loose(DAY), 10, stores.erase)
 
 
 @pytest.mark.parametrize("size", [1, CHUNK_BYTES, CHUNK_BYTES + 1, 6 * 2**20 + 7])
@@ -95,7 +95,7 @@ def test_a_file_that_no_row_names_is_deleted_a_day_later(app: App, stores: Store
     """It was put, and its worker died before the commit."""
     stored = stores.put(fetched(uuid4().bytes))
     with transaction(app.services.engine) as connection:
-        assert blobs.forget_loose(connection, DAY, 10, stores.erase) == 0
+        assert blobs.forget_loose(connection, blobs.loose(DAY), 10, stores.erase) == 0
     assert forget(app, stores) == 1
     with pytest.raises(StoreUnavailable) if stored.location.startswith("objects") else closing(io.BytesIO()):
         assert b"".join(stores.read(row(stored))) == b""
@@ -109,7 +109,7 @@ def test_a_file_that_is_put_again_meanwhile_stays(app: App, stores: Stores) -> N
         connection.execute(text("UPDATE blobs SET loose_since = loose_since - interval '25 hours'"))
     stored = stores.put(fetched(content))
     with transaction(app.services.engine) as connection:
-        assert blobs.forget_loose(connection, DAY, 10, stores.erase) == 0
+        assert blobs.forget_loose(connection, blobs.loose(DAY), 10, stores.erase) == 0
     assert b"".join(stores.read(row(stored))) == content
 
 

@@ -1,22 +1,28 @@
 """What is deleted and when: photos as soon as no job needs them, jobs and all that is theirs at the retention's age."""
 
 from datetime import timedelta
+from hashlib import sha256
+from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.budgeted import Budgeted, drive, photo
 from tests.support.budgeted import send as send_request
 from tests.support.clock import Clock
 from tests.support.requests import end, job_ids, request, rows, send
 from worker.app import App
-from worker.database import retention
-from worker.database.engine import transaction
+from worker.database import files, retention
+from worker.database.engine import Connection, transaction
 from worker.database.records import inputs
+from worker.database.retention import Old
 from worker.intake.accept import accept
 from worker.intake.request import derived_job_id
-from worker.upkeep.prune import INPUTS, prune
+from worker.outputs.stores import Role
+from worker.rules.outcome import FetchedFile
+from worker.upkeep.prune import FEW, Class, delete_old, prune
 from worker.work.retrying import retry
 
 DAY = timedelta(days=1)
@@ -100,17 +106,17 @@ def test_a_photo_that_is_being_copied_is_left_alone(app: App, clock: Clock) -> N
 
 def test_a_transaction_deletes_a_little(app: App) -> None:
     """A photo is ten megabytes at most, and a backlog of them is not one statement."""
-    for _ in range(INPUTS + 3):
+    for _ in range(FEW + 3):
         end(app, "succeeded", send(app))
     with transaction(app.services.engine) as connection:
-        assert retention.forget_inputs(connection, DAY, INPUTS) == INPUTS
+        assert retention.forget_inputs(connection, retention.needless_inputs(DAY), FEW) == FEW
     prune_now(app)
     assert not any(kept(app).values())
 
 
 def test_years_of_photos_do_not_keep_the_scheduler(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an upgrade there are many at once: it stops in time, and the next tick goes on."""
-    for _ in range(INPUTS + 1):
+    for _ in range(FEW + 1):
         end(app, "succeeded", send(app))
     monkeypatch.setattr("worker.upkeep.prune.LONGEST_SECONDS", 1e-9)
     prune_now(app)
@@ -165,8 +171,9 @@ def test_an_event_that_is_not_out_stays(keeping: App, clock: Clock) -> None:
     assert rows(keeping, "SELECT id FROM events") == []
 
 
-def test_without_a_retention_events_stay(app: App, clock: Clock) -> None:
+def test_without_a_retention_events_stay(budgeted: Budgeted, clock: Clock) -> None:
     """They are the history of jobs that stay as well."""
+    app = budgeted(None, SAM3D_RETENTION=None)
     end(app, "succeeded", send(app))
     clock.advance(365 * DAY)
     prune_now(app)
@@ -177,3 +184,66 @@ def publish_all(app: App) -> None:
     """Let the broker have every event."""
     published: Any = rows(app, "UPDATE events SET published_at = sam3d_now() RETURNING 1")
     assert published
+
+
+def stored(app: App, role: Role, job_state: str = "succeeded") -> str:
+    """Return the job of a file that was stored two days ago."""
+    job_id = send(app)
+    content = uuid4().bytes
+    fetched = FetchedFile("model.glb", "", len(content), sha256(content).hexdigest(), BytesIO(content))
+    file = app.services.stores.put(fetched, role)
+    with transaction(app.services.engine) as connection:
+        files.add(connection, job_id, [file])
+    rows(app, "UPDATE outputs SET stored_at = stored_at - interval '2 days' RETURNING id")
+    end(app, job_state, job_id)
+    return job_id
+
+
+@pytest.mark.parametrize("role", [Role.OUTPUT, Role.EVIDENCE])
+def test_each_class_of_files_has_its_age(budgeted: Budgeted, role: Role) -> None:
+    """The row of its job stays, and the bytes go a day later than the last row that names them."""
+    ages = {f"SAM3D_RETENTION_{each.upper()}": None for each in ("outputs", "evidence")}
+    app = budgeted(None, **ages | {f"SAM3D_RETENTION_{'OUTPUTS' if role is Role.OUTPUT else 'EVIDENCE'}": DAY})
+    ids = {each: stored(app, each) for each in (Role.OUTPUT, Role.EVIDENCE)}
+    prune_now(app)
+    assert [row["role"] for row in rows(app, "SELECT role FROM outputs")] == [each for each in ids if each is not role]
+    assert set(job_ids(app)) == set(ids.values())
+    assert len(rows(app, "SELECT location FROM blobs")) == 2
+    rows(app, "UPDATE blobs SET loose_since = loose_since - interval '25 hours' RETURNING location")
+    prune_now(app)
+    assert len(rows(app, "SELECT location FROM blobs")) == 1
+    assert len(rows(app, "SELECT DISTINCT location FROM blob_chunks")) == 1
+
+
+def test_files_of_a_job_that_goes_on_stay(budgeted: Budgeted) -> None:
+    """It has one already, and waits for another."""
+    app = budgeted(None, SAM3D_RETENTION_OUTPUTS=DAY)
+    stored(app, Role.OUTPUT, "review")
+    prune_now(app)
+    assert len(rows(app, "SELECT id FROM outputs")) == 1
+
+
+def test_files_go_with_their_job(keeping: App) -> None:
+    """Its bytes as well, once no other job has the same."""
+    job_id = stored(keeping, Role.OUTPUT)
+    rows(keeping, "UPDATE jobs SET finished_at = finished_at - interval '2 days' RETURNING id")
+    prune_now(keeping)
+    assert job_id not in job_ids(keeping)
+    rows(keeping, "UPDATE blobs SET loose_since = loose_since - interval '25 hours' RETURNING location")
+    prune_now(keeping)
+    assert rows(keeping, "SELECT location FROM blobs") == []
+
+
+def test_fewer_are_tried_where_the_database_gives_up(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large files take long to delete: a batch of them must not be tried for ever."""
+    tried: list[int] = []
+
+    def delete(connection: Connection, old: Old, limit: int) -> int:
+        tried.append(limit)
+        connection.execute(text("SET LOCAL statement_timeout = 1"))
+        connection.execute(text(f"SELECT pg_sleep({1 if limit > 1 else 0})"))
+        return 0
+
+    some = Class("files", "files_deleted", DAY, retention.old_jobs(DAY), delete)
+    delete_old(app.services.engine, some, lambda: None)
+    assert tried == [FEW, FEW // 4, 1]

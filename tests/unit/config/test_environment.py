@@ -31,7 +31,8 @@ def test_defaults_are_the_documented_ones() -> None:
     assert settings.broker.url == "amqp://guest:guest@127.0.0.1:5672//"
     assert settings.database.url == "postgresql+psycopg://127.0.0.1/sam3d"
     assert settings.outputs.hosts == (".segmind.com",)
-    assert (settings.vendor.api_key, settings.telemetry.health_port, settings.storage.retention) == (None, None, None)
+    assert (settings.vendor.api_key, settings.telemetry.health_port, settings.storage.store_url) == (None, None, None)
+    assert settings.storage.retention == settings.storage.output_retention == timedelta(days=30)
     assert (settings.run.submit_deadline, settings.run.lease_for(Step.SUBMIT)) == (
         timedelta(seconds=30),
         timedelta(seconds=45),
@@ -133,6 +134,14 @@ def test_a_duration_is_a_number_of_seconds(value: str) -> None:
             sentence = refusal(environment, name, value)
         assert sentence.startswith(f"{name}: ")
         assert MARKER not in sentence
+
+
+@pytest.mark.parametrize("name", ["SAM3D_RETENTION", "SAM3D_RETENTION_OUTPUTS", "SAM3D_RETENTION_EVIDENCE"])
+def test_never_is_an_age(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What is kept for ever is kept by a word, not by an empty text."""
+    monkeypatch.setenv(name, "never")
+    assert load_settings().by_variable()[name] is None
+    assert refusal(monkeypatch, name, "").startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize(
