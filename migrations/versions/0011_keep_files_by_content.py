@@ -38,7 +38,11 @@ def upgrade() -> None:
         ),
         sa.Column("bytes", sa.BigInteger(), nullable=False, comment="size of the file"),
         sa.Column(
-            "is_whole", sa.Boolean(), server_default="false", nullable=False, comment="whether all of it was written"
+            "is_whole",
+            sa.Boolean(),
+            server_default="false",
+            nullable=False,
+            comment="whether PostgreSQL has all of it; of an object its store tells",
         ),
         sa.Column(
             "loose_since",

@@ -127,7 +127,13 @@ blobs = Table(
     metadata,
     Column("location", Text, primary_key=True, comment="which store, and the file's place in it, by its SHA-256"),
     Column("bytes", BigInteger, nullable=False, comment="size of the file"),
-    Column("is_whole", Boolean, nullable=False, server_default="false", comment="whether all of it was written"),
+    Column(
+        "is_whole",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="whether PostgreSQL has all of it; of an object its store tells",
+    ),
     Column(
         "loose_since",
         TIME,

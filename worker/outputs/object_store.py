@@ -51,8 +51,6 @@ class ObjectStore:
             age = self._age(location, file.size)
             if age is None or age > FRESH:
                 self._send(location, file, is_new=age is None)
-        with transaction(self._engine) as connection:
-            blobs.end(connection, location)
 
     def _send(self, location: str, file: FetchedFile, *, is_new: bool) -> None:
         file.content.seek(0)
