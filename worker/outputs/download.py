@@ -1,6 +1,7 @@
 """Where output bytes go: from the vendor's file host, through a capped temporary file, to whoever stores them."""
 
 import hashlib
+import io
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -48,12 +49,11 @@ class Downloads:
             with deadline(self._settings.run.download_deadline):
                 copy = _Copy(content)
                 self._download(address, copy)
-            kind = identify(content, copy.size, promised(address))
+            return copy.identified(promised(address))
         except BaseException:
             with suppress(OSError):  # A full disk refuses what is still to be written.
                 content.close()
             raise
-        return FetchedFile(kind.name, kind.media_type, copy.size, copy.digest.hexdigest(), content)
 
     def _download(self, address: str, copy: "_Copy") -> None:
         """Read a file; where the connection breaks and the host knows ranges, go on from there."""
@@ -141,6 +141,18 @@ class _Copy:
         self.digest.update(chunk)
         self.content.write(chunk)
 
+    def identified(self, promised: str) -> FetchedFile:
+        """Check that it is a whole file, and say of what kind; raises as ``identify``."""
+        kind = identify(self.content, self.size, promised)
+        return FetchedFile(kind.name, kind.media_type, self.size, self.digest.hexdigest(), self.content)
+
+
+def take_in(body: bytes, promised: str) -> FetchedFile:
+    """Check a file that came in an answer, as one that is downloaded; raises as ``fetch``."""
+    copy = _Copy(io.BytesIO())
+    copy.add(body)
+    return copy.identified(promised)
+
 
 def require_room() -> None:
     """Find out whether outputs have a place here, before anything is paid for them.
@@ -177,13 +189,19 @@ def _following(response: httpx.Response) -> str:
 
 
 def with_unique_names(files: Sequence[StoredFile], taken: Iterable[str] = ()) -> Sequence[StoredFile]:
-    """Give files that would share a name a number: model.glb, model-2.glb; ``taken`` are names that are given."""
+    """Give files that would share a name a number; ``taken`` are names that are given."""
+    names = unique_names([file.name for file in files], taken)
+    return [replace(file, name=name) for file, name in zip(files, names, strict=True)]
+
+
+def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> Sequence[str]:
+    """Give names that would be the same a number: model.glb, model-2.glb; ``taken`` are given already."""
     used = set(taken)
-    named = []
-    for file in files:
-        stem, _, extension = file.name.rpartition(".")
+    unique = []
+    for each in names:
+        stem, _, extension = each.rpartition(".")
         numbered = (f"{stem}-{number}.{extension}" for number in count(2))
-        name = next(each for each in (file.name, *islice(numbered, len(used) + 1)) if each not in used)
+        name = next(one for one in (each, *islice(numbered, len(used) + 1)) if one not in used)
         used.add(name)
-        named.append(replace(file, name=name))
-    return named
+        unique.append(name)
+    return unique
