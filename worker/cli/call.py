@@ -49,8 +49,8 @@ def call(
     require_room()
     if place.exists():
         note(f"{place} is there and will be replaced")
-    if resumed is None:
-        _agree(is_sure=is_sure)
+    if resumed is None and not is_sure:
+        _agree()
     made = _made(settings, parameters, place, timedelta(seconds=timeout), api, resumed)
     _tell({"api": api, **made}, as_json=as_json)
 
@@ -108,19 +108,15 @@ def named_after(source: str) -> str:
     return f"{stem or 'model'}.glb"
 
 
-def _agree(*, is_sure: bool) -> None:
+def _agree() -> None:
     """Ask whether to pay.
 
     Raises:
         InvalidMessage: nobody can be asked.
         Exit: the answer is no.
     """
-    if is_sure:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InvalidMessage(
-            "yes", f"A run costs {PRICE} and nobody can be asked here: `--yes` agrees; nothing was sent."
-        )
+    if not all(each and each.isatty() for each in (sys.stdin, sys.stderr)):
+        raise InvalidMessage("yes", f"A run costs {PRICE}, and nobody can be asked here; `--yes` agrees to that.")
     typer.echo(f"A run costs {PRICE}. Start it? [y/N] ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         note("nothing was sent")

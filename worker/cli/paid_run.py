@@ -27,7 +27,7 @@ from worker.outputs.download import Downloads, take_in
 from worker.outputs.gathering import gather, paths_of, save
 from worker.rules.outcome import FetchedFile
 from worker.rules.plan import prior_plan
-from worker.rules.run import Listed, RemoteStatus
+from worker.rules.run import Listed, RemoteStatus, RunResult
 from worker.vendor.api import Vendor
 from worker.vendor.following import Following, Patience, start
 from worker.vendor.lost import runs_like
@@ -79,31 +79,16 @@ def followed(call: Call, request_id: str, *, is_resumed: bool = False) -> dict[s
     except KeyboardInterrupt:
         call.note(f"Run {request_id} goes on at the vendor, and is paid: {goes_on}")
         raise
-    except RemoteJobFailed:
+    except (RemoteJobFailed, RemoteRequestGone):
         raise
-    except RemoteRequestGone as error:
-        raise Sam3dError(
-            f"{error} It keeps a run for an hour, and its request history does not show this one."
-        ) from None
     except (Sam3dError, OSError) as error:
         raise _broken_off(error, f"Run {request_id} is not lost: {goes_on}") from None
 
 
 def _followed(call: Call, request_id: str, *, is_resumed: bool) -> dict[str, Any]:
-    settings = call.settings
-    following = Following(
-        call.vendor,
-        request_id,
-        prior_plan(settings.run.expected),
-        call.patience,
-        is_resumed=is_resumed,
-        asks_history=settings.history.mode != "off",
-    )
-    result = following.result()
-    if result.run.status is RemoteStatus.FAILED:
-        raise RemoteJobFailed(why_failed(result.run.error, call.parameters))
+    result = _ended(call, request_id, is_resumed=is_resumed)
     call.patience.tell("downloading")
-    with closing(Downloads(settings)) as downloads:
+    with closing(Downloads(call.settings)) as downloads:
         gathered = gather(downloads, result.addresses)
     files = _saved(call, gathered.files)
     for error in gathered.missing:
@@ -113,6 +98,18 @@ def _followed(call: Call, request_id: str, *, is_resumed: bool) -> dict[str, Any
     metrics = dict(result.run.metrics)
     told = {"cost": metrics.get("cost"), "credits_left": metrics.get("remaining_credits")}
     return {"request_id": request_id, **told, "metrics": metrics, "files": files}
+
+
+def _ended(call: Call, request_id: str, *, is_resumed: bool) -> RunResult:
+    """Look at a run until it has completed; raises as ``Following.result``, and RemoteJobFailed."""
+    plan, asks_history = prior_plan(call.settings.run.expected), call.settings.history.mode != "off"
+    following = Following(
+        call.vendor, request_id, plan, call.patience, is_resumed=is_resumed, asks_history=asks_history
+    )
+    result = following.result()
+    if result.run.status is RemoteStatus.FAILED:
+        raise RemoteJobFailed(why_failed(result.run.error, call.parameters))
+    return result
 
 
 def _saved(call: Call, files: Sequence[FetchedFile]) -> Sequence[Mapping[str, Any]]:
@@ -169,15 +166,12 @@ def _looked_up(call: Call, since: datetime) -> str:
     except (HistoryMissing, RemoteUnavailable, AccountHeld):
         return f"Its request history can't be asked from here. {_LOOK_FIRST}"
     for row in found:
+        at = brief(row.created_at)
+        resumed = call.resumed_by(row.request_id)
         call.note(
-            f"Run {row.request_id}, {row.status.lower()}, of {brief(row.created_at)}, may be it: "
-            f"{call.resumed_by(row.request_id)} gets its model, for free."
+            f"Run {row.request_id}, {row.status.lower()}, of {at}, may be it: {resumed} gets its model, for free."
         )
-    return (
-        "See the runs above that may be it."
-        if found
-        else f"No run is listed that may be it; it may be late. {_LOOK_FIRST}"
-    )
+    return "See the runs above that may be it." if found else f"No run that may be it is listed yet. {_LOOK_FIRST}"
 
 
 def _runs_like(call: Call, since: datetime) -> Sequence[Listed]:

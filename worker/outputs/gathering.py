@@ -37,6 +37,8 @@ def gather(downloads: Downloads, addresses: Sequence[str]) -> Gathered:
     files = [each for each in arrived if isinstance(each, FetchedFile)]
     missing = [each for each in arrived if isinstance(each, Sam3dError)]
     if not any(is_model(each.name) for each in files):
+        for each in files:
+            each.close()
         raise next(iter(missing), OutputUnusable("The run completed, but no model is among its files."))
     return Gathered(sorted(files, key=lambda each: (each.name != GLB.name, not is_model(each.name))), missing)
 

@@ -119,9 +119,6 @@ class Following:
         self._looks += 1
         try:
             found = self._look()
-        except RemoteRateLimited as error:
-            self._patience.await_window(error)
-            return None
         except TransientError as error:
             self._missed(error)
             return None
@@ -134,9 +131,12 @@ class Following:
 
     def _missed(self, error: TransientError) -> None:
         """Wait for the next try, unless there is nothing that could be seen."""
+        if isinstance(error, RemoteRateLimited):
+            self._patience.await_window(error)
+            return
         self._failed += 1
         if self._is_resumed and isinstance(error, RemoteRequestGone) and self._failed >= GONE_TRIES:
-            raise error
+            raise RemoteRequestGone(f"{error} It keeps a run for an hour, and no history that answers shows this one.")
         self._patience.pause(next_attempt(self._failed - 1, random.random()), str(error).rstrip("."))
 
     def _look(self) -> RunResult:

@@ -395,7 +395,7 @@ def test_an_error_of_the_vendors_is_no_refusal(call: Command, simulator: Simulat
     simulator.add_fault(call="submit", kind="status", http_status=status)
     ended = call(PHOTO, "--yes")
     assert (ended.code, counted(simulator, "submit")) == (4, 1)
-    assert "No run is listed that may be it" in ended.said
+    assert "No run that may be it is listed yet" in ended.said
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_a_run_of_something_else_is_not_offered(call: Command, simulator: Simula
     simulator.advance(timedelta(minutes=30))
     assert call(PHOTO, "--yes", "--prompt", "a cup").code == 0
     simulator.add_fault(call="submit", kind="status", http_status=500)
-    assert "No run is listed that may be it" in call(PHOTO, "--yes", "--prompt", "a cat").said
+    assert "No run that may be it is listed yet" in call(PHOTO, "--yes", "--prompt", "a cat").said
 
 
 # A run that goes on.
@@ -476,7 +476,7 @@ def test_a_run_that_nobody_knows(call: Command, waits: Waits) -> None:
     """It is looked for a few times, in case it was started just now."""
     ended = call("--resume", "5a3d0b1e-7c5e-4d0a-9a57-1f6c1c0f3d5a")
     assert (ended.code, len(waits.delays)) == (1, following.GONE_TRIES - 1)
-    assert "its request history does not show this one" in ended.said
+    assert "no history that answers shows this one" in ended.said
 
 
 def test_a_run_that_is_known_late(call: Command, simulator: Simulator) -> None:
