@@ -3,6 +3,7 @@
 ``main``        runs what was asked for; a mistake is one line with its fix
 ``commands``    what can be asked about jobs, and decided: options and help
 ``operations``  what can be asked to run the service, or to try it
+``options``     the parameters of a run as options
 ``submit``      ``submit``
 ``given``       what a person gives, made into a request
 ``progress``    what is shown while a job is under way
@@ -25,6 +26,8 @@
 ``doctor``      ``doctor``
 ``settings``    ``config``, ``failpoints``
 ``demo``        ``demo``
+``call``        ``call``
+``paid_run``    what it pays for: from the submit to the files
 ``simulator``   ``simulator``
 ``ready``       what a command works with that decides something
 ``opened``      the database that a command works with

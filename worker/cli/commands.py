@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from worker.cli.options import Artifacts, Box, Mask, Points, Prompt, Seed
 from worker.cli.show import AsJson
 from worker.rules.lifecycle import JobState, Verdict
 
@@ -22,12 +23,12 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 @commands.command(rich_help_panel=JOBS)
 def submit(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Files or http(s) URLs; a job for each.")],
-    mask: Annotated[str | None, typer.Option(help="Mask image, a file or URL.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Text that names the object.")] = None,
-    bounding_box: Annotated[str | None, typer.Option("--box", help="Corners: x1,y1,x2,y2, or a JSON list.")] = None,
-    point_coords: Annotated[str | None, typer.Option("--points", help="Points: x1,y1;x2,y2, or JSON pairs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="0 to 1000000.")] = None,
-    include_artifacts: Annotated[bool | None, typer.Option("--artifacts", help="Make a ZIP as well.")] = None,
+    mask: Mask = None,
+    prompt: Prompt = None,
+    bounding_box: Box = None,
+    point_coords: Points = None,
+    seed: Seed = None,
+    include_artifacts: Artifacts = None,
     idempotency_key: Annotated[str | None, typer.Option("--key", help="One job for each key.")] = None,
     job_id: Annotated[str | None, typer.Option(help="A UUID of your choice.")] = None,
     priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,

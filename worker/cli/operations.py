@@ -4,10 +4,11 @@ What does it is imported when it is asked.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from worker.cli.options import Artifacts, Box, Mask, Points, Prompt, Seed
 from worker.cli.show import AsJson
 from worker.rules.lifecycle import Step
 
@@ -123,6 +124,42 @@ def demo(
     from worker.cli import demo
 
     demo.demo(photo, prompt, folder, is_live=is_live, is_verbose=is_verbose)
+
+
+@operations.command(rich_help_panel=TRIALS)
+def call(
+    photo: Annotated[str | None, typer.Argument(metavar="PHOTO", help="A file or http(s) URL.")] = None,
+    mask: Mask = None,
+    prompt: Prompt = None,
+    bounding_box: Box = None,
+    point_coords: Points = None,
+    seed: Seed = None,
+    include_artifacts: Artifacts = None,
+    api: Annotated[
+        Literal["v2", "v1"],
+        typer.Option(help="v2: submit and look; v1: one call that blocks until the model is there."),
+    ] = "v2",
+    resume: Annotated[
+        str | None, typer.Option(metavar="REQUEST_ID", help="Go on with a run that was started; free.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File for the model, or a folder; default: PHOTO's name, here.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, max=1e6, help="How long to wait, s.")] = 600.0,
+    is_sure: Annotated[bool, typer.Option("--yes", help="Pay without being asked.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a 3D model of a photo with one call of the vendor's API.
+
+    No database, no broker. It asks before it pays; a submit is never sent twice.
+    """
+    from worker.cli import call
+
+    fields = {
+        "mask": mask, "prompt": prompt, "bounding_box": bounding_box, "point_coords": point_coords, "seed": seed,
+        "include_artifacts": include_artifacts,
+    }  # fmt: skip
+    call.call(photo, fields, api=api, resumed=resume, out=out, timeout=timeout, is_sure=is_sure, as_json=as_json)
 
 
 @operations.command(rich_help_panel=TRIALS)

@@ -23,3 +23,8 @@ class Words(ProgressColumn):
 def bars(*columns: ProgressColumn) -> Progress:
     """Make bars that begin with what they are of; use them as a context manager."""
     return Progress(SpinnerColumn(), Words("description"), BarColumn(), *columns, console=Console(stderr=True))
+
+
+def note_above(shown: Progress, words: str) -> None:
+    """Print words on a line above bars that go on, as it is and unbroken: an id in it is copied."""
+    shown.console.print(Text(legible(words)), soft_wrap=True)

@@ -21,5 +21,6 @@
 ``database_store``  files that PostgreSQL keeps, in chunks
 ``object_store``    files in S3 and its like, or in a folder
 ``saving``      a file on a disk: complete or not there
+``gathering``   what a run made, for one caller who waits
 ``preview``     a picture of a GLB, rendered on the CPU
 """

@@ -1,6 +1,7 @@
 """Where output bytes go: from the vendor's file host, through a capped temporary file, to whoever stores them."""
 
 import hashlib
+import io
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -48,13 +49,11 @@ class Downloads:
             with deadline(self._settings.run.download_deadline):
                 copy = _Copy(content)
                 self._download(address, copy)
-            found, flaw = _judged(content, copy.size, promised(address))
+            return copy.judged(promised(address))
         except BaseException:
             with suppress(OSError):  # A full disk refuses what is still to be written.
                 content.close()
             raise
-        kind, sha256 = found.kind, copy.digest.hexdigest()
-        return FetchedFile(kind.name, kind.media_type, copy.size, sha256, content, found.geometry, flaw)
 
     def _download(self, address: str, copy: "_Copy") -> None:
         """Read a file; where the connection breaks and the host knows ranges, go on from there."""
@@ -142,6 +141,38 @@ class _Copy:
         self.digest.update(chunk)
         self.content.write(chunk)
 
+    def judged(self, end: str) -> FetchedFile:
+        """Tell what it is, or, of one that is not sound, what it was to be and why it is not.
+
+        Raises:
+            OutputUnusable: it is whole, and nobody should open it.
+        """
+        try:
+            found, flaw = identify(self.content, self.size, end), ""
+        except OutputBroken as error:
+            found, flaw = Found(FileKind(f"broken.{end if end in FILES else 'bin'}", OTHER.media_type)), str(error)
+        kind, sha256 = found.kind, self.digest.hexdigest()
+        return FetchedFile(kind.name, kind.media_type, self.size, sha256, self.content, found.geometry, flaw)
+
+
+def take_in(body: bytes, end: str) -> FetchedFile:
+    """Look what came in an answer is, as of a file that is downloaded; raises as ``fetch``."""
+    copy = _Copy(io.BytesIO())
+    copy.add(body)
+    return copy.judged(end)
+
+
+def require_sound(file: FetchedFile) -> FetchedFile:
+    """Return a file that has no flaw.
+
+    Raises:
+        OutputBroken: it has; it is closed.
+    """
+    if file.flaw:
+        file.close()
+        raise OutputBroken(file.flaw)
+    return file
+
 
 def require_room() -> None:
     """Find out whether outputs have a place here, before anything is paid for them.
@@ -169,18 +200,6 @@ def _nameless() -> BinaryIO:
         raise RemoteUnavailable(f"No temporary file can be made ({error.strerror}).") from None
 
 
-def _judged(content: BinaryIO, size: int, end: str) -> tuple[Found, str]:
-    """Tell what a file is, or, of one that is not sound, what it was to be and why it is not.
-
-    Raises:
-        OutputUnusable: it is whole, and nobody should open it.
-    """
-    try:
-        return identify(content, size, end), ""
-    except OutputBroken as error:
-        return Found(FileKind(f"broken.{end if end in FILES else 'bin'}", OTHER.media_type)), str(error)
-
-
 def _following(response: httpx.Response) -> str:
     """Return where a redirect leads."""
     location = response.headers["location"]
@@ -190,13 +209,19 @@ def _following(response: httpx.Response) -> str:
 
 
 def with_unique_names(files: Sequence[StoredFile], taken: Iterable[str] = ()) -> Sequence[StoredFile]:
-    """Give files that would share a name a number: model.glb, model-2.glb; ``taken`` are names that are given."""
+    """Give files that would share a name a number; ``taken`` are names that are given."""
+    names = unique_names([file.name for file in files], taken)
+    return [replace(file, name=name) for file, name in zip(files, names, strict=True)]
+
+
+def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> Sequence[str]:
+    """Give names that would be the same a number: model.glb, model-2.glb; ``taken`` are given already."""
     used = set(taken)
-    named = []
-    for file in files:
-        stem, _, extension = file.name.rpartition(".")
+    unique = []
+    for each in names:
+        stem, _, extension = each.rpartition(".")
         numbered = (f"{stem}-{number}.{extension}" for number in count(2))
-        name = next(each for each in (file.name, *islice(numbered, len(used) + 1)) if each not in used)
+        name = next(one for one in (each, *islice(numbered, len(used) + 1)) if one not in used)
         used.add(name)
-        named.append(replace(file, name=name))
-    return named
+        unique.append(name)
+    return unique

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from worker.rules.lifecycle import NOW
 from worker.rules.retry import SHORTEST_GAP
-from worker.rules.survival import AGES, Curve
+from worker.rules.survival import AGES, Curve, learn
 
 LONGEST_GAP = timedelta(seconds=120)
 PROMPT = timedelta(seconds=0.5)
@@ -51,6 +51,11 @@ class Plan:
 def _whole_seconds(delay: timedelta) -> timedelta:
     """Round as the broker's delays are: a fraction of a second would be another hop and a whole second."""
     return timedelta(seconds=round(delay.total_seconds()))
+
+
+def prior_plan(expected: timedelta) -> Plan:
+    """Return the plan that counts before a run was seen; expected 31.7 s: looks at 24, 29, 33, 37 s, and so on."""
+    return make_plan(learn((), expected.total_seconds()), PROMPT)
 
 
 def make_plan(curve: Curve, price: timedelta) -> Plan:

@@ -33,6 +33,10 @@ class RemoteStatus(StrEnum):
         return cls.PROCESSING if word == "PENDING" else cls.of(word)
 
 
+OVER = frozenset({RemoteStatus.COMPLETED, RemoteStatus.FAILED})
+UNDER_WAY = frozenset({RemoteStatus.QUEUED, RemoteStatus.PROCESSING})
+
+
 @dataclass(frozen=True)
 class Submitted:
     """The vendor accepted a paid run, at this time by its own clock if it said so."""

@@ -8,4 +8,6 @@
 ``quoting``   pure: what the vendor says to people, without what it may quote
 ``history``   pure: the request history as typed rows
 ``paging``    pure: the pages of it that a look reads, in as many turns as it takes
+``following`` a run that one caller waits for, without a job
+``lost``      which runs of the history a submit without an answer may have started
 """

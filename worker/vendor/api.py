@@ -17,7 +17,7 @@ from worker.vendor.answers import read_body, read_numbers, read_result, read_sta
 from worker.vendor.body import length_of_body, write_body
 from worker.vendor.history import read_history, read_page, read_rows
 from worker.vendor.paging import PAGE_SIZES, Reading
-from worker.vendor.received import Answer, read_date, read_reset
+from worker.vendor.received import Answer, read_credits, read_date, read_reset
 
 MODEL = "sam-3d-objects"
 MAX_ANSWER_BYTES = 2**20
@@ -48,25 +48,26 @@ class Vendor:
             RemoteRefused, RemoteRateLimited, AccountHeld, NotSent: no run was started.
             SubmitUnknown: a run may have been started.
         """
-        return read_submitted(self._post(f"/v2/{MODEL}", parameters, MAX_ANSWER_BYTES))
+        return read_submitted(
+            self._post(f"/v2/{MODEL}", parameters, MAX_ANSWER_BYTES, self._settings.run.submit_deadline)
+        )
 
-    def generate(self, parameters: Mapping[str, Any]) -> bytes:
-        """Make a paid run with the older blocking call and return the model's bytes; raises as ``submit``.
+    def generate(self, parameters: Mapping[str, Any], within: timedelta) -> Answer:
+        """Make a paid run with the older blocking call; the answer's body is the model. Raises as ``submit``.
 
-        The vendor keeps it in maintenance mode: nobody can tell later what an answer that was lost had cost.
+        The vendor keeps it in maintenance mode, and it names no run that could be looked at.
         """
-        answer = self._post(f"/v1/{MODEL}", parameters, self._settings.storage.max_output_bytes)
+        answer = self._post(f"/v1/{MODEL}", parameters, self._settings.storage.max_output_bytes, within)
         require_accepted(answer)
-        return answer.body
+        return answer
 
-    def _post(self, path: str, parameters: Mapping[str, Any], max_bytes: int) -> Answer:
+    def _post(self, path: str, parameters: Mapping[str, Any], max_bytes: int, within: timedelta) -> Answer:
         # Without its length it would be sent in chunks, which some servers refuse.
         headers = {"content-length": str(length_of_body(parameters))}
-        with deadline(self._settings.run.submit_deadline):
+        more: dict[str, Any] = {"content": write_body(parameters), "timeout": _silent_for(within)}
+        with deadline(within):
             try:
-                return self._call(
-                    self._submits, "POST", self._base + path, max_bytes, headers, content=write_body(parameters)
-                )
+                return self._call(self._submits, "POST", self._base + path, max_bytes, headers, **more)
             except NOT_SENT as error:
                 raise NotSent(f"The submit was not sent ({type(error).__name__}).") from None
             except (httpx.HTTPError, _TooLarge, UnicodeError) as error:
@@ -196,7 +197,8 @@ class Vendor:
         with client.stream(method, url, headers=headers, **more) as response:
             body = b"".join(_capped(response, max_bytes))
             resets_at = read_reset(response.headers.get("x-rate-limit-reset-at-utc"))
-            return Answer(response.status_code, body, resets_at, read_date(response.headers.get("date")))
+            left = read_credits(response.headers.get("x-remaining-credits"))
+            return Answer(response.status_code, body, resets_at, read_date(response.headers.get("date")), left)
 
     def _key(self) -> str:
         """Return the key; a file is read at each call, so that a rotated key needs no restart.
@@ -236,6 +238,11 @@ def _newest_first(first: datetime, last: datetime, size: int) -> dict[str, str |
         "sort_by": "model_created",
         "sort_order": "desc",
     }
+
+
+def _silent_for(within: timedelta) -> httpx.Timeout:
+    """Let the vendor be silent for as long as the whole call may take."""
+    return httpx.Timeout(within.total_seconds(), connect=5, pool=10)
 
 
 class _TooLarge(Exception):  # Never leaves this module.

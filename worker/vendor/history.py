@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.errors import HistoryMissing, RemoteUnavailable
 from worker.rules.addresses import read_addresses
-from worker.rules.run import DEFAULTS, OK, Inputs, Listed, Look, RemoteStatus, is_request_id
+from worker.rules.run import DEFAULTS, OK, Inputs, Listed, Look, RemoteStatus, RunResult, RunStatus, is_request_id
 from worker.rules.untrusted import DOCUMENT, read_json
 from worker.vendor.answers import read_numbers
 from worker.vendor.body import base64_pieces, length_of_base64, write_body
@@ -124,6 +124,11 @@ def _read_row(row: Mapping[str, Any]) -> Listed | None:
         error=error if isinstance(error, str) else None,
         addresses=read_addresses(row.get("generation_url")),
     )
+
+
+def as_result(listed: Listed) -> RunResult:
+    """Return what the history says of a run in place of the API, which forgets it sooner."""
+    return RunResult(RunStatus(listed.status, read_numbers({"cost": listed.cost}), listed.error), listed.addresses)
 
 
 def _joined(first: Listed, second: Listed) -> Listed:

@@ -39,6 +39,11 @@ def quoted(text: str | None, parameters: Mapping[str, Any]) -> str:
     return re.sub(r"…(?:\s*…)+", "…", shown)[:TOLD]
 
 
+def why_failed(said: str | None, parameters: Mapping[str, Any]) -> str:
+    """Say that a run failed, with the vendor's reason."""
+    return f"The run failed and was not charged. {SAYS} {quoted(said, parameters) or 'nothing'}"
+
+
 def unquoted(message: str) -> str:
     """Return what a sentence says without the vendor's words, for the log."""
     return message.partition(f" {SAYS}")[0]

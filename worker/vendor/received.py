@@ -19,6 +19,7 @@ class Answer:
     body: bytes = field(repr=False)
     reset_at: datetime | None = None
     dated_at: datetime | None = None
+    credits_left: float | None = None
 
     def parsed(self) -> Mapping[str, Any] | None:
         """Return the body if it is a JSON object."""
@@ -54,6 +55,15 @@ LONGEST_TIME = 64
 """Characters of a time, in whatever form: a longer text is not looked at."""
 
 
+def read_credits(text: str | None) -> float | None:
+    """Read the header that may say what is left of the credits, USD; anything else is None."""
+    return float(text) if text and len(text) <= LONGEST_NUMBER and _NUMBER.fullmatch(text) else None
+
+
+LONGEST_NUMBER = 16
+"""Characters of a number of credits."""
+
+
 def read_date(text: str | None) -> datetime | None:
     """Read the header that says when an answer was given, by the vendor's clock; anything else is None."""
     try:
@@ -66,7 +76,7 @@ def read_date(text: str | None) -> datetime | None:
 def read_reset(text: str | None) -> datetime | None:
     """Read the header of a 429: ISO 8601 or seconds since the epoch; anything else is None."""
     try:
-        if text and len(text) <= LONGEST_TIME and _SECONDS.fullmatch(text):
+        if text and len(text) <= LONGEST_TIME and _NUMBER.fullmatch(text):
             read = datetime.fromtimestamp(float(text) / (1000 if float(text) > 1e11 else 1), UTC)
             return read if _is_of_our_time(read) else None
     except (ValueError, OverflowError, OSError):
@@ -75,7 +85,7 @@ def read_reset(text: str | None) -> datetime | None:
     return parsed if parsed is None or parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-_SECONDS = re.compile(r"\d+(\.\d+)?")
+_NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
 def read_time(text: object) -> datetime | None:

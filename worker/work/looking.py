@@ -11,12 +11,9 @@ from worker.rules.budget import Terms
 from worker.rules.expiry import last_looks
 from worker.rules.job import Job
 from worker.rules.outcome import Lesson
-from worker.rules.run import Listed, RemoteStatus, RunResult, RunStatus
-from worker.vendor.answers import read_numbers
+from worker.rules.run import OVER, UNDER_WAY, Listed, RemoteStatus, RunResult, RunStatus
+from worker.vendor.history import as_result
 from worker.work.services import Services
-
-OVER = {RemoteStatus.COMPLETED, RemoteStatus.FAILED}
-UNDER_WAY = {RemoteStatus.QUEUED, RemoteStatus.PROCESSING}
 
 TRIES_APART = 5
 """Of so many failed tries in a row one, the last, also asks the request history for the run."""
@@ -179,7 +176,7 @@ def _rescued(services: Services, job: Job, gone: RemoteRequestGone) -> RunResult
     listed = _listed(services, job)
     if listed is None:
         raise gone
-    return RunResult(RunStatus(listed.status, read_numbers({"cost": listed.cost}), listed.error), listed.addresses)
+    return as_result(listed)
 
 
 def _listed(services: Services, job: Job) -> Listed | None:

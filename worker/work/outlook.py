@@ -14,7 +14,7 @@ from worker.database import figures as repository
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.rules.budget import Terms, limit_now, price, slot_of
 from worker.rules.job import ACCOUNT
-from worker.rules.plan import PROMPT, make_plan
+from worker.rules.plan import make_plan, prior_plan
 from worker.rules.survival import learn
 
 READS_COUNT = {"yes": True, "no": False}
@@ -66,5 +66,6 @@ class Outlook:
 
     def _from_nothing(self) -> Terms:
         settings = self._settings
-        plan = make_plan(learn((), settings.run.expected.total_seconds()), PROMPT)
-        return Terms(plan, settings.budget.limit, READS_COUNT.get(settings.budget.reads_count))
+        return Terms(
+            prior_plan(settings.run.expected), settings.budget.limit, READS_COUNT.get(settings.budget.reads_count)
+        )

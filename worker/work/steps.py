@@ -9,7 +9,7 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import Step, Trigger
 from worker.rules.outcome import NOTHING, Advance, Fail, Learnt, Lesson, Outcome, Snooze
 from worker.rules.run import RemoteStatus, RunResult, RunStatus
-from worker.vendor.quoting import SAYS, quoted
+from worker.vendor.quoting import why_failed
 from worker.work.collecting import collect
 from worker.work.looking import look
 from worker.work.looking import result as read_result
@@ -62,16 +62,11 @@ def seen(
             return Advance(Trigger.COMPLETED, learnt=learnt | _over(job, run) | named, lesson=lesson)
         case RemoteStatus.FAILED:
             over = learnt | Learnt(metrics=dict(run.metrics))
-            return Fail(Trigger.ENDED, RemoteJobFailed.code, _why_failed(job, run), over, lesson=lesson)
+            return Fail(Trigger.ENDED, RemoteJobFailed.code, why_failed(run.error, job.parameters), over, lesson=lesson)
         case RemoteStatus.QUEUED | RemoteStatus.PROCESSING | RemoteStatus.UNRECOGNISED:
             due_in = services.outlook.terms().plan.next(job.age, is_queued=run.status is RemoteStatus.QUEUED)
             learnt |= Learnt(attempts=0, gone_looks=0, running_at=job.observed_at)
             return Snooze(due_in, f"the run, {run.status.lower()}", learnt=learnt, lesson=lesson)
-
-
-def _why_failed(job: Job, run: RunStatus) -> str:
-    """Quote the vendor's reason."""
-    return f"The run failed and was not charged. {SAYS} {quoted(run.error, job.parameters) or 'nothing'}"
 
 
 def fetch(services: Services, job: Job) -> Outcome:
@@ -80,7 +75,7 @@ def fetch(services: Services, job: Job) -> Outcome:
         return collect(services, job, job.addresses, Learnt(metrics=dict(job.metrics or {})))
     result = read_result(services, job)
     if result.run.status is RemoteStatus.FAILED:
-        raise RemoteJobFailed(_why_failed(job, result.run))
+        raise RemoteJobFailed(why_failed(result.run.error, job.parameters))
     return collect(services, job, result.addresses, _over(job, result.run) | Learnt(tells_of_account=True))
 
 

@@ -94,6 +94,8 @@ def test_help_imports_nothing_that_takes_long() -> None:
         (["config"], set()),
         (["failpoints"], {"structlog"}),
         (["submit", "no-such.png"], {"kombu"}),
+        (["call", "no-such.png"], {"httpx"}),
+        (["call", "worker/photos/cat.png", "--yes"], {"httpx"}),
         (["jobs"], {"psycopg", "sqlalchemy"}),
         (["job", NOBODY], {"psycopg", "sqlalchemy"}),
         (["output", NOBODY], {"psycopg", "sqlalchemy"}),

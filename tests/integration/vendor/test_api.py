@@ -36,7 +36,7 @@ KEY = "SG_0123456789abcdef"
 PHOTO = base64.b64encode(Path("worker/photos/cat.png").read_bytes()).decode()
 REQUEST = {"image": PHOTO, "prompt": "m4rk3r", "seed": 7}
 RUN_SECONDS = 10
-SHORT = timedelta(seconds=0.4)
+SHORT, LONG = timedelta(seconds=0.4), timedelta(seconds=20)
 GENEROUS = 8.0
 Connect = Callable[..., Vendor]
 
@@ -511,13 +511,28 @@ def test_nothing_secret_is_logged(
 def test_the_blocking_call(simulator: Simulator, vendor: Vendor) -> None:
     """It answers with the model itself."""
     simulator.update(run_time=0)
-    assert vendor.generate(REQUEST)[:4] == b"glTF"
+    assert vendor.generate(REQUEST, LONG).body[:4] == b"glTF"
     assert len(simulator.ledger()) == 1
 
 
 def test_the_blocking_call_is_bounded(simulator: Simulator, connect: Connect) -> None:
-    """By the cap of an output and by the submit's deadline; after either it may have been paid."""
+    """By the cap of an output and by the time that is given; after either it may have been paid."""
     simulator.update(run_time=0)
-    assert type(raised(lambda: connect(SAM3D_MAX_OUTPUT_BYTES=100).generate(REQUEST))) is SubmitUnknown
+    assert type(raised(lambda: connect(SAM3D_MAX_OUTPUT_BYTES=100).generate(REQUEST, LONG))) is SubmitUnknown
     simulator.update(run_time=600)
-    assert type(raised(lambda: connect(SAM3D_SUBMIT_DEADLINE=SHORT).generate(REQUEST))) is SubmitUnknown
+    assert type(raised(lambda: connect().generate(REQUEST, SHORT))) is SubmitUnknown
+
+
+def test_the_blocking_call_may_take_longer_than_a_submit(simulator: Simulator, connect: Connect) -> None:
+    """A run takes longer than the answer to a submit may."""
+    simulator.update(run_time=1)
+    assert connect(SAM3D_SUBMIT_DEADLINE=SHORT).generate(REQUEST, LONG).body[:4] == b"glTF"
+
+
+def test_the_blocking_call_may_say_what_credits_are_left(simulator: Simulator, vendor: Vendor) -> None:
+    """In a header that clients were seen to read; without it nothing is told."""
+    simulator.update(run_time=0)
+    assert vendor.generate(REQUEST, LONG).credits_left is None
+    left = {"x-remaining-credits": "4.25"}
+    simulator.add_fault(call="blocking", kind="wrong_magic", headers=left)
+    assert vendor.generate(REQUEST, LONG).credits_left == 4.25

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.rules.plan import LONGEST_GAP, PROMPT, Plan, make_plan
+from worker.rules.plan import LONGEST_GAP, PROMPT, Plan, make_plan, prior_plan
 from worker.rules.survival import AGES, Curve, Run, learn
 
 SECOND = timedelta(seconds=1)
@@ -151,3 +151,12 @@ def test_a_plan_takes_few_operations() -> None:
     finally:
         sys.setprofile(None)
     assert calls < 100_000
+
+
+def test_before_a_run_was_seen_it_goes_by_what_is_expected() -> None:
+    """The vendor's 31.7 s: not soon, then often, then ever less."""
+    plan, age, looks = prior_plan(timedelta(seconds=EXPECTED)), timedelta(0), list[float]()
+    while len(looks) < 8:
+        age += plan.next(age)
+        looks.append(age.total_seconds())
+    assert looks == [24, 29, 33, 37, 41, 45, 49, 54]

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from worker.vendor.quoting import READ, TOLD, quoted
+from worker.vendor.quoting import READ, TOLD, quoted, why_failed
 
 PROMPT = {"prompt": "a red cup with a handle"}
 LONG = {"prompt": "word " * 400}
@@ -78,3 +78,28 @@ def test_no_text_takes_long(text: str) -> None:
 def test_a_prompt_at_the_cut_is_left_out() -> None:
     """Half of it is before the cut."""
     assert quoted(" " * (READ - 16) + "a red cup with a handle", PROMPT) == "…"
+
+
+def test_an_image_that_the_vendor_quotes_is_left_out() -> None:
+    """Whatever is long and has no blanks is no sentence."""
+    assert why_failed(f"bad image {'iVBORw0KGgo' * 9}=", {}).endswith("says: bad image …")
+
+
+def test_what_the_vendor_says_is_cut_to_a_line() -> None:
+    """A run's own error is told, without what could act on a terminal, and not at any length."""
+    sentence = why_failed("no object\x1b[31m\n\0\ud800" + "x " * 500, {})
+    assert sentence.startswith("The run failed and was not charged. The vendor says: no object[31m x x x")
+    assert sentence.isprintable()
+    assert len(sentence) < 400
+
+
+def test_what_the_vendor_quotes_is_not_told() -> None:
+    """Neither the prompt nor an address, which may be signed, gets into a row or an event."""
+    said = "no 'a red cup' in https://files.example/in.png?sig=1 today"
+    assert why_failed(said, {"prompt": "a red cup"}).endswith("The vendor says: no '…' in … today")
+
+
+@pytest.mark.parametrize("said", [None, "", "\x00"])
+def test_a_run_that_failed_without_a_word(said: str | None) -> None:
+    """That is told, too."""
+    assert why_failed(said, {}).endswith("The vendor says: nothing")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.vendor.received import read_date, read_reset
+from worker.vendor.received import read_credits, read_date, read_reset
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,21 @@ def test_a_date_at_the_ends_of_all_is_none(text: str) -> None:
 def test_seconds_that_are_no_time_are_none(text: str) -> None:
     """Of the epoch, or of years that no calendar has."""
     assert read_reset(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("4.25", 4.25),
+        ("0", 0),
+        ("-1", None),
+        ("1e9", None),
+        ("nan", None),
+        ("٣", None),
+        ("9" * 5000, None),
+        (None, None),
+    ],
+)
+def test_credits_are_a_number_or_none(text: str | None, left: float | None) -> None:
+    """Whatever the header holds."""
+    assert read_credits(text) == left
