@@ -1,6 +1,6 @@
 """What a Python producer imports: submit a photo, wait for its event, download what was made.
 
-Sending and waiting need the broker alone; downloading needs the database that holds the files.
+Sending and waiting need the broker alone; downloading the links of an event, or the database that holds the files.
 """
 
 import json
@@ -102,6 +102,7 @@ class Client:
         # By job id, for the jobs of this client alone: the events of all others pass by.
         self._heard: dict[str, deque[JobEvent]] = {}
         self._sent: dict[str, set[str]] = {}  # The identities of the messages, by job id.
+        self._made: dict[str, object] = {}  # The outputs that were heard of, with their links, by job id.
 
     def __enter__(self) -> Self:
         url = self._settings.broker.url
@@ -215,6 +216,8 @@ class Client:
         event = read_event(message)
         if event and event.job_id in self._heard and not self._is_of_another(event):
             self._heard[event.job_id].append(event)
+            if event.has_succeeded:
+                self._made[event.job_id] = event.content.get("outputs")
             if event.duplicate_of:
                 self._heard.setdefault(event.duplicate_of, deque())
 
@@ -226,10 +229,24 @@ class Client:
     def download(self, job_id: str, folder: str | Path) -> list[Path]:
         """Write a job's outputs into a folder and return their paths; each is complete, or is not there.
 
+        They are got by the links of the event that was heard; without such links, from the database.
+
         Raises:
             ConfigurationError: the database can't be asked.
             Sam3dError: the job has no outputs, or what was read is not what was stored.
         """
+        from worker.outputs.fetching import fetch_files, read_links
+
+        if links := read_links(self._outputs_told(job_id)):
+            return list(fetch_files(links, Path(folder)))
+        return self._download_ours(job_id, folder)
+
+    def _outputs_told(self, job_id: str) -> object:
+        """Return a job's outputs as its event told them; None where this client has not heard it."""
+        return self._made.get(job_id)
+
+    def _download_ours(self, job_id: str, folder: str | Path) -> list[Path]:
+        """Write a job's outputs as the database has them."""
         from worker.database import engine
         from worker.outputs.stores import Stores
 

@@ -10,12 +10,14 @@
 ``wait``        ``wait``
 ``look``        ``jobs``, ``job``
 ``output``      ``output``
+``link``        ``link``
 ``change``      ``cancel``, ``retry``
 ``review``      ``review``
 ``account``     ``hold``, ``resume``
 ``limits``      ``budget``
 ``dead``        ``dead list``, ``dead show``, ``dead replay``
 ``serve``       ``worker``, ``scheduler``
+``share``       ``files``
 ``db``          ``db upgrade``, ``db current``
 ``doctor``      ``doctor``
 ``settings``    ``config``, ``failpoints``

@@ -110,6 +110,21 @@ def output(
 
 
 @commands.command(rich_help_panel=JOBS)
+def link(
+    job_id: JobId,
+    name: Annotated[str | None, typer.Option(help="Only this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make fresh links to a job's files.
+
+    Whoever has one gets the file, without our database, until it expires.
+    """
+    from worker.cli import link
+
+    link.link(job_id, name, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Give a job up.
 

@@ -1,6 +1,6 @@
 """The files that were made: ``output``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,7 @@ def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> Non
     with opened_database() as (settings, engine):
         with transaction(engine) as connection:
             shown = describe_job(connection, wanted)
-        chosen = [each for each in shown["outputs"] if name in (None, each["name"])]
-        if not chosen:
-            raise Sam3dError(why_none(shown))
+        chosen = chosen_outputs(shown, name)
         stores = Stores(settings.storage, engine)
         paths = [write_output(stores, each, writable_folder(folder)) for each in chosen]
     if as_json:
@@ -30,6 +28,18 @@ def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> Non
     else:
         for path in paths:
             say(str(path))
+
+
+def chosen_outputs(shown: Mapping[str, Any], name: str | None) -> Sequence[Mapping[str, Any]]:
+    """Return a job's files, or the one of a name.
+
+    Raises:
+        Sam3dError: there is none; says why.
+    """
+    chosen = [each for each in shown["outputs"] if name in (None, each["name"])]
+    if not chosen:
+        raise Sam3dError(why_none(shown))
+    return chosen
 
 
 def write_output(stores: Stores, file: Mapping[str, Any], folder: Path) -> Path:
