@@ -13,9 +13,11 @@ def with_links(event: Event, stored: Sequence[Mapping[str, Any]], links: Links) 
 
     It is for the broker alone: who has a link has the file.
     """
+    if "outputs" not in event.payload:
+        return event
     rows = {(row["name"], row["sha256"]): row for row in stored}
     told = []
-    for each in event.payload.get("outputs", ()):
+    for each in event.payload["outputs"]:
         row = rows.get((each["name"], each["sha256"]))
         told.append({**each, **_said(links.to(row) if row else None)})
     return replace(event, payload={**event.payload, "outputs": told})

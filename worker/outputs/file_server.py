@@ -41,7 +41,7 @@ class FileServer:
         self._patience = patience
         self._stopped = Event()
         self._sockets: dict[int, Any] = {}
-        self._since: dict[HTTPChannel, tuple[object, float]] = {}
+        self._seen: dict[HTTPChannel, _Seen] = {}
         self._server = _Server(application, map=self._sockets, **_options(port, threads))
         self.port = int(self._server.effective_port)
 
@@ -65,26 +65,46 @@ class FileServer:
 
     def _hang_up(self, now: float) -> None:
         """Close the connections that were in one state for too long."""
-        channels = list(self._server.active_channels.values())
-        self._since = {each: self._state(each, now) for each in channels}
-        for each in channels:
-            if now >= self._latest(each):
+        before, self._seen = self._seen, {}
+        for each in list(self._server.active_channels.values()):
+            self._seen[each] = seen = _seen(each, before.get(each), now)
+            if now >= self._latest(seen):
                 each.handle_close()
 
-    def _state(self, channel: HTTPChannel, now: float) -> tuple[object, float]:
-        """Return what a connection is at, and since when."""
-        is_at = channel.requests[:1] or channel.request
-        was_at, since = self._since.get(channel, (None, now))
-        return is_at, since if was_at == is_at else now
-
-    def _latest(self, channel: HTTPChannel) -> float:
+    def _latest(self, seen: "_Seen") -> float:
         """Return until when a connection may stay as it is."""
-        patience, (is_at, since) = self._patience, self._since[channel]
-        if channel.requests or channel.total_outbufs_len:
-            return min(since + patience.answering, float(channel.last_activity) + patience.silent)
-        if is_at is not None:
-            return since + patience.asking
-        return since + (0 if self._stopped.is_set() else patience.idle)
+        patience = self._patience
+        if seen.is_answered:
+            silent_until = seen.unsent_since + patience.silent if seen.unsent_since else float("inf")
+            return min(seen.since + patience.answering, silent_until)
+        if seen.asks is not None:
+            return seen.since + patience.asking
+        return seen.since + (0 if self._stopped.is_set() else patience.idle)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a connection was at when it was looked at, and since when."""
+
+    asks: object
+    """The request that is read or answered; None: none."""
+
+    is_answered: bool
+    since: float
+    unsent_since: float | None
+    """Since when its reader has taken nothing of what waits for him."""
+
+
+def _seen(channel: HTTPChannel, before: _Seen | None, now: float) -> _Seen:
+    """Look at a connection, as it was seen ``before``."""
+    asks = channel.requests[0] if channel.requests else channel.request
+    is_answered = bool(channel.requests or channel.total_outbufs_len)
+    is_same = before is not None and (before.asks, before.is_answered) == (asks, is_answered)
+    unsent_since = None
+    if channel.total_outbufs_len:
+        waited_since = (before and before.unsent_since) or now
+        unsent_since = max(waited_since, float(channel.last_activity))
+    return _Seen(asks, is_answered, before.since if before and is_same else now, unsent_since)
 
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]

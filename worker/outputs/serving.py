@@ -30,7 +30,7 @@ LONGEST_LOGGED = 240
 AGAIN_SECONDS = "10"
 """After which who found us without database or store is asked to come back."""
 
-_ONE_RANGE = re.compile(r"bytes=([0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})")
+_ONE_RANGE = re.compile(r"bytes=(?:[0-9]{1,15}-[0-9]{0,15}|-([0-9]{1,15}))")
 
 _UNREADABLE = (StoreUnavailable, ConfigurationError, DatabaseError)
 
@@ -81,11 +81,13 @@ class Files:
         response = Response(status=200, headers=_headers(file))
         response.set_etag(file["sha256"])
         try:
-            response.make_conditional(_with_one_range(environ), accept_ranges=True, complete_length=file["bytes"])
+            response.make_conditional(
+                _with_one_range(environ, file["bytes"]), accept_ranges=True, complete_length=file["bytes"]
+            )
         except RequestedRangeNotSatisfiable:
             return _plain(416, {"Content-Range": f"bytes */{file['bytes']}"})
         if response.status_code not in {200, 206}:
-            return response
+            return response if response.status_code == 304 else _plain(response.status_code)
         start = response.content_range.start or 0
         chunks = self._stores.read(file, start)
         first = next(chunks, b"")
@@ -114,12 +116,14 @@ def _plain(status: int, headers: Mapping[str, str] | None = None) -> Response:
     return response
 
 
-def _with_one_range(environ: Environ) -> Environ:
+def _with_one_range(environ: Environ, size: int) -> Environ:
     """Return a request whose range, if it has one, is one of bytes; any other is no reason to refuse the file."""
-    is_one = bool(_ONE_RANGE.fullmatch(environ.get("HTTP_RANGE", "")))
-    if is_one and "HTTP_IF_NONE_MATCH" not in environ:  # Which is asked before any range.
-        return environ
-    return {name: value for name, value in environ.items() if name != "HTTP_RANGE"}
+    one = _ONE_RANGE.fullmatch(environ.get("HTTP_RANGE", ""))
+    is_of_this = not environ.get("HTTP_IF_RANGE", "").startswith("W/")  # A weak tag is of no certain bytes.
+    if one is None or not is_of_this or "HTTP_IF_NONE_MATCH" in environ:  # Which is asked before any range.
+        return {name: value for name, value in environ.items() if name != "HTTP_RANGE"}
+    # The last million bytes of a smaller file are all of it.
+    return {**environ, "HTTP_RANGE": f"bytes=-{min(int(one[1]), size)}"} if one[1] else environ
 
 
 def _exactly(first: bytes, chunks: Iterator[bytes], left: int, output_id: int) -> Iterator[bytes]:
