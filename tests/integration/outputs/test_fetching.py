@@ -108,8 +108,8 @@ def test_an_event_tells_its_links() -> None:
 @pytest.mark.parametrize(
     "more",
     [{"url": None, "expires_at": None}, {"url": "file:///etc/passwd"}, {"url": 7}, {"name": "../x"}, {"name": ""},
-     {"name": None}, {"name": ".ssh"}, {"bytes": -1}, {"bytes": "3"}, {"sha256": "x"}, {"sha256": None}, {"expires_at": "soon"},
-     {"expires_at": "2026-01-01T00:00:00"}, {"expires_at": 7}],
+     {"name": None}, {"name": ".ssh"}, {"bytes": -1}, {"bytes": "3"}, {"sha256": "x"}, {"sha256": None},
+     {"expires_at": "soon"}, {"expires_at": "2026-01-01T00:00:00"}, {"expires_at": 7}],
     ids=str,
 )  # fmt: skip
 def test_what_is_no_link_is_not_followed(more: dict[str, Any]) -> None:

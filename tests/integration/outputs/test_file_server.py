@@ -10,14 +10,18 @@ from uuid import uuid4
 
 import httpx
 import psutil
+import psycopg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from tests.documents import OPERATIONS, part_of
 from tests.support.file_serving import THREADS, Served, serving
+from tests.support.services.postgres import PrivatePostgres
 from tests.support.waiting import wait_until
 from worker.database.engine import transaction
+from worker.database.schema import require_schema
 from worker.outputs.file_server import Patience
 
 CONTENT = bytes(range(256)) * 4096 + b"the end"
@@ -203,6 +207,21 @@ def test_an_output_of_the_last_release_is_given(served: Served) -> None:
     link = served.link({**row, "location": None})
     assert httpx.get(link).content == CONTENT
     assert httpx.get(link, headers={"range": "bytes=300000-"}).content == CONTENT[300000:]
+
+
+def test_a_role_that_only_reads_is_enough(migrated_url: str, postgres: PrivatePostgres) -> None:
+    """The one that an operator is told to make."""
+    role = f"reader_{uuid4().hex[:8]}"
+    code = part_of(OPERATIONS, "reading").removeprefix("```sql\n").removesuffix("```").replace("sam3d_files", role)
+    with psycopg.connect(migrated_url.replace("+psycopg", ""), autocommit=True) as connection:
+        for each in code.splitlines():
+            connection.execute(each.encode())
+        with serving(migrated_url) as owner, serving(migrated_url.replace("postgres@", f"{role}@")) as served:
+            link = served.link(owner.make_output(CONTENT))
+            require_schema(served.engine)
+            assert httpx.get(link).content == CONTENT
+        connection.execute(f"DROP OWNED BY {role}".encode())
+        connection.execute(f"DROP ROLE {role}".encode())
 
 
 def test_files_in_a_folder_are_given(migrated_url: str, tmp_path: Path) -> None:
