@@ -24,7 +24,9 @@ ARCHITECTURE, CONTRACT, GLOSSARY, OPERATIONS, POLLING, PROMISES = (
     DOCS / f"{name}.md" for name in ("architecture", "contract", "glossary", "operations", "polling", "promises")
 )
 PAGES = [README, CONTRIBUTING, SECURITY, CHANGELOG, ARCHITECTURE, CONTRACT, GLOSSARY, OPERATIONS, POLLING, PROMISES]
-ELSEWHERE = [ROOT / "charts/sam3d-worker/README.md", ROOT / "tests/faults/README.md", ROOT / "worker/photos/README.md"]
+ELSEWHERE = [
+    ROOT / name / "README.md" for name in ("charts/sam3d-worker", "tests/faults", "worker/photos", "worker/viewer")
+]
 
 
 def settings_table() -> str:

@@ -23,6 +23,7 @@ The folders and files, in the order a job travels:
 ``embedded``   the whole service in one process, on nothing but this machine
 ``cli``        the command line
 ``photos``     what the demo starts from
+``viewer``     what a report shows models with: Google's ``<model-viewer>``, and our page around it
 ``simulator``  a local stand-in for the vendor; knows nothing of the rest
 
 Five to read first: ``rules/lifecycle`` (the states, and the table that moves a job), ``work/executor`` (one step),

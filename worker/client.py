@@ -1,6 +1,6 @@
-"""What a Python producer imports: submit a photo, wait for its event, download what was made.
+"""What a Python producer imports: submit a photo, wait for its event, download what was made, ask about a job.
 
-Sending and waiting need the broker alone; downloading the links of an event, or the database that holds the files.
+Sending, waiting and asking need the broker alone; downloading needs the links of an event, or the database.
 """
 
 import json
@@ -8,8 +8,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,6 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.message import Message
 
 from worker.broker.connection import connection_options, unreachable, why
-from worker.broker.delivery import body_bytes
 from worker.broker.topology import (
     CONFIRMED,
     PUBLISH_ERRORS,
@@ -31,17 +29,16 @@ from worker.broker.topology import (
 )
 from worker.config.environment import Settings, load_settings
 from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
-from worker.intake.envelope import read_object
+from worker.events.heard import JobEvent, read_event
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
-from worker.outputs.saving import write_file
-from worker.rules.lifecycle import EventType
-from worker.rules.untrusted import Unreadable
+from worker.rules.asks import Ask
 
-OUTCOMES = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELLED, EventType.REFUSED})
-"""The events after which nothing more happens to a job."""
+__all__ = ["Client", "JobEvent", "SendUncertain"]
 
 LONGEST_JOB = timedelta(minutes=65)
+
+LONGEST_ANSWER = timedelta(seconds=60)
 
 
 class SendUncertain(Sam3dError):
@@ -55,41 +52,6 @@ class SendUncertain(Sam3dError):
         self.job_id = job_id
 
 
-@dataclass(frozen=True)
-class JobEvent:
-    """An event of one job, as the CloudEvent said it."""
-
-    id: str
-    type: EventType
-    job_id: str
-    content: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def is_outcome(self) -> bool:
-        """Whether nothing more happens to the job."""
-        return self.type in OUTCOMES
-
-    @property
-    def refuses_message(self) -> str | None:
-        """The identity of the message that was refused: its job goes on, if it is another message's."""
-        return self.content.get("message_id") if self.type is EventType.REFUSED else None
-
-    @property
-    def duplicate_of(self) -> str | None:
-        """The job that this one became, where the same request had been sent before."""
-        return self.content.get("duplicate_of")
-
-    @property
-    def duplicate_of_event(self) -> str | None:
-        """The event that this one tells again, for a sender whose request had been sent before."""
-        return self.content.get("duplicate_of_event")
-
-    @property
-    def has_succeeded(self) -> bool:
-        """Whether there are outputs to download."""
-        return self.type is EventType.SUCCEEDED
-
-
 class Client:
     """A producer's connection. Use it as a context manager; events are heard from its start on.
 
@@ -98,11 +60,12 @@ class Client:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or load_settings()
-        self._engine: Any = None  # Made by the first download: who only sends and waits needs no database.
         # By job id, for the jobs of this client alone: the events of all others pass by.
         self._heard: dict[str, deque[JobEvent]] = {}
         self._sent: dict[str, set[str]] = {}  # The identities of the messages, by job id.
-        self._made: dict[str, object] = {}  # The outputs that were heard of, with their links, by job id.
+        self._answers: dict[str, JobEvent | None] = {}  # By what an ask that waits for its answer is called.
+        self._returned: list[object] = []  # What the broker had no queue for.
+        self._made: dict[str, object] = {}  # The outputs that were heard of last, with their links, by job id.
 
     def __enter__(self) -> Self:
         url = self._settings.broker.url
@@ -114,7 +77,8 @@ class Client:
             self._connection.release()
             raise unreachable(error, url) from None
         channel = self._connection.channel()
-        self._producer = Producer(self._connection.channel())
+        keep: Any = None if self._settings.broker.is_embedded else lambda *reply: self._returned.append(reply)
+        self._producer = Producer(self._connection.channel(), on_return=keep)
         self._events = Queue(
             f"sam3d.client.{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}",
             Exchange(events_exchange.name, type="topic", passive=True),
@@ -131,8 +95,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.release()
-        if self._engine:
-            self._engine.dispose()
 
     def submit(self, image: str | Path | bytes, **fields: Any) -> str:
         """Send a request and return its job id; the broker has confirmed it.
@@ -154,20 +116,58 @@ class Client:
         """
         job_id, message_id = str(request["job_id"]), str(uuid4())
         self._sent.setdefault(job_id, set()).add(str(derived_job_id("amqp", message_id)))
-        self._heard.setdefault(job_id, deque())
+        self._publish(RECONSTRUCT_KEY, request, message_id=message_id)
+        return job_id
+
+    def _publish(self, key: str, fields: Mapping[str, Any], **how: Any) -> None:
+        self._heard.setdefault(str(fields["job_id"]), deque())
         try:
             self._producer.publish(
-                json.dumps(request, allow_nan=False).encode(),
+                json.dumps(fields, allow_nan=False).encode(),
                 exchange=inbox_exchange.name,
-                routing_key=RECONSTRUCT_KEY,
+                routing_key=key,
                 content_type="application/json",
                 content_encoding="utf-8",
-                message_id=message_id,
+                **how,
                 **CONFIRMED,
             )
         except PUBLISH_ERRORS as error:
-            raise SendUncertain(job_id, type(error).__name__) from None
-        return job_id
+            raise SendUncertain(str(fields["job_id"]), type(error).__name__) from None
+
+    def status(self, job_id: str, within: timedelta = LONGEST_ANSWER) -> JobEvent:
+        """Ask how a job stands and return its current event, or that which refuses the ask; so do the others.
+
+        A job whose ``accepted`` was not announced yet is not known.
+
+        Raises:
+            SendUncertain: the broker did not confirm the message; asked again there is no second job.
+            WaitTimeout: there was no answer in time.
+        """
+        return self._ask(Ask.STATUS, job_id, within)
+
+    def cancel(self, job_id: str, within: timedelta = LONGEST_ANSWER) -> JobEvent:
+        """Give a job up; a run that was started goes on and is paid. One that is over stays as it is."""
+        return self._ask(Ask.CANCEL, job_id, within)
+
+    def retry(self, job_id: str, within: timedelta = LONGEST_ANSWER) -> JobEvent:
+        """Ask for a job in the place of one that failed or was cancelled: the event's ``job_id``, to be waited for."""
+        return self._ask(Ask.RETRY, job_id, within)
+
+    def _ask(self, ask: Ask, job_id: str, within: timedelta) -> JobEvent:
+        name, ends_at = str(uuid4()), time.monotonic() + within.total_seconds()
+        self._answers[name] = None
+        self._returned.clear()
+        try:
+            self._publish(ask, {"job_id": str(job_id)}, message_id=name, correlation_id=name, mandatory=True)
+            if self._returned:
+                raise ConfigurationError(f"The broker has no queue for `{ask}`: start workers of this release.")
+            while self._answers[name] is None and (left := ends_at - time.monotonic()) > 0:
+                self._drain(min(left, 1.0))
+        finally:
+            answer = self._answers.pop(name)
+        if answer is None:
+            raise WaitTimeout(f"Nobody answered `{ask}` of job {job_id} within {within.total_seconds():.0f} s.")
+        return answer
 
     def wait(self, job_id: str, within: timedelta = LONGEST_JOB) -> JobEvent:
         """Wait for the outcome of a job that this client submitted.
@@ -214,12 +214,19 @@ class Client:
 
     def _hear(self, message: Message) -> None:
         event = read_event(message)
-        if event and event.job_id in self._heard and not self._is_of_another(event):
+        if event and event.correlation_id in self._answers:
+            self._answers[event.correlation_id] = event
+            self._keep_links(event)
+            self._heard.setdefault(event.job_id, deque())
+        elif event and event.job_id in self._heard and not self._is_of_another(event):
             self._heard[event.job_id].append(event)
-            if event.has_succeeded:
-                self._made[event.job_id] = event.content.get("outputs")
+            self._keep_links(event)
             if event.duplicate_of:
                 self._heard.setdefault(event.duplicate_of, deque())
+
+    def _keep_links(self, event: JobEvent) -> None:
+        if "outputs" in event.content:
+            self._made[event.job_id] = event.content["outputs"]
 
     def _is_of_another(self, event: JobEvent) -> bool:
         """Tell whether it was somebody else's message that was refused: anybody may send one that names our job."""
@@ -229,7 +236,8 @@ class Client:
     def download(self, job_id: str, folder: str | Path) -> list[Path]:
         """Write a job's outputs into a folder and return their paths; each is complete, or is not there.
 
-        They are got by the links of the event that was heard; without such links, from the database.
+        They are got by the links that were heard last, from the job's event or in the answer to :meth:`status`; where
+        there are none, or they have expired, from the database.
 
         Raises:
             ConfigurationError: the database can't be asked.
@@ -237,46 +245,8 @@ class Client:
         """
         from worker.outputs.fetching import fetch_files, read_links
 
-        if links := read_links(self._outputs_told(job_id)):
+        if links := read_links(self._made.get(job_id)):
             return list(fetch_files(links, Path(folder)))
-        return self._download_ours(job_id, folder)
+        from worker.outputs.copying import copy_files
 
-    def _outputs_told(self, job_id: str) -> object:
-        """Return a job's outputs as its event told them; None where this client has not heard it."""
-        return self._made.get(job_id)
-
-    def _download_ours(self, job_id: str, folder: str | Path) -> list[Path]:
-        """Write a job's outputs as the database has them."""
-        from worker.database import engine
-        from worker.outputs.stores import Stores
-
-        self._engine = self._engine or engine.create_database_engine(self._settings.database.url, 1)
-        try:
-            made = _outputs(self._engine, job_id)
-            place = Path(folder)
-            place.mkdir(parents=True, exist_ok=True)
-            stores = Stores(self._settings.storage, self._engine)
-            return [write_file(stores.read(file), file, place) for file in made]
-        except engine.DatabaseError as error:
-            raise engine.refusal(error) from None
-
-
-def _outputs(engine: Any, job_id: str) -> Sequence[Mapping[str, Any]]:
-    from worker.database import files
-    from worker.database.engine import transaction
-
-    with transaction(engine) as connection:
-        made = files.of_job(connection, job_id)
-    if not made:
-        raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
-    return made
-
-
-def read_event(message: Message) -> JobEvent | None:
-    """Read a CloudEvent of ``sam3d.events``; None for one that is not about a job."""
-    headers = message.headers or {}
-    try:
-        content = read_object(body_bytes(message.body))
-        return JobEvent(str(headers["ce-id"]), EventType(headers["ce-type"]), str(headers["ce-subject"]), content)
-    except (Unreadable, KeyError, ValueError):
-        return None
+        return list(copy_files(self._settings, job_id, Path(folder)))

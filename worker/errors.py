@@ -1,4 +1,4 @@
-"""The error tree: two branches, because there are two reactions, and the six cases that are neither.
+"""The error tree: two branches, because there are two reactions, and the seven cases that are neither.
 
 ::
 
@@ -12,6 +12,7 @@
     │   ├── NotSent                 nothing left this machine
     │   ├── RemoteRequestGone       the vendor does not know the request, which ends no job before its hour is over
     │   ├── OutputMissing           the run is over, and no output of it is named yet
+    │   │   └── OutputInvalid           it has files, none of which is a sound model
     │   └── OutputBroken            what arrived of an output is no whole file
     ├── PermanentError          the job fails, an event goes out
     │   ├── RemoteRefused           the vendor refused this job's parameters; nothing was paid
@@ -20,6 +21,7 @@
     ├── AccountHeld             credits, key or limit: nothing is wrong with the job, or that is not certain yet
     ├── SubmitUnknown           a run may have been started: never repeat it blindly
     ├── HistoryMissing          the vendor's request history does not answer as known
+    ├── RetryRefused            no job can take the place of another; the message says what to do instead
     └── WaitTimeout             a job had no outcome in the time given
 
 Every message is a sentence without a key, an image, a prompt or a URL: it is stored, logged and announced.
@@ -114,6 +116,12 @@ class OutputMissing(TransientError):
         self.is_listed = is_listed
 
 
+class OutputInvalid(OutputMissing):
+    """The run completed and has files, and none of them is a sound model."""
+
+    code = "output_invalid"
+
+
 class OutputBroken(TransientError):
     """What arrived of an output is no whole file; the message is the evidence."""
 
@@ -182,6 +190,10 @@ class SubmitUnknown(Sam3dError):
 
 class HistoryMissing(Sam3dError):
     """The account host does not answer as known: what it can't tell is for a person."""
+
+
+class RetryRefused(Sam3dError):
+    """A job can't be retried; the message says why and what to do instead."""
 
 
 class WaitTimeout(Sam3dError):

@@ -11,17 +11,17 @@ from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 from kombu.message import Message
 
-from worker.broker.quarantine import origin_of, put_aside, send_on
+from worker.broker.quarantine import origin_of, put_aside, seen_for, send_on
 from worker.broker.topology import (
     DEAD,
     PUBLISH_ERRORS,
-    RECONSTRUCT_TASK,
     REQUESTS_KEY,
     delay_exchange,
     ladder_step,
 )
 from worker.database.engine import DatabaseError, describe
-from worker.intake import accept
+from worker.intake import reception
+from worker.intake.admission import SENT
 from worker.intake.redelivery import BROKE, comes_again, read_request, request_of, tell_sender
 from worker.rules.lifecycle import NOW, FollowUp, Step, Ticket
 from worker.rules.retry import BROKEN_WINDOW
@@ -39,12 +39,14 @@ def register(app: Celery, services: Services) -> None:
         app.task, bind=True, shared=False, Request="worker.intake.consumer:Request"
     )
 
-    @define(name=RECONSTRUCT_TASK)
-    def reconstruct(task: Task[Any, None], message: Message) -> None:
-        """Accept a request; it is acknowledged once its row is committed."""
+    def receive(task: Task[Any, None], message: Message) -> None:
+        """Accept a request, or answer an ask about a job; it is acknowledged once that is committed or announced."""
         bound = structlog.contextvars.bound_contextvars(task_id=str(task.request.id))
         with bound, services.reading.taken(len(message.body or "")):
-            _accept(app, services, message)
+            _receive(app, services, message)
+
+    for name in SENT:
+        define(name=name)(receive)
 
     @define(name="sam3d.submit")
     def submit(task: Task[Any, None], job_id: str, version: int) -> None:
@@ -62,11 +64,11 @@ def register(app: Celery, services: Services) -> None:
         _run(services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
 
 
-def _accept(app: Celery, services: Services, message: Message) -> None:
-    """Accept a request, or put it where it comes again; if that fails, the broker keeps it."""
+def _receive(app: Celery, services: Services, message: Message) -> None:
+    """Take a request or an ask, or put it where it comes again; if that fails, the broker keeps it."""
     try:
         origin = origin_of(message, app.producer_pool)
-        follow_up = accept.accept(services, *read_request(message), origin=origin)
+        follow_up = reception.receive(services, read_request(message), origin, seen_for(message))
     except Unreadable as error:
         _move(partial(put_aside, app.producer_pool, message, str(error)))
     except Exception as error:  # Nothing that a message does to us may lose it.
@@ -85,7 +87,7 @@ def _put_away(app: Celery, services: Services, message: Message, error: Exceptio
     has_trace = not isinstance(error, DatabaseError)
     log.error("request_broke", reason=describe(error), next=f"it goes to {DEAD}", exc_info=has_trace)
     _move(partial(put_aside, app.producer_pool, message, BROKE))
-    tell_sender(services, message, *request_of(message), BROKE)
+    tell_sender(services, message, request_of(message), BROKE)
 
 
 def _delay(app: Celery, services: Services, message: Message) -> None:

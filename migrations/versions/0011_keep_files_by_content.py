@@ -69,6 +69,14 @@ def upgrade() -> None:
         sa.Column("location", sa.Text(), comment="of its blob; null: in output_chunks, from an earlier release"),
     )
     op.add_column("outputs", sa.Column("geometry", postgresql.JSONB(), comment="what was found in a model"))
+    op.add_column(
+        "jobs",
+        sa.Column(
+            "missing",
+            postgresql.JSONB(),
+            comment="files that were not to be had beside its model, each with the reason",
+        ),
+    )
     op.create_index("ix_outputs_location", "outputs", ["location"], postgresql_where=sa.text("location IS NOT NULL"))
 
 
@@ -78,6 +86,7 @@ def downgrade() -> None:
     op.execute("SET LOCAL statement_timeout = '60s'")
     op.execute(_BACK)
     op.drop_index("ix_outputs_location", table_name="outputs")
+    op.drop_column("jobs", "missing")
     op.drop_column("outputs", "geometry")
     op.drop_column("outputs", "location")
     op.drop_table("blob_chunks")

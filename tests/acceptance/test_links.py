@@ -159,6 +159,8 @@ def test_the_client_downloads_without_the_database(service: Service, tmp_path: P
     with Client(nowhere) as client:
         job_id = client.submit(Path("worker/photos/cat.png"))
         assert client.wait(job_id).has_succeeded
+        [model] = client.status(job_id).content["outputs"]
+        assert len(httpx.get(model["url"]).content) == model["bytes"], "an answer has a link of its own"
         [path] = client.download(job_id, tmp_path / "out")
     assert path.read_bytes().startswith(b"glTF")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.crashes import await_out_of_doubt, strike_schedulers
+from tests.support.crashes import ask_until_struck, await_out_of_doubt, strike_schedulers
 from tests.support.deployment import Service
 from tests.support.fleet import SCHEDULERS, WORKERS, Fleet, armed_scheduler, armed_worker
 from tests.support.judge import Judge
@@ -86,6 +86,7 @@ def strike_workers(fleet: Fleet, judge: Judge, action: str) -> list[str]:
     fleet.workers("worker")
     fleet.await_logged("worker_ready", *armed)
     ids = judge.submit(JOBS)
+    ask_until_struck(fleet, judge, ids)
     fleet.await_struck(armed)
     return ids
 

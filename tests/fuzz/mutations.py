@@ -67,4 +67,4 @@ class Recipe:
 
 _places = st.integers(0, SCALE)
 _changes = st.builds(Change, st.integers(0, 4), _places, _places, st.integers(0, len(TOKENS) - 1), st.integers(0, 16))
-recipes = st.builds(Recipe, st.integers(0, 16), st.lists(_changes, max_size=6))
+recipes = st.builds(Recipe, st.integers(0, 31), st.lists(_changes, max_size=6))

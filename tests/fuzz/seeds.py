@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,9 +15,13 @@ from celery.app.amqp import AMQP
 from celery.app.base import Celery
 from PIL import Image
 
+from tests.support.containers import DOCUMENT, described
+from tests.support.mutilated import GLBS
 from worker.broker.topology import RECONSTRUCT_TASK
 from worker.intake.envelope import REQUESTED
+from worker.rules.asks import ASK_TYPES
 from worker.simulator.artifacts import make_files
+from worker.simulator.extras import extra_file
 from worker.simulator.model import Hint
 
 RUN = "8c9b2c5e-7a34-4b0c-9a65-1f6c1c0f3d5a"
@@ -60,6 +65,11 @@ def requests() -> Sequence[bytes]:
     return [written({**FIELDS, "image": b64encode(picture).decode()}) for picture in pictures()]
 
 
+def asks() -> Sequence[bytes]:
+    """Return what asks about a job, and one that asks too much."""
+    return [written({"job_id": RUN}), written({"job_id": RUN, "pay_again": True})]
+
+
 def tasks() -> Sequence[bytes]:
     """Return bodies of task messages."""
     return [b"[[], " + body + b', {"callbacks": null, "chain": null}]' for body in requests()]
@@ -68,8 +78,9 @@ def tasks() -> Sequence[bytes]:
 def events() -> Sequence[bytes]:
     """Return CloudEvents in their structured form, and ours."""
     event = {"specversion": "1.0", "type": REQUESTED, "source": "urn:shop", "id": "7", "data": dict(FIELDS)}
+    ask = {**event, "type": next(iter(ASK_TYPES)), "data": {"job_id": RUN}}
     told = {"job_id": RUN, "state": "succeeded", "metadata": {}, "outputs": [{"name": "model.glb"}]}
-    return [written(event), written(told)]
+    return [written(event), written(ask), written(told)]
 
 
 def task_headers() -> Sequence[bytes]:
@@ -120,23 +131,40 @@ def pages() -> Sequence[bytes]:
 def files() -> Sequence[bytes]:
     """Return a GLB and a ZIP as the simulator makes them, and small files of other kinds."""
     made = make_files(Path("worker/photos/cat.png").read_bytes(), Hint(), 5)
-    ply = b"ply\nformat binary_little_endian 1.0\nelement vertex 1\nproperty float x\nend_header\n\0\0\0\0"
     return [
         small_glb(),
+        *(path.read_bytes() for path in sorted(GLBS.glob("*.glb"))),
         made.zip[:60_000] + made.zip[-60_000:],
         made.zip,
-        ply,
+        extra_file("splat.ply")[0],
         *pictures(),
-        written({"asset": {"version": "2.0"}}),
+        written(DOCUMENT),
     ]
+
+
+def models() -> Sequence[bytes]:
+    """Return a triangle in each form of a PLY, as OBJ and as STL, and splats."""
+    header = b"ply\nformat %s 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+    header += b"element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    corners, wide = struct.pack("<9f", *CORNERS), struct.pack(">9f", *CORNERS)
+    stl = b"solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\n"
+    return [
+        header % b"ascii" + b"0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n",
+        header % b"binary_little_endian" + corners + struct.pack("<B3i", 3, 0, 1, 2),
+        header % b"binary_big_endian" + wide + struct.pack(">B3i", 3, 0, 1, 2),
+        extra_file("splat.ply")[0],
+        extra_file("scene.obj")[0],
+        bytes(80) + b"\1\0\0\0" + bytes(12) + corners + b"\0\0",
+        stl + b"endsolid a\n",
+    ]
+
+
+CORNERS = (0, 0, 0, 1, 0, 0, 0, 1, 0)
 
 
 def small_glb() -> bytes:
     """Return a GLB with next to nothing in it."""
-    document = written({"asset": {"version": "2.0"}, "buffers": [{"byteLength": 4}]})
-    document += b" " * (-len(document) % 4)
-    chunks = len(document).to_bytes(4, "little") + b"JSON" + document + (4).to_bytes(4, "little") + b"BIN\0abcd"
-    return b"glTF" + (2).to_bytes(4, "little") + (12 + len(chunks)).to_bytes(4, "little") + chunks
+    return described(DOCUMENT)
 
 
 def texts() -> Sequence[bytes]:

@@ -16,9 +16,10 @@ from tests.fuzz import seeds
 from worker.broker.frames import Bodies, readable_header
 from worker.broker.quarantine import letter_id
 from worker.broker.topology import RECONSTRUCT_TASK
-from worker.client import read_event
 from worker.errors import InvalidMessage, OutputBroken, OutputUnusable, Sam3dError
+from worker.events.heard import read_event
 from worker.intake.admission import passed_on, read_arguments, require_admissible
+from worker.intake.asking import parse_ask
 from worker.intake.envelope import open_envelope
 from worker.intake.fingerprint import raw_fingerprint
 from worker.intake.images import image_of, parse_image
@@ -80,6 +81,12 @@ def _plain(body: bytes, content_type: str = "application/json") -> Steps:
 
 def _cloud_event(body: bytes) -> Steps:
     return _plain(body, "application/cloudevents+json")
+
+
+def _ask(body: bytes) -> Steps:
+    opened = open_envelope(body, "application/json", {}, None, "cancel")
+    yield
+    parse_ask(with_properties(opened.fields, {"priority": 3}, is_task=False, is_ask=True))
 
 
 def _event(body: bytes) -> Steps:
@@ -146,9 +153,18 @@ def _page(body: bytes) -> Steps:
 
 
 def _file(content: bytes) -> Steps:
-    for promised in ("glb", "zip", ""):
+    yield from _promised(content, "glb", "zip", "")
+
+
+def _model(content: bytes) -> Steps:
+    return _promised(content, "ply", "obj", "stl")
+
+
+def _promised(content: bytes, *kinds: str) -> Steps:
+    for promised in kinds:
         with suppress(OutputBroken, OutputUnusable):
-            identify(io.BytesIO(content), len(content), promised)
+            found = identify(io.BytesIO(content), len(content), promised)
+            json.dumps(found.geometry and found.geometry.to_json(), allow_nan=False)
         yield
 
 
@@ -164,6 +180,7 @@ def _text(content: bytes) -> Steps:
 TARGETS: Mapping[str, Target] = {
     "messages": Target(_task, seeds.tasks, (Unreadable, InvalidMessage)),
     "plain JSON": Target(_plain, seeds.requests, (Unreadable, InvalidMessage)),
+    "asks": Target(_ask, seeds.asks, (Unreadable, InvalidMessage)),
     "envelopes": Target(_cloud_event, seeds.events, (Unreadable, InvalidMessage)),
     "events": Target(_event, seeds.events),
     "headers": Target(_headers, seeds.task_headers, (Unreadable,), largest=2**17),
@@ -172,6 +189,7 @@ TARGETS: Mapping[str, Target] = {
     "answers": Target(_answer, seeds.answers, largest=MAX_ANSWER_BYTES),
     "history": Target(_page, seeds.pages, (Sam3dError,)),
     "files": Target(_file, seeds.files),
+    "models": Target(_model, seeds.models, largest=2**17),
     "texts": Target(_text, seeds.texts, largest=2**17),
 }
 """By what the bytes are."""

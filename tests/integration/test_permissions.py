@@ -3,8 +3,10 @@
 import re
 import shlex
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from amqp.exceptions import AccessRefused
@@ -17,6 +19,7 @@ from tests.support.waiting import wait_until
 from worker.broker.topology import declare
 from worker.client import Client
 from worker.config.environment import Settings
+from worker.errors import ConfigurationError, WaitTimeout
 
 PHOTO = Path("worker/photos/cat.png")
 
@@ -42,6 +45,31 @@ def test_a_producer_can_send_and_listen(shop_url: str, rabbitmq: PrivateRabbit, 
         wait_until(
             lambda: {queue.name: queue.messages for queue in rabbitmq.queues(vhost)}["sam3d.inbox"] == 1, "it is there"
         )
+
+
+def test_a_producer_can_ask(shop_url: str, rabbitmq: PrivateRabbit, vhost: str) -> None:
+    """Each ask has a queue that takes it; nobody answers here."""
+    with Client(Settings().having(SAM3D_BROKER_URL=SecretStr(shop_url))) as client:
+        for ask in (client.status, client.cancel, client.retry):
+            with pytest.raises(WaitTimeout):
+                ask(str(uuid4()), timedelta(0))
+        wait_until(
+            lambda: {queue.name: queue.messages for queue in rabbitmq.queues(vhost)}["sam3d.inbox"] == 3,
+            "they are there",
+        )
+
+
+def test_workers_of_the_last_release_take_no_asks(shop_url: str, vhost_url: str) -> None:
+    """Whose queue is not bound for them: the client says so at once, and waits for nothing."""
+    with Connection(vhost_url) as connection:
+        channel: Any = connection.default_channel
+        channel.queue_unbind("sam3d.inbox", "sam3d.inbox", "cancel")
+    with Client(Settings().having(SAM3D_BROKER_URL=SecretStr(shop_url))) as client:
+        with pytest.raises(ConfigurationError, match="no queue for `cancel`: start workers of this release"):
+            client.cancel(str(uuid4()))
+        with pytest.raises(WaitTimeout):
+            client.status(str(uuid4()), timedelta(0))
+        client.submit(PHOTO)
 
 
 REFUSED: dict[str, Callable[[Any], object]] = {

@@ -12,6 +12,7 @@ from amqp.serialization import decode_properties_basic
 from kombu.message import Message
 
 from worker.broker.frames import UNREADABLE, Bodies
+from worker.rules.asks import ASK_TASKS
 
 SECRET_PROMPT = "a-prompt-that-nobody-may-log"
 MEBIBYTE = bytes(2**20)
@@ -138,5 +139,24 @@ TASKS = [
     task("it expires", expires="2001-01-01T00:00:00+00:00"),
     task("its number of retries", retries="many"),
     task("it does not name a version", [[], {"job_id": "x", "version": 1}, {}], task="sam3d.poll"),
+    *(
+        broken
+        for name in ASK_TASKS
+        for broken in (
+            task("it has no task id", id=None, task=name),
+            task("its task is unknown", task=[name]),
+            task("its content type", properties={"content_type": "text/plain"}, task=name),
+            task("the body is not JSON", b"{", task=name),
+            task("the body is not [args, kwargs, embed]", {"job_id": str(uuid.uuid4())}, task=name),
+            task("the body is nested too deep", [[], {"job_id": nested(150)}, {}], task=name),
+            task("the body holds more than", [[], {"job_id": [{}] * 50_001}, {}], task=name),
+            task("the body holds an object", [[], {"job_id": {"__type__": "uuid", "__value__": 1}}, {}], task=name),
+            task("it has an argument `self`", [[], {"self": 1}, {}], task=name),
+            task("it is part of a workflow", [[], {}, {"chain": "x"}], task=name),
+            task("it is part of a workflow", chord={"task": "x"}, task=name),
+            task("it has an eta", eta="2999-01-01T00:00:00+00:00", task=name),
+            task("it expires", expires="2001-01-01T00:00:00+00:00", task=name),
+        )
+    ),
     task("the body is larger than 16 MiB", [[], {"image": "A" * 20_000_000}, {}]),
 ]

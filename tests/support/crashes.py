@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 
-from tests.support.fleet import SCHEDULERS, Fleet
+from tests.support.fleet import SCHEDULERS, WORKERS, Fleet, armed_worker
 from tests.support.judge import Judge
 from tests.support.services.zygote import Forked
 from tests.support.waiting import wait_until
@@ -24,6 +24,19 @@ def strike_schedulers(
         fleet.await_struck([name])
         then(fleet.processes[name])
     return ids
+
+
+def ask_until_struck(fleet: Fleet, judge: Judge, ids: Collection[str]) -> None:
+    """Ask how accepted jobs stand until the workers that are armed for asks were struck."""
+    armed = [armed_worker(place) for place in WORKERS if place.startswith("ask.")]
+    accepted = "SELECT id::text FROM jobs WHERE id = ANY(%s::uuid[]) LIMIT 10"
+
+    def are_struck() -> bool:
+        judge.ask("status", [row["id"] for row in judge.rows(accepted, list(ids))])
+        time.sleep(0.5)
+        return all(fleet.logged(name, "failpoint_struck") for name in armed)
+
+    wait_until(are_struck, "whoever answers asks is struck")
 
 
 def leave_in_doubt(judge: Judge, simulator: Simulator) -> list[str]:

@@ -15,7 +15,9 @@ PUBLISH = "publish.confirmed"
 
 
 def _step_of(place: str) -> str:
-    return place.partition(".")[0]
+    """Return the step whose worker comes to a place: who accepts requests answers asks."""
+    step = place.partition(".")[0]
+    return "accept" if step == "ask" else step
 
 
 _STEPS = {"accept", *Step}

@@ -66,7 +66,17 @@ class Judge:
             declare(connection)
             with connection.Producer() as producer:
                 for number, body in enumerate(requests):
-                    producer.publish(**(_as_task(body) if number % 2 else _as_json(body)), **CONFIRMED)
+                    producer.publish(**(as_task(body) if number % 2 else as_json(body)), **CONFIRMED)
+
+    def ask(self, what: str, ids: Sequence[str], **properties: Any) -> None:
+        """Ask about jobs, by a message each, half of them by each way in."""
+        asks = [{"job_id": job_id} for job_id in ids]
+        with Connection(self._broker_url, connect_timeout=5, transport_options=CONNECTION) as connection:
+            declare(connection)
+            with connection.Producer() as producer:
+                for number, body in enumerate(asks):
+                    message = as_task(body, f"sam3d.{what}") if number % 2 else as_json(body, what)
+                    producer.publish(**message, **properties, **CONFIRMED)
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """Read from the database; what is written by the query is committed."""
@@ -206,22 +216,22 @@ def request_of(job_id: str, **fields: Any) -> dict[str, Any]:
     return {"image": tiny_image(), "prompt": prompt_of(job_id), "job_id": job_id, **fields}
 
 
-def _as_json(fields: dict[str, Any]) -> dict[str, Any]:
+def as_json(fields: dict[str, Any], key: str = "reconstruct") -> dict[str, Any]:
     """Make the plain request that any language can send."""
     body = json.dumps(fields).encode()
     return {
         "body": body,
         "exchange": "sam3d.inbox",
-        "routing_key": "reconstruct",
+        "routing_key": key,
         "content_type": "application/json",
         "content_encoding": "utf-8",
     }
 
 
-def _as_task(fields: dict[str, Any]) -> dict[str, Any]:
+def as_task(fields: dict[str, Any], name: str = "sam3d.reconstruct") -> dict[str, Any]:
     """Make the message that a Celery producer sends (Celery's documentation, "Message Protocol", version 2)."""
     task_id = str(uuid4())
-    headers = {"lang": "py", "task": "sam3d.reconstruct", "id": task_id, "root_id": task_id, "retries": 0}
+    headers = {"lang": "py", "task": name, "id": task_id, "root_id": task_id, "retries": 0}
     return {
         "body": json.dumps([[], fields, {}]).encode(),
         "exchange": "",

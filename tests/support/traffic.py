@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from kombu import Connection, Producer
 
-from tests.support.judge import _as_json, _as_task, request_of
+from tests.support.judge import as_json, as_task, request_of
 from tests.support.witness import BROKEN
 from worker.broker.topology import declare
 from worker.intake.envelope import REQUESTED
@@ -118,8 +118,8 @@ class Traffic(threading.Thread):
         kind = self._chance.choice(("duplicate", "conflict", "stale"))
         self.counts[f"sent a {kind}"] += 1
         message = {
-            "duplicate": lambda: _as_task(body_of(job_id)),
-            "conflict": lambda: _as_json({**body_of(job_id), "prompt": CONFLICT}),
+            "duplicate": lambda: as_task(body_of(job_id)),
+            "conflict": lambda: as_json({**body_of(job_id), "prompt": CONFLICT}),
             "stale": lambda: _stale(job_id, self._chance.choice(("submit", "poll", "fetch"))),
         }[kind]()
         self._waiting.append((job_id, message))
@@ -149,17 +149,17 @@ def seed_of(job_id: str) -> int:
 
 def _as_structured_event(fields: dict[str, Any]) -> Message:
     event = {"specversion": "1.0", "type": REQUESTED, "source": "/soak", "id": fields["job_id"], "data": fields}
-    return {**_as_json(event), "content_type": "application/cloudevents+json"}
+    return {**as_json(event), "content_type": "application/cloudevents+json"}
 
 
 def _as_binary_event(fields: dict[str, Any]) -> Message:
     attributes = {"specversion": "1.0", "type": REQUESTED, "source": "/soak", "id": fields["job_id"]}
-    return {**_as_json(fields), "headers": {f"ce-{name}": value for name, value in attributes.items()}}
+    return {**as_json(fields), "headers": {f"ce-{name}": value for name, value in attributes.items()}}
 
 
 WAYS: dict[str, Callable[[dict[str, Any]], Message]] = {
-    "a task": _as_task,
-    "plain JSON": _as_json,
+    "a task": as_task,
+    "plain JSON": as_json,
     "a structured event": _as_structured_event,
     "a binary event": _as_binary_event,
 }

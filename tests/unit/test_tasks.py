@@ -11,9 +11,10 @@ from pydantic import SecretStr
 from worker.app import App, create_app
 from worker.broker.topology import RECONSTRUCT_TASK, queue_name
 from worker.config.environment import Settings
+from worker.rules.asks import ASK_TASKS
 from worker.rules.lifecycle import Step
 
-NAMES = (RECONSTRUCT_TASK, *map(queue_name, Step))
+NAMES = (RECONSTRUCT_TASK, *ASK_TASKS, *map(queue_name, Step))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from worker.broker.quarantine import EXCHANGE, KEY, REASON, SEEN, SEEN_BEFORE, l
 from worker.broker.topology import (
     DEAD,
     INBOX,
-    INBOX_KEY,
+    INBOX_KEYS,
     RECONSTRUCT_KEY,
     REQUESTS,
     REQUESTS_KEY,
@@ -49,9 +49,9 @@ WAYS_BACK: Mapping[Way, Way] = {
     TO_REQUESTS: TO_REQUESTS,
     Way(REQUESTS, REQUESTS): TO_REQUESTS,
     Way(work_exchange.name, REQUESTS_KEY): TO_REQUESTS,  # It had to wait in the delay ladder.
-    TO_INBOX: TO_INBOX,
     Way("", INBOX): TO_INBOX,
-    Way(work_exchange.name, INBOX_KEY): TO_INBOX,
+    **{Way(INBOX, key): Way(INBOX, key) for key in INBOX_KEYS},
+    **{Way(work_exchange.name, again): Way(INBOX, key) for key, again in INBOX_KEYS.items()},
     **{Way(work_exchange.name, step): Way(work_exchange.name, step) for step in Step},
     **{Way("", queue_name(step)): Way(work_exchange.name, step) for step in Step},
 }

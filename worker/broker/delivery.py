@@ -7,7 +7,7 @@ from kombu.message import Message
 
 from worker.broker.topology import (
     INBOX,
-    INBOX_KEY,
+    INBOX_KEYS,
     RECONSTRUCT_KEY,
     REQUESTS,
     REQUESTS_KEY,
@@ -34,9 +34,15 @@ def came_by(message: Message) -> tuple[str, str]:
 
 _WAITED = {
     (work_exchange.name, REQUESTS_KEY): ("", REQUESTS),
-    (work_exchange.name, INBOX_KEY): (INBOX, RECONSTRUCT_KEY),
+    **{(work_exchange.name, again): (INBOX, key) for key, again in INBOX_KEYS.items()},
 }
-"""How a request comes that had to wait, and how it came before."""
+"""How a message comes that had to wait, and how it came before."""
+
+
+def inbox_key(message: Message) -> str:
+    """Return the routing key that a message of the inbox came by at first; what came otherwise is a request."""
+    exchange, key = came_by(message)
+    return key if exchange == INBOX and key in INBOX_KEYS else RECONSTRUCT_KEY
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

@@ -17,14 +17,11 @@ from amqp.serialization import dumps
 from kombu.message import Message
 from kombu.pools import ProducerPool
 
-from worker.broker.delivery import as_mapping, as_text, body_bytes, came_by
+from worker.broker.delivery import as_mapping, as_text, body_bytes, came_by, inbox_key
 from worker.broker.frames import UNREADABLE
 from worker.broker.login import ask_again, user_of
 from worker.broker.publishing import Unroutable, publish
-from worker.broker.topology import (
-    DEAD,
-    PUBLISH_ERRORS,
-)
+from worker.broker.topology import DEAD, INBOX_KEYS, PUBLISH_ERRORS
 from worker.errors import TransientError
 from worker.rules.origin import SOURCE, Origin, read_origin, source_of
 
@@ -112,6 +109,11 @@ def publish_again(
 ) -> bool:
     """Publish a message elsewhere and acknowledge it, or give it back to the broker; return which."""
     return _settled(message, partial(send_on, producers, message, exchange, routing_key, marks))
+
+
+def come_again(producers: ProducerPool, message: Message, exchange: str) -> bool:
+    """Have a message of the inbox come again as what it was, by way of an exchange; as :func:`publish_again`."""
+    return publish_again(producers, message, exchange=exchange, routing_key=INBOX_KEYS[inbox_key(message)])
 
 
 def send_on(

@@ -12,6 +12,7 @@ from kombu.exceptions import KombuError
 
 from worker.broker.frames import tolerant_frames
 from worker.errors import ConfigurationError
+from worker.rules.asks import Ask
 from worker.rules.lifecycle import Step
 
 REQUESTS = "sam3d.requests"
@@ -22,6 +23,8 @@ RECONSTRUCT_TASK = "sam3d.reconstruct"
 RECONSTRUCT_KEY = "reconstruct"
 REQUESTS_KEY = "requests"
 INBOX_KEY = "inbox"
+INBOX_KEYS: Mapping[str, str] = {RECONSTRUCT_KEY: INBOX_KEY, **{ask.value: f"{INBOX_KEY}-{ask}" for ask in Ask}}
+"""By which routing keys messages come to the inbox, and by which each comes again from the ladder."""
 
 DEAD_KEY = "dead"
 
@@ -145,7 +148,9 @@ def declare(connection: Connection) -> None:
             channel = connection.channel()  # The broker has closed the other one.
     # A request that has to wait comes back from the ladder, through the exchange of the work.
     requests_queue(channel).bind_to(exchange=work_exchange, routing_key=REQUESTS_KEY)
-    inbox_queue(channel).bind_to(exchange=work_exchange, routing_key=INBOX_KEY)
+    for key, again in INBOX_KEYS.items():
+        inbox_queue(channel).bind_to(exchange=inbox_exchange, routing_key=key)
+        inbox_queue(channel).bind_to(exchange=work_exchange, routing_key=again)
     channel.close()
     if refused:
         raise ConfigurationError(_in_another_shape(refused[0]))

@@ -11,6 +11,10 @@
 ``look``        ``jobs``, ``job``
 ``output``      ``output``
 ``link``        ``link``
+``previews``    pictures of models and photos: ``--preview``
+``report``      ``report``
+``page``        pure: the page of a report
+``cells``       pure: what that says of a job
 ``change``      ``cancel``, ``retry``
 ``review``      ``review``
 ``account``     ``hold``, ``resume``

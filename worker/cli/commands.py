@@ -15,6 +15,7 @@ JOBS, DECISIONS = "Jobs", "What a person decides"
 
 commands = typer.Typer()
 
+HasPreview = Annotated[bool, typer.Option("--preview", help="Draw each GLB as a PNG beside it (extra `demo`).")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 
 
@@ -33,6 +34,7 @@ def submit(
     metadata: Annotated[str | None, typer.Option(help="A JSON object, given back in every event.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs; means --wait.")] = None,
+    has_preview: HasPreview = False,
     timeout: Annotated[float, typer.Option(min=1, max=1e6, help="How long to wait, s.")] = 3900.0,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +49,9 @@ def submit(
         "include_artifacts": include_artifacts, "idempotency_key": idempotency_key, "job_id": job_id,
         "priority": priority, "metadata": metadata,
     }  # fmt: skip
-    submit.submit(images, fields, is_waited_for=wait, folder=folder, timeout=timeout, as_json=as_json)
+    submit.submit(
+        images, fields, is_waited_for=wait, folder=folder, has_preview=has_preview, timeout=timeout, as_json=as_json
+    )
 
 
 @commands.command(rich_help_panel=JOBS)
@@ -98,6 +102,7 @@ def output(
     job_id: JobId,
     folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path(),
     name: Annotated[str | None, typer.Option(help="Only this file.")] = None,
+    has_preview: HasPreview = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a job's files.
@@ -106,7 +111,22 @@ def output(
     """
     from worker.cli import output
 
-    output.output(job_id, folder, name, as_json=as_json)
+    output.output(job_id, folder, name, has_preview=has_preview, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
+def report(
+    path: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page.")] = Path("report.html"),
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many jobs.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Make a page of the newest jobs, with their models to be turned.
+
+    One file that asks the network for nothing.
+    """
+    from worker.cli import report
+
+    report.report(path, limit, as_json=as_json)
 
 
 @commands.command(rich_help_panel=JOBS)

@@ -22,6 +22,7 @@ from worker.database.engine import (
 )
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError, Sam3dError
+from worker.outputs.stores import Stores
 from worker.telemetry.logs import configure_logging
 from worker.vendor.api import Vendor
 
@@ -50,6 +51,7 @@ def _checks(settings: Settings, engine: Engine, vendor: Vendor) -> Mapping[str, 
         "schema": lambda: require_schema(engine),
         "broker": lambda: _require_broker(settings),
         "durability": lambda: require_durable(engine),
+        "store": lambda: Stores(settings.storage, engine).try_out(),
         "vendor": lambda: _require_credits(vendor),
         "account": lambda: _require_account(engine),
         "history": lambda: _require_history(settings, vendor),
@@ -120,6 +122,7 @@ FIXES = {
     "queues": "do what it says; a queue of requests only once it is empty: nothing else has them",
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
     "schema": "run `sam3d db upgrade`, once the database answers",
+    "store": "check SAM3D_STORE_URL, the cloud's own variables, and that we may write, read and delete there",
     "durability": "turn it on in PostgreSQL: a power cut loses jobs, and what they paid for is paid again",
     "broker": "check SAM3D_BROKER_URL (user, password, virtual host) and that RabbitMQ runs",
     "vendor": "check SEGMIND_API_KEY, SEGMIND_BASE_URL and the balance",

@@ -111,8 +111,9 @@ def budget(as_json: AsJson = False) -> None:
 def demo(
     photo: Annotated[Path | None, typer.Argument(help="A photo; a cup of coffee if none is given.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Text that names the object.")] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the model and its picture.")] = Path("demo-output"),
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the model and its page.")] = Path("demo-output"),
     is_live: Annotated[bool, typer.Option("--live", help="Use the vendor and SEGMIND_API_KEY; costs money.")] = False,
+    is_verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the job as well.")] = False,
 ) -> None:
     """Make a 3D model of a photo with the whole service in this process.
 
@@ -120,7 +121,7 @@ def demo(
     """
     from worker.cli import demo
 
-    demo.demo(photo, prompt, folder, is_live=is_live)
+    demo.demo(photo, prompt, folder, is_live=is_live, is_verbose=is_verbose)
 
 
 @operations.command(rich_help_panel=TRIALS)

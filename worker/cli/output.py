@@ -6,6 +6,7 @@ from typing import Any
 
 from worker.cli.look import describe_job, job_uuid
 from worker.cli.opened import opened_database
+from worker.cli.previews import require_previews, with_previews
 from worker.cli.show import print_json, say, writable_folder
 from worker.database.engine import transaction
 from worker.errors import Sam3dError
@@ -14,19 +15,23 @@ from worker.outputs.stores import Stores
 from worker.rules.lifecycle import JobState
 
 
-def output(job_id: str, folder: Path, name: str | None, *, as_json: bool) -> None:
+def output(job_id: str, folder: Path, name: str | None, *, has_preview: bool, as_json: bool) -> None:
     """Write a job's files, or the one of a name; each is complete and checked, or is not there."""
     wanted = job_uuid(job_id)
+    if has_preview:
+        require_previews()
     with opened_database() as (settings, engine):
         with transaction(engine) as connection:
             shown = describe_job(connection, wanted)
         chosen = chosen_outputs(shown, name)
         stores = Stores(settings.storage, engine)
         paths = [write_output(stores, each, writable_folder(folder)) for each in chosen]
+    pictures = with_previews(paths)[len(paths) :] if has_preview else []
     if as_json:
-        print_json([{**each, "path": path} for each, path in zip(chosen, paths, strict=True)])
+        rows = [{**each, "path": path} for each, path in zip(chosen, paths, strict=True)]
+        print_json([*rows, *({"name": path.name, "media_type": "image/png", "path": path} for path in pictures)])
     else:
-        for path in paths:
+        for path in [*paths, *pictures]:
             say(str(path))
 
 

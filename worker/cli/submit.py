@@ -9,6 +9,7 @@ from rich.progress import TimeElapsedColumn
 
 from worker.cli import given, progress
 from worker.cli.outcomes import place_of, tell
+from worker.cli.previews import require_previews, with_previews
 from worker.cli.show import note, print_json, say, writable_folder
 from worker.client import Client, JobEvent
 from worker.config.environment import load_settings
@@ -33,12 +34,17 @@ def submit(
     *,
     is_waited_for: bool,
     folder: Path | None,
+    has_preview: bool,
     timeout: float,
     as_json: bool,
 ) -> None:
     """Send a job for each image; all are checked before the first is sent."""
     if len(images) > 1 and (fields["idempotency_key"] or fields["job_id"]):
         raise InvalidMessage("image", "`--key` and `--job-id` name one job; send one image at a time with them.")
+    if has_preview and not folder:
+        raise InvalidMessage("preview", "`--preview` needs `--out`, the folder for the models and their pictures.")
+    if has_preview:
+        require_previews()
     asked = given.fields_of(fields)
     requests = [given.request_of(image, **asked) for image in images]
     if folder:
@@ -50,6 +56,8 @@ def submit(
             return
         outcomes = _follow_all(client, jobs, timedelta(seconds=timeout))
         paths = _download(client, outcomes, folder, len(jobs))
+    if has_preview:
+        paths = {job_id: with_previews(made) for job_id, made in paths.items()}
     tell([_row(event, paths.get(job_id, ())) for job_id, event in outcomes.items()], len(jobs), as_json=as_json)
 
 

@@ -20,6 +20,7 @@ def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> Non
             "bytes": file.size,
             "sha256": file.sha256,
             "location": file.location,
+            "geometry": file.geometry and file.geometry.to_json(),
         }
         for file in files
     ]
@@ -34,11 +35,11 @@ def remove(connection: Connection, job_id: str) -> None:
     connection.execute(outputs.delete().where(outputs.c.job_id == job_id))
 
 
-_COLUMNS = [outputs.c[name] for name in ("id", "name", "media_type", "bytes", "sha256", "location")]
+_COLUMNS = [outputs.c[name] for name in ("id", "name", "media_type", "bytes", "sha256", "location", "geometry")]
 
 
 def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
-    """List the outputs of a job: id, name, media_type, bytes, sha256, location."""
+    """List the outputs of a job: id, name, media_type, bytes, sha256, location, geometry."""
     query = select(*_COLUMNS).where(outputs.c.job_id == job_id).order_by(outputs.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
 

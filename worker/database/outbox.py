@@ -56,6 +56,14 @@ def _add(connection: Connection, kind: EventType, job_id: str | None, payload: M
     return _event(connection.execute(insert(events).values(**values).returning(*_COLUMNS)).one())
 
 
+def unwritten(
+    connection: Connection, kind: EventType, job_id: str, payload: Mapping[str, Any], correlation_id: str | None
+) -> Event:
+    """Make an event of this time that is no row: whoever announces it keeps what it answers until it is out."""
+    at = connection.execute(select(now)).scalar_one()
+    return Event(str(uuid4()), job_id, kind, payload, at, correlation_id)
+
+
 def newest(connection: Connection, job_id: str, kind: EventType) -> Event | None:
     """Find the last event of a type of a job, as it was told first."""
     query = select(*_COLUMNS).where(events.c.job_id == job_id, events.c.type == kind, events.c.duplicate_of.is_(None))

@@ -110,9 +110,10 @@ def _holds(row: Mapping[str, Any]) -> Sequence[tuple[HoldCause, datetime, set[Jo
 
 def photos_of(connection: Connection, job_id: str) -> Rows:
     """List the files of a request, of one at an address only the host: who knows the rest may read it."""
-    query = select(inputs.c.name, inputs.c.media_type, inputs.c.bytes, inputs.c.url).where(inputs.c.job_id == job_id)
+    shown = (inputs.c.name, inputs.c.media_type, inputs.c.bytes, inputs.c.sha256)
+    query = select(*shown, inputs.c.url).where(inputs.c.job_id == job_id)
     return [
-        {"name": row["name"], "media_type": row["media_type"], "bytes": row["bytes"], "host": _host(row["url"])}
+        {**{column.name: row[column.name] for column in shown}, "host": _host(row["url"])}
         for row in _rows(connection, query.order_by(inputs.c.name))
     ]
 

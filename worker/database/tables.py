@@ -200,6 +200,11 @@ jobs = Table(
     Column(
         "kept", JSONB(none_as_null=True), comment="where each output came from that is stored already, with its name"
     ),
+    Column(
+        "missing",
+        JSONB(none_as_null=True),
+        comment="files that were not to be had beside its model, each with the reason",
+    ),
     Column("completed_at", TIME, comment="when the run was seen to be over"),
     Column("finished_at", TIME, comment="when the job became final"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),

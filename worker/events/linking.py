@@ -13,8 +13,6 @@ def with_links(event: Event, stored: Sequence[Mapping[str, Any]], links: Links) 
 
     It is for the broker alone: who has a link has the file.
     """
-    if "outputs" not in event.payload:
-        return event
     rows = {(row["name"], row["sha256"]): row for row in stored}
     told = []
     for each in event.payload["outputs"]:

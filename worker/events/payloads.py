@@ -25,23 +25,42 @@ def change_payload(job: Job, change: Change, stored: Sequence[Mapping[str, Any]]
         case JobState.PROCESSING:
             payload["request_id"] = known(change.learnt.request_id)
         case JobState.SUCCEEDED:
-            metrics = known(change.learnt.metrics) or job.metrics or {}
-            payload |= {
-                "outputs": [_described(job.id, each) for each in stored],
-                "cost": {"amount": metrics.get("cost"), "currency": "USD"},
+            metrics = metrics_of(job, change)
+            payload |= _made(job, change, stored) | {
                 "timings": {name: metrics.get(name) for name in ("queue_time", "inference_time", "total_time")}
                 | {"seconds_since_submit": round(job.age.total_seconds(), 3), "polls": job.polls},
             }
         case JobState.FAILED | JobState.REVIEW:
             learnt = change.learnt
             payload |= error_payload(str(learnt.error_code), str(learnt.error_message))
+            payload |= _made(job, change, stored) if stored else {}
         case _:
             pass
     return payload
+
+
+def metrics_of(job: Job, change: Change) -> Mapping[str, Any]:
+    """Return what the vendor said that a run took and cost."""
+    return known(change.learnt.metrics) or job.metrics or {}
+
+
+def _made(job: Job, change: Change, stored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Say what was made and what it cost."""
+    missing = map(_missing, known(change.learnt.missing) or ())
+    return {
+        "outputs": [*(_described(job.id, each) for each in stored), *missing],
+        "cost": {"amount": metrics_of(job, change).get("cost"), "currency": "USD"},
+    }
 
 
 def _described(job_id: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Say what a file is and how to get it."""
     told = {name: stored[name] for name in ("name", "media_type", "bytes", "sha256")}
     get = {"cli": f"sam3d output {job_id} --name {stored['name']}", "python": "worker.client.Client.download"}
-    return {**told, "get": get}
+    return {**told, "get": get, "geometry": stored.get("geometry"), "missing": None}
+
+
+def _missing(file: Mapping[str, str]) -> dict[str, Any]:
+    """Say which file could not be had, and why."""
+    nothing = dict.fromkeys(("media_type", "bytes", "sha256", "get", "geometry"))
+    return {"name": file["name"], **nothing, "missing": file["reason"]}

@@ -13,6 +13,7 @@ from uuid import UUID
 from worker.broker.frames import UNREADABLE
 from worker.broker.topology import RECONSTRUCT_TASK, queue_name
 from worker.intake.request import given_job_id
+from worker.rules.asks import ASK_TASKS
 from worker.rules.lifecycle import Step
 from worker.rules.untrusted import Unreadable, read_json
 
@@ -73,7 +74,10 @@ _NOTHING: tuple[object, ...] = (None, [], [None, None])
 
 LONGEST_HEADER = 255
 
-TASKS = (RECONSTRUCT_TASK, *(queue_name(step) for step in Step))
+SENT = (RECONSTRUCT_TASK, *ASK_TASKS)
+"""The tasks that senders send: a request, and the asks about a job."""
+
+TASKS = (*SENT, *(queue_name(step) for step in Step))
 
 
 def passed_on(headers: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +85,9 @@ def passed_on(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each for name, each in headers.items() if isinstance(HEADERS.get(name), type) and each is not None}
 
 
-def is_request(headers: Mapping[str, Any]) -> bool:
-    """Tell a request from the message of a step."""
-    return bool(headers.get("task") == RECONSTRUCT_TASK)
+def is_sent(headers: Mapping[str, Any]) -> bool:
+    """Tell what a sender sends, a request or an ask, from the message of a step."""
+    return headers.get("task") in SENT
 
 
 def require_admissible(headers: Mapping[str, Any], content_type: str | None) -> None:
@@ -135,9 +139,9 @@ def read_arguments(task: str, body: bytes) -> tuple[list[Any], dict[str, Any]]:
                 raise Unreadable(_WORKFLOW)
         case _:
             raise Unreadable("the body is not [args, kwargs, embed]")
-    if task == RECONSTRUCT_TASK and "self" in fields:
+    if task in SENT and "self" in fields:
         raise Unreadable("it has an argument `self`")
-    if task != RECONSTRUCT_TASK and not _is_step_ticket(args, fields):
+    if task not in SENT and not _is_step_ticket(args, fields):
         raise Unreadable("it does not name a version of a job")
     if b"__type__" in body:
         return [_revived(each) for each in args], {name: _revived(each) for name, each in fields.items()}

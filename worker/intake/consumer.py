@@ -21,7 +21,7 @@ from worker.broker.frames import leave_encoded
 from worker.broker.quarantine import DELIVERIES, publish_again, quarantine
 from worker.broker.topology import AHEAD, MAX_DELIVERIES, PUBLISH_ERRORS, RECONNECT, REQUESTS, missing
 from worker.database.engine import DatabaseError
-from worker.intake.admission import is_request, passed_on, read_arguments, require_admissible
+from worker.intake.admission import is_sent, passed_on, read_arguments, require_admissible
 from worker.intake.hearing import Hearing, make_loud
 from worker.intake.redelivery import (
     Losses,
@@ -164,7 +164,7 @@ class Consumer(CeleryConsumer):
     def _give_up(self, message: Message, why: str) -> None:
         """Quarantine a request, and only then read it once more, to tell its sender."""
         if quarantine(self.app.producer_pool, message, why):
-            tell_sender(self.app.services, message, *request_of(message), why)
+            tell_sender(self.app.services, message, request_of(message), why)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Remember that what comes back now had been on its way."""
@@ -223,7 +223,7 @@ def _admit(message: Message) -> None:
     """
     headers = as_mapping(message.headers)
     require_admissible(headers, message.content_type)
-    payload = [None] if is_request(headers) else [*read_arguments(headers["task"], body_bytes(message.body)), {}]
+    payload = [None] if is_sent(headers) else [*read_arguments(headers["task"], body_bytes(message.body)), {}]
     message._decoded_cache = payload  # type: ignore[attr-defined]  # noqa: SLF001
 
 
@@ -235,6 +235,6 @@ class Request(CeleryRequest):
 
     def __init__(self, message: Message, **more: Any) -> None:
         headers = as_mapping(message.headers)
-        body = [[message], {}, {}] if is_request(headers) else message.payload
+        body = [[message], {}, {}] if is_sent(headers) else message.payload
         checked = headers if more["app"].services.settings.broker.is_embedded else passed_on(headers)
         super().__init__(message, **{**more, "headers": checked, "body": body, "decoded": True})

@@ -1,4 +1,4 @@
-"""The plain-JSON inbox: requests from any language, read on a thread and a connection of its own."""
+"""The plain-JSON inbox: requests and asks from any language, read on a thread and a connection of its own."""
 
 import threading
 import time
@@ -14,10 +14,10 @@ from kombu.mixins import ConsumerMixin
 
 from worker.broker.connection import why
 from worker.broker.frames import leave_encoded
-from worker.broker.quarantine import origin_of, publish_again, quarantine, seen_for
-from worker.broker.topology import DEAD, INBOX, INBOX_KEY, RECONNECT, delay_exchange, inbox_queue, ladder_step
+from worker.broker.quarantine import come_again, origin_of, quarantine, seen_for
+from worker.broker.topology import DEAD, RECONNECT, delay_exchange, inbox_queue, ladder_step, work_exchange
 from worker.database.engine import DatabaseError, describe
-from worker.intake import accept
+from worker.intake import reception
 from worker.intake.envelope import open_message
 from worker.intake.hearing import Hearing
 from worker.intake.redelivery import (
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 class Inbox(ConsumerMixin):
-    """Reads plain-JSON requests on a thread and a connection of its own."""
+    """Reads plain-JSON requests and asks on a thread and a connection of its own."""
 
     def __init__(self, app: Celery, services: Services, connection: Connection) -> None:
         self.connection = connection
@@ -82,7 +82,7 @@ class Inbox(ConsumerMixin):
         self._heart.beat()
 
     def receive(self, message: Message) -> None:
-        """Accept a request; it is acknowledged once its row is committed."""
+        """Take a request or an ask; it is acknowledged once that is committed or announced."""
         self._heart.beat()
         self._hearing.hear(message)
         if is_last(message):
@@ -91,9 +91,8 @@ class Inbox(ConsumerMixin):
         try:
             with self._services.reading.taken(len(message.body or ""), self._heart.beat):
                 envelope = open_message(message)
-                body_age = seen_for(message) if envelope.is_of_body else None
                 origin = origin_of(message, self._producers, envelope.source)
-                follow_up = accept.accept(self._services, envelope.fields, envelope.derived_id, body_age, origin)
+                follow_up = reception.receive(self._services, envelope, origin, seen_for(message))
         except Unreadable as error:
             quarantine(self._producers, message, str(error))
         except Exception as error:  # The inbox goes on, whatever a message made of it.
@@ -107,7 +106,7 @@ class Inbox(ConsumerMixin):
     def _give_up(self, message: Message) -> None:
         """Put aside what kills one worker after the other; what only lost its connection each time begins anew."""
         if self._losses.is_recent:
-            publish_again(self._producers, message, exchange="", routing_key=INBOX)
+            come_again(self._producers, message, work_exchange.name)
             return
         why = why_given_up(number_of_deliveries(message, COUNTED_BY_BROKER) + 1)
         if quarantine(self._producers, message, why):
@@ -115,18 +114,17 @@ class Inbox(ConsumerMixin):
 
     def _tell(self, message: Message, why: str) -> None:
         try:
-            request = open_message(message)
+            opened = open_message(message)
         except Unreadable:  # Nobody knows whose it was.
             return
-        tell_sender(self._services, message, request.fields, request.derived_id, why)
+        tell_sender(self._services, message, opened, why)
 
     def _put_away(self, message: Message, error: Exception) -> None:
         """Let a request come again after an outage, and quarantine one that broke us."""
         self._heart.beat()
         if comes_again(error):
             log.warning("request_delayed", reason=describe(error), next="it comes again in 5 s")
-            exchange = delay_exchange(ladder_step(BROKEN_WINDOW)).name
-            publish_again(self._producers, message, exchange=exchange, routing_key=INBOX_KEY)
+            come_again(self._producers, message, delay_exchange(ladder_step(BROKEN_WINDOW)).name)
             return
         has_trace = not isinstance(error, DatabaseError)
         log.error("request_broke", reason=describe(error), next=f"it goes to {DEAD}", exc_info=has_trace)

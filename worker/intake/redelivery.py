@@ -1,10 +1,8 @@
 """Requests that came back: which came back because their worker died, and what is told when there are too many."""
 
 import time
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
-from uuid import UUID
 
 import structlog
 from kombu.message import Message
@@ -16,8 +14,10 @@ from worker.database import outbox
 from worker.database.engine import is_outage, transaction
 from worker.errors import TransientError
 from worker.events.payloads import error_payload
-from worker.intake.admission import read_arguments
+from worker.intake.admission import is_sent, read_arguments
+from worker.intake.envelope import Envelope
 from worker.intake.request import derived_job_id, given_job_id, readable_metadata
+from worker.rules.asks import asked_by_task
 from worker.rules.origin import correlation_of, with_properties
 from worker.rules.untrusted import Unreadable
 from worker.work.services import Services
@@ -56,7 +56,7 @@ def comes_again(error: Exception) -> bool:
 def is_back(message: Message) -> bool:
     """Tell whether a request was given to a worker before, which did not acknowledge it."""
     headers, came = as_mapping(message.headers), as_mapping(message.delivery_info)
-    return bool(came.get("redelivered")) and headers.get("task") == RECONSTRUCT_TASK
+    return bool(came.get("redelivered")) and is_sent(headers)
 
 
 def number_of_deliveries(message: Message, counted_as: str = DELIVERIES) -> int:
@@ -76,37 +76,41 @@ def why_given_up(deliveries: int) -> str:
     return f"no worker got through with it, {deliveries} times"
 
 
-def read_request(message: Message) -> tuple[Mapping[str, Any], UUID]:
-    """Read the fields, those among its properties too, and the derived identity of a Celery message.
+def read_request(message: Message) -> Envelope:
+    """Read what a Celery message asks for: its fields, those among its properties too, and its derived identity.
 
     Raises:
-        Unreadable: there is no request in it.
+        Unreadable: there is neither a request nor an ask in it.
     """
+    named = _unread(message)
     args, fields = read_arguments(RECONSTRUCT_TASK, body_bytes(message.body))
     given = {**fields, "args": args} if args else fields
-    return with_properties(given, as_mapping(message.properties), is_task=True), _derived_id(message)
+    is_ask = named.ask is not None
+    return replace(named, fields=with_properties(given, as_mapping(message.properties), is_task=True, is_ask=is_ask))
 
 
-def request_of(message: Message) -> tuple[Mapping[str, Any], UUID]:
+def request_of(message: Message) -> Envelope:
     """Read the fields, as far as they can be read, and the derived identity of a Celery message."""
     try:
         return read_request(message)
     except Unreadable:
-        return {}, _derived_id(message)
+        return _unread(message)
 
 
-def _derived_id(message: Message) -> UUID:
-    return derived_job_id("celery", str(as_mapping(message.headers).get("id")))
+def _unread(message: Message) -> Envelope:
+    headers = as_mapping(message.headers)
+    return Envelope({}, derived_job_id("celery", str(headers.get("id"))), ask=asked_by_task(headers.get("task")))
 
 
-def tell_sender(services: Services, message: Message, fields: Mapping[str, Any], derived_id: UUID, why: str) -> None:
+def tell_sender(services: Services, message: Message, envelope: Envelope, why: str) -> None:
     """Announce that a message with a request was put aside; what is wrong with it must not stop who tells."""
-    job_id = str(given_job_id(fields) or derived_id)
+    job_id = str(given_job_id(envelope.fields) or envelope.derived_id)
     error = error_payload("put_aside", f"The request was put aside for an operator: {why}.")
     payload = {
         "job_id": job_id,
-        "message_id": str(derived_id),
-        "metadata": dict(readable_metadata(fields)),
+        "message_id": str(envelope.derived_id),
+        "metadata": dict(readable_metadata(envelope.fields)),
+        **({"ask": envelope.ask} if envelope.ask else {}),
         **error,
     }
     try:

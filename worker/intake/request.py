@@ -194,7 +194,7 @@ def parse_request(fields: Mapping[str, Any]) -> ReconstructionRequest:
             raise InvalidMessage(name, f"`{name}` {why}.", "not_supported")
     # One name of many, before the library makes an error of each.
     if unknown := next((name for name in fields if name not in ReconstructionRequest.model_fields), None):
-        raise InvalidMessage(_shown(unknown), f"`{_shown(unknown)}` {_SENTENCES['extra_forbidden']}.")
+        raise InvalidMessage(shown_name(unknown), f"`{shown_name(unknown)}` {_SENTENCES['extra_forbidden']}.")
     try:
         return ReconstructionRequest.model_validate(_with_uuid(fields))
     except ValidationError as error:
@@ -235,12 +235,12 @@ _SENTENCES = {
 
 
 def _invalid(error: ErrorDetails) -> InvalidMessage:
-    field = _shown(str(error["loc"][0])) if error["loc"] else "image"
+    field = shown_name(str(error["loc"][0])) if error["loc"] else "image"
     sentence = _SENTENCES.get(error["type"]) or error["msg"].replace("Input should be", "must be")
     return InvalidMessage(field, f"`{field}` {sentence[0].lower()}{sentence[1:]}.")
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """Return a field's name as it may be logged and told."""
     return re.sub(r"[^\w.-]", "?", name[:64], flags=re.ASCII)
 

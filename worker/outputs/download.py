@@ -1,6 +1,7 @@
 """Where output bytes go: from the vendor's file host, through a capped temporary file, to whoever stores them."""
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -13,12 +14,15 @@ import httpx
 from worker.config.environment import Settings
 from worker.errors import ConfigurationError, OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.network import AllowedHosts, create_client, deadline
-from worker.outputs.formats import identify
+from worker.outputs.formats import OTHER, FileKind, Found, identify
 from worker.places import LONGEST_ADDRESS
-from worker.rules.addresses import promised
+from worker.rules.addresses import FILES, promised
 from worker.rules.outcome import FetchedFile, StoredFile
 
 MAX_REDIRECTS = 3
+
+MOST_CUTS = 20
+"""Connections of a download, each of which brought some of it."""
 
 
 class Downloads:
@@ -30,63 +34,113 @@ class Downloads:
         self._client = create_client(connections=settings.process.concurrency, allowed=self._allowed)
 
     def fetch(self, address: str) -> FetchedFile:
-        """Download one output and check that it is a whole file.
+        """Download one output and look what it is: sound, or with a flaw, for which another try may be better.
 
         The caller closes it: a file without a name, gone with this process whatever happens to it.
 
         Raises:
             OutputUnusable: the address is refused, the file is larger than the cap, or nobody should open it.
-            OutputBroken: what arrived is no whole file; another try may be better.
+            OutputBroken: it came encoded, which nobody asked for.
             RemoteUnavailable: it did not arrive, or there is no room for it here; it is kept there for days.
         """
         content = _nameless()
         try:
             with deadline(self._settings.run.download_deadline):
-                size, sha256 = self._download(address, content, MAX_REDIRECTS)
-            kind = identify(content, size, promised(address))
+                copy = _Copy(content)
+                self._download(address, copy)
+            found, flaw = _judged(content, copy.size, promised(address))
         except BaseException:
             with suppress(OSError):  # A full disk refuses what is still to be written.
                 content.close()
             raise
-        return FetchedFile(kind.name, kind.media_type, size, sha256, content)
+        kind, sha256 = found.kind, copy.digest.hexdigest()
+        return FetchedFile(kind.name, kind.media_type, copy.size, sha256, content, found.geometry, flaw)
 
-    def _download(self, address: str, content: BinaryIO, redirects: int) -> tuple[int, str]:
+    def _download(self, address: str, copy: "_Copy") -> None:
+        """Read a file; where the connection breaks and the host knows ranges, go on from there."""
+        for _ in range(MOST_CUTS):
+            before = copy.size
+            try:
+                return self._read(address, copy, MAX_REDIRECTS)
+            except RemoteUnavailable:
+                if copy.tag is None or copy.size <= before:
+                    raise
+        raise RemoteUnavailable(f"The download broke off {MOST_CUTS} times.")
+
+    def _read(self, address: str, copy: "_Copy", redirects: int) -> None:
         if refusal := self._allowed.refusal(address):
             raise OutputUnusable(f"The output was not downloaded: {refusal}.")
         try:
-            with self._client.stream("GET", address) as response:
+            with self._client.stream("GET", address, headers=copy.headers) as response:
                 if not response.has_redirect_location:
-                    return self._copy(response, content)
+                    return self._copy(response, copy)
                 following = _following(response)
         except (httpx.InvalidURL, UnicodeError):
             raise OutputUnusable("The output was not downloaded: its address is not a URL.") from None
-        except (httpx.HTTPError, OSError) as error:
-            reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-            raise RemoteUnavailable(f"The download broke off ({reason}).") from None
+        except httpx.HTTPError as error:
+            raise RemoteUnavailable(f"The download broke off ({type(error).__name__}).") from None
+        except OSError as error:  # Of our own disk: what is left of the file is no beginning.
+            copy.tag = None
+            raise RemoteUnavailable(f"The download broke off ({error.strerror or type(error).__name__}).") from None
         if not redirects:
             raise OutputUnusable("The output was not downloaded: too many redirects.")
-        return self._download(following, content, redirects - 1)
+        return self._read(following, copy, redirects - 1)
 
-    def _copy(self, response: httpx.Response, content: BinaryIO) -> tuple[int, str]:
-        if response.status_code != httpx.codes.OK:
+    def _copy(self, response: httpx.Response, copy: "_Copy") -> None:
+        if response.status_code not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
             raise RemoteUnavailable(f"The file host answers {response.status_code}.", response.status_code)
         if response.headers.get("content-encoding", "identity") != "identity":
             raise OutputBroken("The file host sent an encoded body that nobody asked for.")
-        digest, size = hashlib.sha256(), 0
+        copy.begin(response)
         for chunk in response.iter_raw():
-            size += len(chunk)
-            if size > self._settings.storage.max_output_bytes:
+            copy.add(chunk)
+            if copy.size > self._settings.storage.max_output_bytes:
                 raise OutputUnusable(
                     f"The output is larger than SAM3D_MAX_OUTPUT_BYTES ({self._settings.storage.max_output_bytes})."
                 )
-            digest.update(chunk)
-            content.write(chunk)
-        content.flush()
-        return size, digest.hexdigest()
+        copy.content.flush()
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+class _Copy:
+    """What has arrived of a file, and its host's mark of it, under which the rest can be asked for."""
+
+    def __init__(self, content: BinaryIO) -> None:
+        self.content = content
+        self.size, self.digest = 0, hashlib.sha256()
+        self.tag: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Ask for what is missing, if the file is still the same; else for all of it."""
+        return {"range": f"bytes={self.size}-", "if-range": self.tag} if self.tag and self.size else {}
+
+    def begin(self, response: httpx.Response) -> None:
+        """Go on where an answer goes on, or begin anew.
+
+        Raises:
+            RemoteUnavailable: it is a part that was not asked for.
+        """
+        if response.status_code == httpx.codes.PARTIAL_CONTENT:
+            if not self.size or not response.headers.get("content-range", "").startswith(f"bytes {self.size}-"):
+                raise RemoteUnavailable("The file host answers 206, with a part that nobody asked for.")
+            return
+        if self.size:
+            self.content.seek(0)
+            self.content.truncate()
+            self.size, self.digest = 0, hashlib.sha256()
+        tag = response.headers.get("etag", "")
+        is_mark = response.headers.get("accept-ranges") == "bytes" and re.fullmatch(r'"[!#-~]{1,200}"', tag)
+        self.tag = tag if is_mark else None
+
+    def add(self, chunk: bytes) -> None:
+        """Take in what has arrived."""
+        self.size += len(chunk)
+        self.digest.update(chunk)
+        self.content.write(chunk)
 
 
 def require_room() -> None:
@@ -113,6 +167,18 @@ def _nameless() -> BinaryIO:
         return tempfile.TemporaryFile()
     except OSError as error:
         raise RemoteUnavailable(f"No temporary file can be made ({error.strerror}).") from None
+
+
+def _judged(content: BinaryIO, size: int, end: str) -> tuple[Found, str]:
+    """Tell what a file is, or, of one that is not sound, what it was to be and why it is not.
+
+    Raises:
+        OutputUnusable: it is whole, and nobody should open it.
+    """
+    try:
+        return identify(content, size, end), ""
+    except OutputBroken as error:
+        return Found(FileKind(f"broken.{end if end in FILES else 'bin'}", OTHER.media_type)), str(error)
 
 
 def _following(response: httpx.Response) -> str:

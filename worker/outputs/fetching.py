@@ -44,11 +44,12 @@ class _CutError(Exception):
 
 
 def read_links(outputs: object, now: datetime | None = None) -> Sequence[Linked] | None:
-    """Read an event's outputs; None unless each has a link that is good now."""
+    """Read an event's outputs; None unless each that was stored has a link that is good now."""
     if not isinstance(outputs, list):
         return None
     try:
-        files = [_linked(each, now or datetime.now(UTC)) for each in outputs]
+        stored = [each for each in outputs if not each.get("missing")]
+        files = [_linked(each, now or datetime.now(UTC)) for each in stored]
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return [each for each in files if each] if files and all(files) else None

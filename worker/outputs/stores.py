@@ -3,6 +3,8 @@
 One store is written to, an object store where one is set; all are read from, so that a change of it moves nothing.
 """
 
+import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -23,6 +25,7 @@ class Role(StrEnum):
     OUTPUT = "output"
     INPUT = "input"
     EVIDENCE = "evidence"
+    PROBE = "probe"
 
 
 class Store(Protocol):
@@ -65,7 +68,7 @@ class Stores:
             self._store_of(location).put(location, file)
         except DatabaseError as error:
             raise StoreUnavailable(f"The file was not stored ({describe(error)}).") from None
-        return StoredFile(file.name, file.media_type, file.size, file.sha256, location)
+        return StoredFile(file.name, file.media_type, file.size, file.sha256, location, file.geometry)
 
     def read(self, output: Mapping[str, Any], start: int = 0) -> Iterator[bytes]:
         """Give the bytes of an output, by its row, from one on."""
@@ -91,6 +94,17 @@ class Stores:
         """Find out whether what is set can be opened, before anything is paid for it; nothing is connected."""
         if self._settings.store_url:
             self._store_of("objects:")
+
+    def try_out(self) -> None:
+        """Write a small file, read it, and delete it: all that this process needs to be allowed to."""
+        content = b"sam3d"
+        probe = FetchedFile(
+            "probe", "text/plain", len(content), hashlib.sha256(content).hexdigest(), io.BytesIO(content)
+        )
+        location = self.put(probe, Role.PROBE).location
+        if b"".join(self._store_of(location).read(location, 0)) != content:
+            raise StoreUnavailable("The store gives back another file than it was given.")
+        self.erase(location)
 
     def _store_of(self, location: str) -> Store:
         name = location.partition(":")[0]

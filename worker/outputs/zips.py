@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.errors import OutputBroken, OutputUnusable
-from worker.outputs.glb import read_at
+from worker.outputs.arrays import read_at
 
 MOST_ENTRIES = 10_000
 """Files of a ZIP."""
@@ -36,6 +36,7 @@ class _Entry:
     name: str
     is_encrypted: bool
     is_link: bool
+    is_compressed: bool
     size: int
     ends_at: int
 
@@ -47,6 +48,21 @@ def check_zip(content: BinaryIO, size: int) -> None:
         OutputBroken: it is not whole, or has no files.
         OutputUnusable: it has too many files, too large ones, or names that lead out of their folder.
     """
+    _checked(content, size)
+
+
+def check_usdz(content: BinaryIO, size: int) -> None:
+    """Check a scene in a ZIP: it is one, and nothing in it is compressed (the USDZ specification, "Layout").
+
+    Raises:
+        OutputBroken, OutputUnusable: as for any ZIP.
+    """
+    if packed := sum(entry.is_compressed for entry in _checked(content, size)):
+        raise OutputBroken(f"The USDZ of {size} bytes has {packed} files that are compressed.")
+
+
+def _checked(content: BinaryIO, size: int) -> Sequence[_Entry]:
+    """Return the files of a ZIP that is whole and safe."""
     end = _end(content, size)
     if end is None or end.place + end.length != end.ends_at:
         raise OutputBroken(f"The ZIP of {size} bytes has no directory.")
@@ -62,6 +78,7 @@ def check_zip(content: BinaryIO, size: int) -> None:
         raise OutputBroken(f"The ZIP of {size} bytes has a directory that does not fit it.")
     if why := _refusal(entries, size):
         raise OutputUnusable(f"The ZIP was not kept: {why}.")
+    return entries
 
 
 def _end(content: BinaryIO, size: int) -> _End | None:
@@ -94,17 +111,17 @@ def _entries(directory: bytes, count: int) -> Sequence[_Entry]:
     """
     entries, place = [], 0
     for _ in range(count):
-        magic, system, flags, packed, size, name, extra, comment, mode, at = _HEADER.unpack_from(directory, place)
+        magic, system, flags, how, packed, size, name, extra, comment, mode, at = _HEADER.unpack_from(directory, place)
         if magic != b"PK\1\2":
             return []
         text = directory[place + 46 : place + 46 + name].decode("utf-8" if flags & _IS_UTF8 else "cp437")
         is_link = system == _UNIX and mode & _KIND == _LINK
-        entries.append(_Entry(text, bool(flags & _IS_ENCRYPTED), is_link, size, at + 30 + name + packed))
+        entries.append(_Entry(text, bool(flags & _IS_ENCRYPTED), is_link, how != 0, size, at + 30 + name + packed))
         place += 46 + name + extra + comment
     return entries if place == len(directory) else []
 
 
-_HEADER = struct.Struct("<4sxBxxHxxxxxxxxxxIIHHHxxxxxxHI")
+_HEADER = struct.Struct("<4sxBxxHHxxxxxxxxIIHHHxxxxxxHI")
 _IS_ENCRYPTED, _IS_UTF8 = 1 | 1 << 6 | 1 << 13, 1 << 11
 _UNIX, _KIND, _LINK = 3, 0o170000, 0o120000
 

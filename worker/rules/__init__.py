@@ -4,9 +4,11 @@
 ``urls``       what a URL of a setting must be
 ``signing``    a link to a file, and whether it is ours
 ``origin``     who sent a request, and what its message's properties ask for
+``asks``       what a message can ask of a job that is there
 ``lifecycle``  the states of a job and the table of its transitions
 ``job``        a job's row as a step sees it
 ``outcome``    what a step learnt and reports, and what that makes of a job
+``geometry``   what is in a model: its triangles, its corners, its box
 ``run``        the vendor's run: what its API and its request history say of one
 ``plan``       when to look at a run next
 ``retry``      when to try again, when a request limit opens

@@ -58,16 +58,27 @@ def source_of(headers: Mapping[str, Any], properties: Mapping[str, Any], own_use
     return source if is_name(user) and is_name(source) else ""  # What can't be marked is nobody's all along.
 
 
-def with_properties(fields: Mapping[str, Any], properties: Mapping[str, Any], *, is_task: bool) -> dict[str, Any]:
+def is_own(source: str, owner: str | None) -> bool:
+    """Tell whether a job is a source's own, as its idempotency key is.
+
+    One from before sources were asked after (None) may be anybody's; those who don't say who they are share theirs.
+    """
+    return owner is None or owner == source
+
+
+def with_properties(
+    fields: Mapping[str, Any], properties: Mapping[str, Any], *, is_task: bool, is_ask: bool = False
+) -> dict[str, Any]:
     """Return the fields of a request with what its message's properties say, to be honoured or refused by name.
 
-    A priority is that of the request where this names none itself. Celery gives each task a ``reply_to`` and waits for
-    a result there, which no task of ours has.
+    A priority is that of the request where this names none itself; an ask is answered at once. Celery gives each task a
+    ``reply_to`` and waits for a result there, which no task of ours has.
     """
     refused = ("expiration",) if is_task else ("expiration", "reply_to")
     said = {name: each for name in refused if (each := properties.get(name))}
     priority = properties.get("priority")
-    wished = {"priority": min(priority, 100)} if type(priority) is int and priority and "priority" not in fields else {}
+    has_own = is_ask or "priority" in fields
+    wished = {"priority": min(priority, 100)} if type(priority) is int and priority and not has_own else {}
     return {**fields, **wished, **said}
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, BinaryIO, Final, TypeVar
 
 from worker.errors import HoldCause
+from worker.rules.geometry import Geometry
 from worker.rules.lifecycle import NOW, JobState, Trigger, next_state
 
 
@@ -43,6 +44,7 @@ class Learnt:
     cost: float | Unset | None = UNSET
     addresses: Sequence[str] | Unset | None = field(default=UNSET, repr=False)
     kept: Mapping[str, str] | Unset | None = field(default=UNSET, repr=False)
+    missing: Sequence[Mapping[str, str]] | Unset = UNSET
     waits_for: str | Unset | None = UNSET
     error_code: str | Unset | None = UNSET
     error_message: str | Unset | None = UNSET
@@ -69,13 +71,15 @@ def known(value: T | Unset) -> T | None:
 
 @dataclass(frozen=True)
 class FetchedFile:
-    """An output that was downloaded: on this worker's disk until the store has it."""
+    """An output that was downloaded: on this worker's disk until the store has it; ``flaw`` is why it is not sound."""
 
     name: str
     media_type: str
     size: int
     sha256: str
     content: BinaryIO = field(repr=False)
+    geometry: Geometry | None = None
+    flaw: str = ""
 
     def close(self) -> None:
         """Give its room on the disk back."""
@@ -91,6 +95,7 @@ class StoredFile:
     size: int
     sha256: str
     location: str
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 from codecs import BOM_UTF8
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,18 @@ def read_json(body: bytes, bounds: Bounds = MESSAGE) -> Any:
         raise Unreadable("the body is not JSON") from None
     if not is_nested_at_most(value, DEEPEST):
         raise Unreadable("the body is nested too deep")
+    return value
+
+
+def read_object(body: bytes) -> Mapping[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        Unreadable: it is anything else, or out of bounds.
+    """
+    value = read_json(body)
+    if not isinstance(value, dict):
+        raise Unreadable("the body is not a JSON object")
     return value
 
 

@@ -25,6 +25,7 @@ It is an independent peer and knows nothing of the rest of the package. The file
 ``glb``         writes it as GLB
 ``artifacts``   the files of a run
 ``extras``      further outputs beside them
+``ranges``      a file or a part of it
 ``control``     the inspection API under ``/_simulator/``
 """
 

@@ -1,15 +1,17 @@
 """What each call answers when nothing goes wrong, and its refusals in the order of the checks."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from aiohttp import web
 
-from . import account, answers, history, parameters
+from . import account, answers, history, parameters, ranges
 from .answers import RefusedError
 from .extras import extra_file, key_of
 from .faults import FaultRule
+from .glb import padded
 from .jobs import Run, Status
 from .mischief import is_gone
 from .studio import Studio
@@ -121,14 +123,16 @@ class Calls:
         if run is None or name not in self._world.output_names(run):
             raise RefusedError(answers.error(404))
         body, media_type = await self._file(run, name)
-        return web.Response(body=body, content_type=media_type)
+        has_ranges = self._world.settings.output_ranges
+        return await asyncio.to_thread(ranges.answer, visit.request, body, media_type, has_ranges=has_ranges)
 
     async def _file(self, run: Run, name: str) -> tuple[bytes, str]:
         """Return the content and the media type of one of a run's files."""
         if name == "artifacts.zip":
             return (await self._studio.files(run)).zip, "application/zip"
         if name.endswith(".glb"):
-            return (await self._studio.files(run)).glb, "model/gltf-binary"
+            glb = (await self._studio.files(run)).glb
+            return padded(glb, self._world.settings.output_padding_bytes), "model/gltf-binary"
         return extra_file(name)
 
     async def _accepted(self, visit: Visit, call: Literal["submit", "blocking"], earlier: Run | None = None) -> Run:

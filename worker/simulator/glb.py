@@ -125,3 +125,15 @@ def _container(document: dict[str, Any], binary: bytes) -> bytes:
     total = 12 + 8 + len(text) + 8 + len(binary)
     head = struct.pack("<4sII", b"glTF", 2, total) + struct.pack("<I4s", len(text), b"JSON")
     return head + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+
+
+def padded(glb: bytes, size: int) -> bytes:
+    """Return a GLB with so many bytes more, in a view that nothing shows."""
+    if not size:
+        return glb
+    (length,) = struct.unpack_from("<I", glb, 12)
+    document, binary = json.loads(glb[20 : 20 + length]), glb[28 + length :]
+    more = size + -size % 4
+    document["bufferViews"].append({"buffer": 0, "byteOffset": len(binary), "byteLength": more})
+    document["buffers"][0]["byteLength"] = len(binary) + more
+    return _container(document, binary + bytes(more))

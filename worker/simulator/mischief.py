@@ -18,6 +18,7 @@ from .world import World
 Genuine = Callable[[], Awaitable[web.Response]]
 
 _BLOCK = 64 * 1024
+_KEPT = ("Content-Type", "Content-Range", "Accept-Ranges", "ETag")
 _BAD_NAMES = ("../outside.txt", "/absolute.txt", "a/../../outside.txt", "C:\\drive.txt")
 _BAD_MEMBERS = dict.fromkeys(_BAD_NAMES, b"x")
 
@@ -74,7 +75,8 @@ async def _raw(rule: FaultRule, request: web.Request, answer: web.Response, date
     """Write the real answer by hand: in part, or a few bytes at a time."""
     body = _bytes_of(answer)
     head = f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Length: {len(body)}\r\nDate: {date}\r\n"
-    head += f"Content-Type: {answer.headers.get('Content-Type', 'application/json')}\r\nConnection: close\r\n\r\n"
+    head += "".join(f"{name}: {answer.headers[name]}\r\n" for name in _KEPT if name in answer.headers)
+    head += "Connection: close\r\n\r\n"
     match rule.kind:
         case "truncate":
             await _write(request, head.encode() + body[: len(body) // 2])

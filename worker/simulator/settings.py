@@ -41,6 +41,8 @@ class SimulatorSettings(BaseModel):
     )
     output_delay_seconds: float = Field(0.0, ge=0, description="Seconds after the end that the output is null.")
     extra_files: tuple[FileName, ...] = Field((), description="Outputs beside the model, e.g. splat.ply, scene.obj.")
+    output_padding_bytes: int = Field(0, ge=0, le=2**30, description="Bytes that a model has and does not show.")
+    output_ranges: bool = Field(True, description="Whether a part of an output file can be asked for.")
     output_shape: Literal["url", "list", "object"] = Field("url", description="Shape of a result's output.")
     history_available: bool = Field(True, description="Whether the request history answers; else 404.")
     history_wrapping: str = Field("data", min_length=1, description="Key of the rows in a page; list: no object.")

@@ -13,7 +13,7 @@ from worker.database.engine import Connection, DatabaseError, describe, is_outag
 from worker.database.outbox import Event
 from worker.database.submissions import Answered
 from worker.errors import HoldCause
-from worker.events.payloads import change_payload
+from worker.events.payloads import change_payload, metrics_of
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.rules.outcome import Change, Outcome, decide, known
@@ -84,9 +84,10 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
         return ()
     if change.state in LOGGED_END:
         code, reason = known(change.learnt.error_code), known(change.learnt.error_message)
-        cost = (known(change.learnt.metrics) or job.metrics or {}).get("cost")
+        cost = metrics_of(job, change).get("cost")
         tell_end(connection, job.id, change.state, code=code, reason=reason, trigger=change.trigger, cost=cost)
-    stored = files.of_job(connection, job.id) if kind is EventType.SUCCEEDED else ()
+    has_files = kind is EventType.SUCCEEDED or (kind is EventType.FAILED and (change.files or job.kept))
+    stored = files.of_job(connection, job.id) if has_files else ()
     return [outbox.add(connection, kind, job.id, change_payload(job, change, stored))]
 
 

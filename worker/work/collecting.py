@@ -11,11 +11,20 @@ from datetime import timedelta
 
 import structlog
 
-from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError, StoreUnavailable
+from worker.errors import (
+    OutputBroken,
+    OutputInvalid,
+    OutputMissing,
+    OutputUnusable,
+    RemoteUnavailable,
+    Sam3dError,
+    StoreUnavailable,
+)
 from worker.network import deadline
 from worker.outputs.download import with_unique_names
-from worker.outputs.formats import GLB, MODELS, OTHER
-from worker.rules.addresses import promised
+from worker.outputs.formats import GLB, MODELS, OTHER, ZIP
+from worker.outputs.stores import Role
+from worker.rules.addresses import is_file, promised
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome, Snooze, StoredFile
@@ -40,10 +49,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Haul:
-    """What came of some addresses: whole files by address, and why the others have none."""
+    """What came of some addresses: sound files by address, why the others have none, and what came in their place."""
 
     files: Mapping[str, StoredFile] = field(repr=False)
     missing: Mapping[str, Sam3dError] = field(repr=False)
+    broken: Sequence[StoredFile] = ()
 
     @property
     def is_refused(self) -> bool:
@@ -70,7 +80,7 @@ def collect(services: Services, job: Job, addresses: Sequence[str], learnt: Lear
     """Download what is not stored yet; ``learnt`` is what the result told, if it was asked just now.
 
     Raises:
-        OutputMissing: all that is named is stored, and no model is among it.
+        OutputInvalid: all that is named is stored, and no model is among it.
     """
     kept = job.kept or {}
     haul = _download(services, [each for each in addresses if each not in kept])
@@ -82,21 +92,28 @@ def _download(services: Services, addresses: Sequence[str]) -> Haul:
     """Download each address once and store it, the likeliest model first."""
     files: dict[str, StoredFile] = {}
     missing: dict[str, Sam3dError] = {}
+    broken: list[StoredFile] = []
     with deadline(services.settings.run.download_deadline):
         for address in sorted(addresses, key=lambda each: promised(each) != "glb"):
             try:
-                files[address] = _kept(services, address)
+                stored, flaw = _kept(services, address)
             except (OutputBroken, OutputUnusable, RemoteUnavailable) as error:
                 missing[address] = error
-    return Haul(files, missing)
+                continue
+            if flaw:
+                missing[address] = OutputBroken(flaw)
+                broken.append(stored)
+            else:
+                files[address] = stored
+    return Haul(files, missing, broken)
 
 
-def _kept(services: Services, address: str) -> StoredFile:
-    """Download a file and have it stored; one at a time is on this worker's disk."""
+def _kept(services: Services, address: str) -> tuple[StoredFile, str]:
+    """Download a file and have it stored, with its flaw if it has one; one at a time is on this worker's disk."""
     with closing(services.downloads.fetch(address)) as file:
-        stored = services.stores.put(file)
-    reach("store.put")
-    return stored
+        stored = services.stores.put(file, Role.EVIDENCE if file.flaw else Role.OUTPUT)
+    reach("fetch.stored")
+    return stored, file.flaw
 
 
 def _names(haul: Haul) -> Sequence[str]:
@@ -111,15 +128,15 @@ def _without_doubtful(haul: Haul) -> Haul:
     """Take bytes that nothing names for a broken model, where there is no sound one."""
     doubtful = {at: file for at, file in haul.files.items() if file.name == OTHER.name and not promised(at)}
     whole = {at: file for at, file in haul.files.items() if at not in doubtful}
-    broken = {at: OutputBroken(f"A file of {file.size} bytes is no output.") for at, file in doubtful.items()}
-    return Haul(whole, {**haul.missing, **broken})
+    flaws = {at: OutputBroken(f"A file of {file.size} bytes is no output.") for at, file in doubtful.items()}
+    return Haul(whole, {**haul.missing, **flaws}, [*haul.broken, *doubtful.values()])
 
 
 def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: float) -> Outcome:
     """Decide what a haul leads to; ``is_told`` says that the result named these addresses just now.
 
     Raises:
-        OutputMissing: all that is named is stored, and no model is among it.
+        OutputInvalid: all that is named is stored, and no model is among it.
     """
     before = job.kept or {}
     files = with_unique_names(list(haul.files.values()), before.values())
@@ -127,9 +144,9 @@ def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: fl
     learnt = learnt | Learnt(kept=kept, broken_files=job.broken_files + haul.has_broken)
     has_model = any(name.rpartition(".")[2] in MODELS for name in kept.values())
     if not haul.missing and not has_model and not files:
-        raise OutputMissing("The run completed, but no model is among its files.")
+        raise OutputInvalid("The run completed, but no model is among its files.")
     if not haul.missing and has_model and not _awaits_more(job, kept):
-        return Advance(Trigger.STORED, learnt=learnt, files=files)
+        return Advance(Trigger.STORED, learnt=learnt | Learnt(missing=_unnamed(job, kept)), files=files)
     error = next(iter(haul.missing.values()), OutputMissing("The run completed, but not all of its files are named."))
     if not _is_given_up(job, haul, kept, is_told=is_told, has_model=has_model):
         left = None if haul.is_elsewhere or haul.is_refused else list(haul.missing) or None
@@ -137,8 +154,25 @@ def concluded(job: Job, haul: Haul, learnt: Learnt, *, is_told: bool, jitter: fl
         return Snooze(again_in, str(error), is_attempt=True, learnt=learnt | Learnt(addresses=left), files=files)
     if has_model:
         log.warning("outputs_dropped", count=len(haul.missing), reason=str(error), next="the job succeeds without them")
-        return Advance(Trigger.STORED, learnt=learnt, files=files)
-    return Fail(Trigger.ENDED, getattr(error, "code", "output_unusable"), str(error), learnt, files=files)
+        return Advance(Trigger.STORED, learnt=learnt | Learnt(missing=_told(haul)), files=files)
+    code = OutputInvalid.code if haul.has_broken else getattr(error, "code", "output_unusable")
+    evidence = with_unique_names(haul.broken, kept.values())
+    return Fail(Trigger.ENDED, code, str(error), learnt, files=[*files, *evidence])
+
+
+def _told(haul: Haul) -> Sequence[Mapping[str, str]]:
+    """Say of each file that is given up what it was to be, and why there is none; its address is nobody's to know."""
+    return [{"name": f"file.{_end(at)}", "reason": str(error)} for at, error in haul.missing.items()]
+
+
+def _end(address: str) -> str:
+    return promised(address) if is_file(address) else "bin"
+
+
+def _unnamed(job: Job, kept: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
+    """Say that the artifacts that were asked for were never named."""
+    is_short = bool(job.parameters.get("include_artifacts")) and len(kept) < 2
+    return [{"name": ZIP.name, "reason": "The result names no such file."}] if is_short else []
 
 
 def _awaits_more(job: Job, kept: Mapping[str, str]) -> bool:

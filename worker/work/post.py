@@ -12,10 +12,11 @@ from worker.broker.topology import PUBLISH_ERRORS
 from worker.database import files, leases, outbox
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.database.outbox import Event
+from worker.errors import TransientError
 from worker.events.linking import with_links
 from worker.events.publisher import publish_event
 from worker.outputs.links import Links
-from worker.rules.lifecycle import EventType, FollowUp, Ticket
+from worker.rules.lifecycle import FollowUp, Ticket
 from worker.telemetry.failpoints import reach
 
 log = structlog.get_logger(__name__)
@@ -67,13 +68,25 @@ class Post:
 
     def _linked(self, event: Event) -> Event:
         """Return an event as it goes out, however long after it was written: with links that are good from now on."""
-        if event.type is not EventType.SUCCEEDED or event.job_id is None:
-            return event
         stored: Sequence[Mapping[str, Any]] = ()
+        if not event.payload.get("outputs") or event.job_id is None:
+            return event
         if self.links.are_made:
             with transaction(self._engine) as connection:
                 stored = files.of_job(connection, event.job_id)
         return with_links(event, stored, self.links)
+
+    def tell(self, event: Event) -> None:
+        """Publish an answer: an event that was announced before, or is no row; nothing is marked.
+
+        Raises:
+            TransientError: the broker did not take it, and nobody else will send it.
+        """
+        try:
+            was_routed = publish_event(self._producers, self._linked(event))
+        except PUBLISH_ERRORS as error:
+            raise TransientError("The broker did not take an answer.") from error
+        log.info("answer_published", event_id=event.id, event_type=event.type, was_routed=was_routed)
 
     def send(self, follow_up: FollowUp | None) -> bool:
         """Send the message of the next step, if there is one; return whether the broker has it."""

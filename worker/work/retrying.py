@@ -1,20 +1,30 @@
 """Retry: a new job in the place of one that failed or was cancelled, with all that its sender gave."""
 
+from dataclasses import dataclass
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import structlog
 
 from worker.database import retries
 from worker.database.arrivals import FREED, find_existing
-from worker.database.engine import transaction
+from worker.database.engine import Connection, transaction
 from worker.database.retries import Ended
-from worker.errors import Sam3dError
+from worker.errors import RetryRefused
 from worker.rules.lifecycle import FollowUp, JobState
 from worker.work.begin import Accepted, begin
 from worker.work.office import Office
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Retried:
+    """The job that is in the place of another; ``is_new`` unless the same message had made it before."""
+
+    job_id: str
+    is_new: bool
+    follow_up: FollowUp | None
 
 
 def retry(office: Office, job_id: str, *, pays_again: bool = False) -> tuple[str, FollowUp | None]:
@@ -23,27 +33,47 @@ def retry(office: Office, job_id: str, *, pays_again: bool = False) -> tuple[str
     Safe to run twice because the place of a job is taken once: the second time says which job has it.
 
     Raises:
-        Sam3dError: the job is under way or succeeded, may have been paid, has been retried, or its files are gone.
+        RetryRefused: the job is under way or succeeded, may have been paid, has been retried, or its files are gone.
     """
-    new_id = str(uuid4())
-    accepted = _commit(office, job_id, new_id, pays_again=pays_again)
-    office.post.announce(accepted.events)
-    return new_id, accepted.follow_up
+    retried = _retry(office, job_id, None, pays_again=pays_again)
+    return retried.job_id, retried.follow_up
 
 
-def _commit(office: Office, job_id: str, new_id: str, *, pays_again: bool) -> Accepted:
+def retry_for_message(office: Office, job_id: str, message_id: UUID) -> Retried:
+    """Make a job in the place of another, as a message asks, which never pays again; otherwise as :func:`retry`.
+
+    Safe to run twice because the new job's id is made of the message's: the second time finds it.
+    """
+    return _retry(office, job_id, message_id, pays_again=False)
+
+
+def _retry(office: Office, job_id: str, message_id: UUID | None, *, pays_again: bool) -> Retried:
     with transaction(office.engine) as connection:
         ended = retries.lock(connection, job_id)
         if ended is None:
-            raise Sam3dError(f"There is no job {job_id}; see `sam3d jobs`.")
+            raise RetryRefused(f"There is no job {job_id}; see `sam3d jobs`.")
+        new_id = _new_id(job_id, ended, message_id)
+        if ended.successor == new_id:
+            return Retried(new_id, is_new=False, follow_up=None)
         if why_not := refusal(job_id, ended, pays_again=pays_again):
-            raise Sam3dError(why_not)
-        values = {**ended.values, "id": new_id, "retry_of": job_id}
-        begun = begin(connection, office, values, partial(retries.copy_inputs, connection, job_id, new_id))
-        if begun is None:
-            other = find_existing(connection, new_id, ended.key)
-            raise Sam3dError(f"Its idempotency key has job {other.id if other else 'another'} now, which goes on.")
-        return begun
+            raise RetryRefused(why_not)
+        accepted = _begin(connection, office, job_id, ended, new_id)
+    office.post.announce(accepted.events)
+    return Retried(new_id, is_new=True, follow_up=accepted.follow_up)
+
+
+def _new_id(job_id: str, ended: Ended, message_id: UUID | None) -> str:
+    """Return the id of the new job; nobody can foresee it, and take it, who does not know the request."""
+    return str(uuid5(message_id, f"{job_id} {ended.values['fingerprint']}") if message_id else uuid4())
+
+
+def _begin(connection: Connection, office: Office, job_id: str, ended: Ended, new_id: str) -> Accepted:
+    values = {**ended.values, "id": new_id, "retry_of": job_id}
+    begun = begin(connection, office, values, partial(retries.copy_inputs, connection, job_id, new_id))
+    if begun is None:
+        other = find_existing(connection, new_id, ended.key)
+        raise RetryRefused(f"Its idempotency key has job {other.id if other else 'another'} now, which goes on.")
+    return begun
 
 
 def refusal(job_id: str, ended: Ended, *, pays_again: bool) -> str | None:

@@ -97,6 +97,7 @@ def test_help_imports_nothing_that_takes_long() -> None:
         (["jobs"], {"psycopg", "sqlalchemy"}),
         (["job", NOBODY], {"psycopg", "sqlalchemy"}),
         (["output", NOBODY], {"psycopg", "sqlalchemy"}),
+        (["report", "--out", "/tmp/report.html"], {"psycopg", "sqlalchemy"}),
         (["wait", NOBODY, "--timeout", "0"], {"psycopg", "sqlalchemy"}),
         (["db", "current"], {"psycopg", "sqlalchemy"}),
     ],

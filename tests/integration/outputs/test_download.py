@@ -2,20 +2,24 @@
 
 import base64
 import hashlib
+import io
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from worker.config.environment import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable, Sam3dError
-from worker.outputs.download import MAX_REDIRECTS, Downloads
+from worker.outputs.download import MAX_REDIRECTS, Downloads, _Copy
+from worker.rules.outcome import FetchedFile
 from worker.simulator import Simulator, SimulatorSettings
 from worker.vendor.api import Vendor
 
@@ -100,13 +104,17 @@ def opened_files(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
     return opened
 
 
-def refused(call: Callable[[], object]) -> Sam3dError:
-    """Return the error of a download; it does not quote the address, which anybody could read from."""
-    with pytest.raises(Sam3dError) as error:
-        call()
-    assert "://" not in str(error.value)
-    assert "/outputs/" not in str(error.value)
-    return error.value
+def refused(call: Callable[[], FetchedFile]) -> Sam3dError:
+    """Return the error of a download, or the flaw of its file; neither quotes the address, which anybody could read."""
+    try:
+        with closing(call()) as file:
+            assert file.flaw, "it is sound"
+            error: Sam3dError = OutputBroken(file.flaw)
+    except Sam3dError as raised:
+        error = raised
+    assert "://" not in str(error)
+    assert "/outputs/" not in str(error)
+    return error
 
 
 def test_a_model_and_its_artifacts(downloads: Downloads, addresses: tuple[str, ...]) -> None:
@@ -126,7 +134,6 @@ def test_a_model_and_its_artifacts(downloads: Downloads, addresses: tuple[str, .
 BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"kind": "reset"}, "broke off"),
     ({"kind": "drop_answer"}, "broke off"),
-    ({"kind": "truncate"}, "broke off"),
     ({"kind": "empty"}, "0 bytes is no GLB"),
     ({"kind": "wrong_magic"}, "is no GLB"),
     ({"kind": "html"}, "is no GLB"),
@@ -166,6 +173,75 @@ def test_without_a_place_for_it(downloads: Downloads, model: str, monkeypatch: p
     error = refused(lambda: downloads.fetch(model))
     assert type(error) is RemoteUnavailable
     assert str(error) == "No temporary file can be made (No such file or directory)."
+
+
+def test_a_download_that_is_cut_goes_on_where_it_broke(
+    simulator: Simulator, downloads: Downloads, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No byte comes twice where the host knows ranges."""
+    with closing(downloads.fetch(model)) as whole:
+        whole.content.seek(0)
+        content = whole.content.read()
+    received: list[int] = []
+    take = _Copy.add
+
+    def counted(copy: _Copy, chunk: bytes) -> None:
+        received.append(len(chunk))
+        take(copy, chunk)
+
+    monkeypatch.setattr(_Copy, "add", counted)
+    simulator.add_fault(call="download", kind="truncate", count=3)
+    with closing(downloads.fetch(model)) as file:
+        file.content.seek(0)
+        assert file.content.read() == content
+    assert sum(received) == file.size == len(content)
+
+
+def test_a_download_that_is_cut_begins_anew_where_the_host_knows_no_ranges(
+    simulator: Simulator, downloads: Downloads, model: str
+) -> None:
+    """With the next try of the job."""
+    simulator.update(output_ranges=False)
+    simulator.add_fault(call="download", kind="truncate", count=1)
+    assert "broke off" in str(refused(lambda: downloads.fetch(model)))
+    simulator.update(output_ranges=True)
+
+
+def test_a_file_that_changed_meanwhile_is_read_from_its_beginning() -> None:
+    """The host has another mark for it, and so sends all of it."""
+    copy = _Copy(io.BytesIO())
+    copy.begin(httpx.Response(200, headers={"etag": '"one"', "accept-ranges": "bytes"}))
+    copy.add(b"half of ")
+    assert copy.headers == {"range": "bytes=8-", "if-range": '"one"'}
+    copy.begin(httpx.Response(200, headers={"etag": '"two"', "accept-ranges": "bytes"}))
+    copy.add(b"another file")
+    assert (copy.size, copy.content.getvalue(), copy.digest.hexdigest()) == (  # type: ignore[attr-defined]
+        12,
+        b"another file",
+        hashlib.sha256(b"another file").hexdigest(),
+    )
+
+
+@pytest.mark.parametrize("part", ["bytes 0-7/16", "bytes 9-15/16", "", "nonsense"])
+def test_another_part_than_was_asked_for_is_not_taken(part: str) -> None:
+    """It would be joined in the wrong place."""
+    copy = _Copy(io.BytesIO())
+    copy.begin(httpx.Response(200, headers={"etag": '"one"', "accept-ranges": "bytes"}))
+    copy.add(b"half of ")
+    with pytest.raises(RemoteUnavailable, match="206"):
+        copy.begin(httpx.Response(206, headers={"content-range": part}))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"etag": '"x"'}, {"etag": 'W/"x"', "accept-ranges": "bytes"}, {"etag": '"a\tb"', "accept-ranges": "bytes"}],
+)
+def test_without_a_mark_of_the_file_it_is_asked_for_as_a_whole(headers: dict[str, str]) -> None:
+    """A part of one file and a part of another would make a third."""
+    copy = _Copy(io.BytesIO())
+    copy.begin(httpx.Response(200, headers=headers))
+    copy.add(b"half of ")
+    assert copy.headers == {}
 
 
 @pytest.mark.parametrize("buffering", [-1, CAP], ids=["found while writing", "found in the end"])

@@ -103,6 +103,8 @@ def test_an_event_tells_its_links() -> None:
     assert [each.name for each in found or ()] == ["model.glb", "artifacts.zip"]
     assert "files.example" not in repr(found)
     assert read_links([TOLD], AFTER) is None
+    missing = dict.fromkeys(TOLD) | {"name": "artifacts.zip", "missing": "it broke off"}
+    assert [each.name for each in read_links([missing, TOLD], BEFORE) or ()] == ["model.glb"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from kombu.message import Message
 
 from worker.broker import dead_letters
 from worker.broker.dead_letters import DeadLetter, Way
+from worker.rules.asks import Ask
 
 BROKERS = {
     "x-death": [
@@ -92,6 +93,7 @@ def test_it_goes_back_without_what_was_added(monkeypatch: pytest.MonkeyPatch) ->
 ROUTES = {
     ("", "sam3d.requests"),
     ("sam3d.inbox", "reconstruct"),
+    *(("sam3d.inbox", ask) for ask in Ask),
     ("sam3d", "submit"),
     ("sam3d", "poll"),
     ("sam3d", "fetch"),
@@ -124,6 +126,9 @@ def test_it_goes_back_by_a_way_of_ours_or_stays(headers: dict[str, Any]) -> None
         (("sam3d", "requests"), ("", "sam3d.requests")),
         (("sam3d", "inbox"), ("sam3d.inbox", "reconstruct")),
         (("", "sam3d.inbox"), ("sam3d.inbox", "reconstruct")),
+        (("sam3d.inbox", "cancel"), ("sam3d.inbox", "cancel")),
+        (("sam3d", "inbox-retry"), ("sam3d.inbox", "retry")),
+        (("sam3d.inbox", "inbox-retry"), None),
         (("", "sam3d.poll"), ("sam3d", "poll")),
         (("sam3d", "fetch"), ("sam3d", "fetch")),
         (("sam3d", "dead"), None),

@@ -13,7 +13,7 @@ from worker.broker.topology import (
     CONFIRMED,
     CONNECTION,
     DEAD,
-    INBOX_KEY,
+    INBOX_KEYS,
     LADDER,
     REQUESTS,
     REQUESTS_KEY,
@@ -116,7 +116,8 @@ def test_every_wait_on_the_broker_is_bounded() -> None:
 def test_each_step_has_a_queue_of_its_own() -> None:
     """Workers can be scaled by step, and no step's messages reach another's."""
     assert set(step_queues) == set(Step)
-    keys = [*(queue.routing_key for queue in step_queues.values()), dead_queue.routing_key, REQUESTS_KEY, INBOX_KEY]
+    own = (queue.routing_key for queue in step_queues.values())
+    keys = [*own, dead_queue.routing_key, REQUESTS_KEY, *INBOX_KEYS.values()]
     assert len(keys) == len(set(keys))
     assert not any("." in key for key in keys)
 
@@ -126,4 +127,5 @@ def test_names_are_the_public_contract() -> None:
     assert (DEAD, REQUESTS, inbox_queue.name, inbox_queue.routing_key, events_exchange.name) == (
         "sam3d.dead", "sam3d.requests", "sam3d.inbox", "reconstruct", "sam3d.events",
     )  # fmt: skip
+    assert list(INBOX_KEYS) == ["reconstruct", "status", "cancel", "retry"]
     assert {event.rpartition(".")[0] for event in EventType} == {"sam3d.reconstruction", "sam3d.account"}

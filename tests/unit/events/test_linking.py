@@ -50,6 +50,13 @@ def test_an_output_that_is_not_stored_any_more_has_none(rows: list[Mapping[str, 
     assert told == {**MODEL, "url": None, "expires_at": None}
 
 
+def test_a_file_that_could_not_be_had_has_none() -> None:
+    """It has no content that could be looked for."""
+    missing = {"name": "artifacts.zip", "sha256": None, "missing": "it broke off"}
+    [told] = with_links(event({"outputs": [missing]}), [ROW], LINKS).payload["outputs"]
+    assert told == {**missing, "url": None, "expires_at": None}
+
+
 def test_no_repr_shows_a_link() -> None:
     """Not the event's, nor the link's."""
     assert "m4rk3r" not in repr(with_links(event({"outputs": [MODEL]}), [ROW], LINKS))

@@ -50,6 +50,15 @@ def test_a_success_says_what_was_made_and_what_it_cost() -> None:
     }  # fmt: skip
 
 
+def test_a_success_says_what_could_not_be_had() -> None:
+    """As an output without bytes, so that nobody waits for it."""
+    learnt = Learnt(missing=[{"name": "file.zip", "reason": "The file host answers 404."}])
+    change = decide(JobState.FETCHING, 0, Advance(Trigger.STORED, learnt=learnt, files=(GLB,)))
+    model, missing = change_payload(JOB, change, STORED)["outputs"]
+    assert (model["missing"], missing["missing"]) == (None, "The file host answers 404.")
+    assert (missing["name"], missing["sha256"], missing["get"]) == ("file.zip", None, None)
+
+
 def test_a_success_without_metrics() -> None:
     """What the vendor did not say is null, not left out."""
     change = decide(JobState.FETCHING, 0, Advance(Trigger.STORED, files=(GLB,)))

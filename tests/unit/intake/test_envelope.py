@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.support import broken
 from tests.support.broken import SECRET_PROMPT, Broken, received
 from worker.broker.delivery import body_bytes
-from worker.intake.envelope import REQUESTED, Envelope, open_envelope, open_message
+from worker.intake.envelope import REQUESTED, TYPES, Envelope, open_envelope, open_message
 from worker.intake.request import derived_job_id
+from worker.rules.asks import Ask
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable
 
 MARKER = "m4rk3r"
@@ -35,16 +36,17 @@ def opened(
     content_type: str | None = PLAIN,
     headers: dict[str, Any] | None = None,
     message_id: str | None = None,
+    key: str = "reconstruct",
 ) -> Envelope:
     """Open a message whose body is this value as JSON."""
-    return open_envelope(json.dumps(value).encode(), content_type, headers or {}, message_id)
+    return open_envelope(json.dumps(value).encode(), content_type, headers or {}, message_id, key)
 
 
-def opened_event(attributes: dict[str, Any], *, is_binary: bool) -> Envelope:
+def opened_event(attributes: dict[str, Any], *, is_binary: bool, key: str = "reconstruct") -> Envelope:
     """Open a CloudEvent with these attributes, in either form."""
     if is_binary:
-        return opened(FIELDS, PLAIN, {f"ce-{name}": value for name, value in attributes.items()}, "not this")
-    return opened({**attributes, "data": FIELDS}, STRUCTURED, message_id="not this")
+        return opened(FIELDS, PLAIN, {f"ce-{name}": value for name, value in attributes.items()}, "not this", key)
+    return opened({**attributes, "data": FIELDS}, STRUCTURED, message_id="not this", key=key)
 
 
 def test_plain_json_is_known_by_its_message_id() -> None:
@@ -92,6 +94,59 @@ def test_other_cloud_events_are_unreadable(change: dict[str, Any], why: str, *, 
     with pytest.raises(Unreadable, match=why) as unreadable:
         opened_event(EVENT | change, is_binary=is_binary)
     assert MARKER not in str(unreadable.value)
+
+
+@pytest.mark.parametrize("ask", [None, *Ask])
+def test_plain_json_asks_by_its_routing_key(ask: Ask | None) -> None:
+    """The identity that its message gives it is the same."""
+    key = ask or "reconstruct"
+    assert opened(FIELDS, message_id="m-1", key=key) == Envelope(FIELDS, derived_job_id("amqp", "m-1"), ask=ask)
+    assert opened(FIELDS, key=key).ask is ask
+
+
+@pytest.mark.parametrize("is_binary", [True, False])
+@pytest.mark.parametrize("ask", Ask)
+def test_a_cloud_event_asks_by_its_type(ask: Ask, *, is_binary: bool) -> None:
+    """It comes by the key of requests, as each CloudEvent may, or by that of what it asks."""
+    attributes = {**EVENT, "type": f"sam3d.reconstruction.{ask}.requested"}
+    for key in ("reconstruct", ask.value):
+        event = opened_event(attributes, is_binary=is_binary, key=key)
+        assert (event.ask, event.derived_id) == (ask, derived_job_id("cloudevent", "urn:shop", "7"))
+
+
+@pytest.mark.parametrize("is_binary", [True, False])
+@pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind in TYPES for key in Ask if TYPES[kind] is not key])
+def test_a_cloud_event_that_contradicts_its_routing_key_is_unreadable(kind: str, key: str, *, is_binary: bool) -> None:
+    """Nobody knows which of the two its sender meant."""
+    with pytest.raises(Unreadable, match="not that of its routing key"):
+        opened_event({**EVENT, "type": kind}, is_binary=is_binary, key=key)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "key", "ask"),
+    [
+        ("sam3d.inbox", "reconstruct", None),
+        ("sam3d.inbox", "cancel", Ask.CANCEL),
+        ("sam3d", "inbox", None),
+        ("sam3d", "inbox-cancel", Ask.CANCEL),
+        ("sam3d", "cancel", None),
+        ("", "sam3d.inbox", None),
+        ("", "cancel", None),
+        (None, None, None),
+    ],
+)
+def test_what_is_asked_survives_a_wait(exchange: str | None, key: str | None, ask: Ask | None) -> None:
+    """A message that comes again from the delay ladder is what it was; one by no way of ours is a request."""
+    came = received(Broken("", json.dumps(FIELDS).encode()))
+    came.delivery_info = {"exchange": exchange, "routing_key": key}
+    assert open_message(came).ask is ask
+
+
+def test_an_ask_has_no_priority() -> None:
+    """Its other properties are refused by name, as those of a request are."""
+    came = received(Broken("", b"{}", {"priority": 5, "reply_to": "answers", "expiration": "1000"}))
+    came.delivery_info = {"exchange": "sam3d.inbox", "routing_key": "status"}
+    assert open_message(came).fields == {"reply_to": "answers", "expiration": "1000"}
 
 
 @pytest.mark.parametrize("name", ["source", "id"])
@@ -146,11 +201,16 @@ def test_anything_else_is_an_empty_body(body: object) -> None:
     assert body_bytes(body) == b""
 
 
-@given(st.binary(max_size=200), st.sampled_from([PLAIN, STRUCTURED, None, ""]), st.none() | words)
-def test_no_bytes_break_the_reading(body: bytes, content_type: str | None, message_id: str | None) -> None:
-    """Whatever comes is a request or unreadable."""
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([PLAIN, STRUCTURED, None, ""]),
+    st.none() | words,
+    st.sampled_from(["reconstruct", *Ask]),
+)
+def test_no_bytes_break_the_reading(body: bytes, content_type: str | None, message_id: str | None, key: str) -> None:
+    """Whatever comes is a request, an ask or unreadable."""
     with suppress(Unreadable):
-        assert isinstance(open_envelope(body, content_type, {}, message_id).derived_id, UUID)
+        assert isinstance(open_envelope(body, content_type, {}, message_id, key).derived_id, UUID)
 
 
 @given(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.containers import BUDGET, DOCUMENT, described, verdict
 from worker.outputs.glb import check_glb
-from worker.outputs.zips import MOST_ENTRIES, check_zip
+from worker.outputs.zips import MOST_ENTRIES, check_usdz, check_zip
 
 
 def packed(files: Mapping[str, bytes], how: int = zipfile.ZIP_DEFLATED, comment: bytes = b"") -> bytes:
@@ -101,6 +101,13 @@ def test_a_zip_that_nobody_should_unpack_is_refused(name: str) -> None:
     tracemalloc.stop()
     assert found.startswith("OutputUnusable: The ZIP was not kept: ")
     assert "etc" not in found
+
+
+def test_a_scene_in_a_zip_is_not_compressed() -> None:
+    """No viewer would open it (the USDZ specification, "Layout")."""
+    files = {"scene.usdc": b"x" * 1000, "0/photo.png": b"y"}
+    assert verdict(check_usdz, packed(files, zipfile.ZIP_STORED)) == ""
+    assert verdict(check_usdz, packed(files)).endswith("bytes has 2 files that are compressed.")
 
 
 TORN = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker.rules.origin import SOURCE, is_name, read_origin, source_of, with_properties
+from worker.rules.origin import SOURCE, is_name, is_own, read_origin, source_of, with_properties
 
 US = "sam3d"
 
@@ -74,6 +74,31 @@ def test_a_request_says_more_than_its_message() -> None:
     assert with_properties({"priority": 1}, {"priority": 5}, is_task=False) == {"priority": 1}
     assert with_properties({}, {"reply_to": "q"}, is_task=False) == {"reply_to": "q"}
     assert with_properties({}, {"reply_to": "q"}, is_task=True) == {}
+
+
+def test_an_ask_has_no_priority() -> None:
+    """It is answered at once; what its sender relies on is refused by name all the same."""
+    said = {"priority": 5, "expiration": "1000", "reply_to": "q"}
+    assert with_properties({}, said, is_task=False, is_ask=True) == {"expiration": "1000", "reply_to": "q"}
+    assert with_properties({}, said, is_task=True, is_ask=True) == {"expiration": "1000"}
+
+
+@pytest.mark.parametrize(
+    ("source", "owner", "may"),
+    [
+        ("user alice", "user alice", True),
+        ("user bob", "user alice", False),
+        ("event alice", "user alice", False),
+        ("", "user alice", False),
+        ("user alice", "", False),
+        ("", "", True),
+        ("user alice", None, True),
+        ("", None, True),
+    ],
+)
+def test_a_job_is_its_senders_own(source: str, owner: str | None, *, may: bool) -> None:
+    """As its key is: those who don't say who they are share theirs, one from before that was asked is anybody's."""
+    assert is_own(source, owner) == may
 
 
 @pytest.mark.parametrize("value", [None, "", 5, "a\0", "\ud800", "a" * 256, b"a"])

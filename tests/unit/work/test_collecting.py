@@ -124,3 +124,15 @@ def test_artifacts_that_were_asked_for_may_be_named_late(attempts: int, *, is_ov
     assert isinstance(outcome, Advance if is_over else Snooze)
     assert len(outcome.files) == 1
     assert isinstance(outcome_of(GLB, ZIP, parameters={"include_artifacts": True}), Advance)
+
+
+def test_what_could_not_be_had_is_told() -> None:
+    """By what it was to be, and why; its address is nobody's to know."""
+    outcome = outcome_of(GLB, is_told=False, missing={ZIP: AWAY}, attempts=EXTRA_TRIES)
+    assert columns(outcome)["missing"] == [{"name": "file.zip", "reason": "x"}]
+
+
+def test_artifacts_that_were_never_named_are_told() -> None:
+    """They were asked for, and the result names a model alone."""
+    outcome = outcome_of(GLB, parameters={"include_artifacts": True}, attempts=EXTRA_TRIES)
+    assert [each["name"] for each in columns(outcome)["missing"]] == ["artifacts.zip"]

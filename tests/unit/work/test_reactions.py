@@ -15,6 +15,7 @@ from worker.errors import (
     InvalidMessage,
     NotSent,
     OutputBroken,
+    OutputInvalid,
     OutputMissing,
     OutputUnusable,
     PermanentError,
@@ -23,7 +24,9 @@ from worker.errors import (
     RemoteRefused,
     RemoteRequestGone,
     RemoteUnavailable,
+    RetryRefused,
     Sam3dError,
+    StoreUnavailable,
     SubmitUnknown,
     TransientError,
     WaitTimeout,
@@ -41,7 +44,8 @@ RAISED = {
     JobState.PROCESSING: [HELD, LIMITED, RemoteUnavailable("x"), RemoteRequestGone("x")],
     JobState.FETCHING: [
         HELD, LIMITED, RemoteUnavailable("x"), RemoteRequestGone("x"), RemoteJobFailed("x"), OutputBroken("x"),
-        OutputUnusable("x"), OutputMissing("x"),
+        OutputUnusable("x"), OutputMissing("x"), StoreUnavailable("x"),
+        OutputInvalid("x"),
     ],
 }  # fmt: skip
 """What each step may raise."""
@@ -61,7 +65,7 @@ def test_no_error_is_forgotten() -> None:
     listed = {type(error) for each in RAISED.values() for error in each}
     leaves = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Sam3dError)}
     branches = {Sam3dError, TransientError, PermanentError}
-    assert leaves - listed == branches | {ConfigurationError, InvalidMessage, HistoryMissing, WaitTimeout}
+    assert leaves - listed == branches | {ConfigurationError, InvalidMessage, HistoryMissing, RetryRefused, WaitTimeout}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from cloudevents.core.bindings.rabbitmq import to_binary
 from cloudevents.core.formats.json import JSONFormat
 from kombu.message import Message
 
-from worker.client import OUTCOMES, JobEvent, read_event
 from worker.database.outbox import Event
+from worker.events.heard import OUTCOMES, JobEvent, read_event
 from worker.events.publisher import as_cloud_event
 from worker.rules.lifecycle import EventType
 
@@ -39,6 +39,23 @@ def test_a_client_reads_what_was_announced(kind: EventType) -> None:
     assert heard == JobEvent("id", kind, "job", {"job_id": "job", "state": "x"})
     assert heard.is_outcome == (kind in OUTCOMES)
     assert heard.has_succeeded == (kind is EventType.SUCCEEDED)
+
+
+def test_an_ask_that_is_refused_ends_no_job() -> None:
+    """Anybody may ask about any job; its own sender's refused request is the end of it."""
+    assert JobEvent("1", EventType.REFUSED, "job", {"message_id": "m"}).is_outcome
+    assert not JobEvent("1", EventType.REFUSED, "job", {"message_id": "m", "ask": "cancel"}).is_outcome
+
+
+def test_what_the_sender_calls_his_message_is_read() -> None:
+    """Of whatever a message has there."""
+    written: list[tuple[Any, str | None]] = [("order-17", "order-17"), (None, None), (["x"], None)]
+    for called, read in written:
+        message = message_of(event(EventType.ACCEPTED))
+        message.properties = {"correlation_id": called}
+        heard = read_event(message)
+        assert heard
+        assert heard.correlation_id == read
 
 
 def test_an_event_of_an_account_is_no_event_of_a_job() -> None:
