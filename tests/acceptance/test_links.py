@@ -174,3 +174,20 @@ def test_the_command_makes_links(service: Service, listener: Listener) -> None:
     unknown = service.run("link", data["job_id"], "--name", "other", check=False)
     assert unknown.returncode == 1
     assert "it has model.glb and artifacts.zip" in unknown.stderr
+
+
+@pytest.mark.parametrize("kind", ["file server"], indirect=True)
+def test_the_file_server_is_a_process_like_the_others(deployment: Service, linked_by: dict[str, str]) -> None:
+    """It is probed, needs no broker, ends at SIGTERM, and says what is missing to start it."""
+    alone = {"SAM3D_BROKER_URL": "amqp://127.0.0.1:1//", "SAM3D_HEALTH_PORT": str(free_ports(1)[0])}
+    process = deployment.start("files", "files", **linked_by | alone)
+    probes = f"http://127.0.0.1:{alone['SAM3D_HEALTH_PORT']}"
+    wait_until(lambda: "files_started" in deployment.log_of("files"), "it listens")
+    assert [httpx.get(f"{probes}/{each}").status_code for each in ("livez", "readyz")] == [200, 200]
+    assert httpx.get(f"{probes}/readyz").json()["checks"] == {"database": "ok", "schema": "ok"}
+    assert httpx.get(linked_by["SAM3D_PUBLIC_URL"]).status_code == 404
+    process.terminate()
+    assert process.wait(20) == 0
+    assert "files_stopped" in deployment.log_of("files")
+    unset = deployment.run("files", check=False)
+    assert (unset.returncode, "SAM3D_LINK_KEY" in unset.stderr) == (3, True)

@@ -2,6 +2,7 @@
 
 ``main``        runs what was asked for; a mistake is one line with its fix
 ``commands``    what can be asked about jobs, and decided: options and help
+``letters``     what can be asked about dead letters
 ``operations``  what can be asked to run the service, or to try it
 ``submit``      ``submit``
 ``given``       what a person gives, made into a request
