@@ -1,6 +1,6 @@
 """What a Python producer imports: submit a photo, wait for its event, download what was made, ask about a job.
 
-Sending, waiting and asking need the broker alone; downloading needs the database that holds the files.
+Sending, waiting and asking need the broker alone; downloading needs the links of an event, or the database.
 """
 
 import json
@@ -32,7 +32,6 @@ from worker.errors import ConfigurationError, Sam3dError, WaitTimeout
 from worker.events.heard import JobEvent, read_event
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
-from worker.outputs.saving import write_file
 from worker.rules.asks import Ask
 
 __all__ = ["Client", "JobEvent", "SendUncertain"]
@@ -61,12 +60,12 @@ class Client:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or load_settings()
-        self._engine: Any = None  # Made by the first download: who only sends and waits needs no database.
         # By job id, for the jobs of this client alone: the events of all others pass by.
         self._heard: dict[str, deque[JobEvent]] = {}
         self._sent: dict[str, set[str]] = {}  # The identities of the messages, by job id.
         self._answers: dict[str, JobEvent | None] = {}  # By what an ask that waits for its answer is called.
         self._returned: list[object] = []  # What the broker had no queue for.
+        self._made: dict[str, object] = {}  # The outputs that were heard of last, with their links, by job id.
 
     def __enter__(self) -> Self:
         url = self._settings.broker.url
@@ -96,8 +95,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.release()
-        if self._engine:
-            self._engine.dispose()
 
     def submit(self, image: str | Path | bytes, **fields: Any) -> str:
         """Send a request and return its job id; the broker has confirmed it.
@@ -219,11 +216,17 @@ class Client:
         event = read_event(message)
         if event and event.correlation_id in self._answers:
             self._answers[event.correlation_id] = event
+            self._keep_links(event)
             self._heard.setdefault(event.job_id, deque())
         elif event and event.job_id in self._heard and not self._is_of_another(event):
             self._heard[event.job_id].append(event)
+            self._keep_links(event)
             if event.duplicate_of:
                 self._heard.setdefault(event.duplicate_of, deque())
+
+    def _keep_links(self, event: JobEvent) -> None:
+        if "outputs" in event.content:
+            self._made[event.job_id] = event.content["outputs"]
 
     def _is_of_another(self, event: JobEvent) -> bool:
         """Tell whether it was somebody else's message that was refused: anybody may send one that names our job."""
@@ -233,22 +236,17 @@ class Client:
     def download(self, job_id: str, folder: str | Path) -> list[Path]:
         """Write a job's outputs into a folder and return their paths; each is complete, or is not there.
 
+        They are got by the links that were heard last, from the job's event or in the answer to :meth:`status`; where
+        there are none, or they have expired, from the database.
+
         Raises:
             ConfigurationError: the database can't be asked.
             Sam3dError: the job has no outputs, or what was read is not what was stored.
         """
-        from worker.database import engine, files
-        from worker.outputs.stores import Stores
+        from worker.outputs.fetching import fetch_files, read_links
 
-        self._engine = self._engine or engine.create_database_engine(self._settings.database.url, 1)
-        try:
-            with engine.transaction(self._engine) as connection:
-                made = files.of_job(connection, job_id)
-            if not made:
-                raise Sam3dError(f"Job {job_id} has no outputs; see `sam3d job {job_id}`.")
-            place = Path(folder)
-            place.mkdir(parents=True, exist_ok=True)
-            stores = Stores(self._settings.storage, self._engine)
-            return [write_file(stores.read(file), file, place) for file in made]
-        except engine.DatabaseError as error:
-            raise engine.refusal(error) from None
+        if links := read_links(self._made.get(job_id)):
+            return list(fetch_files(links, Path(folder)))
+        from worker.outputs.copying import copy_files
+
+        return list(copy_files(self._settings, job_id, Path(folder)))

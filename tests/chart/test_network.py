@@ -73,6 +73,17 @@ def test_a_scraper_reaches_the_health_port_alone(render: Render) -> None:
     assert more in policy["spec"]["ingress"]
 
 
+def test_the_file_server_is_reached_at_its_port(render: Render) -> None:
+    """By anybody, or by whom is named."""
+    wanted = {"config": {"publicUrl": "https://files.example"}, "files": {"enabled": True}}
+    port = {"ports": [{"port": "files", "protocol": "TCP"}]}
+    [policy] = policies(render(wanted))
+    assert policy["spec"]["ingress"] == [port]
+
+    [policy] = policies(render({**wanted, "networkPolicy": {"filesFrom": [MONITORING]}}))
+    assert policy["spec"]["ingress"] == [{"from": [MONITORING], **port}]
+
+
 def test_it_can_be_left_out(render: Render) -> None:
     """Where another one does it."""
     assert policies(render({"networkPolicy": {"enabled": False}})) == []

@@ -13,7 +13,7 @@ Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
 
 EVERYTHING = yaml.safe_load(Path(__file__).with_name("everything.yaml").read_text())
-SECRETS = ("plain-database-password", "plain-owner-password", "plain-broker-password", "SG_plain_key")
+SECRETS = ("plain-database-password", "plain-owner-password", "plain-broker-password", "SG_plain_key", "plain-link-key")
 FOLDER = "/run/secrets/sam3d"
 NOT_SETTINGS = {"TMPDIR", "HTTPS_PROXY"}
 """The directory for downloads, which Python reads; and what the values of a test add."""
@@ -41,7 +41,7 @@ def test_pods_are_restricted(render: Render, values: Manifest) -> None:
     """Every pod meets the restricted security standard and gets no token of its service account."""
     specs = list(pod_specs(render(values)))
 
-    assert len(specs) == 6
+    assert len(specs) == (7 if values else 6), "the file server is there where it is wanted"
     for spec in specs:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -124,6 +124,7 @@ def test_values_become_settings(render: Render) -> None:
 
     assert given["data"] == {
         "SAM3D_HEALTH_PORT": "9090",
+        "SAM3D_PUBLIC_URL": "https://files.example/models",
         "SAM3D_REQUESTS_PER_MINUTE": "120",
         "SAM3D_LOG_LEVEL": "DEBUG",
         "SAM3D_OUTPUT_HOSTS": ".cdn.example,files.example",
@@ -161,6 +162,39 @@ def test_secrets_are_files_and_an_existing_secret_is_used(render: Render) -> Non
         assert environment["SAM3D_DATABASE_URL_FILE"] == f"{FOLDER}/database-url"
         assert environment["SAM3D_BROKER_URL_FILE"] == f"{FOLDER}/broker-url"
         assert not {"SEGMIND_API_KEY", "SAM3D_DATABASE_URL", "SAM3D_BROKER_URL"} & set(environment)
+
+
+def test_the_file_server_has_what_it_needs_and_no_more(render: Render) -> None:
+    """Its port and the database; neither the broker nor what pays. Whoever publishes signs with the same key."""
+    manifests = render(EVERYTHING)
+    deployments = {name.removeprefix("photos-shapes-"): it for name, it in of_kind(manifests, "Deployment").items()}
+    spec = deployments["files"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+
+    assert container["args"] == ["files", "--port", "9091"]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"health": 9090, "files": 9091}
+    assert deployments["files"]["spec"]["replicas"] == 3
+    assert set(secret_files(spec)) == {"database-url", "link-key"}
+    assert not {"SAM3D_BROKER_URL_FILE", "SEGMIND_API_KEY_FILE"} & {each["name"] for each in container["env"]}
+    for name, deployment in deployments.items():
+        pod = deployment["spec"]["template"]["spec"]
+        environment = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+        assert secret_files(pod)["link-key"] == ("photos-shapes", "link-key"), name
+        assert environment["SAM3D_LINK_KEY_FILE"] == f"{FOLDER}/link-key"
+
+
+def test_the_service_leads_to_the_file_server(render: Render) -> None:
+    """By the port's name, and to no other pod."""
+    manifests = render(EVERYTHING)
+    (service,) = of_kind(manifests, "Service").values()
+    pods = [each["spec"]["template"] for each in of_kind(manifests, "Deployment").values()]
+    chosen = [pod for pod in pods if service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()]
+
+    assert [pod["spec"]["containers"][0]["args"][0] for pod in chosen] == ["files"]
+    assert service["spec"]["type"] == "LoadBalancer"
+    assert service["spec"]["ports"] == [{"name": "http", "port": 443, "targetPort": "files", "protocol": "TCP"}]
+    assert service["metadata"]["annotations"] == {"seen": "yes"}
+    assert not of_kind(render(), "Service")
 
 
 def secret_files(spec: Manifest) -> dict[str, tuple[str, str]]:
@@ -240,9 +274,10 @@ def test_migrations_need_nothing_of_the_release(render: Render) -> None:
     [
         ({"config": {"logLevel": "INFO"}}, True),
         ({"secret": {"brokerUrl": "amqps://other.example"}}, True),
+        ({"secret": {"linkKey": "another-link-key-of-thirty-two-bytes"}}, True),
         ({"secret": {"apiKey": "SG_other_key"}}, False),
     ],
-    ids=["settings", "url", "key"],
+    ids=["settings", "url", "link-key", "key"],
 )
 def test_a_change_rolls_the_pods_if_they_would_not_see_it(render: Render, change: Manifest, rolls: bool) -> None:
     """Changed settings and URLs give new pods; a changed API key is read again by those that run."""

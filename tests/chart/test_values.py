@@ -28,6 +28,23 @@ WRONG: dict[str, tuple[Values, str]] = {
     "port": ({"networkPolicy": {"databasePort": 99999}}, "databasePort"),
     "key-in-clear": ({"config": {"baseUrl": "http://simulator:9100"}}, "baseUrl"),
     "history-in-clear": ({"config": {"accountUrl": "http://127.0.0.1.example"}}, "accountUrl"),
+    "links-in-clear": ({"config": {"publicUrl": "http://files.example"}}, "publicUrl"),
+    "links-without-a-key": (
+        {
+            "config": {"publicUrl": "https://files.example"},
+            "secret": {
+                "existingSecret": "",
+                "databaseUrl": "d",
+                "brokerUrl": "b",
+                "apiKey": "k",
+                "linkKey": "SG_not_to_be_shown",
+            },
+        },
+        "linkKey",
+    ),
+    "link-key-twice": ({"secret": {"linkKey": "SG_not_to_be_shown"}}, "linkKey"),
+    "files-of-nobody": ({"files": {"enabled": True}}, "publicUrl"),
+    "files-role": ({"workers": {"files": {"steps": ["poll"]}}}, "files"),
     "size": ({"podDefaults": {"tmpSizeLimit": "1GB"}}, "tmpSizeLimit"),
     "mode": ({"autoscaling": {"mode": "vpa"}}, "mode"),
     "digest": ({"image": {"digest": "latest"}}, "digest"),

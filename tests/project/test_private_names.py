@@ -36,6 +36,9 @@ from kombu.pools import ProducerPool
 from kombu.transport.pyamqp import Channel
 from psycopg import pq
 from pydantic_core import PydanticCustomError
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
+from waitress.task import ThreadedTaskDispatcher
 
 from worker.broker import topology
 from worker.broker.connection import connection_options
@@ -48,7 +51,7 @@ PRIVATE_NAMES = {"_active_tags", "_decoded_cache", "_pool"}
 
 program: Any = celery_program
 
-CAPPED = ("amqp", "celery", "httpcore", "httpx", "kombu", "psycopg", "pydantic-core", "sqlalchemy")
+CAPPED = ("amqp", "celery", "httpcore", "httpx", "kombu", "psycopg", "pydantic-core", "sqlalchemy", "waitress")
 
 
 def sources() -> Iterator[str]:
@@ -297,6 +300,21 @@ def test_the_first_look_swallows_errors_without_a_number() -> None:
             raise amqp.NotAllowed("gone")
 
     loops._quick_drain(Reader())  # type: ignore[attr-defined]
+
+
+# waitress
+
+
+def test_a_server_of_connections_is_looked_after_as_ours_does() -> None:
+    """Its own ``maintenance`` can be another; a channel tells what it is at, and can be closed at once."""
+    assert "self.maintenance(now)" in inspect.getsource(BaseWSGIServer.readable)
+    said = inspect.getsource(HTTPChannel)
+    for name in ("requests", "request", "total_outbufs_len", "last_activity"):
+        assert hasattr(HTTPChannel, name) or f"self.{name} = " in said
+    assert names_of(HTTPChannel.handle_close) == ["self"]
+    assert "self.server.active_channels[self._fileno] = self" in inspect.getsource(HTTPChannel.add_channel)
+    assert {"timeout", "use_poll", "map", "count"} <= set(names_of(BaseWSGIServer.asyncore.loop))
+    assert {"cancel_pending", "timeout"} <= set(names_of(ThreadedTaskDispatcher.shutdown))
 
 
 # httpx and httpcore

@@ -2,6 +2,7 @@
 
 ``main``        runs what was asked for; a mistake is one line with its fix
 ``commands``    what can be asked about jobs, and decided: options and help
+``letters``     what can be asked about dead letters
 ``operations``  what can be asked to run the service, or to try it
 ``options``     the parameters of a run as options
 ``submit``      ``submit``
@@ -11,6 +12,7 @@
 ``wait``        ``wait``
 ``look``        ``jobs``, ``job``
 ``output``      ``output``
+``link``        ``link``
 ``previews``    pictures of models and photos: ``--preview``
 ``report``      ``report``
 ``page``        pure: the page of a report
@@ -21,6 +23,7 @@
 ``limits``      ``budget``
 ``dead``        ``dead list``, ``dead show``, ``dead replay``
 ``serve``       ``worker``, ``scheduler``
+``share``       ``files``
 ``db``          ``db upgrade``, ``db current``
 ``kept``        ``prune``
 ``doctor``      ``doctor``

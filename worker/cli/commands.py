@@ -4,10 +4,11 @@ What does it is imported when it is asked, so that nobody who asks for help wait
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from worker.cli.letters import dead_commands
 from worker.cli.options import Artifacts, Box, Mask, Points, Prompt, Seed
 from worker.cli.show import AsJson
 from worker.rules.lifecycle import JobState, Verdict
@@ -131,6 +132,21 @@ def report(
 
 
 @commands.command(rich_help_panel=JOBS)
+def link(
+    job_id: JobId,
+    name: Annotated[str | None, typer.Option(help="Only this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make fresh links to a job's files.
+
+    Whoever has one gets the file, without our database, until it expires.
+    """
+    from worker.cli import link
+
+    link.link(job_id, name, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Give a job up.
 
@@ -210,49 +226,9 @@ def resume(as_json: AsJson = False) -> None:
     account.resume(as_json=as_json)
 
 
-dead_commands = typer.Typer(no_args_is_help=True, add_completion=False)
 commands.add_typer(
     dead_commands,
     name="dead",
     help="Messages that nobody could read, or that stopped every worker.",
     rich_help_panel=DECISIONS,
 )
-
-
-@dead_commands.command("list")
-def list_(as_json: AsJson = False) -> None:
-    """List the dead letters, the oldest first; nothing is taken away."""
-    from worker.cli import dead
-
-    dead.list_(as_json=as_json)
-
-
-@dead_commands.command()
-def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """Show a dead letter: its headers and what it holds."""
-    from worker.cli import dead
-
-    dead.show(letter_id, as_json=as_json)
-
-
-@dead_commands.command()
-def replay(
-    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
-    all_letters: Annotated[bool, typer.Option("--all", help="Every one that is there now.")] = False,
-    to: Annotated[
-        Literal["requests", "inbox"] | None,
-        typer.Option(help="Where those go that came by no way of ours: a Celery task, or JSON."),
-    ] = None,
-    is_sure: Annotated[
-        bool, typer.Option("--yes", help="Do it; without it is only shown what would go where.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Send dead letters back to the queues that they came from, under their own identity, and take them away.
-
-    Without --yes nothing is sent, and the exit code is 2. A letter that came by no way of ours stays, and the exit
-    code is 1, unless --to says where it belongs.
-    """
-    from worker.cli import dead
-
-    dead.replay(letter_ids, to, all_letters=all_letters, is_sure=is_sure, as_json=as_json)

@@ -42,6 +42,19 @@ def scheduler() -> None:
     serve.scheduler()
 
 
+@operations.command(rich_help_panel=SERVICE)
+def files(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; default SAM3D_FILES_PORT.")] = None,
+) -> None:
+    """Give files to whoever has a link of this service's.
+
+    Until SIGTERM; it reads the database and the store, and writes nothing.
+    """
+    from worker.cli import share
+
+    share.files(port)
+
+
 database_commands = typer.Typer(no_args_is_help=True, add_completion=False)
 operations.add_typer(database_commands, name="db", help="The database's schema.", rich_help_panel=SERVICE)
 

@@ -1,6 +1,6 @@
 """The files that were made: ``output``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,7 @@ def output(job_id: str, folder: Path, name: str | None, *, has_preview: bool, as
     with opened_database() as (settings, engine):
         with transaction(engine) as connection:
             shown = describe_job(connection, wanted)
-        chosen = [each for each in shown["outputs"] if name in (None, each["name"])]
-        if not chosen:
-            raise Sam3dError(why_none(shown))
+        chosen = chosen_outputs(shown, name)
         stores = Stores(settings.storage, engine)
         paths = [write_output(stores, each, writable_folder(folder)) for each in chosen]
     pictures = with_previews(paths)[len(paths) :] if has_preview else []
@@ -35,6 +33,18 @@ def output(job_id: str, folder: Path, name: str | None, *, has_preview: bool, as
     else:
         for path in [*paths, *pictures]:
             say(str(path))
+
+
+def chosen_outputs(shown: Mapping[str, Any], name: str | None) -> Sequence[Mapping[str, Any]]:
+    """Return a job's files, or the one of a name.
+
+    Raises:
+        Sam3dError: there is none; says why.
+    """
+    chosen = [each for each in shown["outputs"] if name in (None, each["name"])]
+    if not chosen:
+        raise Sam3dError(why_none(shown))
+    return chosen
 
 
 def write_output(stores: Stores, file: Mapping[str, Any], folder: Path) -> Path:

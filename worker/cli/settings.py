@@ -45,7 +45,7 @@ def setting_rows(settings: Settings) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "value": _without_password(value) if name.endswith("_URL") else shown(value),
+                "value": _without_password(value) if value and name.endswith("_URL") else shown(value),
                 "source": _source(name),
                 "about": VARIABLES[name].description,
             }

@@ -22,7 +22,7 @@ from worker.telemetry.legible import legible
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-SERVICES = frozenset({"worker", "scheduler"})
+SERVICES = frozenset({"worker", "scheduler", "files"})
 """The commands whose output is a log, unless a person looks at it."""
 
 

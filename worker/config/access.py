@@ -1,10 +1,12 @@
 """How what is outside is reached, in the order that `sam3d config` and docs/operations.md list it."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from worker.config.kinds import Address, Group, Hosts, variable
+from worker.config.kinds import Address, Group, Hosts, LinkKeys, Positive, PublicAddress, split_keys, variable
 
 
 class VendorSettings(Group):
@@ -87,3 +89,34 @@ class OutputSettings(Group):
         "Hosts that outputs may be downloaded from, comma separated: a name, `.domain` for all below it, "
         "or `http://127.0.0.1:9100` for just that plain or private address.",
     )
+
+
+class LinkSettings(Group):
+    """How others get the files: links that are good for a while, and the server that some of them lead to."""
+
+    public_url: PublicAddress | None = variable(
+        "SAM3D_PUBLIC_URL",
+        None,
+        "Where others reach `sam3d files`; links lead there for files that no object store signs for. Unset: no such "
+        "links.",
+    )
+    secret_keys: LinkKeys | None = variable(
+        "SAM3D_LINK_KEY",
+        None,
+        "Signs those links, 32 bytes at least; of several, comma separated, the first signs and all are good.",
+    )
+    key_file: Path | None = variable(
+        "SAM3D_LINK_KEY_FILE", None, "A file that holds that key, in its place; read at the start."
+    )
+    lifetime: Positive = variable(
+        "SAM3D_LINK_LIFETIME",
+        timedelta(days=1),
+        "How long a link is good, s; 604800, a week, at most.",
+        le=timedelta(days=7),
+    )
+    port: int = variable("SAM3D_FILES_PORT", 8081, "Port of `sam3d files`.", ge=1, le=65535)
+
+    @property
+    def keys(self) -> Sequence[bytes]:
+        """The keys, the one that signs first."""
+        return split_keys(self.secret_keys.get_secret_value()) if self.secret_keys else ()

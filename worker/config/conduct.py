@@ -187,4 +187,10 @@ class ProcessSettings(Group):
         "SAM3D_STALL_LIMIT", timedelta(seconds=120), "How long a loop may stand still before its process exits, s."
     )
     failpoints: str = variable("SAM3D_FAILPOINTS", "", "Only for tests: where a process dies; see `sam3d failpoints`.")
-    concurrency: int = variable("SAM3D_CONCURRENCY", 8, "Threads of a worker process.", ge=1, le=128)
+    concurrency: int = variable(
+        "SAM3D_CONCURRENCY",
+        8,
+        "Threads of a worker process, and of the file server: downloads at a time.",
+        ge=1,
+        le=128,
+    )

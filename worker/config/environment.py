@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from worker.config.access import BrokerSettings, DatabaseSettings, OutputSettings, VendorSettings
+from worker.config.access import BrokerSettings, DatabaseSettings, LinkSettings, OutputSettings, VendorSettings
 from worker.config.conduct import (
     BudgetSettings,
     HistorySettings,
@@ -32,6 +32,7 @@ class Settings(Group):
     broker: BrokerSettings = BrokerSettings()
     database: DatabaseSettings = DatabaseSettings()
     outputs: OutputSettings = OutputSettings()
+    links: LinkSettings = LinkSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     budget: BudgetSettings = BudgetSettings()
     run: RunSettings = RunSettings()
@@ -69,8 +70,8 @@ VARIABLES: Mapping[str, FieldInfo] = {
 """What is said of each setting, under the name that it has in the environment."""
 
 
-URLS_IN_FILES = ("SAM3D_BROKER_URL", "SAM3D_DATABASE_URL")
-"""The URLs that hold a password, and so can be given by a file."""
+IN_FILES = {"SAM3D_BROKER_URL": "the URL", "SAM3D_DATABASE_URL": "the URL", "SAM3D_LINK_KEY": "the key"}
+"""What holds a secret, and so can be given by a file that is read at the start."""
 
 
 def load_settings() -> Settings:
@@ -82,21 +83,33 @@ def load_settings() -> Settings:
     variables = {name.upper(): value for name, value in os.environ.items()}
     try:
         settings = Settings.of(variables)
+        settings = settings.having(**_given_by_files(variables))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ConfigurationError(f"{first['loc'][1]}: {first['msg']}.") from None
-    settings = settings.having(**_urls_in_files(variables))
     require_broker_url(settings.broker.url)
     require_database_url(settings.database.url)
+    _require_both(settings.links)
     return settings
 
 
-def _urls_in_files(variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: _read_url(name, variables) for name in URLS_IN_FILES if f"{name}_FILE" in variables}
+def _require_both(links: LinkSettings) -> None:
+    """Check that links to our file server can be made and verified, or that nobody asked for them."""
+    if links.public_url and not links.keys:
+        raise ConfigurationError(
+            "SAM3D_PUBLIC_URL is set and SAM3D_LINK_KEY is not: links are signed with it; make one with "
+            "`openssl rand -hex 32`."
+        )
+    if links.keys and not links.public_url:
+        raise ConfigurationError("SAM3D_LINK_KEY is set and SAM3D_PUBLIC_URL is not: it is where links lead.")
 
 
-def _read_url(name: str, variables: Mapping[str, str]) -> str:
-    """Return the URL as its file has it."""
+def _given_by_files(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: _read(name, what, variables) for name, what in IN_FILES.items() if f"{name}_FILE" in variables}
+
+
+def _read(name: str, what: str, variables: Mapping[str, str]) -> str:
+    """Return a setting as its file has it."""
     if name in variables:
         raise ConfigurationError(f"{name} and {name}_FILE are both set: unset one of them.")
     try:
@@ -105,5 +118,5 @@ def _read_url(name: str, variables: Mapping[str, str]) -> str:
         said = (isinstance(error, OSError) and error.strerror) or "it is no text"
         raise ConfigurationError(f"{name}_FILE can't be read: {said}.") from None
     if len(text.split()) != 1:
-        raise ConfigurationError(f"{name}_FILE must hold the URL and nothing else.")
+        raise ConfigurationError(f"{name}_FILE must hold {what} and nothing else.")
     return text

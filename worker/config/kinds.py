@@ -1,12 +1,14 @@
 """What a setting is, and what it may be. Durations are seconds in the environment and ``timedelta`` here."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from worker.rules.urls import why_no_address, why_no_store
+from worker.rules.signing import SHORTEST_KEY
+from worker.rules.urls import why_no_address, why_no_public, why_no_store
 
 LONGEST = timedelta(days=36_500)
 
@@ -40,6 +42,25 @@ def _address(value: object) -> object:
     return value
 
 
+def _public_address(value: object) -> object:
+    if why := why_no_public(value):
+        raise PydanticCustomError("public", "{why}", {"why": why})
+    return value
+
+
+def split_keys(text: str) -> Sequence[bytes]:
+    """Return the keys of a comma list."""
+    return [part.strip().encode() for part in text.split(",") if part.strip()]
+
+
+def _long_keys(value: SecretStr) -> SecretStr:
+    keys = split_keys(value.get_secret_value())
+    if not keys or any(len(key) < SHORTEST_KEY for key in keys):
+        least = f"must be a key of {SHORTEST_KEY} bytes at least, or several with a comma between: openssl rand -hex 32"
+        raise PydanticCustomError("key", "{least}", {"least": least})
+    return value
+
+
 def _store_address(value: object) -> object:
     if why := why_no_store(value):
         raise PydanticCustomError("store", "{why}", {"why": why})
@@ -62,5 +83,7 @@ Age = Annotated[Seconds | None, BeforeValidator(_age)]
 """How long something is kept; ``never`` in the environment and None here: it is never deleted."""
 
 Address = Annotated[str, BeforeValidator(_address)]
+PublicAddress = Annotated[str, BeforeValidator(_public_address)]
+LinkKeys = Annotated[SecretStr, AfterValidator(_long_keys)]
 StoreAddress = Annotated[str, BeforeValidator(_store_address)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]

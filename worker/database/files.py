@@ -37,8 +37,16 @@ def remove(connection: Connection, job_id: str) -> None:
     connection.execute(outputs.delete().where(is_its))
 
 
+_COLUMNS = [outputs.c[name] for name in ("id", "name", "media_type", "bytes", "sha256", "location", "geometry")]
+
+
 def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
     """List the outputs of a job: id, name, media_type, bytes, sha256, location, geometry."""
-    names = ("id", "name", "media_type", "bytes", "sha256", "location", "geometry")
-    query = select(*(outputs.c[name] for name in names)).where(outputs.c.job_id == job_id).order_by(outputs.c.id)
+    query = select(*_COLUMNS).where(outputs.c.job_id == job_id).order_by(outputs.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def of_id(connection: Connection, output_id: int) -> Mapping[str, Any] | None:
+    """Find an output by the number of its row; as ``of_job`` lists it."""
+    row = connection.execute(select(*_COLUMNS).where(outputs.c.id == output_id)).mappings().one_or_none()
+    return dict(row) if row else None

@@ -1,7 +1,7 @@
 """A job's events: written with the change they tell of, marked when the broker has them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -21,7 +21,7 @@ class Event:
     id: str
     job_id: str | None
     type: EventType
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = field(repr=False)
     occurred_at: datetime
     correlation_id: str | None = None
 

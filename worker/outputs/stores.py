@@ -6,6 +6,7 @@ One store is written to, an object store where one is set; all are read from, so
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from importlib import import_module
 from typing import Any, Protocol
@@ -35,6 +36,9 @@ class Store(Protocol):
 
     def read(self, location: str, start: int) -> Iterator[bytes]:
         """Give the bytes of a file from one on."""
+
+    def link(self, location: str, within: timedelta) -> str | None:
+        """Sign an address that gives the file to anybody for that long; None where the store has none."""
 
     def erase(self, location: str) -> None:
         """Delete the bytes of a file that the database does not have itself."""
@@ -71,6 +75,16 @@ class Stores:
         if output["location"] is None:
             return in_chunks(self._engine, blobs.chunks_of_output, output["id"], start)
         return self._store_of(output["location"]).read(output["location"], start)
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether an object store is set."""
+        return bool(self._settings.store_url)
+
+    def link(self, output: Mapping[str, Any], within: timedelta) -> str | None:
+        """Sign an address of an output, by its row, that is good for that long; None where its store has none."""
+        location = output["location"]
+        return self._store_of(location).link(location, within) if location else None
 
     def erase(self, location: str) -> None:
         """Delete the bytes of a file that no row names."""

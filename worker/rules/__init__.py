@@ -2,6 +2,7 @@
 
 ``untrusted``  JSON that a stranger wrote, read within bounds
 ``urls``       what a URL of a setting must be
+``signing``    a link to a file, and whether it is ours
 ``origin``     who sent a request, and what its message's properties ask for
 ``asks``       what a message can ask of a job that is there
 ``lifecycle``  the states of a job and the table of its transitions

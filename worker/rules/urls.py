@@ -52,6 +52,16 @@ _HOST = re.compile(
 )
 
 
+def why_no_public(value: object) -> str | None:
+    """Say why a setting is no address that others can be sent to: what is added to it must be all that is signed."""
+    if why_no_address(value):
+        return "must be an https:// URL such as https://files.example.com; http:// only for this very host"
+    parts = urlsplit(str(value))
+    if parts.username is not None or parts.query or parts.fragment or "?" in str(value) or "#" in str(value):
+        return "takes a host and a path alone, no user, and nothing after a ? or #"
+    return None
+
+
 STORES = ("s3", "gs", "az", "file")
 """What the address of an object store begins with."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from worker.broker.connection import opened_producers
 from worker.config.environment import Settings
 from worker.database.engine import Engine, create_database_engine
+from worker.outputs.links import Links
+from worker.outputs.stores import Stores
 from worker.rules.job import ACCOUNT
 from worker.telemetry import failpoints
 from worker.work.post import Post
@@ -35,6 +37,7 @@ def opened_office(settings: Settings) -> Iterator[Office]:
     engine = create_database_engine(settings.database.url, CONNECTIONS)
     try:
         with opened_producers(settings.broker) as producers:
-            yield Office(settings, engine, Post(engine, producers, is_embedded=settings.broker.is_embedded))
+            links = Links(settings.links, Stores(settings.storage, engine))
+            yield Office(settings, engine, Post(engine, producers, links, is_embedded=settings.broker.is_embedded))
     finally:
         engine.dispose()

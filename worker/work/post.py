@@ -1,18 +1,21 @@
 """Post: what follows a commit. Its events are announced, then the message of the next step is sent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from kombu.pools import ProducerPool
 
 from worker.broker.next_message import publish_step
 from worker.broker.topology import PUBLISH_ERRORS
-from worker.database import leases, outbox
+from worker.database import files, leases, outbox
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.database.outbox import Event
 from worker.errors import TransientError
+from worker.events.linking import with_links
 from worker.events.publisher import publish_event
+from worker.outputs.links import Links
 from worker.rules.lifecycle import FollowUp, Ticket
 from worker.telemetry.failpoints import reach
 
@@ -22,8 +25,9 @@ log = structlog.get_logger(__name__)
 class Post:
     """Gets events to ``sam3d.events`` and messages to the steps. What the broker does not take is sent again later."""
 
-    def __init__(self, engine: Engine, producers: ProducerPool, *, is_embedded: bool = False) -> None:
+    def __init__(self, engine: Engine, producers: ProducerPool, links: Links, *, is_embedded: bool = False) -> None:
         self._engine = engine
+        self.links = links
         self._producers = producers
         self._is_embedded = is_embedded
 
@@ -55,12 +59,22 @@ class Post:
 
     def _announce(self, event: Event) -> None:
         """Publish an event, and mark it once the broker has confirmed it."""
-        was_routed = publish_event(self._producers, event)
+        was_routed = publish_event(self._producers, self._linked(event))
         reach("publish.confirmed")
         with transaction(self._engine) as connection:
             outbox.mark_published(connection, event.id, was_routed=was_routed)
         level = log.info if was_routed else log.warning
         level("event_published", event_id=event.id, event_type=event.type, was_routed=was_routed)
+
+    def _linked(self, event: Event) -> Event:
+        """Return an event as it goes out, however long after it was written: with links that are good from now on."""
+        stored: Sequence[Mapping[str, Any]] = ()
+        if not event.payload.get("outputs") or event.job_id is None:
+            return event
+        if self.links.are_made:
+            with transaction(self._engine) as connection:
+                stored = files.of_job(connection, event.job_id)
+        return with_links(event, stored, self.links)
 
     def tell(self, event: Event) -> None:
         """Publish an answer: an event that was announced before, or is no row; nothing is marked.
@@ -69,7 +83,7 @@ class Post:
             TransientError: the broker did not take it, and nobody else will send it.
         """
         try:
-            was_routed = publish_event(self._producers, event)
+            was_routed = publish_event(self._producers, self._linked(event))
         except PUBLISH_ERRORS as error:
             raise TransientError("The broker did not take an answer.") from error
         log.info("answer_published", event_id=event.id, event_type=event.type, was_routed=was_routed)

@@ -11,6 +11,7 @@ from worker.config.environment import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session
 from worker.outputs.download import Downloads
+from worker.outputs.links import Links
 from worker.outputs.stores import Stores
 from worker.vendor.api import Vendor
 from worker.work.memory import Memory
@@ -45,13 +46,15 @@ class Services(Office):
 def open_services(settings: Settings, producers: ProducerPool) -> Services:
     """Build the services of a process that publishes with these producers; nothing is connected yet."""
     engine = create_database_engine(settings.database.url, settings.process.concurrency + 5)
+    stores = Stores(settings.storage, engine)
+    links = Links(settings.links, stores)
     return Services(
         settings=settings,
         engine=engine,
         vendor=Vendor(settings),
         downloads=Downloads(settings),
-        stores=Stores(settings.storage, engine),
-        post=Post(engine, producers, is_embedded=settings.broker.is_embedded),
+        stores=stores,
+        post=Post(engine, producers, links, is_embedded=settings.broker.is_embedded),
         outlook=Outlook(settings, engine),
         session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",

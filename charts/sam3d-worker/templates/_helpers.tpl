@@ -116,6 +116,12 @@ fetch: [sam3d.fetch]
 {{- if and .Values.autoscaling.keda.hostKey (not .Values.secret.existingSecret) }}
 {{- fail "autoscaling.keda.hostKey: names a key of secret.existingSecret, which is empty" }}
 {{- end }}
+{{- if and .Values.files.enabled (not .Values.config.publicUrl) }}
+{{- fail "files.enabled: no link leads to the file server without config.publicUrl" }}
+{{- end }}
+{{- if and .Values.config.publicUrl (not .Values.secret.existingSecret) (lt (len .Values.secret.linkKey) 32) }}
+{{- fail "secret.linkKey: signs the links to config.publicUrl, with 32 bytes at least" }}
+{{- end }}
 {{- range $step, $queues := include "sam3d-worker.queues" . | fromYaml }}
 {{- if not (has $step $run) }}
 {{- fail (printf "workers: no role runs the step %q; add it to the steps of one" $step) }}

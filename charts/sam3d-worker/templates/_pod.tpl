@@ -16,7 +16,7 @@ labels:
 annotations:
   checksum/config: {{ include "sam3d-worker.config" .root | sha256sum }}
   {{- if not .root.Values.secret.existingSecret }}
-  checksum/secret: {{ list .root.Values.secret.databaseUrl .root.Values.secret.brokerUrl | toJson | sha256sum }}
+  checksum/secret: {{ list .root.Values.secret.databaseUrl .root.Values.secret.brokerUrl .root.Values.secret.linkKey | toJson | sha256sum }}
   {{- end }}
   {{- with .settings.podAnnotations }}
   {{- toYaml . | nindent 2 }}
@@ -63,7 +63,10 @@ resources:
   {{- toYaml .settings.resources | nindent 2 }}
 {{- end }}
 
-{{/* Everything that a worker, the scheduler or the test reads: settings; the two URLs and the API key as files. */}}
+{{/*
+Everything that a worker, the scheduler or the test reads: settings; the URLs and the keys as files. The file server has
+neither the broker's URL nor the API key.
+*/}}
 {{- define "sam3d-worker.environment" -}}
 envFrom:
   - configMapRef:
@@ -71,10 +74,16 @@ envFrom:
 env:
   - name: SAM3D_DATABASE_URL_FILE
     value: /run/secrets/sam3d/database-url
+  {{- if ne .component "files" }}
   - name: SAM3D_BROKER_URL_FILE
     value: /run/secrets/sam3d/broker-url
   - name: SEGMIND_API_KEY_FILE
     value: /run/secrets/sam3d/api-key
+  {{- end }}
+  {{- if .root.Values.config.publicUrl }}
+  - name: SAM3D_LINK_KEY_FILE
+    value: /run/secrets/sam3d/link-key
+  {{- end }}
   - name: TMPDIR
     value: /tmp
   {{- with .settings.extraEnv }}
@@ -104,16 +113,22 @@ volumes:
       items:
         - key: {{ .root.Values.secret.keys.databaseUrl }}
           path: database-url
+        {{- if ne .component "files" }}
         - key: {{ .root.Values.secret.keys.brokerUrl }}
           path: broker-url
         - key: {{ .root.Values.secret.keys.apiKey }}
           path: api-key
+        {{- end }}
+        {{- if .root.Values.config.publicUrl }}
+        - key: {{ .root.Values.secret.keys.linkKey }}
+          path: link-key
+        {{- end }}
   {{- with .settings.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
 
-{{/* The spec of a worker's or the scheduler's Deployment behind its replicas. Also takes "args". */}}
+{{/* The spec of a worker's, the scheduler's or the file server's Deployment behind its replicas. Also takes "args". */}}
 {{- define "sam3d-worker.deployment" -}}
 {{- $selectorLabels := include "sam3d-worker.selectorLabels" . -}}
 revisionHistoryLimit: 5
@@ -152,6 +167,11 @@ template:
           - name: health
             containerPort: {{ .root.Values.config.healthPort | int }}
             protocol: TCP
+          {{- if eq .component "files" }}
+          - name: files
+            containerPort: {{ .settings.port | int }}
+            protocol: TCP
+          {{- end }}
         startupProbe:
           httpGet:
             path: /livez

@@ -280,3 +280,54 @@ def test_the_in_memory_broker_is_the_embedded_service() -> None:
 def test_a_lease_is_longer_than_what_is_done_under_it(settings: Settings) -> None:
     """Nobody takes over a job whose worker still keeps its deadlines."""
     assert all(settings.run.lease_for(step) > settings.run.time_for(step) for step in Step)
+
+
+KEY = "0123456789abcdef" * 2
+
+
+def test_links_need_an_address_and_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without the other is told, and which."""
+    assert "SAM3D_LINK_KEY is not" in refusal(monkeypatch, "SAM3D_PUBLIC_URL", "https://files.example")
+    monkeypatch.delenv("SAM3D_PUBLIC_URL")
+    assert "SAM3D_PUBLIC_URL is not" in refusal(monkeypatch, "SAM3D_LINK_KEY", KEY)
+    monkeypatch.setenv("SAM3D_PUBLIC_URL", "https://files.example")
+    assert load_settings().links.keys == [KEY.encode()]
+
+
+@pytest.mark.parametrize("keys", ["m4rk3r", f"{KEY},m4rk3r", f"m4rk3r,{KEY}", "", ",", " "])
+def test_a_key_is_long(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    """Each of them; none is shown."""
+    said = refusal(monkeypatch, "SAM3D_LINK_KEY", keys)
+    assert said.startswith("SAM3D_LINK_KEY: must be a key of 32 bytes")
+    assert MARKER not in said
+
+
+def test_keys_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first signs; what is wrong with them is told as if they were given."""
+    path = tmp_path / "key"
+    path.write_text(f"{KEY},{'b' * 32}\n")
+    monkeypatch.setenv("SAM3D_PUBLIC_URL", "https://files.example")
+    monkeypatch.setenv("SAM3D_LINK_KEY_FILE", str(path))
+    assert load_settings().links.keys == [KEY.encode(), b"b" * 32]
+    path.write_text("m4rk3r")
+    with pytest.raises(ConfigurationError, match="SAM3D_LINK_KEY: must be") as refused:
+        load_settings()
+    assert MARKER not in repr(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["m4rk3r", "ftp://m4rk3r.example", "http://m4rk3r.example", "https://m4rk3r@files.example", "https://f.example?m4rk3r",
+     "https://f.example#m4rk3r", "https://f.example/?", "https://"],
+)  # fmt: skip
+def test_others_are_sent_to_an_address_of_tls(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """In clear a link would be anybody's; what follows it is signed as we write it."""
+    said = refusal(monkeypatch, "SAM3D_PUBLIC_URL", url)
+    assert said.startswith("SAM3D_PUBLIC_URL: ")
+    assert MARKER not in said
+
+
+@pytest.mark.parametrize("seconds", ["0", "604801", "m4rk3r"])
+def test_a_link_lasts_a_week_at_most(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    """As the stores have it."""
+    assert "SAM3D_LINK_LIFETIME" in refusal(monkeypatch, "SAM3D_LINK_LIFETIME", seconds)
