@@ -17,7 +17,7 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
     [
         (["config"], {"SAM3D_SUBMIT_DEADLINE": "soon"}, 3, "SAM3D_SUBMIT_DEADLINE: must be a number of seconds"),
         (["config"], {"SEGMIND_BASE_URL": "api.segmind.com"}, 3, "SEGMIND_BASE_URL: must be an http(s) URL"),
-        (["config"], {"SAM3D_STORE_URL": "s3://models"}, 3, "SAM3D_STORE_URL: must be a URL that begins"),
+        (["config"], {"SAM3D_STORE_URL": "models"}, 3, "SAM3D_STORE_URL: must be a URL that begins"),
         (["config"], {"SAM3D_BROKER_URL": "redis://127.0.0.1"}, 3, "SAM3D_BROKER_URL must be a URL that begins with"),
         (["config"], {"SAM3D_DATABASE_URL": "sqlite:///x"}, 3, "SAM3D_DATABASE_URL must be a URL that begins with"),
         (["jobs"], {"SAM3D_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, 3, "The database refuses"),

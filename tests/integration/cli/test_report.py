@@ -69,7 +69,7 @@ def test_a_page_has_the_jobs_and_their_models(sam3d: Sam3d, job_id: str, tmp_pat
 
 def test_a_model_that_was_changed_is_left_out(app: App, sam3d: Sam3d, job_id: str, tmp_path: Path) -> None:
     """The page is made without it, and it is told."""
-    change(app, "UPDATE output_chunks SET content = 'glTF'")
+    change(app, "UPDATE blob_chunks SET content = 'glTF'")
     done = sam3d("report", "--out", str(tmp_path / "jobs.html"))
     assert done.returncode == 0
     assert "is left out: what was read is not what was stored" in done.stderr

@@ -29,9 +29,9 @@ def test_a_name_that_is_given_is_not_given_again() -> None:
 
 def test_what_came_in_an_answer_is_told_by_its_bytes() -> None:
     """With its size and SHA-256; it can be read from the beginning."""
-    body = b'{"asset": {"version": "2.0"}}'
-    file = take_in(body, "gltf")
-    assert (file.name, file.size, file.sha256) == ("model.gltf", len(body), hashlib.sha256(body).hexdigest())
+    body = b'{"pose": [1, 2, 3]}'
+    file = take_in(body, "json")
+    assert (file.name, file.size, file.sha256) == ("facts.json", len(body), hashlib.sha256(body).hexdigest())
 
 
 @pytest.mark.parametrize("body", [b"", b"glTF", b"<html>", b"{}", b"oops"])
