@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.crashes import await_out_of_doubt, strike_schedulers
+from tests.support.crashes import ask_until_struck, await_out_of_doubt, strike_schedulers
 from tests.support.deployment import Service
 from tests.support.fleet import SCHEDULERS, Fleet, armed_scheduler
 from tests.support.judge import Judge
@@ -31,6 +31,7 @@ def test_stopped_in_each_step(fleet: Fleet, judge: Judge) -> None:
     fleet.workers("worker")
     fleet.await_logged("worker_ready", *told)
     ids = judge.submit(JOBS)
+    ask_until_struck(fleet, judge, ids)
 
     codes = {name: fleet.processes[name].wait(GRACE_SECONDS) for name in told}
     assert set(codes.values()) == {0}

@@ -16,9 +16,13 @@ from worker.intake.images import parse_image
 from worker.intake.request import derived_job_id, given_job_id, parse_request, readable_metadata
 from worker.network import AllowedHosts
 from worker.outputs.download import _following
+from worker.outputs.fetching import read_links
 from worker.outputs.formats import identify
+from worker.outputs.object_store import told
+from worker.outputs.serving import _with_one_range
 from worker.rules.addresses import promised, read_addresses
 from worker.rules.run import canonical_id, is_request_id, written_like
+from worker.rules.signing import SHORTEST_KEY, Signer
 from worker.telemetry.legible import legible
 from worker.vendor.answers import read_numbers, whose
 from worker.vendor.history import created, mark_inputs, read_rows
@@ -65,6 +69,10 @@ def row(text: str) -> Mapping[str, object]:
 
 
 READERS: Mapping[str, Callable[[str], object]] = {
+    "fetching": lambda text: read_links([{"name": text, "sha256": text, "bytes": 1, "url": text, "expires_at": text}]),
+    "object_store": lambda text: told(ValueError(text)),
+    "serving": lambda text: _with_one_range({"HTTP_RANGE": text, "HTTP_IF_RANGE": text}, 10),
+    "signing": lambda text: Signer([b"k" * SHORTEST_KEY]).verified(text, text, 0),
     "quoting": lambda text: quoted(text, {"prompt": "a red cup"}),
     "quoting, of itself": lambda text: quoted(text, {"prompt": text[:2000]}),
     "quoting, of nearly itself": lambda text: quoted(text, {"prompt": text[:1999] + "!"}),
