@@ -6,7 +6,7 @@ Reached through obstore, whose errors quote addresses and answers: of these only
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,8 +91,8 @@ class ObjectStore:
             return str(obstore.sign(self._store, "GET", key_of(location), within))
 
     def erase(self, location: str) -> None:
-        """Delete a file."""
-        with _said("not deleted"):
+        """Delete a file; one that is not there is deleted already."""
+        with _said("not deleted"), suppress(FileNotFoundError):
             obstore.delete(self._store, key_of(location))
 
 

@@ -143,6 +143,20 @@ def test_an_object_that_vanished_is_written_again(app: App, s3: Mapping[str, str
     assert b"".join(stores.read(row(stored))) == b"glTF and more"
 
 
+def test_an_object_that_vanished_stands_in_nobodys_way(app: App, stores: Stores) -> None:
+    """What no row names is forgotten, whoever has deleted its bytes before."""
+    stored = stores.put(fetched(uuid4().bytes))
+    stores.erase(stored.location)
+    assert forget(app, stores) == 1
+    assert forget(app, stores) == 0
+
+
+def test_a_store_is_tried_out(stores: Stores) -> None:
+    """As `sam3d doctor` does, again and again."""
+    stores.try_out()
+    stores.try_out()
+
+
 def test_a_store_that_is_away_says_so_without_its_address(
     app: App, s3: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
