@@ -19,7 +19,7 @@ WRONG: dict[str, tuple[Values, str]] = {
     "unknown": ({"wrokers": {}}, "wrokers"),
     "unknown-in-a-role": ({"workers": {"intake": {"concurency": 3}}}, "concurency"),
     "unknown-in-defaults": ({"podDefaults": {"nodeselector": {}}}, "nodeselector"),
-    "unknown-in-config": ({"config": {"storeUrl": "s3://shapes"}}, "storeUrl"),
+    "unknown-in-config": ({"config": {"storeAddress": "s3://shapes"}}, "storeAddress"),
     "step": ({"workers": {"intake": {"steps": ["acept"]}}}, "steps"),
     "no-steps": ({"workers": {"more": {"concurrency": 2}}}, "steps"),
     "role-name": ({"workers": {"scheduler": {"steps": ["poll"]}}}, "scheduler"),
@@ -28,6 +28,7 @@ WRONG: dict[str, tuple[Values, str]] = {
     "port": ({"networkPolicy": {"databasePort": 99999}}, "databasePort"),
     "key-in-clear": ({"config": {"baseUrl": "http://simulator:9100"}}, "baseUrl"),
     "history-in-clear": ({"config": {"accountUrl": "http://127.0.0.1.example"}}, "accountUrl"),
+    "credentials-in-a-store": ({"config": {"storeUrl": "s3://key:secret@models"}}, "storeUrl"),
     "links-in-clear": ({"config": {"publicUrl": "http://files.example"}}, "publicUrl"),
     "links-without-a-key": (
         {
