@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -211,11 +212,19 @@ def test_a_file_that_is_there_is_replaced_with_a_word(call: Command, tmp_path: P
 # Who pays is asked.
 
 
+PATIENCE_SECONDS = 60
+
+
+def heeding() -> None:
+    """Have a child heed Ctrl-C, whatever runs the tests: what is started in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def shown_until(terminal: int, word: bytes | None) -> bytes:
     """Return what a terminal shows until a word, or until nobody has it any more."""
     shown = b""
     with suppress(OSError):
-        while word is None or word not in shown:
+        while (word is None or word not in shown) and select.select([terminal], [], [], PATIENCE_SECONDS)[0]:
             shown += os.read(terminal, 2**10)
     return shown
 
@@ -239,7 +248,13 @@ def test_a_person_is_asked(
     command = [sys.executable, "-m", "worker", "call", PHOTO, "--json", "--out", str(tmp_path / "a.glb")]
     settings = {**os.environ, "SAM3D_EXPECTED_RUN": "1"}
     with subprocess.Popen(
-        command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=settings, start_new_session=True
+        command,
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        env=settings,
+        start_new_session=True,
+        preexec_fn=heeding,  # noqa: PLW1509 - nothing else runs in it before the command
     ) as started:
         os.close(theirs)
         said = shown_until(ours, b"[y/N]")
