@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.records import blob_chunks, blobs, output_chunks, outputs
@@ -64,20 +64,21 @@ def loose(age: timedelta) -> Select[Any]:
     return select(blobs.c.location).where(blobs.c.loose_since < now - age).order_by(blobs.c.loose_since)
 
 
-def forget_loose(connection: Connection, old: Select[Any], limit: int, erase: Callable[[str], None]) -> int:
+def forget_loose(connection: Connection, old: Select[Any], limit: int, erase: Callable[[str], bool]) -> int:
     """Delete files that no row names; return how many were looked at.
 
-    ``erase`` deletes the bytes that are elsewhere. Who puts such a file meanwhile waits for its row, and then writes it
-    anew.
+    ``erase`` deletes the bytes that are elsewhere, or says that it could not: then it is tried again a day later. Who
+    puts such a file meanwhile waits for its row, and then writes it anew.
     """
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '120s'"))  # A store may be slow.
     chosen = list(connection.execute(old.limit(limit).with_for_update(skip_locked=True)).scalars())
     its = outputs.c.location
     named = list(connection.execute(select(its).where(its.in_(chosen)).distinct()).scalars()) if chosen else []
     name(connection, named)
-    unnamed = [each for each in chosen if each not in named]
-    for location in unnamed:
-        erase(location)
-    connection.execute(delete(blobs).where(blobs.c.location.in_(unnamed)))
+    gone = [each for each in chosen if each not in named and erase(each)]
+    left = [each for each in chosen if each not in named and each not in gone]
+    connection.execute(delete(blobs).where(blobs.c.location.in_(gone)))
+    connection.execute(update(blobs).where(blobs.c.location.in_(left)).values(loose_since=now))
     return len(chosen)
 
 

@@ -26,8 +26,10 @@ READ = 2**20
 FRESH = timedelta(hours=12)
 """An object of that age is written anew, as a bucket's own rule may be about to delete it for its age."""
 
-_CLIENT: Any = {"connect_timeout": "5s", "timeout": "30s"}
-_RETRY: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+_CLIENT: Any = {"connect_timeout": "5s", "timeout": "15s"}
+"""A part in that time is 350 KB a second."""
+
+_RETRY: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 _CODE = re.compile(
     r"<Code>(\w{1,40})</Code>|status code: (\d{3})|(dns error|Connection refused|timed out|builder error)"
 )

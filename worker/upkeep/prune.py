@@ -57,8 +57,28 @@ def classes(storage: StorageSettings, stores: Stores) -> Sequence[Class]:
         jobs, events = retention.old_jobs(age_of_jobs), retention.old_events(age_of_jobs)
         found.append(Class("jobs", "jobs_pruned", age_of_jobs, jobs, retention.delete_jobs))
         found.append(Class("events", "events_pruned", age_of_jobs, events, retention.delete_events, EVENTS))
-    erase = partial(blobs.forget_loose, erase=stores.erase)
-    return [*found, Class("files", "files_deleted", ONE_DAY, blobs.loose(ONE_DAY), erase)]
+    forget = partial(blobs.forget_loose, erase=Eraser(stores).erase)
+    return [*found, Class("files", "files_deleted", ONE_DAY, blobs.loose(ONE_DAY), forget)]
+
+
+class Eraser:
+    """Deletes the bytes of files, until a store does not let it: the others of it are not waited for."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._is_refused = False
+
+    def erase(self, location: str) -> bool:
+        """Delete a file's bytes; return whether they are gone."""
+        if self._is_refused:
+            return False
+        try:
+            self._stores.erase(location)
+        except (StoreUnavailable, ConfigurationError) as error:
+            self._is_refused = True
+            log.warning("files_kept", reason=str(error), next="tries again in a day; jobs are not affected")
+            return False
+        return True
 
 
 def prune(services: Services, beat: Callable[[], None]) -> None:
@@ -66,10 +86,7 @@ def prune(services: Services, beat: Callable[[], None]) -> None:
     with transaction(services.engine) as connection:
         slots.forget(connection, ONE_DAY)
     for each in classes(services.settings.storage, services.stores):
-        try:
-            delete_old(services.engine, each, beat)
-        except (StoreUnavailable, ConfigurationError) as error:
-            log.warning("files_kept", reason=str(error), next="tries again with the next sweep; jobs are not affected")
+        delete_old(services.engine, each, beat)
 
 
 def delete_old(engine: Engine, kept: Class, beat: Callable[[], None]) -> bool:

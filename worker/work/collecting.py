@@ -97,6 +97,9 @@ def _download(services: Services, addresses: Sequence[str]) -> Haul:
         for address in sorted(addresses, key=lambda each: promised(each) != "glb"):
             try:
                 stored, flaw = _kept(services, address)
+            except StoreUnavailable as error:  # It is away for the others as well, and each would be waited for.
+                missing |= {each: error for each in addresses if each not in files and each not in missing}
+                break
             except (OutputBroken, OutputUnusable, RemoteUnavailable) as error:
                 missing[address] = error
                 continue

@@ -20,6 +20,7 @@ from worker.database.engine import transaction
 from worker.errors import ConfigurationError, StoreUnavailable
 from worker.outputs.stores import Role, Stores
 from worker.rules.outcome import FetchedFile, StoredFile
+from worker.upkeep.prune import Eraser
 
 DAY = timedelta(days=1)
 
@@ -58,7 +59,7 @@ def forget(app: App, stores: Stores) -> int:
     """Delete what nobody has named for a day, a day later."""
     with transaction(app.services.engine) as connection:
         connection.execute(text("UPDATE blobs SET loose_since = loose_since - interval '25 hours'"))
-        return blobs.forget_loose(connection, blobs.loose(DAY), 10, stores.erase)
+        return blobs.forget_loose(connection, blobs.loose(DAY), 10, Eraser(stores).erase)
 
 
 @pytest.mark.parametrize("size", [1, CHUNK_BYTES, CHUNK_BYTES + 1, 6 * 2**20 + 7])
@@ -95,7 +96,7 @@ def test_a_file_that_no_row_names_is_deleted_a_day_later(app: App, stores: Store
     """It was put, and its worker died before the commit."""
     stored = stores.put(fetched(uuid4().bytes))
     with transaction(app.services.engine) as connection:
-        assert blobs.forget_loose(connection, blobs.loose(DAY), 10, stores.erase) == 0
+        assert blobs.forget_loose(connection, blobs.loose(DAY), 10, Eraser(stores).erase) == 0
     assert forget(app, stores) == 1
     with pytest.raises(StoreUnavailable) if stored.location.startswith("objects") else closing(io.BytesIO()):
         assert b"".join(stores.read(row(stored))) == b""
@@ -109,7 +110,7 @@ def test_a_file_that_is_put_again_meanwhile_stays(app: App, stores: Stores) -> N
         connection.execute(text("UPDATE blobs SET loose_since = loose_since - interval '25 hours'"))
     stored = stores.put(fetched(content))
     with transaction(app.services.engine) as connection:
-        assert blobs.forget_loose(connection, blobs.loose(DAY), 10, stores.erase) == 0
+        assert blobs.forget_loose(connection, blobs.loose(DAY), 10, Eraser(stores).erase) == 0
     assert b"".join(stores.read(row(stored))) == content
 
 
@@ -149,6 +150,23 @@ def test_an_object_that_vanished_stands_in_nobodys_way(app: App, stores: Stores)
     stores.erase(stored.location)
     assert forget(app, stores) == 1
     assert forget(app, stores) == 0
+
+
+def test_what_a_store_does_not_let_go_is_tried_again_a_day_later(app: App, stores: Stores) -> None:
+    """It is known still, and holds nobody up."""
+    stored = [stores.put(fetched(uuid4().bytes)) for _ in range(3)]
+    asked: list[str] = []
+
+    def erase_one(location: str) -> bool:
+        asked.append(location)
+        return len(asked) == 1
+
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE blobs SET loose_since = loose_since - interval '25 hours'"))
+        looked_at = blobs.forget_loose(connection, blobs.loose(DAY), 10, erase_one)
+    assert (looked_at, len(asked)) == (3, 3)
+    assert forget(app, stores) == 2, "the first is gone, the others waited for a day"
+    assert {each.location for each in stored} == set(asked)
 
 
 def test_a_store_is_tried_out(stores: Stores) -> None:

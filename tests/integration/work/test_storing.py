@@ -49,6 +49,7 @@ def test_a_store_that_is_away_drops_no_file(
     assert job["state"] == "fetching"
     assert "not stored" in job["waits_for"]
     assert "127.0.0.1" not in job["waits_for"]
+    assert simulator.requests()["calls"]["download"] == {"200": 1}, "nothing is fetched for a store that is away"
 
     assert fetch(there, waiting) is None
     assert rows(app, "SELECT state, missing FROM jobs") == [{"state": "succeeded", "missing": []}]
