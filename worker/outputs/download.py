@@ -22,6 +22,10 @@ from worker.rules.outcome import FetchedFile, StoredFile
 
 MAX_REDIRECTS = 3
 
+_TAG = re.compile(r'"[!#-~]{1,200}"')
+_LENGTH = re.compile(r"[0-9]{1,15}")
+_PART = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15})")
+
 MOST_CUTS = 20
 """Connections of a download, each of which brought some of it."""
 
@@ -97,6 +101,7 @@ class Downloads:
                 raise OutputUnusable(
                     f"The output is larger than SAM3D_MAX_OUTPUT_BYTES ({self._settings.storage.max_output_bytes})."
                 )
+        copy.require_all()
         copy.content.flush()
 
     def close(self) -> None:
@@ -111,6 +116,7 @@ class _Copy:
         self.content = content
         self.size, self.digest = 0, hashlib.sha256()
         self.tag: str | None = None
+        self.total: int | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -124,22 +130,33 @@ class _Copy:
             RemoteUnavailable: it is a part that was not asked for.
         """
         if response.status_code == httpx.codes.PARTIAL_CONTENT:
-            if not self.size or not response.headers.get("content-range", "").startswith(f"bytes {self.size}-"):
+            part = _PART.fullmatch(response.headers.get("content-range", ""))
+            if not self.size or not part or (int(part[1]), int(part[2])) != (self.size, self.total):
                 raise RemoteUnavailable("The file host answers 206, with a part that nobody asked for.")
             return
         if self.size:
             self.content.seek(0)
             self.content.truncate()
             self.size, self.digest = 0, hashlib.sha256()
-        tag = response.headers.get("etag", "")
-        is_mark = response.headers.get("accept-ranges") == "bytes" and re.fullmatch(r'"[!#-~]{1,200}"', tag)
-        self.tag = tag if is_mark else None
+        tag, length = response.headers.get("etag", ""), response.headers.get("content-length", "")
+        self.total = int(length) if _LENGTH.fullmatch(length) else None
+        has_parts = response.headers.get("accept-ranges") == "bytes" and self.total is not None
+        self.tag = tag if has_parts and _TAG.fullmatch(tag) else None
 
     def add(self, chunk: bytes) -> None:
         """Take in what has arrived."""
         self.size += len(chunk)
         self.digest.update(chunk)
         self.content.write(chunk)
+
+    def require_all(self) -> None:
+        """Check that nothing is left; a host may answer a range with a smaller one.
+
+        Raises:
+            RemoteUnavailable: there is more of the file.
+        """
+        if self.total is not None and self.size != self.total:
+            raise RemoteUnavailable(f"The download broke off (after {self.size} of {self.total} bytes).")
 
     def judged(self, end: str) -> FetchedFile:
         """Tell what it is, or, of one that is not sound, what it was to be and why it is not.

@@ -210,10 +210,10 @@ def test_a_download_that_is_cut_begins_anew_where_the_host_knows_no_ranges(
 def test_a_file_that_changed_meanwhile_is_read_from_its_beginning() -> None:
     """The host has another mark for it, and so sends all of it."""
     copy = _Copy(io.BytesIO())
-    copy.begin(httpx.Response(200, headers={"etag": '"one"', "accept-ranges": "bytes"}))
+    copy.begin(httpx.Response(200, headers={"etag": '"one"', "accept-ranges": "bytes", "content-length": "16"}))
     copy.add(b"half of ")
     assert copy.headers == {"range": "bytes=8-", "if-range": '"one"'}
-    copy.begin(httpx.Response(200, headers={"etag": '"two"', "accept-ranges": "bytes"}))
+    copy.begin(httpx.Response(200, headers={"etag": '"two"', "accept-ranges": "bytes", "content-length": "12"}))
     copy.add(b"another file")
     assert (copy.size, copy.content.getvalue(), copy.digest.hexdigest()) == (  # type: ignore[attr-defined]
         12,
@@ -222,14 +222,29 @@ def test_a_file_that_changed_meanwhile_is_read_from_its_beginning() -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["bytes 0-7/16", "bytes 9-15/16", "", "nonsense"])
+@pytest.mark.parametrize("part", ["bytes 0-7/16", "bytes 9-15/16", "bytes 8-15/17", "bytes 8-15/*", "", "nonsense"])
 def test_another_part_than_was_asked_for_is_not_taken(part: str) -> None:
     """It would be joined in the wrong place."""
     copy = _Copy(io.BytesIO())
-    copy.begin(httpx.Response(200, headers={"etag": '"one"', "accept-ranges": "bytes"}))
+    copy.begin(httpx.Response(200, headers={"etag": '"one"', "accept-ranges": "bytes", "content-length": "16"}))
     copy.add(b"half of ")
     with pytest.raises(RemoteUnavailable, match="206"):
         copy.begin(httpx.Response(206, headers={"content-range": part}))
+
+
+def test_a_part_that_ends_early_is_not_the_end() -> None:
+    """A host may send less than was asked for: the rest is asked for again, and none of it is taken for the whole."""
+    copy = _Copy(io.BytesIO())
+    copy.begin(httpx.Response(200, headers={"etag": '"one"', "accept-ranges": "bytes", "content-length": "16"}))
+    copy.add(b"half of ")
+    copy.begin(httpx.Response(206, headers={"content-range": "bytes 8-11/16"}))
+    copy.add(b"all ")
+    with pytest.raises(RemoteUnavailable, match="after 12 of 16 bytes"):
+        copy.require_all()
+    assert copy.headers == {"range": "bytes=12-", "if-range": '"one"'}
+    copy.begin(httpx.Response(206, headers={"content-range": "bytes 12-15/16"}))
+    copy.add(b"that")
+    copy.require_all()
 
 
 @pytest.mark.parametrize(
