@@ -26,6 +26,19 @@ SELECT outputs.id, blob_chunks.position, blob_chunks.content
 FROM outputs JOIN blob_chunks ON blob_chunks.location = outputs.location
 """
 
+# Whoever deletes an output, the scheduler of the last release and a person among them, loosens its file.
+_LOOSEN = """
+CREATE FUNCTION sam3d_loosen_blob() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE blobs SET loose_since = sam3d_now() WHERE location = OLD.location;
+    RETURN NULL;
+END $$
+"""
+_WHEN_DELETED = """
+CREATE TRIGGER sam3d_loosen_blob AFTER DELETE ON outputs FOR EACH ROW
+WHEN (OLD.location IS NOT NULL) EXECUTE FUNCTION sam3d_loosen_blob()
+"""
+
 
 def upgrade() -> None:
     """Keep files by what they hold; what workers of the last release store stays beside its row."""
@@ -93,6 +106,8 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_outputs_location", "outputs", ["location"], postgresql_where=sa.text("location IS NOT NULL"))
+    op.execute(_LOOSEN)
+    op.execute(_WHEN_DELETED)
 
 
 def downgrade() -> None:
@@ -100,6 +115,8 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
     op.execute(_BACK)
+    op.execute("DROP TRIGGER sam3d_loosen_blob ON outputs")
+    op.execute("DROP FUNCTION sam3d_loosen_blob")
     op.drop_index("ix_outputs_location", table_name="outputs")
     op.drop_column("jobs", "missing")
     op.drop_column("outputs", "geometry")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, text, update
+from sqlalchemy import Connection, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.records import blob_chunks, blobs, output_chunks, outputs
@@ -49,14 +49,8 @@ def chunks_of_output(connection: Connection, output_id: int, first: int, count: 
 
 
 def name(connection: Connection, locations: Sequence[str]) -> None:
-    """Note that rows name these files from now on."""
+    """Note that rows name these files from now on; the deletion of a row notes by itself that it does no more."""
     connection.execute(update(blobs).where(blobs.c.location.in_(locations)).values(loose_since=None))
-
-
-def loosen(connection: Connection, which: ColumnElement[bool]) -> None:
-    """Note that these outputs name their files no more; other jobs' may."""
-    theirs = select(outputs.c.location).where(which)
-    connection.execute(update(blobs).where(blobs.c.location.in_(theirs)).values(loose_since=now))
 
 
 def loose(age: timedelta) -> Select[Any]:

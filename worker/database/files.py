@@ -32,9 +32,7 @@ def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> Non
 
 def remove(connection: Connection, job_id: str) -> None:
     """Forget the files of a job: they were made for another."""
-    is_its = outputs.c.job_id == job_id
-    blobs.loosen(connection, is_its)
-    connection.execute(outputs.delete().where(is_its))
+    connection.execute(outputs.delete().where(outputs.c.job_id == job_id))
 
 
 _COLUMNS = [outputs.c[name] for name in ("id", "name", "media_type", "bytes", "sha256", "location", "geometry")]

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, tuple_, update
 
-from worker.database import blobs
 from worker.database.records import events, inputs, outputs
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState
@@ -35,7 +34,6 @@ def delete_jobs(connection: Connection, old: Old, limit: int) -> int:
     """Delete jobs with their files and events; return how many."""
     ids = list(connection.execute(old.limit(limit)).scalars())
     if ids:
-        blobs.loosen(connection, outputs.c.job_id.in_(ids))
         connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
         connection.execute(delete(events).where(events.c.job_id.in_(ids), _IS_OUT))
     return len(ids)
@@ -50,11 +48,7 @@ def old_outputs(role: str, age: timedelta) -> Old:
 
 def delete_outputs(connection: Connection, old: Old, limit: int) -> int:
     """Delete files, whose jobs stay; return how many."""
-    ids = list(connection.execute(old.limit(limit)).scalars())
-    if ids:
-        blobs.loosen(connection, outputs.c.id.in_(ids))
-        connection.execute(delete(outputs).where(outputs.c.id.in_(ids)))
-    return len(ids)
+    return connection.execute(delete(outputs).where(outputs.c.id.in_(old.limit(limit)))).rowcount
 
 
 def old_events(age: timedelta) -> Old:

@@ -234,6 +234,16 @@ def test_files_go_with_their_job(keeping: App) -> None:
     assert rows(keeping, "SELECT location FROM blobs") == []
 
 
+@pytest.mark.parametrize("deleted", ["jobs", "outputs"])
+def test_whoever_deletes_a_row_loosens_its_file(app: App, deleted: str) -> None:
+    """A scheduler of the last release, or a person, knows nothing of where its bytes are."""
+    job_id = stored(app, Role.OUTPUT)
+    assert rows(app, "SELECT location FROM blobs WHERE loose_since IS NULL")
+    column = "id" if deleted == "jobs" else "job_id"
+    rows(app, f"DELETE FROM {deleted} WHERE {column} = :id RETURNING id", id=UUID(job_id))
+    assert rows(app, "SELECT location FROM blobs WHERE loose_since IS NULL") == []
+
+
 def test_fewer_are_tried_where_the_database_gives_up(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large files take long to delete: a batch of them must not be tried for ever."""
     tried: list[int] = []
