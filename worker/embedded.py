@@ -112,6 +112,7 @@ def _service(settings: Settings) -> Iterator[App]:
     schema.upgrade(settings.database.url)
     app = create_app(settings)
     topology.declare(app.connection_for_write())
+    _forget_messages(app)
     worker = app.WorkController(pool=POOL, concurrency=settings.process.concurrency, loglevel="WARNING")
     scheduler = Scheduler(app.services, dict)
     threads = [threading.Thread(target=each, daemon=True) for each in (worker.start, scheduler.run)]
@@ -125,6 +126,13 @@ def _service(settings: Settings) -> Iterator[App]:
         for thread in threads:
             thread.join(timeout=10)
         app.services.close()
+
+
+def _forget_messages(app: App) -> None:
+    """Empty the in-memory broker of what an earlier service of this process left, whose database is gone."""
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        for queue in topology.queues():
+            queue(channel).purge()
 
 
 def reconstruct(

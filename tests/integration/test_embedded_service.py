@@ -1,10 +1,16 @@
 """The embedded service has this process to itself."""
 
+import queue
+from datetime import timedelta
+from uuid import uuid4
+
 import pytest
 
 from worker import embedded
 from worker.config.environment import Settings
 from worker.errors import ConfigurationError
+from worker.rules.lifecycle import FollowUp, Step, Ticket
+from worker.work import executor
 
 
 def test_a_second_embedded_service_of_a_process_is_refused() -> None:
@@ -13,6 +19,20 @@ def test_a_second_embedded_service_of_a_process_is_refused() -> None:
         second = embedded.running_service(settings)
         with pytest.raises(ConfigurationError, match="runs in this process already"):
             second.__enter__()
+
+
+def test_what_an_earlier_service_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its messages name jobs of a database that is gone; the in-memory broker of a process outlives the service."""
+    stale, fresh = (FollowUp(Step.POLL, Ticket(str(uuid4()), 1), timedelta(0)) for _ in range(2))
+    heard: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(executor, "execute", lambda *due: heard.put(due[-1].job_id))
+    with embedded.embedded_settings(is_live=False) as settings:
+        with embedded.running_service(settings) as app:
+            pass
+        app.services.post.send(stale)
+        with embedded.running_service(settings) as app:
+            app.services.post.send(fresh)
+            assert heard.get(timeout=60) == fresh.ticket.job_id
 
 
 def test_the_next_embedded_service_of_a_process_starts() -> None:

@@ -137,7 +137,7 @@ def declare(connection: Connection) -> None:
     Raises:
         ConfigurationError: names what is there in another shape; all the rest is declared.
     """
-    parts: list[Exchange | Queue] = [work_exchange, events_exchange, *_queues()]
+    parts: list[Exchange | Queue] = [work_exchange, events_exchange, *queues()]
     refused: list[Exchange | Queue] = []
     channel: Any = connection.channel()
     for part in parts:
@@ -172,8 +172,8 @@ def require(connection: Connection) -> None:
     Raises:
         ConfigurationError: names what is missing and what declares it, or what is in another shape.
     """
-    exchanges: list[Any] = [work_exchange, events_exchange, *(queue.exchange for queue in _queues())]
-    parts = [*{each.name: each for each in exchanges}.values(), *_queues()]
+    exchanges: list[Any] = [work_exchange, events_exchange, *(queue.exchange for queue in queues())]
+    parts = [*{each.name: each for each in exchanges}.values(), *queues()]
     lost = [part.name for part in parts if not _exists(connection, part)]
     if lost:
         raise ConfigurationError(_lacking(lost))
@@ -214,7 +214,8 @@ def _look(part: Exchange | Queue, channel: Any, *, passive: bool) -> None:
     look(passive=passive)
 
 
-def _queues() -> list[Queue]:
+def queues() -> list[Queue]:
+    """Return every queue of ours, the ladder's as well."""
     delays = [delay_queue(seconds) for seconds in LADDER]
     return [requests_queue, inbox_queue, dead_queue, *step_queues.values(), *delays]
 

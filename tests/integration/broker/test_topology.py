@@ -72,7 +72,7 @@ def test_a_worker_declares_what_is_ours_and_nothing_of_celerys(
     deployment.start("worker", "worker")
     deployment.start("scheduler", "scheduler")
     wait_until(lambda: "worker_ready" in deployment.log_of("worker"), "the worker consumes")
-    queues: list[Any] = topology._queues()
+    queues: list[Any] = topology.queues()
     made = set(rabbitmq.exchanges(vhost)) - before
     assert made == {queue.exchange.name for queue in queues} | {"sam3d", "sam3d.events"}
     assert {queue.name for queue in rabbitmq.queues(vhost)} == {queue.name for queue in queues}
