@@ -9,6 +9,7 @@ The folders and files, in the order a job travels:
 ``rules``      pure: all that is decided
 ``vendor``     the paid API: its calls, its answers as typed values
 ``outputs``    the files that were made
+``gate``       pure: what a file is, and whether it is a sound model
 ``events``     event out
 ``upkeep``     what the clock does: what was left behind goes on
 ``database``   PostgreSQL: all SQL, and the only commit

@@ -18,6 +18,7 @@ from worker.broker.quarantine import letter_id
 from worker.broker.topology import RECONSTRUCT_TASK
 from worker.errors import InvalidMessage, OutputBroken, OutputUnusable, Sam3dError
 from worker.events.heard import read_event
+from worker.gate.formats import identify
 from worker.intake.admission import passed_on, read_arguments, require_admissible
 from worker.intake.asking import parse_ask
 from worker.intake.envelope import open_envelope
@@ -25,7 +26,6 @@ from worker.intake.fingerprint import raw_fingerprint
 from worker.intake.images import image_of, parse_image
 from worker.intake.request import parse_request, readable_metadata
 from worker.network import AllowedHosts
-from worker.outputs.formats import identify
 from worker.rules.addresses import find_addresses
 from worker.rules.origin import read_origin, with_properties
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable

@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from worker.gate.formats import identify
 from worker.intake.images import parse_image
 from worker.intake.request import derived_job_id, given_job_id, parse_request, readable_metadata
 from worker.network import AllowedHosts
 from worker.outputs.download import _following
 from worker.outputs.fetching import read_links
-from worker.outputs.formats import identify
 from worker.outputs.object_store import told
 from worker.outputs.serving import _with_one_range
 from worker.rules.addresses import promised, read_addresses

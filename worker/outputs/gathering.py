@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable, Sam3dError
+from worker.gate.formats import GLB, MODELS
 from worker.outputs.download import Downloads, require_sound, unique_names
-from worker.outputs.formats import GLB, MODELS
 from worker.outputs.saving import write_file
 from worker.rules.addresses import promised
 from worker.rules.outcome import FetchedFile

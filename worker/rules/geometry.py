@@ -14,7 +14,7 @@ Box = tuple[Point, Point]
 class Geometry:
     """What is in a model, in its own units; None stands for what its file does not tell.
 
-    ``bounds`` are those of very large models from an even sample (``worker/outputs/arrays.py``).
+    ``bounds`` are those of very large models from an even sample (``worker/gate/arrays.py``).
     """
 
     triangles: int | None = None

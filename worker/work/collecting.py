@@ -20,9 +20,9 @@ from worker.errors import (
     Sam3dError,
     StoreUnavailable,
 )
+from worker.gate.formats import GLB, MODELS, OTHER, ZIP
 from worker.network import deadline
 from worker.outputs.download import with_unique_names
-from worker.outputs.formats import GLB, MODELS, OTHER, ZIP
 from worker.outputs.stores import Role
 from worker.rules.addresses import is_file, promised
 from worker.rules.job import Job

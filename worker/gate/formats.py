@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.errors import OutputBroken
-from worker.outputs.arrays import read_at
-from worker.outputs.glb import LARGEST_JSON, check_glb, check_gltf
-from worker.outputs.obj import check_obj
-from worker.outputs.ply import check_ply
-from worker.outputs.stl import check_stl
-from worker.outputs.zips import check_usdz, check_zip
+from worker.gate.arrays import read_at
+from worker.gate.glb import LARGEST_JSON, check_glb, check_gltf
+from worker.gate.obj import check_obj
+from worker.gate.ply import check_ply
+from worker.gate.stl import check_stl
+from worker.gate.zips import check_usdz, check_zip
 from worker.rules.geometry import Geometry
 from worker.rules.untrusted import DOCUMENT, read_json
 

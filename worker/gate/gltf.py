@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from worker.outputs.arrays import Column, Source
-from worker.outputs.unfit import Unfit, index, natural, numbers, part, parts, require
+from worker.gate.arrays import Column, Source
+from worker.gate.unfit import Unfit, index, natural, numbers, part, parts, require
 
 COMPONENTS: Mapping[int, tuple[str, int]] = {
     5120: ("b", 1), 5121: ("B", 1), 5122: ("h", 2), 5123: ("H", 2), 5125: ("I", 4), 5126: ("f", 4),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.outputs import arrays
-from worker.outputs.arrays import Column, Source, extremes, largest_index
-from worker.outputs.unfit import Unfit
+from worker.gate import arrays
+from worker.gate.arrays import Column, Source, extremes, largest_index
+from worker.gate.unfit import Unfit
 
 NARROW = {"f": st.floats(width=32, min_value=-(2.0**100), max_value=2.0**100), "d": st.floats(-1e200, 1e200)}
 WHOLE = {"b": (-128, 127), "B": (0, 255), "h": (-(2**15), 2**15 - 1), "H": (0, 2**16 - 1), "I": (0, 2**32 - 1)}

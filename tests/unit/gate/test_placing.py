@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from worker.outputs.placing import WORLD, moved, placements
-from worker.outputs.unfit import Unfit
+from worker.gate.placing import WORLD, moved, placements
+from worker.gate.unfit import Unfit
 from worker.rules.geometry import Box
 
 BOX: Box = ((0.0, 0.0, 0.0), (1.0, 2.0, 3.0))

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.containers import BUDGET, DOCUMENT, described, verdict
-from worker.outputs.glb import check_glb
-from worker.outputs.zips import MOST_ENTRIES, check_usdz, check_zip
+from worker.gate.glb import check_glb
+from worker.gate.zips import MOST_ENTRIES, check_usdz, check_zip
 
 
 def packed(files: Mapping[str, bytes], how: int = zipfile.ZIP_DEFLATED, comment: bytes = b"") -> bytes:

@@ -5,11 +5,11 @@ from itertools import islice
 from typing import BinaryIO
 
 from worker.errors import OutputBroken
-from worker.outputs.arrays import Source, extremes, read_at
-from worker.outputs.lines import MOST_LINES, Growing, point, rows
-from worker.outputs.ply_header import LONGEST_HEADER, REAL, Element, read_header
-from worker.outputs.polygons import read_polygons
-from worker.outputs.unfit import Unfit, require, require_size
+from worker.gate.arrays import Source, extremes, read_at
+from worker.gate.lines import MOST_LINES, Growing, point, rows
+from worker.gate.ply_header import LONGEST_HEADER, REAL, Element, read_header
+from worker.gate.polygons import read_polygons
+from worker.gate.unfit import Unfit, require, require_size
 from worker.rules.geometry import Box, Geometry, box_of
 
 AXES = (b"x", b"y", b"z")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.errors import OutputBroken, OutputUnusable
-from worker.outputs.arrays import read_at
+from worker.gate.arrays import read_at
 
 MOST_ENTRIES = 10_000
 """Files of a ZIP."""

@@ -10,8 +10,8 @@ import pytest
 import trimesh as typed_trimesh
 
 from tests.support.containers import verdict
-from worker.outputs import lines, polygons
-from worker.outputs.ply import check_ply
+from worker.gate import lines, polygons
+from worker.gate.ply import check_ply
 from worker.rules.geometry import Geometry
 from worker.simulator.extras import extra_file
 
@@ -137,7 +137,7 @@ def test_a_broken_ply_is_told(name: str) -> None:
 def test_what_is_very_long_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text, and faces of unequal size, are not read for ever; what was not seen is not told."""
     monkeypatch.setattr(lines, "MOST_LINES", 1)
-    monkeypatch.setattr("worker.outputs.ply.MOST_LINES", 2)
+    monkeypatch.setattr("worker.gate.ply.MOST_LINES", 2)
     monkeypatch.setattr(polygons, "MOST_UNEQUAL", 1)
     longer = found(ply("ascii", TWO + b"oops\n", SPACE, ("face", 1, (LIST,))))
     assert (longer.triangles, longer.vertices, longer.bounds) == (None, 2, None)

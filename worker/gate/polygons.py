@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from worker.outputs.arrays import Column, Source, extremes
-from worker.outputs.ply_header import TYPES, Element, Property
-from worker.outputs.unfit import require
+from worker.gate.arrays import Column, Source, extremes
+from worker.gate.ply_header import TYPES, Element, Property
+from worker.gate.unfit import require
 
 CORNERS = (b"vertex_indices", b"vertex_index")
 

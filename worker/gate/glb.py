@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 from pydantic_core import from_json
 
 from worker.errors import OutputBroken
-from worker.outputs.arrays import Source, read_at
-from worker.outputs.scene import read_scene
-from worker.outputs.unfit import Unfit, require
+from worker.gate.arrays import Source, read_at
+from worker.gate.scene import read_scene
+from worker.gate.unfit import Unfit, require
 from worker.rules.geometry import Geometry
 from worker.rules.untrusted import DOCUMENT, read_json
 

@@ -5,8 +5,8 @@ from itertools import islice
 from typing import BinaryIO
 
 from worker.errors import OutputBroken
-from worker.outputs.lines import MOST_LINES, Growing, point, rows
-from worker.outputs.unfit import Unfit, require, require_size
+from worker.gate.lines import MOST_LINES, Growing, point, rows
+from worker.gate.unfit import Unfit, require, require_size
 from worker.rules.geometry import Geometry
 
 

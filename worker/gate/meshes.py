@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.outputs.gltf import SMALL, Accessor, View
-from worker.outputs.positions import Positions, require_indices
-from worker.outputs.unfit import index, natural, part, parts, require
+from worker.gate.gltf import SMALL, Accessor, View
+from worker.gate.positions import Positions, require_indices
+from worker.gate.unfit import index, natural, part, parts, require
 from worker.rules.geometry import Box, around
 
 DRACO = "KHR_draco_mesh_compression"

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from worker.outputs.arrays import Source
-from worker.outputs.gltf import Accessor, read_accessors, read_views
-from worker.outputs.meshes import Mesh, Meshes
-from worker.outputs.placing import moved, placements
-from worker.outputs.positions import Positions
-from worker.outputs.unfit import MOST_PARTS, Unfit, index, part, parts, require, require_size
+from worker.gate.arrays import Source
+from worker.gate.gltf import Accessor, read_accessors, read_views
+from worker.gate.meshes import Mesh, Meshes
+from worker.gate.placing import moved, placements
+from worker.gate.positions import Positions
+from worker.gate.unfit import MOST_PARTS, Unfit, index, part, parts, require, require_size
 from worker.rules.geometry import Geometry, around
 
 REFERENCES = (

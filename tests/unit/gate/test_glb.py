@@ -18,10 +18,10 @@ import trimesh as typed_trimesh
 from tests.support.containers import BIN, BUDGET, DOCUMENT, described, filled, glb, verdict
 from tests.support.mutilated import FORGIVEN, GLBS, MUTILATED, packed, read
 from worker.errors import OutputBroken
-from worker.outputs import arrays
-from worker.outputs.formats import identify
-from worker.outputs.glb import check_glb
-from worker.outputs.zips import check_zip
+from worker.gate import arrays
+from worker.gate.formats import identify
+from worker.gate.glb import check_glb
+from worker.gate.zips import check_zip
 from worker.rules.geometry import Geometry
 from worker.simulator.artifacts import Files, make_files
 from worker.simulator.model import Hint

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.containers import DOCUMENT, described
 from worker.errors import OutputBroken
-from worker.outputs.formats import identify
+from worker.gate.formats import identify
 from worker.rules.geometry import Geometry
 from worker.simulator.extras import extra_file
 

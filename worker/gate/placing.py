@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from worker.outputs.unfit import index, numbers, parts, require
+from worker.gate.unfit import index, numbers, parts, require
 from worker.rules.geometry import Box, Point
 
 Frame = tuple[Point, Point, Point, Point]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from worker.outputs.unfit import require
+from worker.gate.unfit import require
 
 PIECE = 2**18
 """Bytes that are looked at at a time."""

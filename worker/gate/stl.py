@@ -4,9 +4,9 @@ from itertools import islice
 from typing import BinaryIO
 
 from worker.errors import OutputBroken
-from worker.outputs.arrays import Column, Source, extremes, read_at
-from worker.outputs.lines import MOST_LINES, Growing, point, rows
-from worker.outputs.unfit import Unfit, require, require_size
+from worker.gate.arrays import Column, Source, extremes, read_at
+from worker.gate.lines import MOST_LINES, Growing, point, rows
+from worker.gate.unfit import Unfit, require, require_size
 from worker.rules.geometry import Box, Geometry, box_of
 
 HEADER, TRIANGLE, NUMBER = 84, 50, 4

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from worker.outputs.arrays import extremes, largest_index
-from worker.outputs.gltf import UNSIGNED, Accessor
-from worker.outputs.unfit import Unfit, require
+from worker.gate.arrays import extremes, largest_index
+from worker.gate.gltf import UNSIGNED, Accessor
+from worker.gate.unfit import Unfit, require
 from worker.rules.geometry import Box, box_of
 
 MOST_READ = 4

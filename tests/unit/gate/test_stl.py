@@ -8,7 +8,7 @@ import pytest
 import trimesh as typed_trimesh
 
 from tests.support.containers import verdict
-from worker.outputs.stl import check_stl
+from worker.gate.stl import check_stl
 from worker.rules.geometry import Geometry
 
 trimesh: Any = typed_trimesh  # Much of it has no types.
@@ -56,6 +56,6 @@ def test_a_broken_stl_is_told(content: bytes, why: str) -> None:
 
 def test_what_is_very_long_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was not seen is not told."""
-    monkeypatch.setattr("worker.outputs.stl.MOST_LINES", 9)
+    monkeypatch.setattr("worker.gate.stl.MOST_LINES", 9)
     geometry = check_stl(io.BytesIO(TEXT), len(TEXT))
     assert (geometry.triangles, geometry.vertices, geometry.bounds) == (None, None, None)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from worker.outputs.arrays import Column, Source
-from worker.outputs.unfit import Unfit, require
+from worker.gate.arrays import Column, Source
+from worker.gate.unfit import Unfit, require
 
 LONGEST_HEADER = 64 * 2**10
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from worker.outputs.unfit import MOST_FINITE, Unfit, require
+from worker.gate.unfit import MOST_FINITE, Unfit, require
 from worker.rules.geometry import Box, Point, box_of
 
 LONGEST_LINE = 2**16

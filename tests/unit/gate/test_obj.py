@@ -7,7 +7,7 @@ import pytest
 import trimesh as typed_trimesh
 
 from tests.support.containers import verdict
-from worker.outputs.obj import check_obj
+from worker.gate.obj import check_obj
 from worker.rules.geometry import Geometry
 
 trimesh: Any = typed_trimesh  # Much of it has no types.
@@ -65,6 +65,6 @@ def test_a_broken_obj_is_told(content: bytes, why: str) -> None:
 
 def test_what_is_very_long_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faces may name corners that come later; what was not seen is not told."""
-    monkeypatch.setattr("worker.outputs.obj.MOST_LINES", 4)
+    monkeypatch.setattr("worker.gate.obj.MOST_LINES", 4)
     geometry = found(CORNERS.replace(b"# a comment", b"f 1 2 3") + b"oops\n")
     assert (geometry.triangles, geometry.vertices, geometry.bounds) == (None, None, None)
