@@ -54,6 +54,7 @@ LIMITS = {
     "job_id": "a UUID with dashes",
     "idempotency_key": "text",
     "priority": "a whole number",
+    "force": "true or false",
     "metadata": f"an object, nested {MAX_NESTING} levels deep, without U+0000",
 }
 """What a field may hold, beside what its description says."""

@@ -37,7 +37,7 @@ def test_without_a_fault_the_job_gets_somewhere(vendor: str) -> None:
     """It succeeds, or, if its submit took too long and there is no history, a person is asked."""
     states = searched(vendor, faults=0).came_from
     found = {state.row.state for state in states}
-    assert found == set(JobState) - {JobState.FAILED, JobState.CANCELLED}
+    assert found == set(JobState) - {JobState.FAILED, JobState.CANCELLED, JobState.SHARING}
 
 
 def test_a_run_is_adopted_and_a_submit_repeated() -> None:

@@ -33,6 +33,9 @@ def submit(
     idempotency_key: Annotated[str | None, typer.Option("--key", help="One job for each key.")] = None,
     job_id: Annotated[str | None, typer.Option(help="A UUID of your choice.")] = None,
     priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    force: Annotated[
+        bool | None, typer.Option("--force", help="A run of its own, where equal requests share one.")
+    ] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object, given back in every event.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")] = False,
     folder: Annotated[Path | None, typer.Option("--out", help="Folder for the outputs; means --wait.")] = None,
@@ -49,7 +52,7 @@ def submit(
     fields = {
         "mask": mask, "prompt": prompt, "bounding_box": bounding_box, "point_coords": point_coords, "seed": seed,
         "include_artifacts": include_artifacts, "idempotency_key": idempotency_key, "job_id": job_id,
-        "priority": priority, "metadata": metadata,
+        "priority": priority, "force": force, "metadata": metadata,
     }  # fmt: skip
     submit.submit(
         images, fields, is_waited_for=wait, folder=folder, has_preview=has_preview, timeout=timeout, as_json=as_json

@@ -16,7 +16,7 @@ OPTIONS = {
     "include_artifacts": "--artifacts",
     "idempotency_key": "--key",
     "job_id": "--job-id",
-    **{name: f"--{name}" for name in ("mask", "prompt", "seed", "priority", "metadata")},
+    **{name: f"--{name}" for name in ("mask", "prompt", "seed", "priority", "force", "metadata")},
 }
 """How the fields of a request are called on the command line."""
 

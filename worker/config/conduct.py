@@ -148,6 +148,11 @@ class IntakeSettings(Group):
         timedelta(minutes=10),
         "How long a request that nothing names is known by its body, s; the same body later is a new job.",
     )
+    shares_runs: bool = variable(
+        "SAM3D_SHARE_RUNS",
+        False,
+        "Whether equal requests of one sender share a paid run. Upgrade all roles before you set it.",
+    )
 
 
 class StorageSettings(Group):

@@ -17,6 +17,7 @@
 ``files``         a job's outputs, and where their bytes are
 ``blobs``         the files in each store, and the bytes of those that are kept here
 ``outbox``        a job's events, until the broker has them
+``shares``        runs that jobs share, and who waits for them
 ``retries``       a job in the place of another
 ``figures``       what is learnt from the last runs
 ``usage``         requests that were made, and what they carried

@@ -31,6 +31,7 @@ class Existing:
     fingerprint: str
     metadata: Mapping[str, Any]
     source: str | None
+    is_shared: bool  # It is a run that jobs share, and nobody's request.
 
 
 def add_job(connection: Connection, values: Mapping[str, Any], grace: timedelta) -> bool:
@@ -51,12 +52,12 @@ def find_existing(connection: Connection, job_id: str, key: Key | None, body_id:
     is_same = or_(jobs.c.id == job_id, jobs.c.body_id == literal(body_id, Uuid(as_uuid=False)))
     has_key = and_(_is_key(key), jobs.c.state.not_in(FREED)) if key else false()
     query = (
-        select(jobs.c.id, jobs.c.state, jobs.c.fingerprint, jobs.c.metadata, jobs.c.source)
+        select(jobs.c.id, jobs.c.state, jobs.c.fingerprint, jobs.c.metadata, jobs.c.source, jobs.c.is_shared)
         .where(or_(is_same, has_key))
         .order_by(case((is_same, 0), else_=1))
     )
-    row = connection.execute(query).first()
-    return Existing(row.id, JobState(row.state), row.fingerprint, row.metadata, row.source) if row else None
+    row = connection.execute(query).mappings().first()
+    return Existing(**{**row, "state": JobState(row["state"])}) if row else None
 
 
 FREED = [JobState.FAILED, JobState.CANCELLED]

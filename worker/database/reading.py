@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, select, true
 
 from worker.database.records import events, inputs, submissions
+from worker.database.retries import files_are_of
 from worker.database.tables import accounts, jobs, now
 from worker.errors import HoldCause
 from worker.rules.lifecycle import JobState
@@ -17,7 +18,7 @@ _LISTED = (
     jobs.c.id, jobs.c.state, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost, jobs.c.accepted_at,
     jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
 )  # fmt: skip
-_HIDDEN = {"parameters", "fingerprint", "body_id", "sweep_at", "session", "addresses", "kept", "inputs"}
+_HIDDEN = {"parameters", "fingerprint", "share_key", "body_id", "sweep_at", "session", "addresses", "kept", "inputs"}
 """A prompt, where outputs are for whoever knows it, and what nobody needs to see."""
 
 _HOLD = (accounts.c.paused_at, accounts.c.held_at, accounts.c.held_cause, accounts.c.stops_reads)
@@ -111,7 +112,7 @@ def _holds(row: Mapping[str, Any]) -> Sequence[tuple[HoldCause, datetime, set[Jo
 def photos_of(connection: Connection, job_id: str) -> Rows:
     """List the files of a request, of one at an address only the host: who knows the rest may read it."""
     shown = (inputs.c.name, inputs.c.media_type, inputs.c.bytes, inputs.c.sha256)
-    query = select(*shown, inputs.c.url).where(inputs.c.job_id == job_id)
+    query = select(*shown, inputs.c.url).join(jobs, files_are_of == inputs.c.job_id).where(jobs.c.id == job_id)
     return [
         {**{column.name: row[column.name] for column in shown}, "host": _host(row["url"])}
         for row in _rows(connection, query.order_by(inputs.c.name))

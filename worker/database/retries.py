@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, literal, or_, select
+from sqlalchemy import Connection, exists, func, insert, literal, or_, select
 
 from worker.database.arrivals import Key
 from worker.database.records import inputs, submissions
@@ -21,7 +21,11 @@ _TAKEN_OVER = (
     jobs.c.parameters,
     jobs.c.metadata,
     jobs.c.priority,
+    jobs.c.share_key,
 )
+
+files_are_of = func.coalesce(jobs.c.shares, jobs.c.id)
+"""Whose row has a job's files and submits: its own, or that of the run that it shares."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,13 @@ class Ended:
 
 def lock(connection: Connection, job_id: str) -> Ended | None:
     """Lock a job and its files, so that of two who retry it one waits for the other, and read what a retry needs."""
-    shown = (jobs.c.state, *_TAKEN_OVER, _is_paid.label("is_paid"), _may_be_paid.label("may_be_paid"))
+    told = (files_are_of.label("files_are_of"), _is_paid.label("is_paid"), _may_be_paid.label("may_be_paid"))
+    shown = (jobs.c.state, *_TAKEN_OVER, *told)
     row = connection.execute(select(*shown).where(jobs.c.id == job_id).with_for_update(of=jobs)).mappings().first()
     if row is None:
         return None
     is_gone = inputs.c.url.is_(None) & inputs.c.content.is_(None)
-    query = select(inputs.c.name, is_gone).where(inputs.c.job_id == job_id).with_for_update()
+    query = select(inputs.c.name, is_gone).where(inputs.c.job_id == row["files_are_of"]).with_for_update()
     files = {str(name): bool(gone) for name, gone in connection.execute(query)}
     return Ended(
         JobState(row["state"]),
@@ -68,17 +73,18 @@ def lock(connection: Connection, job_id: str) -> Ended | None:
 
 
 _has_run = exists().where(
-    submissions.c.job_id == jobs.c.id, submissions.c.verdict.in_([Verdict.ACCEPTED, Verdict.ADOPTED])
+    submissions.c.job_id == files_are_of, submissions.c.verdict.in_([Verdict.ACCEPTED, Verdict.ADOPTED])
 )
 # What the vendor itself ended as FAILED it did not charge.
 _is_paid = or_(jobs.c.request_id.is_not(None), _has_run) & jobs.c.remote_status.is_distinct_from("FAILED")
 _may_be_paid = exists().where(
-    submissions.c.job_id == jobs.c.id, or_(submissions.c.verdict.is_(None), submissions.c.verdict.in_(OPEN))
+    submissions.c.job_id == files_are_of, or_(submissions.c.verdict.is_(None), submissions.c.verdict.in_(OPEN))
 )
 
 
 def copy_inputs(connection: Connection, job_id: str, new_id: str) -> None:
-    """Give a job the files of another one."""
+    """Give a row the files of a job."""
+    owner = select(files_are_of).where(jobs.c.id == job_id).scalar_subquery()
     taken = [column for column in inputs.columns if column is not inputs.c.job_id]
-    rows = select(literal(new_id, inputs.c.job_id.type), *taken).where(inputs.c.job_id == job_id)
+    rows = select(literal(new_id, inputs.c.job_id.type), *taken).where(inputs.c.job_id == owner)
     connection.execute(insert(inputs).from_select(["job_id", *(each.name for each in taken)], rows))

@@ -14,6 +14,7 @@
 ``asking``      an ask about a job is answered
 ``accept``      a message becomes a row, a duplicate, or a refusal
 ``fingerprint``  pure: what two requests share that ask for the same
+``sharing``     pure: which requests are the same work, so that one paid run can serve them
 ``duplicates``  what a sender is told whose identity or key is taken
 ``prepare``     a request from files and fields, checked before it is sent
 ``fitting``     a photo that can't be sent as it is: too large, or a HEIC

@@ -18,6 +18,7 @@ from worker.intake.duplicates import Claim
 from worker.intake.fingerprint import raw_fingerprint
 from worker.intake.identity import Identity, identify
 from worker.intake.request import ReconstructionRequest, parse_request, readable_metadata
+from worker.intake.sharing import share_key
 from worker.rules.lifecycle import FollowUp, JobState
 from worker.rules.origin import NOBODY, Origin
 from worker.telemetry.failpoints import reach
@@ -75,11 +76,12 @@ def _admit(connection: Connection, office: Office, request: ReconstructionReques
         "parameters": request.parameters,
         "metadata": request.metadata,
         "priority": request.priority,
+        "share_key": share_key(request, identity.origin.source) if office.settings.intake.shares_runs else None,
     }
     if claim.owned_key and repository.is_everybodys(connection, claim.owned_key):
         return Accepted(_answer(connection, claim))
-    files = partial(repository.add_inputs, connection, _input_rows(job_id, request))
-    return begin(connection, office, values, files) or Accepted(_answer(connection, claim))
+    add_files = partial(_add_files, connection, request)
+    return begin(connection, office, values, add_files) or Accepted(_answer(connection, claim))
 
 
 def _id_of_job(connection: Connection, office: Office, identity: Identity, *, has_key: bool) -> str:
@@ -99,8 +101,8 @@ def _answer(connection: Connection, claim: Claim) -> Sequence[Event]:
     return duplicates.answer(connection, claim, existing)
 
 
-def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, Any]]:
-    return [
+def _add_files(connection: Connection, request: ReconstructionRequest, job_id: str) -> None:
+    rows = [
         {
             "job_id": job_id,
             "name": name,
@@ -112,6 +114,7 @@ def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, A
         }
         for name, image in request.files.items()
     ]
+    repository.add_inputs(connection, rows)
 
 
 def _reject(

@@ -94,7 +94,7 @@ def _do(office: Office, ask: Ask, envelope: Envelope, origin: Origin) -> Done:
     job_id = parse_ask(envelope.fields)
     with transaction(office.engine) as connection:
         existing = find_existing(connection, job_id, None)
-    if existing is None or not is_own(origin.source, existing.source):
+    if existing is None or existing.is_shared or not is_own(origin.source, existing.source):
         raise _unknown()
     done = _DO[ask](office, job_id, envelope.derived_id)
     log.info("ask_done")

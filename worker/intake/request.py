@@ -144,6 +144,7 @@ class ReconstructionRequest(BaseModel):
         None, description="A sender's key has one job until it fails or is cancelled; another payload is refused."
     )
     priority: int = Field(0, ge=-100, le=100, description="Of jobs that wait for their submit, higher goes first.")
+    force: bool = Field(False, description="Whether a run of its own is made where equal requests share one.")
     metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(
         default_factory=dict, repr=False, description="Given back in every event, untouched; at most 64 KiB."
     )

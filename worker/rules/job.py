@@ -45,6 +45,8 @@ class Job:
     metrics: Mapping[str, Any] | None = field(default=None, repr=False)
     addresses: Sequence[str] | None = field(default=None, repr=False)
     kept: Mapping[str, str] | None = field(default=None, repr=False)
+    is_shared: bool = False
+    shares: str | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:

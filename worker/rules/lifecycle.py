@@ -16,6 +16,7 @@ class JobState(StrEnum):
     SUBMITTING = "submitting"  # The intent to pay is committed; the answer moves it on, or what the history says.
     PROCESSING = "processing"  # The vendor has it; a poll moves it on.
     FETCHING = "fetching"  # The run completed; the fetch of its output moves it on.
+    SHARING = "sharing"  # It waits for a run that it shares with other jobs; that one's end moves it on.
     REVIEW = "review"  # Nobody can tell whether a run was paid; a person or a late answer moves it on.
     SUCCEEDED = "succeeded"  # Final: the outputs are stored.
     FAILED = "failed"  # Final: the reason is on the row.
@@ -50,7 +51,8 @@ def _table() -> Mapping[JobState, Mapping[Trigger, JobState | None]]:
     """Spell the table out, a row a state, a column a trigger; a dot is a stale trigger: the row stays."""
     names = {
         "acc": JobState.ACCEPTED, "sub": JobState.SUBMITTING, "pro": JobState.PROCESSING, "fet": JobState.FETCHING,
-        "rev": JobState.REVIEW, "suc": JobState.SUCCEEDED, "fai": JobState.FAILED, "can": JobState.CANCELLED, ".": None,
+        "sha": JobState.SHARING, "rev": JobState.REVIEW, "suc": JobState.SUCCEEDED, "fai": JobState.FAILED,
+        "can": JobState.CANCELLED, ".": None,
     }  # fmt: skip
     rows = {
         #                    TAKEN ANSWERED NOT_SENT HELD REFUSED UNKNOWN UNTOLD RUNNING COMPLETED ENDED STORED KILLED CANCELLED GIVEN_UP
@@ -58,6 +60,7 @@ def _table() -> Mapping[JobState, Mapping[Trigger, JobState | None]]:
         JobState.SUBMITTING: ".    pro      acc      acc  fai     sub     rev    .       .         .     .      .      can       .",
         JobState.PROCESSING: ".    .        .        pro  .       sub     rev    pro     fet       fai   .      rev    can       .",
         JobState.FETCHING:   ".    .        .        fet  .       sub     rev    fet     .         fai   suc    rev    can       .",
+        JobState.SHARING:    ".    .        .        .    fai     .       .      .       .         fai   suc    .      can       fai",
         JobState.REVIEW:     ".    pro      acc      acc  fai     .       .      .       .         .     .      .      can       fai",
         JobState.SUCCEEDED:  ".    .        .        .    .       .       .      .       .         .     .      .      .         .",
         JobState.FAILED:     ".    .        .        .    .       .       .      .       .         .     .      .      .         .",
@@ -109,6 +112,7 @@ DRIVEN_BY: Mapping[JobState, Step | None] = {
     JobState.SUBMITTING: None,  # Never repeated blindly: what got no answer is looked up.
     JobState.PROCESSING: Step.POLL,
     JobState.FETCHING: Step.FETCH,
+    JobState.SHARING: None,  # The run has a row of its own, which is driven.
     JobState.REVIEW: None,
     JobState.SUCCEEDED: None,
     JobState.FAILED: None,
@@ -162,6 +166,7 @@ CURRENT_EVENT: Mapping[JobState, EventType] = {
     JobState.SUBMITTING: EventType.ACCEPTED,
     JobState.PROCESSING: EventType.SUBMITTED,
     JobState.FETCHING: EventType.SUBMITTED,
+    JobState.SHARING: EventType.ACCEPTED,
     JobState.REVIEW: EventType.REVIEW,
     JobState.SUCCEEDED: EventType.SUCCEEDED,
     JobState.FAILED: EventType.FAILED,

@@ -11,7 +11,8 @@
 ``collecting``  every file that is whole is kept, and what becomes of the others
 ``ledger``      money: what came back to a submit, whatever became of its job
 ``changes``     a change of a job: its row, its files, its event and the message that follows
-``begin``       a job begins: its row, its files, its event
+``begin``       a job begins: its row, its files, its event; or its share in a run
+``shared_runs`` a run that several jobs share: each of them is told what became of it
 ``ends``        how a job's end is logged
 ``post``        what follows a commit: events are announced, the next message is sent
 ``outlook``     what a process goes by for some seconds: the plan of polls and the budget

@@ -1,18 +1,21 @@
-"""Begin: a job's row, its files, its event, and the submit that follows."""
+"""Begin: a job's row, its files, its event, and the submit that follows; or a share in a run that goes on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
 from worker.database import arrivals as repository
-from worker.database import outbox, slots
+from worker.database import outbox, shares, slots
 from worker.database.engine import Connection
 from worker.database.outbox import Event
+from worker.database.shares import Sharer
 from worker.errors import InvalidMessage
 from worker.events.payloads import error_payload, job_payload
 from worker.rules.lifecycle import NOW, EventType, FollowUp, JobState, Step, Ticket
+from worker.work import shared_runs
 from worker.work.ends import tell_end
 from worker.work.office import Office
 
@@ -30,22 +33,77 @@ class Accepted:
 
 
 def begin(
-    connection: Connection, office: Office, values: Mapping[str, Any], add_files: Callable[[], None]
+    connection: Connection, office: Office, values: Mapping[str, Any], add_files: Callable[[str], None]
 ) -> Accepted | None:
-    """Write a job's row, its files and its event; return None where its identity, its key or its place is taken."""
-    job_id, metadata, retry_of = values["id"], values["metadata"], values["retry_of"]
+    """Write a job's row, its files and its event; return None where its identity, its key or its place is taken.
+
+    ``values`` has a ``share_key`` where the job may share a run. ``add_files`` writes the files of a row.
+    """
+    if values["share_key"]:
+        return _join(connection, office, values, add_files)
+    driven = _drive(connection, office, values, add_files)
+    return driven and replace(driven, events=[_announced(connection, JobState.ACCEPTED, values)])
+
+
+def _drive(
+    connection: Connection, office: Office, values: Mapping[str, Any], add_files: Callable[[str], None]
+) -> Accepted | None:
+    """Write a row that makes a run, with its files; return None where its identity, its key or its place is taken."""
     must_wait = bool(office.settings.budget.limit) and slots.has_waiting(connection, office.account)
     waits = {"waits_for": slots.WAITS} if must_wait else {}
     row = {**values, **waits, "state": JobState.ACCEPTED}
     if not repository.add_job(connection, row, NOW if must_wait else office.settings.upkeep.sweep_grace):
         return None
-    add_files()
-    linked = {"retry_of": retry_of} if retry_of else {}
-    event = add_event(connection, EventType.ACCEPTED, job_id, JobState.ACCEPTED, metadata, **linked)
-    log.info("job_accepted", job_id=job_id, priority=values["priority"], **linked)
+    add_files(values["id"])
     if repository.is_account_held(connection, office.account) or must_wait:
-        return Accepted([event])
-    return Accepted([event], FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW))
+        return Accepted([])
+    return Accepted([], FollowUp(Step.SUBMIT, Ticket(values["id"], FIRST_VERSION), NOW))
+
+
+def _join(
+    connection: Connection, office: Office, values: Mapping[str, Any], add_files: Callable[[str], None]
+) -> Accepted | None:
+    """Write a job that shares the run of all that are equal, and that run where there is none."""
+    key = values["share_key"]
+    shares.lock_key(connection, key)
+    found = _run_to_share(connection, key)
+    run_id = found or str(uuid4())
+    waits = {"waits_for": f"the run that it shares: see `sam3d job {run_id}`"}
+    row = {**values, **waits, "state": JobState.SHARING, "shares": run_id}
+    if not repository.add_job(connection, row, office.settings.upkeep.sweep_grace):
+        return None
+    driven = None if found else _drive(connection, office, _of_run(run_id, values), add_files)
+    run = shares.run(connection, run_id)
+    log.info("run_shared", job_id=values["id"], run=run_id, is_new=found is None)
+    events = [_announced(connection, JobState.SHARING, values, shared_run=shared_runs.shared_run(run))]
+    if run.state is JobState.SUCCEEDED:
+        events.append(shared_runs.join_ended(connection, run, Sharer(values["id"], values["metadata"])))
+    shares.hurry(connection, run.id, values["priority"])
+    return Accepted(events, driven.follow_up if driven else None)
+
+
+def _run_to_share(connection: Connection, key: str) -> str | None:
+    """Find the run that an equal request shares; one whose files are gone, or that many share, is nobody's to come."""
+    run_id = shares.lock_run(connection, key)
+    if run_id and not shares.has_room(connection, run_id, shared_runs.MOST_SHARERS):
+        shares.forget_key(connection, run_id)
+        return None
+    return run_id
+
+
+def _of_run(run_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a run that a job is the first to share: what is asked of the vendor, and nothing of its own."""
+    taken = {name: values[name] for name in ("source", "parameters", "priority", "share_key")}
+    # No request has this fingerprint: whoever sends one under the run's id is refused.
+    own = {"id": run_id, "is_shared": True, "fingerprint": values["share_key"], "metadata": {}}
+    return {**taken, **own}
+
+
+def _announced(connection: Connection, state: JobState, values: Mapping[str, Any], **more: Any) -> Event:
+    """Tell that a job began."""
+    linked = {"retry_of": values["retry_of"]} if values["retry_of"] else {}
+    log.info("job_accepted", job_id=values["id"], priority=values["priority"], **linked)
+    return add_event(connection, EventType.ACCEPTED, values["id"], state, values["metadata"], **linked, **more)
 
 
 def fail_at_once(connection: Connection, job_id: str, error: InvalidMessage, metadata: Mapping[str, Any]) -> Accepted:

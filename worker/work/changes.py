@@ -17,7 +17,7 @@ from worker.events.payloads import change_payload, metrics_of
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.rules.outcome import Change, Outcome, decide, known
-from worker.work import holding, limiting
+from worker.work import holding, limiting, shared_runs
 from worker.work.ends import tell_end
 
 PATIENCE = timedelta(seconds=60)
@@ -88,6 +88,8 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
         tell_end(connection, job.id, change.state, code=code, reason=reason, trigger=change.trigger, cost=cost)
     has_files = kind is EventType.SUCCEEDED or (kind is EventType.FAILED and (change.files or job.kept))
     stored = files.of_job(connection, job.id) if has_files else ()
+    if job.is_shared:
+        return shared_runs.pass_on(connection, job, change, kind, stored)
     return [outbox.add(connection, kind, job.id, change_payload(job, change, stored))]
 
 

@@ -68,8 +68,9 @@ def _new_id(job_id: str, ended: Ended, message_id: UUID | None) -> str:
 
 
 def _begin(connection: Connection, office: Office, job_id: str, ended: Ended, new_id: str) -> Accepted:
-    values = {**ended.values, "id": new_id, "retry_of": job_id}
-    begun = begin(connection, office, values, partial(retries.copy_inputs, connection, job_id, new_id))
+    share_key = ended.values["share_key"] if office.settings.intake.shares_runs else None
+    values = {**ended.values, "id": new_id, "retry_of": job_id, "share_key": share_key}
+    begun = begin(connection, office, values, partial(retries.copy_inputs, connection, job_id))
     if begun is None:
         other = find_existing(connection, new_id, ended.key)
         raise RetryRefused(f"Its idempotency key has job {other.id if other else 'another'} now, which goes on.")
@@ -106,5 +107,6 @@ _INSTEAD = {
     JobState.SUCCEEDED: "its files are there: `sam3d output` writes them. For another model send a new request.",
     JobState.REVIEW: "a person decides it: `sam3d review`.",
     **dict.fromkeys((JobState.ACCEPTED, JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING), "it goes on."),
+    JobState.SHARING: "the run that it shares goes on.",
 }
 """What there is to do with a job that can't be retried in its state."""

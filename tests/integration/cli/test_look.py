@@ -61,7 +61,7 @@ def fits(printed: str) -> bool:
 @pytest.mark.parametrize("state", JobState)
 def test_jobs_are_listed_within_80_columns(app: App, accepted_job: FollowUp, sam3d: Sam3d, state: JobState) -> None:
     """Whatever they wait for or failed of: each word is whole, and an id can be copied."""
-    set_all(app, f"state = '{state}', request_id = 'r', error_code = 'remote_rate_limited'")
+    set_all(app, f"state = '{state}', shares = id, request_id = 'r', error_code = 'remote_rate_limited'")
     set_all(app, "waits_for = :why, accepted_at = accepted_at - interval '2 days 3 hours'", why=WAITS)
     printed = sam3d("jobs").stdout
     assert fits(printed)

@@ -162,6 +162,7 @@ WRONG: dict[str, list[Any]] = {
     "priority": [
         -101, 101, True, "5", 5.0, None, [], {}, "m4rk3r", HUGE,
     ],
+    "force": [None, 5, 1, 0, "true", "m4rk3r", [], {}],
     "metadata": [
         None, 5, True, "m4rk3r", ["m4rk3r"], {"a": "m4rk3r\0"}, {"m4rk3r\0": 1},
         {"a": "\ud800m4rk3r"}, {"\ud800": "m4rk3r"}, {"a": math.nan}, {"a": -math.inf},
