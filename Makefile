@@ -1,7 +1,7 @@
 # `make help` lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test soak fuzz mutants bench-polling lint check format docs lock sbom services clean
+.PHONY: help demo quick test soak fuzz mutants bench-polling bench-speed lint check format docs lock sbom services clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,9 @@ bench-polling: .venv/.dev-stamp services  ## Measure what requests jobs take, an
 	$(BIN)/python -m tests.benchmarks.budget
 	$(BIN)/python -m tests.benchmarks.budget --bulk
 	$(BIN)/python -m tests.benchmarks.waiting
+
+bench-speed: .venv/.dev-stamp services  ## Measure how many jobs two cores carry, beside a bare Celery loop and the SDK (5 minutes).
+	$(BIN)/python -m tests.benchmarks.speed
 
 check: lint test  ## Everything that continuous integration checks: lint, then test.
 

@@ -16,11 +16,10 @@ from worker.database.engine import (
     create_database_engine,
     describe,
     ping,
-    require_durable,
     transaction,
-    why_unverified,
 )
 from worker.database.schema import require_schema
+from worker.database.server_checks import require_durable, why_unverified
 from worker.errors import ConfigurationError, Sam3dError
 from worker.outputs.stores import Stores
 from worker.telemetry.logs import configure_logging

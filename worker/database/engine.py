@@ -1,5 +1,7 @@
 """The engine, what its errors tell, and ``transaction()``: the only commit in the code."""
 
+import select
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,9 +19,9 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as Busy
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from worker.errors import ConfigurationError
-from worker.rules.urls import is_loopback
 
 __all__ = ["Connection", "DatabaseError", "Engine"]
 """What others need of SQLAlchemy; everything public here is meant to be imported too."""
@@ -29,6 +31,9 @@ DatabaseError = SQLAlchemyError
 
 ANSWER_SECONDS = 10
 """How long the server's next answer is waited for; it gives a statement up before that."""
+
+IDLE_SECONDS = 1.0
+"""After which it is asked whether a connection of the pool is there still."""
 
 CONNECT_SECONDS = 5
 POOL_SECONDS = 5
@@ -70,7 +75,6 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
-        pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
@@ -83,7 +87,41 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
         },
     )
     tell_why_unreachable(engine, _connect)
+    _try_what_was_idle(engine)
     return engine
+
+
+def _try_what_was_idle(engine: Engine) -> None:
+    """Have a connection tried before somebody has it, unless it answered just now; one that is gone is replaced.
+
+    A server that ends a connection says so, which is seen without asking; what a network loses within that time fails
+    as it does within a transaction.
+    """
+
+    def tried(driver: Any, record: ConnectionPoolEntry, _: object) -> None:
+        if time.monotonic() - record.info[_ANSWERED_AT] < IDLE_SECONDS and not _has_word(driver):
+            return
+        try:
+            engine.dialect.do_ping(driver)
+        except psycopg.Error:
+            raise DisconnectionError from None
+
+    def note(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[_ANSWERED_AT] = time.monotonic()
+
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkin", note)
+    event.listen(engine, "checkout", tried)
+
+
+_ANSWERED_AT = "answered_at"
+
+
+def _has_word(driver: psycopg.Connection[Any]) -> bool:
+    """Tell whether the server has said something that nobody asked, such as that it ends."""
+    waiting = select.poll()
+    waiting.register(driver.pgconn.socket, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _connect(*arguments: Any, **parameters: Any) -> BoundedConnection:
@@ -131,24 +169,6 @@ _DURABLE = (
 `local` loses it with the machine where a standby takes over. It is asked for in the session, as a pooler may drop the
 options of the connection.
 """
-
-
-def require_durable(engine: Engine) -> None:
-    """Check that the server keeps what it commits through a crash of its machine, as far as it can be seen.
-
-    Raises:
-        ConfigurationError: says which setting is off.
-        DatabaseError: the database can't be asked.
-    """
-    with engine.connect() as connection:
-        found = connection.execute(
-            text("SELECT name FROM pg_settings WHERE name = ANY(:names) AND setting = 'off'"), _KEEP
-        )
-        if off := sorted(found.scalars()):
-            raise ConfigurationError(f"PostgreSQL runs with {' and '.join(f'{name}=off' for name in off)}.")
-
-
-_KEEP = {"names": ["fsync", "full_page_writes"]}
 
 
 def is_outage(error: Exception) -> bool:
@@ -217,28 +237,6 @@ def refusal(error: BaseException) -> ConfigurationError:
     """Make the one line for whoever has asked for something that needs the database."""
     return ConfigurationError(
         f"The database refuses ({describe(error)}): check SAM3D_DATABASE_URL and that PostgreSQL runs."
-    )
-
-
-def why_unverified(engine: Engine) -> str | None:
-    """Say why whoever is on the way to the database could be taken for it; nobody is on the way to this machine.
-
-    Raises:
-        DatabaseError: the database can't be asked.
-    """
-    with engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        mode = driver.info.get_parameters().get("sslmode", "prefer")
-        return why_not_verified(driver.info.hostaddr, mode, has_tls=driver.pgconn.ssl_in_use)
-
-
-def why_not_verified(address: str, mode: str, *, has_tls: bool) -> str | None:
-    """Judge a connection by the server's address, which a socket of this machine has none of, and by libpq's mode."""
-    if not address or is_loopback(address) or (has_tls and mode == "verify-full"):
-        return None
-    return (
-        f"Nothing verifies that it is PostgreSQL who answers (sslmode={mode}): "
-        "end SAM3D_DATABASE_URL with ?sslmode=verify-full&sslrootcert=FILE."
     )
 
 

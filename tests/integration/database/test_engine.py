@@ -6,14 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.services.postgres import PrivatePostgres
-from worker.database.engine import (
-    DatabaseError,
-    Engine,
-    create_database_engine,
-    once_committed,
-    require_durable,
-    transaction,
-)
+from worker.database import engine as database
+from worker.database.engine import DatabaseError, Engine, create_database_engine, once_committed, ping, transaction
+from worker.database.server_checks import require_durable
 from worker.errors import ConfigurationError
 
 
@@ -53,6 +48,18 @@ def test_a_burst_of_kills_loses_no_commit(postgres: PrivatePostgres, migrated_ur
         postgres.start()
     with transaction(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM accounts WHERE name LIKE '_-_'")).scalar() == 40
+
+
+def test_a_connection_that_answered_just_now_is_not_tried(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was idle is, and one whose server said something meanwhile: twelve round trips a job are saved."""
+    pings: list[object] = []
+    monkeypatch.setattr(engine.dialect, "do_ping", pings.append)
+    for _ in range(5):
+        ping(engine)
+    assert pings == []
+    monkeypatch.setattr(database, "IDLE_SECONDS", 0.0)
+    ping(engine)
+    assert len(pings) == 1
 
 
 def test_a_server_that_may_lose_commits_is_told_of(engine: Engine) -> None:

@@ -15,7 +15,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from worker.database.engine import describe, is_outage, why_not_verified
+from worker.database.engine import describe, is_outage
+from worker.database.server_checks import why_not_verified
 
 
 def _raised(sqlstate: str) -> SQLAlchemyError:
