@@ -77,3 +77,12 @@ def budgeted(app: App) -> Iterator[Budgeted]:
 def limited(budgeted: Budgeted) -> App:
     """Provide an app with a limit of 45 requests a minute, which two submits can go together under."""
     return budgeted(45)
+
+
+@pytest.fixture
+def sharing(app: App) -> Iterator[App]:
+    """Provide an app that lets equal requests share a run."""
+    built = create_app(app.services.settings.having(SAM3D_SHARE_RUNS=True))
+    yield built
+    built.close()
+    built.services.close()

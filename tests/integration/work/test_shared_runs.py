@@ -1,7 +1,7 @@
 """Equal requests share a run: it is paid once, each of them hears how it ended, and none depends on another."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.in_process import PHOTO, advance, wait_until_due
+from tests.support.in_process import PHOTO, advance
 from tests.support.requests import at_once, rows
-from worker.app import App, create_app
+from tests.support.sharing import drive, row_of, send, send_all, states, told
+from worker.app import App
 from worker.database import jobs
 from worker.database.engine import transaction
 from worker.database.retention import delete_outputs, old_outputs
@@ -22,7 +23,6 @@ from worker.intake.accept import accept
 from worker.intake.asking import answer
 from worker.intake.envelope import Envelope
 from worker.intake.prepare import prepare_request
-from worker.intake.request import derived_job_id
 from worker.rules.asks import Ask
 from worker.rules.lifecycle import FollowUp, Trigger
 from worker.rules.origin import Origin
@@ -30,56 +30,9 @@ from worker.rules.outcome import Fail
 from worker.simulator import Simulator
 from worker.work import changes, decisions, shared_runs
 from worker.work.cancelling import cancel
-from worker.work.executor import execute
 from worker.work.retrying import retry
 
 FILES = "SELECT name, media_type, bytes, sha256, location, role, geometry FROM outputs WHERE job_id = :id ORDER BY name"
-
-
-@pytest.fixture
-def sharing(app: App) -> Iterator[App]:
-    """Provide an app that lets equal requests share a run."""
-    built = create_app(app.services.settings.having(SAM3D_SHARE_RUNS=True))
-    yield built
-    built.close()
-    built.services.close()
-
-
-def send(app: App, source: str = "shop", **fields: Any) -> tuple[str, FollowUp | None]:
-    """Let a request come; return its job's id and the submit that follows."""
-    request = {name: each for name, each in prepare_request(PHOTO, **fields).items() if name != "job_id"}
-    derived = derived_job_id("celery", uuid4().hex)
-    return str(derived), accept(app.services, request, derived, origin=Origin(source, None))
-
-
-def send_all(app: App, count: int) -> tuple[list[str], FollowUp]:
-    """Let some equal requests come; return their jobs' ids and the one submit."""
-    sent = [send(app) for _ in range(count)]
-    [submit] = [follow_up for _, follow_up in sent if follow_up]
-    return [job_id for job_id, _ in sent], submit
-
-
-def drive(app: App, follow_up: FollowUp | None) -> None:
-    """Do all steps that are left."""
-    while follow_up:
-        wait_until_due(app, follow_up)
-        follow_up = execute(app.services, follow_up.step, follow_up.ticket)
-
-
-def states(app: App) -> Mapping[str, int]:
-    """Count the jobs that somebody asked for by their states."""
-    return Counter(row["state"] for row in rows(app, "SELECT state FROM jobs WHERE NOT is_shared"))
-
-
-def told(app: App, kind: str) -> list[dict[str, Any]]:
-    """Return what was announced under a type, the oldest first."""
-    query = "SELECT payload FROM events WHERE type = :type ORDER BY position"
-    return [row["payload"] for row in rows(app, query, type=f"sam3d.reconstruction.{kind}")]
-
-
-def row_of(app: App, job_id: str) -> dict[str, Any]:
-    """Return a job's row."""
-    return rows(app, "SELECT * FROM jobs WHERE id = :id", id=UUID(job_id))[0]
 
 
 def test_fifty_at_once_are_one_paid_run(sharing: App, simulator: Simulator) -> None:
