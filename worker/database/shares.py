@@ -63,14 +63,19 @@ def forget_key(connection: Connection, run_id: str) -> None:
 
 
 def hurry(connection: Connection, run_id: str, priority: int) -> None:
-    """Let a run that waits for its submit go as soon as the most urgent of those who share it."""
-    waits = (jobs.c.id == run_id, jobs.c.state == JobState.ACCEPTED, jobs.c.priority < priority)
-    connection.execute(update(jobs).where(*waits).values(priority=priority))
+    """Let a run go as soon as the most urgent of those who share it, also one whose submit may come back."""
+    connection.execute(update(jobs).where(jobs.c.id == run_id, jobs.c.priority < priority).values(priority=priority))
 
 
 def missing_of(connection: Connection, run_id: str) -> Sequence[Mapping[str, str]]:
     """List the files of a run that were not to be had."""
     return connection.execute(select(jobs.c.missing).where(jobs.c.id == run_id)).scalar() or []
+
+
+def is_waited_for(connection: Connection, run_id: str) -> bool:
+    """Tell whether a job waits for a run."""
+    waits = exists().where(jobs.c.shares == run_id, _is_waiting(jobs))
+    return bool(connection.execute(select(waits)).scalar())
 
 
 def waiting(connection: Connection, run_id: str) -> Sequence[Sharer]:
@@ -112,11 +117,3 @@ def lock_run_of(connection: Connection, job_id: str) -> None:
     """Lock the run that a job shares, if it does, before the job itself: in that order it is ended as well."""
     run_id = select(jobs.c.shares).where(jobs.c.id == job_id).scalar_subquery()
     connection.execute(select(jobs.c.id).where(jobs.c.id == run_id).with_for_update())
-
-
-def drop_if_unneeded(connection: Connection, run_id: str) -> bool:
-    """Cancel a run that was not submitted yet and that no job waits for any more; return whether it was."""
-    is_needed = exists().where(_sharers.c.shares == run_id, _is_waiting(_sharers))
-    unneeded = update(jobs).where(jobs.c.id == run_id, jobs.c.state == JobState.ACCEPTED, ~is_needed)
-    values = {"state": JobState.CANCELLED, "version": jobs.c.version + 1, "lease_until": None, "finished_at": now}
-    return connection.execute(unneeded.values(**values).returning(jobs.c.id)).scalar() is not None

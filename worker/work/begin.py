@@ -78,7 +78,8 @@ def _join(
     events = [_announced(connection, JobState.SHARING, values, shared_run=shared_runs.shared_run(run))]
     if run.state is JobState.SUCCEEDED:
         events.append(shared_runs.join_ended(connection, run, Sharer(values["id"], values["metadata"])))
-    shares.hurry(connection, run.id, values["priority"])
+    else:
+        shares.hurry(connection, run.id, values["priority"])
     return Accepted(events, driven.follow_up if driven else None)
 
 

@@ -16,6 +16,7 @@ from worker.work.changes import persist
 from worker.work.ledger import commit_answer, digest_of
 from worker.work.noticing import is_set_back
 from worker.work.services import Services
+from worker.work.shared_runs import drop_unneeded
 
 
 def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | None:
@@ -47,7 +48,8 @@ def _take(
 ) -> Job | None:
     """Take a job with the intent to pay for it.
 
-    None where the database lacks an intent that this process committed, or a lost job of these inputs was paid.
+    None where the database lacks an intent that this process committed, a lost job of these inputs was paid, or all
+    who shared the run gave it up while it could not be submitted.
     """
     if is_set_back(connection, services):
         return None
@@ -56,6 +58,8 @@ def _take(
     if job is None:
         return None
     structlog.contextvars.bind_contextvars(job_id=job.id)
+    if job.is_shared and drop_unneeded(connection, job):
+        return None
     sent = digest_of(job)
     if run := lineage.take_stray(connection, sent.inputs):
         give(connection, services, job, Adopted(run, sent, job.is_inline))

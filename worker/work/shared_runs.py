@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from worker.database import files, outbox, shares
+from worker.database import files, jobs, outbox, shares
 from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.database.shares import Sharer
@@ -55,9 +55,22 @@ def leave(connection: Connection, job: Job) -> Sequence[Event]:
     tell_end(connection, job.id, JobState.CANCELLED)
     if job.is_shared:
         return pass_on(connection, job, change, EventType.CANCELLED, ())
-    if job.shares and shares.drop_if_unneeded(connection, job.shares):
-        tell_end(connection, job.shares, JobState.CANCELLED)
-    return [outbox.add(connection, EventType.CANCELLED, job.id, change_payload(job, change))]
+    if job.shares is None:
+        return [outbox.add(connection, EventType.CANCELLED, job.id, change_payload(job, change))]
+    run = shares.run(connection, job.shares)
+    if run.state is JobState.ACCEPTED:
+        drop_unneeded(connection, run)
+    payload = {**change_payload(job, change), "shared_run": shared_run(run)}
+    return [outbox.add(connection, EventType.CANCELLED, job.id, payload)]
+
+
+def drop_unneeded(connection: Connection, run: Job) -> bool:
+    """Cancel a run that was not submitted and that no job waits for any more; return whether it was."""
+    if shares.is_waited_for(connection, run.id):
+        return False
+    jobs.cancel(connection, run.id)
+    tell_end(connection, run.id, JobState.CANCELLED)
+    return True
 
 
 def _payload(

@@ -24,13 +24,15 @@ from worker.intake.asking import answer
 from worker.intake.envelope import Envelope
 from worker.intake.prepare import prepare_request
 from worker.rules.asks import Ask
-from worker.rules.lifecycle import FollowUp, Trigger
+from worker.rules.lifecycle import FollowUp, Step, Trigger
 from worker.rules.origin import Origin
-from worker.rules.outcome import Fail
+from worker.rules.outcome import Fail, Snooze
 from worker.simulator import Simulator
 from worker.work import changes, decisions, shared_runs
 from worker.work.cancelling import cancel
+from worker.work.executor import record
 from worker.work.retrying import retry
+from worker.work.taking import load
 
 FILES = "SELECT name, media_type, bytes, sha256, location, role, geometry FROM outputs WHERE job_id = :id ORDER BY name"
 
@@ -130,6 +132,19 @@ def test_a_run_that_nobody_needs_is_not_made(sharing: App, simulator: Simulator)
     assert states(sharing) == {"cancelled": 2, "succeeded": 1}
 
 
+def test_a_submit_that_comes_back_to_nobody_is_not_made_again(sharing: App, simulator: Simulator) -> None:
+    """All gave it up while it was under way, and nothing had been sent: it is the same as before its submit."""
+    sharers, submit = send_all(sharing, 2)
+    taken = load(sharing.services, Step.SUBMIT, submit.ticket)
+    assert taken
+    for job_id in sharers:
+        cancel(sharing.services, job_id)
+    recorded = record(sharing.services, taken, Snooze(timedelta(0), "nothing was sent"))
+    drive(sharing, changes.follow_up(taken, recorded))
+    assert row_of(sharing, submit.ticket.job_id)["state"] == "cancelled"
+    assert simulator.ledger() == []
+
+
 def test_a_paid_run_that_nobody_waits_for_is_kept(sharing: App, simulator: Simulator) -> None:
     """It was paid for: it goes on, and the next equal request has it."""
     sharers, submit = send_all(sharing, 2)
@@ -184,12 +199,15 @@ def test_nobody_shares_unless_it_is_set(app: App) -> None:
 
 
 def test_the_most_urgent_hurries_the_run(sharing: App) -> None:
-    """A run waits for its submit as the most urgent of those who share it would."""
+    """A run waits for its submit as the most urgent of those who share it would, also for one that comes back."""
     _, submit = send(sharing, priority=1)
     assert submit
     for priority, expected in ((7, 7), (3, 7)):
         send(sharing, priority=priority)
         assert row_of(sharing, submit.ticket.job_id)["priority"] == expected
+    assert load(sharing.services, Step.SUBMIT, submit.ticket)
+    send(sharing, priority=9)
+    assert row_of(sharing, submit.ticket.job_id)["priority"] == 9
 
 
 def test_of_very_many_some_have_another_run(sharing: App, monkeypatch: pytest.MonkeyPatch) -> None:
