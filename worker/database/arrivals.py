@@ -24,10 +24,11 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Existing:
-    """The job that already has an identity or a key."""
+    """The job that already has an identity or a key; ``reached``: its state, or that of the run that it waits for."""
 
     id: str
     state: JobState
+    reached: JobState
     fingerprint: str
     metadata: Mapping[str, Any]
     source: str | None
@@ -52,12 +53,17 @@ def find_existing(connection: Connection, job_id: str, key: Key | None, body_id:
     is_same = or_(jobs.c.id == job_id, jobs.c.body_id == literal(body_id, Uuid(as_uuid=False)))
     has_key = and_(_is_key(key), jobs.c.state.not_in(FREED)) if key else false()
     query = (
-        select(jobs.c.id, jobs.c.state, jobs.c.fingerprint, jobs.c.metadata, jobs.c.source, jobs.c.is_shared)
+        select(jobs.c.id, jobs.c.state, _reached, jobs.c.fingerprint, jobs.c.metadata, jobs.c.source, jobs.c.is_shared)
         .where(or_(is_same, has_key))
         .order_by(case((is_same, 0), else_=1))
     )
-    row = connection.execute(query).mappings().first()
-    return Existing(**{**row, "state": JobState(row["state"])}) if row else None
+    row = connection.execute(query).first()
+    return Existing(row[0], JobState(row[1]), JobState(row[2]), *row[3:]) if row else None
+
+
+_run = jobs.alias("run")
+_of_run = select(_run.c.state).where(_run.c.id == jobs.c.shares).scalar_subquery()
+_reached = case((jobs.c.state == JobState.SHARING, _of_run), else_=jobs.c.state)
 
 
 FREED = [JobState.FAILED, JobState.CANCELLED]

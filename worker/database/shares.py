@@ -12,6 +12,7 @@ from worker.database.records import outputs
 from worker.database.tables import jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState
+from worker.rules.outcome import Learnt
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,11 @@ def hurry(connection: Connection, run_id: str, priority: int) -> None:
     connection.execute(update(jobs).where(jobs.c.id == run_id, jobs.c.priority < priority).values(priority=priority))
 
 
-def missing_of(connection: Connection, run_id: str) -> Sequence[Mapping[str, str]]:
-    """List the files of a run that were not to be had."""
-    return connection.execute(select(jobs.c.missing).where(jobs.c.id == run_id)).scalar() or []
+def learnt(connection: Connection, run_id: str) -> Learnt:
+    """Read what is known of a run that is told to those who share it; its cost, if that was told to nobody yet."""
+    told = ("request_id", "error_code", "error_message", "missing", "cost")
+    row = connection.execute(select(*(jobs.c[name] for name in told)).where(jobs.c.id == run_id)).mappings().one()
+    return Learnt(**row)
 
 
 def is_waited_for(connection: Connection, run_id: str) -> bool:
@@ -92,23 +95,24 @@ _TAKEN_OVER = ("state", "error_code", "error_message", "missing", "remote_status
 
 
 def end(connection: Connection, run_id: str, sharers: Sequence[Sharer], payer: str | None) -> None:
-    """End jobs as the run ended that they share; its cost goes to the ``payer``, the others paid nothing."""
+    """End jobs as the run ended that they share, and give them its files; its cost is the ``payer``'s from then on."""
+    ids = [each.id for each in sharers]
     run = jobs.alias("run")
     taken = {name: run.c[name] for name in _TAKEN_OVER}
     cost = case((jobs.c.id == literal(payer, jobs.c.id.type), run.c.cost), else_=0)
-    its = (run.c.id == run_id, jobs.c.shares == run.c.id, jobs.c.id.in_([each.id for each in sharers]))
+    its = (run.c.id == run_id, jobs.c.shares == run.c.id, jobs.c.id.in_(ids))
     values = {**taken, "cost": cost, "version": jobs.c.version + 1, "finished_at": now, "waits_for": None}
     connection.execute(update(jobs).where(*its).values(**values))
     if payer:
         connection.execute(update(jobs).where(jobs.c.id == run_id).values(cost=None))
+    _copy_outputs(connection, ids)
 
 
-def copy_outputs(connection: Connection, run_id: str, sharers: Sequence[Sharer]) -> None:
-    """Give jobs the files of a run; their bytes are kept once."""
+def _copy_outputs(connection: Connection, ids: Sequence[str]) -> None:
+    """Give jobs the files of the run that they share; their bytes are kept once."""
     sharer = jobs.alias("sharer")
     taken = [column for column in outputs.columns if column.name not in {"id", "job_id", "stored_at"}]
-    rows = select(sharer.c.id, *taken).join(outputs, outputs.c.job_id == sharer.c.shares)
-    rows = rows.where(outputs.c.job_id == run_id, sharer.c.id.in_([each.id for each in sharers]))
+    rows = select(sharer.c.id, *taken).join(outputs, outputs.c.job_id == sharer.c.shares).where(sharer.c.id.in_(ids))
     names = ["job_id", *(each.name for each in taken)]
     connection.execute(insert(outputs).from_select(names, rows.order_by(sharer.c.id, outputs.c.id)))
 

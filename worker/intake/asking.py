@@ -142,7 +142,7 @@ def _event(connection: Connection, done: Done, existing: Existing | None) -> Eve
     """Find what was announced of a job; what never was is written, once, as for a duplicate."""
     if existing is None:  # It was deleted, as it is old, between two statements.
         raise _unknown()
-    kind = done.kind or CURRENT_EVENT[existing.state]
+    kind = done.kind or CURRENT_EVENT[existing.reached]
     told = outbox.newest(connection, existing.id, kind)
     payload = job_payload(existing.id, existing.state, existing.metadata)
     return told or outbox.add(connection, kind, existing.id, payload)

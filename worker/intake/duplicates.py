@@ -50,7 +50,7 @@ def answer(connection: Connection, claim: Claim, existing: Existing) -> Sequence
         return refuse(connection, claim, existing, InvalidMessage(name, sentence, "conflict"))
     log.info("job_duplicated", job_id=claim.job_id, existing_job_id=existing.id, state=existing.state)
     status = job_payload(existing.id, existing.state, existing.metadata, duplicate=True)
-    current = _told(connection, claim, CURRENT_EVENT[existing.state], existing.id, status)
+    current = _told(connection, claim, CURRENT_EVENT[existing.reached], existing.id, status)
     if claim.identity.body_id or existing.id == claim.job_id:  # Nobody knows another name of a body's job.
         return [current]
     alias = {**status, "job_id": claim.job_id, "duplicate_of": existing.id}

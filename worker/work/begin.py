@@ -76,10 +76,8 @@ def _join(
     run = shares.run(connection, run_id)
     log.info("run_shared", job_id=values["id"], run=run_id, is_new=found is None)
     events = [_announced(connection, JobState.SHARING, values, shared_run=shared_runs.shared_run(run))]
-    if run.state is JobState.SUCCEEDED:
-        events.append(shared_runs.join_ended(connection, run, Sharer(values["id"], values["metadata"])))
-    else:
-        shares.hurry(connection, run.id, values["priority"])
+    events += shared_runs.catch_up(connection, run, [Sharer(values["id"], values["metadata"])])
+    shares.hurry(connection, run.id, values["priority"])
     return Accepted(events, driven.follow_up if driven else None)
 
 

@@ -1,7 +1,7 @@
 """Sharing: what becomes of a run that jobs share is told to each of them, in the transaction in which it happens."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.database import files, jobs, outbox, shares
@@ -10,43 +10,68 @@ from worker.database.outbox import Event
 from worker.database.shares import Sharer
 from worker.events.payloads import change_payload
 from worker.rules.job import Job
-from worker.rules.lifecycle import NOW, EventType, JobState, Trigger
-from worker.rules.outcome import Change, Learnt
+from worker.rules.lifecycle import CURRENT_EVENT, NOW, EventType, JobState, Trigger
+from worker.rules.outcome import Change, known
 from worker.work.ends import tell_end
 
 MOST_SHARERS = 500
 """Jobs that wait for one run: their ends are one transaction. The next request that is equal starts another run."""
 
+Stored = Sequence[Mapping[str, Any]]
 
-def pass_on(
-    connection: Connection, run: Job, change: Change, kind: EventType, stored: Sequence[Mapping[str, Any]]
-) -> Sequence[Event]:
-    """Tell the jobs that share a run what became of it; those that wait for it end with it."""
+
+@dataclass(frozen=True)
+class _News:
+    """What became of a run, under which type it is announced, and the files that were made."""
+
+    run: Job
+    change: Change
+    kind: EventType
+    stored: Stored
+
+
+def pass_on(connection: Connection, run: Job, change: Change, kind: EventType, stored: Stored) -> Sequence[Event]:
+    """Tell the jobs that wait for a run what became of it; if it ended they end with it, and the first of them pays."""
+    named = replace(run, request_id=known(change.learnt.request_id) or run.request_id)
     sharers = shares.waiting(connection, run.id)
     payer = sharers[0].id if sharers else None
-    if change.state.is_final:
-        _end(connection, run.id, change, sharers, payer)
-    return [
-        outbox.add(connection, kind, each.id, _payload(run, change, each, stored, pays=each.id == payer))
-        for each in sharers
-    ]
+    return _tell(connection, _News(named, change, kind, stored), sharers, payer)
 
 
-def _end(connection: Connection, run_id: str, change: Change, sharers: Sequence[Sharer], payer: str | None) -> None:
-    shares.end(connection, run_id, sharers, payer)
-    shares.copy_outputs(connection, run_id, sharers)
-    for each in sharers:
-        tell_end(connection, each.id, change.state, shares=run_id)
+def catch_up(connection: Connection, run: Job, sharers: Sequence[Sharer]) -> Sequence[Event]:
+    """Tell jobs that came after others how the run stands that they share; the first pays for what nobody paid yet."""
+    kind = CURRENT_EVENT[run.state]
+    if kind is EventType.ACCEPTED:
+        return ()
+    change = Change(Trigger.ANSWERED, run.state, NOW, shares.learnt(connection, run.id))
+    stored = files.of_job(connection, run.id) if run.state.is_final else ()
+    payer = sharers[0].id if known(change.learnt.cost) is not None else None
+    waited = replace(run, submitted_at=None)  # They have not waited since then.
+    return _tell(connection, _News(waited, change, kind, stored), sharers, payer)
 
 
-def join_ended(connection: Connection, run: Job, sharer: Sharer) -> Event:
-    """End a job at once that shares a run which succeeded before; it waited for nothing, and costs nothing."""
-    missing = shares.missing_of(connection, run.id)
-    change = Change(Trigger.STORED, JobState.SUCCEEDED, NOW, Learnt(missing=missing))
-    _end(connection, run.id, change, [sharer], None)
-    waited = replace(run, submitted_at=None)
-    payload = _payload(waited, change, sharer, files.of_job(connection, run.id), pays=False)
-    return outbox.add(connection, EventType.SUCCEEDED, sharer.id, payload)
+def _tell(connection: Connection, news: _News, sharers: Sequence[Sharer], payer: str | None) -> Sequence[Event]:
+    state = news.change.state
+    if state.is_final:
+        shares.end(connection, news.run.id, sharers, payer)
+        for each in sharers:
+            tell_end(connection, each.id, state, shares=news.run.id)
+    payloads = {each.id: _payload(news, each, pays=each.id == payer) for each in sharers}
+    return [outbox.add(connection, news.kind, job_id, payload) for job_id, payload in payloads.items()]
+
+
+def _payload(news: _News, sharer: Sharer, *, pays: bool) -> dict[str, Any]:
+    """Say to one of those who share a run what became of it, and that only one of them pays."""
+    its = replace(news.run, id=sharer.id, metadata=sharer.metadata)
+    payload = change_payload(its, news.change, news.stored)
+    state = news.change.state if news.change.state.is_final else JobState.SHARING
+    free = {"cost": {**payload["cost"], "amount": 0}} if "cost" in payload and not pays else {}
+    return {**payload, **free, "state": state, "shared_run": shared_run(news.run)}
+
+
+def shared_run(run: Job) -> dict[str, Any]:
+    """Say which run a job shares."""
+    return {"id": run.id, "request_id": run.request_id}
 
 
 def leave(connection: Connection, job: Job) -> Sequence[Event]:
@@ -71,20 +96,3 @@ def drop_unneeded(connection: Connection, run: Job) -> bool:
     jobs.cancel(connection, run.id)
     tell_end(connection, run.id, JobState.CANCELLED)
     return True
-
-
-def _payload(
-    run: Job, change: Change, sharer: Sharer, stored: Sequence[Mapping[str, Any]], *, pays: bool
-) -> dict[str, Any]:
-    """Say to one of those who share a run what became of it, and that only one of them pays."""
-    payload = change_payload(replace(run, id=sharer.id, metadata=sharer.metadata), change, stored)
-    state = change.state if change.state.is_final else JobState.SHARING
-    shared = {"state": state, "shared_run": shared_run(run)}
-    if "cost" in payload and not pays:
-        shared["cost"] = {**payload["cost"], "amount": 0}
-    return {**payload, **shared}
-
-
-def shared_run(run: Job) -> dict[str, Any]:
-    """Say which run a job shares."""
-    return {"id": run.id, "request_id": run.request_id}
