@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, tuple_, update
 
+from worker.database import shares
 from worker.database.records import events, inputs, outputs
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState
@@ -31,8 +32,8 @@ def old_jobs(age: timedelta) -> Old:
 
 
 def delete_jobs(connection: Connection, old: Old, limit: int) -> int:
-    """Delete jobs with their files and events; return how many."""
-    ids = list(connection.execute(old.limit(limit)).scalars())
+    """Delete jobs with their files and events; return how many. One that is being retried is left for the next time."""
+    ids = list(connection.execute(old.limit(limit).with_for_update(skip_locked=True)).scalars())
     if ids:
         connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
         connection.execute(delete(events).where(events.c.job_id.in_(ids), _IS_OUT))
@@ -47,8 +48,11 @@ def old_outputs(role: str, age: timedelta) -> Old:
 
 
 def delete_outputs(connection: Connection, old: Old, limit: int) -> int:
-    """Delete files, whose jobs stay; return how many."""
-    return connection.execute(delete(outputs).where(outputs.c.id.in_(old.limit(limit)))).rowcount
+    """Delete files, whose jobs stay; return how many. A run that lacks one is shared by nobody who comes then."""
+    gone = delete(outputs).where(outputs.c.id.in_(old.limit(limit))).returning(outputs.c.job_id)
+    owners = list(connection.execute(gone).scalars())
+    shares.close(connection, owners)
+    return len(owners)
 
 
 def old_events(age: timedelta) -> Old:

@@ -32,12 +32,14 @@ files_are_of = func.coalesce(jobs.c.shares, jobs.c.id)
 class Ended:
     """A job that is to be retried, as it is now.
 
-    ``is_paid``: it had a run that was charged; ``may_be_paid``: a submit of its has no answer that tells.
-    ``gone`` names the files whose bytes are kept no more, ``successor`` is the job that is in its place already.
+    ``is_shared``: it is a run that jobs share. ``is_paid``: it had a run that was charged; ``may_be_paid``: a submit of
+    its has no answer that tells. ``gone`` names the files whose bytes are kept no more, ``successor`` is the job that
+    is in its place already.
     """
 
     state: JobState
     values: Mapping[str, Any]
+    is_shared: bool
     is_paid: bool
     may_be_paid: bool
     has_files: bool
@@ -52,18 +54,22 @@ class Ended:
 
 
 def lock(connection: Connection, job_id: str) -> Ended | None:
-    """Lock a job and its files, so that of two who retry it one waits for the other, and read what a retry needs."""
-    told = (files_are_of.label("files_are_of"), _is_paid.label("is_paid"), _may_be_paid.label("may_be_paid"))
-    shown = (jobs.c.state, *_TAKEN_OVER, *told)
-    row = connection.execute(select(*shown).where(jobs.c.id == job_id).with_for_update(of=jobs)).mappings().first()
+    """Lock a job and its files, so that of two who retry it one waits for the other, and read what a retry needs.
+
+    Whoever only links to the job, as a new request of its key does, waits for nobody here.
+    """
+    seen = (jobs.c.state, jobs.c.is_shared, *_TAKEN_OVER, _owner.c.id.label("owner"), _is_paid, _may_be_paid)
+    query = select(*seen).join(_owner, _owner.c.id == files_are_of).where(jobs.c.id == job_id)
+    row = connection.execute(query.with_for_update(of=jobs, key_share=True)).mappings().first()
     if row is None:
         return None
     is_gone = inputs.c.url.is_(None) & inputs.c.content.is_(None)
-    query = select(inputs.c.name, is_gone).where(inputs.c.job_id == row["files_are_of"]).with_for_update()
-    files = {str(name): bool(gone) for name, gone in connection.execute(query)}
+    its = select(inputs.c.name, is_gone).where(inputs.c.job_id == row["owner"]).with_for_update()
+    files = {str(name): bool(gone) for name, gone in connection.execute(its)}
     return Ended(
         JobState(row["state"]),
         {column.name: row[column.name] for column in _TAKEN_OVER},
+        row["is_shared"],
         row["is_paid"],
         row["may_be_paid"],
         bool(files),
@@ -72,14 +78,15 @@ def lock(connection: Connection, job_id: str) -> Ended | None:
     )
 
 
+_owner = jobs.alias("owner")
 _has_run = exists().where(
-    submissions.c.job_id == files_are_of, submissions.c.verdict.in_([Verdict.ACCEPTED, Verdict.ADOPTED])
+    submissions.c.job_id == _owner.c.id, submissions.c.verdict.in_([Verdict.ACCEPTED, Verdict.ADOPTED])
 )
 # What the vendor itself ended as FAILED it did not charge.
-_is_paid = or_(jobs.c.request_id.is_not(None), _has_run) & jobs.c.remote_status.is_distinct_from("FAILED")
-_may_be_paid = exists().where(
-    submissions.c.job_id == files_are_of, or_(submissions.c.verdict.is_(None), submissions.c.verdict.in_(OPEN))
-)
+_is_failed_there = _owner.c.remote_status.is_not_distinct_from("FAILED")
+_is_paid = (or_(_owner.c.request_id.is_not(None), _has_run) & ~_is_failed_there).label("is_paid")
+_is_open = or_(submissions.c.verdict.is_(None), submissions.c.verdict.in_(OPEN))
+_may_be_paid = exists().where(submissions.c.job_id == _owner.c.id, _is_open).label("may_be_paid")
 
 
 def copy_inputs(connection: Connection, job_id: str, new_id: str) -> None:

@@ -1,10 +1,10 @@
 """Runs that jobs share: a row each, which is driven like a job's; and the jobs that wait for one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, insert, literal, select, text, update
+from sqlalchemy import Connection, case, func, insert, literal, select, text, update
 
 from worker.database.arrivals import FREED
 from worker.database.jobs import SEEN
@@ -23,18 +23,22 @@ class Sharer:
     metadata: Mapping[str, Any]
 
 
-_sharers = jobs.alias("sharers")
+def lock(connection: Connection, key: str) -> str | None:
+    """Lock a key, then the run of it that goes on or whose files are there, so that it can't end unseen; return that.
 
-
-def lock_key(connection: Connection, key: str) -> None:
-    """Wait until no one else is about to share or to start a run of this key."""
+    Everybody locks in this order, and jobs after the run that they share, as its end does.
+    """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
-
-
-def lock_run(connection: Connection, key: str) -> str | None:
-    """Find the run of a key that goes on or whose files are there, and lock it, so that it can't end unseen."""
     its = (jobs.c.is_shared, jobs.c.share_key == key, jobs.c.state.not_in(FREED))
     return connection.execute(select(jobs.c.id).where(*its).with_for_update()).scalar()
+
+
+def lock_of(connection: Connection, job_id: str) -> None:
+    """Lock the key of a job that shares a run, and then that run; nothing of one that does not."""
+    row = connection.execute(select(jobs.c.share_key, jobs.c.shares).where(jobs.c.id == job_id)).first()
+    if row and row.share_key:
+        lock(connection, row.share_key)
+        connection.execute(select(jobs.c.id).where(jobs.c.id == row.shares).with_for_update())
 
 
 def run(connection: Connection, run_id: str) -> Job:
@@ -42,25 +46,10 @@ def run(connection: Connection, run_id: str) -> Job:
     return Job.from_row(connection.execute(select(*SEEN).where(jobs.c.id == run_id)).mappings().one())
 
 
-def has_room(connection: Connection, run_id: str, most: int) -> bool:
-    """Tell whether a run goes on, with fewer jobs that share it than are told of its end at once; or has its files."""
-    waiting = select(_sharers.c.id).where(_sharers.c.shares == jobs.c.id, _is_waiting(_sharers)).limit(most)
-    count = select(func.count()).select_from(waiting.correlate(jobs).subquery()).scalar_subquery()
-    query = select(jobs.c.state, count).where(jobs.c.id == run_id)
-    state, sharing = connection.execute(query).one()
-    return _has_files(connection, run_id) if state == JobState.SUCCEEDED else sharing < most
-
-
-def _has_files(connection: Connection, run_id: str) -> bool:
-    """Tell whether a run's files are kept still, and lock their rows: they are not pruned until they are copied."""
-    its = (outputs.c.job_id == run_id, outputs.c.role == "output")
-    found = connection.execute(select(outputs.c.id).where(*its).with_for_update(read=True, key_share=True)).first()
-    return found is not None
-
-
-def forget_key(connection: Connection, run_id: str) -> None:
-    """Let the next equal request start a run of its own."""
-    connection.execute(update(jobs).where(jobs.c.id == run_id).values(share_key=None))
+def close(connection: Connection, run_ids: Iterable[str]) -> None:
+    """Let nobody share these runs any more who does not yet; a job that is no shared run stays as it is."""
+    its = (jobs.c.id.in_(list(run_ids)), jobs.c.is_shared)
+    connection.execute(update(jobs).where(*its).values(share_key=None))
 
 
 def hurry(connection: Connection, run_id: str, priority: int) -> None:
@@ -75,20 +64,16 @@ def learnt(connection: Connection, run_id: str) -> Learnt:
     return Learnt(**row)
 
 
-def is_waited_for(connection: Connection, run_id: str) -> bool:
-    """Tell whether a job waits for a run."""
-    waits = exists().where(jobs.c.shares == run_id, _is_waiting(jobs))
-    return bool(connection.execute(select(waits)).scalar())
+def count_waiting(connection: Connection, run_id: str) -> int:
+    """Count the jobs that wait for a run."""
+    query = select(func.count()).where(jobs.c.shares == run_id, jobs.c.state == JobState.SHARING)
+    return connection.execute(query).scalar_one()
 
 
 def waiting(connection: Connection, run_id: str) -> Sequence[Sharer]:
     """List the jobs that wait for a run, those first that came first."""
-    query = select(jobs.c.id, jobs.c.metadata).where(jobs.c.shares == run_id, _is_waiting(jobs))
+    query = select(jobs.c.id, jobs.c.metadata).where(jobs.c.shares == run_id, jobs.c.state == JobState.SHARING)
     return [Sharer(*row) for row in connection.execute(query.order_by(jobs.c.accepted_at, jobs.c.id))]
-
-
-def _is_waiting(table: Any) -> ColumnElement[bool]:
-    return table.c.state == JobState.SHARING  # type: ignore[no-any-return]
 
 
 _TAKEN_OVER = ("state", "error_code", "error_message", "missing", "remote_status", "completed_at")
@@ -115,9 +100,3 @@ def _copy_outputs(connection: Connection, ids: Sequence[str]) -> None:
     rows = select(sharer.c.id, *taken).join(outputs, outputs.c.job_id == sharer.c.shares).where(sharer.c.id.in_(ids))
     names = ["job_id", *(each.name for each in taken)]
     connection.execute(insert(outputs).from_select(names, rows.order_by(sharer.c.id, outputs.c.id)))
-
-
-def lock_run_of(connection: Connection, job_id: str) -> None:
-    """Lock the run that a job shares, if it does, before the job itself: in that order it is ended as well."""
-    run_id = select(jobs.c.shares).where(jobs.c.id == job_id).scalar_subquery()
-    connection.execute(select(jobs.c.id).where(jobs.c.id == run_id).with_for_update())

@@ -22,7 +22,7 @@ from worker.intake.sharing import share_key
 from worker.rules.lifecycle import FollowUp, JobState
 from worker.rules.origin import NOBODY, Origin
 from worker.telemetry.failpoints import reach
-from worker.work.begin import Accepted, begin, fail_at_once
+from worker.work.begin import Accepted, begin, fail_at_once, lock_shared
 from worker.work.office import Office
 
 log = structlog.get_logger(__name__)
@@ -64,6 +64,8 @@ def _commit(office: Office, fields: Mapping[str, Any], identity: Identity) -> Ac
 
 
 def _admit(connection: Connection, office: Office, request: ReconstructionRequest, identity: Identity) -> Accepted:
+    key = share_key(request, identity.origin.source) if office.settings.intake.shares_runs else None
+    lock_shared(connection, key)
     job_id = _id_of_job(connection, office, identity, has_key=request.idempotency_key is not None)
     claim = Claim(identity, job_id, request.idempotency_key, request.fingerprint, request.metadata)
     values = {
@@ -76,7 +78,7 @@ def _admit(connection: Connection, office: Office, request: ReconstructionReques
         "parameters": request.parameters,
         "metadata": request.metadata,
         "priority": request.priority,
-        "share_key": share_key(request, identity.origin.source) if office.settings.intake.shares_runs else None,
+        "share_key": key,
     }
     if claim.owned_key and repository.is_everybodys(connection, claim.owned_key):
         return Accepted(_answer(connection, claim))

@@ -32,6 +32,12 @@ class Accepted:
     follow_up: FollowUp | None = None
 
 
+def lock_shared(connection: Connection, share_key: str | None) -> None:
+    """Lock the run that a job may share before any job that shares it, as the end of the run does."""
+    if share_key:
+        shares.lock(connection, share_key)
+
+
 def begin(
     connection: Connection, office: Office, values: Mapping[str, Any], add_files: Callable[[str], None]
 ) -> Accepted | None:
@@ -64,9 +70,7 @@ def _join(
     connection: Connection, office: Office, values: Mapping[str, Any], add_files: Callable[[str], None]
 ) -> Accepted | None:
     """Write a job that shares the run of all that are equal, and that run where there is none."""
-    key = values["share_key"]
-    shares.lock_key(connection, key)
-    found = _run_to_share(connection, key)
+    found = shared_runs.find_run(connection, values["share_key"])
     run_id = found or str(uuid4())
     waits = {"waits_for": f"the run that it shares: see `sam3d job {run_id}`"}
     row = {**values, **waits, "state": JobState.SHARING, "shares": run_id}
@@ -79,15 +83,6 @@ def _join(
     events += shared_runs.catch_up(connection, run, [Sharer(values["id"], values["metadata"])])
     shares.hurry(connection, run.id, values["priority"])
     return Accepted(events, driven.follow_up if driven else None)
-
-
-def _run_to_share(connection: Connection, key: str) -> str | None:
-    """Find the run that an equal request shares; one whose files are gone, or that many share, is nobody's to come."""
-    run_id = shares.lock_run(connection, key)
-    if run_id and not shares.has_room(connection, run_id, shared_runs.MOST_SHARERS):
-        shares.forget_key(connection, run_id)
-        return None
-    return run_id
 
 
 def _of_run(run_id: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,20 @@
 """Retry: a new job in the place of one that failed or was cancelled, with all that its sender gave."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import structlog
 
-from worker.database import retries
+from worker.database import retries, shares
 from worker.database.arrivals import FREED, find_existing
 from worker.database.engine import Connection, transaction
 from worker.database.retries import Ended
 from worker.errors import RetryRefused
 from worker.rules.lifecycle import FollowUp, JobState
+from worker.work import shared_runs
 from worker.work.begin import Accepted, begin
 from worker.work.office import Office
 
@@ -49,15 +52,19 @@ def retry_for_message(office: Office, job_id: str, message_id: UUID) -> Retried:
 
 def _retry(office: Office, job_id: str, message_id: UUID | None, *, pays_again: bool) -> Retried:
     with transaction(office.engine) as connection:
+        shares.lock_of(connection, job_id)
         ended = retries.lock(connection, job_id)
         if ended is None:
             raise RetryRefused(f"There is no job {job_id}; see `sam3d jobs`.")
         new_id = _new_id(job_id, ended, message_id)
         if ended.successor == new_id:
             return Retried(new_id, is_new=False, follow_up=None)
-        if why_not := refusal(job_id, ended, pays_again=pays_again):
+        share_key = ended.values["share_key"] if office.settings.intake.shares_runs else None
+        has_run = share_key is not None and shared_runs.find_run(connection, share_key) is not None
+        if why_not := refusal(job_id, ended, pays_again=pays_again, has_run=has_run):
             raise RetryRefused(why_not)
-        accepted = _begin(connection, office, job_id, ended, new_id)
+        values = {**ended.values, "id": new_id, "retry_of": job_id, "share_key": share_key}
+        accepted = _begin(connection, office, values, ended)
     office.post.announce(accepted.events)
     return Retried(new_id, is_new=True, follow_up=accepted.follow_up)
 
@@ -67,22 +74,27 @@ def _new_id(job_id: str, ended: Ended, message_id: UUID | None) -> str:
     return str(uuid5(message_id, f"{job_id} {ended.values['fingerprint']}") if message_id else uuid4())
 
 
-def _begin(connection: Connection, office: Office, job_id: str, ended: Ended, new_id: str) -> Accepted:
-    share_key = ended.values["share_key"] if office.settings.intake.shares_runs else None
-    values = {**ended.values, "id": new_id, "retry_of": job_id, "share_key": share_key}
-    begun = begin(connection, office, values, partial(retries.copy_inputs, connection, job_id))
+def _begin(connection: Connection, office: Office, values: Mapping[str, Any], ended: Ended) -> Accepted:
+    begun = begin(connection, office, values, partial(retries.copy_inputs, connection, values["retry_of"]))
     if begun is None:
-        other = find_existing(connection, new_id, ended.key)
+        other = find_existing(connection, values["id"], ended.key)
         raise RetryRefused(f"Its idempotency key has job {other.id if other else 'another'} now, which goes on.")
     return begun
 
 
-def refusal(job_id: str, ended: Ended, *, pays_again: bool) -> str | None:
-    """Say why a job can't be retried and what to do instead, or nothing where it can."""
+def refusal(job_id: str, ended: Ended, *, pays_again: bool, has_run: bool = False) -> str | None:
+    """Say why a job can't be retried and what to do instead, or nothing where it can.
+
+    ``has_run``: there is a run that the new job shares, which needs no files and costs nothing more.
+    """
+    if ended.is_shared:
+        return f"Job {job_id} is a run that jobs share: retry those, see `sam3d job {job_id}`."
     if ended.state not in FREED:
         return f"Job {job_id} is {ended.state}; {_INSTEAD[ended.state]}"
     if ended.successor:
         return f"Job {job_id} was retried already: its place has job {ended.successor}; see `sam3d job` of that."
+    if has_run:
+        return None
     return _why_paid(job_id, ended, pays_again=pays_again) or _why_not_again(job_id, ended)
 
 

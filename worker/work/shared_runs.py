@@ -30,6 +30,15 @@ class _News:
     stored: Stored
 
 
+def find_run(connection: Connection, key: str) -> str | None:
+    """Lock the run that an equal request shares; one that as many share as can is nobody's to come."""
+    run_id = shares.lock(connection, key)
+    if run_id and shares.count_waiting(connection, run_id) >= MOST_SHARERS:
+        shares.close(connection, [run_id])
+        return None
+    return run_id
+
+
 def pass_on(connection: Connection, run: Job, change: Change, kind: EventType, stored: Stored) -> Sequence[Event]:
     """Tell the jobs that wait for a run what became of it; if it ended they end with it, and the first of them pays."""
     named = replace(run, request_id=known(change.learnt.request_id) or run.request_id)
@@ -91,7 +100,7 @@ def leave(connection: Connection, job: Job) -> Sequence[Event]:
 
 def drop_unneeded(connection: Connection, run: Job) -> bool:
     """Cancel a run that was not submitted and that no job waits for any more; return whether it was."""
-    if shares.is_waited_for(connection, run.id):
+    if shares.count_waiting(connection, run.id):
         return False
     jobs.cancel(connection, run.id)
     tell_end(connection, run.id, JobState.CANCELLED)

@@ -15,10 +15,9 @@ from tests.support.in_process import PHOTO, advance
 from tests.support.requests import at_once, rows
 from tests.support.sharing import drive, row_of, send, send_all, states, told
 from worker.app import App
-from worker.database import jobs
+from worker.database import jobs, tables
 from worker.database.engine import transaction
 from worker.database.retention import delete_outputs, old_outputs
-from worker.errors import RetryRefused
 from worker.intake.accept import accept
 from worker.intake.asking import answer
 from worker.intake.envelope import Envelope
@@ -31,7 +30,6 @@ from worker.simulator import Simulator
 from worker.work import changes, decisions, shared_runs
 from worker.work.cancelling import cancel
 from worker.work.executor import record
-from worker.work.retrying import retry
 from worker.work.taking import load
 
 FILES = "SELECT name, media_type, bytes, sha256, location, role, geometry FROM outputs WHERE job_id = :id ORDER BY name"
@@ -94,16 +92,20 @@ def test_a_run_that_ended_answers_at_once(sharing: App, simulator: Simulator) ->
     assert len(simulator.ledger()) == 1
 
 
-def test_a_run_whose_files_are_gone_answers_nobody(sharing: App, simulator: Simulator) -> None:
-    """The next request starts another, which is shared in its turn."""
-    _, submit = send_all(sharing, 1)
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_run_whose_files_are_gone_answers_nobody(sharing: App, simulator: Simulator, count: int) -> None:
+    """Nor one that lacks a file. The next request starts another, which is shared in its turn."""
+    _, submit = send(sharing, include_artifacts=True)
     drive(sharing, submit)
+    of_run = old_outputs("output", timedelta(0)).where(tables.jobs.c.is_shared)
     with transaction(sharing.services.engine) as connection:
-        delete_outputs(connection, old_outputs("output", timedelta(0)), 100)
-    _, submit = send_all(sharing, 3)
+        delete_outputs(connection, of_run, count)
+    sent = [send(sharing, include_artifacts=True)[1] for _ in range(3)]
+    [submit] = [each for each in sent if each]
     drive(sharing, submit)
     assert states(sharing) == {"succeeded": 4}
     assert len(simulator.ledger()) == 2
+    assert {len(event["outputs"]) for event in told(sharing, "succeeded")} == {2}
 
 
 def test_a_run_that_fails_fails_for_all_and_the_next_is_another(sharing: App, simulator: Simulator) -> None:
@@ -228,20 +230,6 @@ def test_a_message_that_comes_twice_shares_once(sharing: App) -> None:
     drive(sharing, submits[0])
     accept(sharing.services, request, derived)
     assert states(sharing) == {"succeeded": 1}
-
-
-def test_those_who_retry_share_again(sharing: App, simulator: Simulator) -> None:
-    """The photo is the failed run's; one run is made in the place of all that failed."""
-    simulator.add_fault(call="submit", kind="status", http_status=400, count=1)
-    sharers, submit = send_all(sharing, 3)
-    drive(sharing, submit)
-    again = [retry(sharing.services, job_id) for job_id in sharers]
-    [submit] = [follow_up for _, follow_up in again if follow_up]
-    drive(sharing, submit)
-    assert [row_of(sharing, job_id)["state"] for job_id, _ in again] == ["succeeded"] * 3
-    with pytest.raises(RetryRefused, match="succeeded"):
-        retry(sharing.services, again[0][0])
-    assert len(simulator.ledger()) == 1
 
 
 def _do_one(actions: list[Callable[[], object]]) -> None:
