@@ -82,14 +82,15 @@ def is_everybodys(connection: Connection, key: Key) -> bool:
 
 
 def last_of_key(connection: Connection, key: Key) -> str | None:
-    """Find the failed or cancelled job of a key that no other job took the place of yet."""
+    """Find the failed or cancelled job of a key that no other job took the place of; it is not deleted meanwhile."""
     later = jobs.alias()
     query = select(jobs.c.id).where(
         _is_key(key),
         jobs.c.state.in_(FREED),
         ~exists().where(later.c.retry_of == jobs.c.id),
     )
-    return connection.execute(query.order_by(jobs.c.accepted_at.desc()).limit(1)).scalar()
+    last = query.order_by(jobs.c.accepted_at.desc()).limit(1).with_for_update(read=True, key_share=True)
+    return connection.execute(last).scalar()
 
 
 def id_for_body(connection: Connection, body_id: str, counts_for: timedelta, *, is_sent_anew: bool) -> str:

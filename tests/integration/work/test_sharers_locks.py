@@ -11,7 +11,8 @@ from tests.support.requests import end, rows, send
 from tests.support.sharing import send_all
 from tests.support.waiting import wait_until
 from worker.app import App
-from worker.database import retention, retries, shares
+from worker.database import arrivals, retention, retries, shares
+from worker.database.arrivals import Key
 from worker.database.engine import Connection, transaction
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
@@ -103,3 +104,12 @@ def test_what_is_being_retried_is_not_pruned(app: App) -> None:
         retries.lock(retrying, jobs[0])
         assert retention.delete_jobs(pruning, old, 100) == 2
     assert [str(row["id"]) for row in rows(app, "SELECT id FROM jobs")] == jobs[:1]
+
+
+def test_what_a_new_request_links_to_is_not_pruned(app: App) -> None:
+    """The link would lead nowhere, and the request break."""
+    first = send(app, idempotency_key="order-7")
+    end(app, "failed", first)
+    with app.services.engine.connect() as coming, transaction(app.services.engine) as pruning:
+        assert arrivals.last_of_key(coming, Key("", "order-7")) == first
+        assert retention.delete_jobs(pruning, retention.old_jobs(timedelta(0)), 100) == 0
