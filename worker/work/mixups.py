@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from worker.database import files, jobs, submissions
+from worker.database import files, jobs, shares, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, transaction
 from worker.database.submissions import Holder
 from worker.rules.habits import Pair, Sent
@@ -83,11 +83,15 @@ def keeps(holder: Holder, sent_at: datetime) -> bool:
 
 
 def _take_back(connection: Connection, services: Services, job_id: str, run: str, why: str) -> bool:
-    """Take a run from a job and put it back to its submit; return False where it has ended, or a person has it."""
+    """Take a run from a job and put it back to its submit; return False where it has ended, or a person has it.
+
+    If jobs share it, no more do then.
+    """
     job = jobs.find(connection, job_id)
     is_had = job is not None and job.request_id is not None and canonical_id(job.request_id) == run
     if job is None or (is_had and job.state not in {JobState.PROCESSING, JobState.FETCHING}):
         log.error("run_of_another", job_id=job_id, request_id=run, state=job.state if job else None, next=_COMPARE)
+        shares.close(connection, [job_id])
         return False
     if is_had:
         _put_back(connection, job, services, why)

@@ -25,7 +25,7 @@ from worker.intake.prepare import prepare_request
 from worker.rules.asks import Ask
 from worker.rules.lifecycle import FollowUp, Step, Trigger
 from worker.rules.origin import Origin
-from worker.rules.outcome import Fail, Snooze
+from worker.rules.outcome import Advance, Fail, Learnt, Snooze
 from worker.simulator import Simulator
 from worker.work import changes, decisions, shared_runs
 from worker.work.cancelling import cancel
@@ -183,6 +183,19 @@ def test_a_run_in_review_is_told_and_decided_for_all(sharing: App) -> None:
     assert states(sharing) == {"sharing": 3}
     decisions.give_up(sharing.services, submit.ticket.job_id)
     assert states(sharing) == {"failed": 3}
+
+
+def test_a_model_that_may_be_anothers_is_given_to_nobody_more(sharing: App) -> None:
+    """Another submit, which was under way at the same time, was answered with the same run."""
+    (_, first), (_, second) = send(sharing), send(sharing, seed=7)
+    assert first
+    assert second
+    taken = load(sharing.services, Step.SUBMIT, second.ticket)
+    assert taken
+    drive(sharing, first)
+    run = row_of(sharing, first.ticket.job_id)["request_id"]
+    record(sharing.services, taken, Advance(Trigger.ANSWERED, learnt=Learnt(request_id=run, remote_status="QUEUED")))
+    assert send(sharing)[1]
 
 
 @pytest.mark.parametrize("fields", [{"force": True}, {"seed": 7}, {"source": "stranger"}])
