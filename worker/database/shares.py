@@ -76,6 +76,15 @@ def waiting(connection: Connection, run_id: str) -> Sequence[Sharer]:
     return [Sharer(*row) for row in connection.execute(query.order_by(jobs.c.accepted_at, jobs.c.id))]
 
 
+def untold(connection: Connection, limit: int) -> Sequence[Job]:
+    """Lock runs that are over while jobs wait for them still: whoever ended them knows nothing of sharing."""
+    waits = select(_sharer.c.shares).where(_sharer.c.state == JobState.SHARING, _sharer.c.sweep_at <= now)
+    its = (jobs.c.id.in_(waits), jobs.c.state.in_([state for state in JobState if state.is_final]))
+    query = select(*SEEN).where(*its).limit(limit).with_for_update(skip_locked=True)
+    return [Job.from_row(row) for row in connection.execute(query).mappings()]
+
+
+_sharer = jobs.alias("sharer")
 _TAKEN_OVER = ("state", "error_code", "error_message", "missing", "remote_status", "completed_at")
 
 
@@ -95,8 +104,7 @@ def end(connection: Connection, run_id: str, sharers: Sequence[Sharer], payer: s
 
 def _copy_outputs(connection: Connection, ids: Sequence[str]) -> None:
     """Give jobs the files of the run that they share; their bytes are kept once."""
-    sharer = jobs.alias("sharer")
     taken = [column for column in outputs.columns if column.name not in {"id", "job_id", "stored_at"}]
-    rows = select(sharer.c.id, *taken).join(outputs, outputs.c.job_id == sharer.c.shares).where(sharer.c.id.in_(ids))
+    rows = select(_sharer.c.id, *taken).join(outputs, outputs.c.job_id == _sharer.c.shares).where(_sharer.c.id.in_(ids))
     names = ["job_id", *(each.name for each in taken)]
-    connection.execute(insert(outputs).from_select(names, rows.order_by(sharer.c.id, outputs.c.id)))
+    connection.execute(insert(outputs).from_select(names, rows.order_by(_sharer.c.id, outputs.c.id)))

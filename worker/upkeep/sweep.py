@@ -5,7 +5,7 @@ from functools import partial
 
 import structlog
 
-from worker.database import overdue
+from worker.database import overdue, shares
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.database.overdue import Overdue
@@ -16,8 +16,10 @@ from worker.telemetry.failpoints import reach
 from worker.work import changes
 from worker.work.changes import Settled
 from worker.work.services import Services
+from worker.work.shared_runs import catch_up
 
 BATCH = 500
+FEW = 5  # Shared runs, each with as many jobs.
 MAX_EXPIRED_LEASES = 5
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,17 @@ def sweep(services: Services, waiting: Callable[[Step | None], int], beat: Calla
             continue  # Those are released.
         lost = count - waiting(DRIVEN_BY[state])
         _drive(services, partial(overdue.untaken, state=state), lost, beat)
+    _end_sharers(services, beat)
+
+
+def _end_sharers(services: Services, beat: Callable[[], None]) -> None:
+    """End jobs whose shared run is over, where whoever ended it did not tell them: a worker of an earlier release."""
+    with transaction(services.engine) as connection:
+        runs = shares.untold(connection, FEW)
+        told = [each for run in runs for each in catch_up(connection, run, shares.waiting(connection, run.id))]
+    if told:
+        log.warning("sharers_ended", count=len(told), next="see that all workers are of this release")
+    services.post.deliver(told, beat)
 
 
 def _drive(
