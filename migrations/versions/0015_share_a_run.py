@@ -20,14 +20,19 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 _BEFORE = "'accepted', 'submitting', 'processing', 'fetching', 'review', 'succeeded', 'failed', 'cancelled'"
+_REFUSE = """
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM jobs WHERE state = 'sharing') THEN
+        RAISE EXCEPTION 'jobs wait for runs that they share'
+        USING HINT = 'Unset SAM3D_SHARE_RUNS and let them end, or cancel them, before you go back.';
+    END IF;
+END $$
+"""
 _IS_LIVE_RUN = sa.text("is_shared AND state NOT IN ('failed', 'cancelled')")
 
 
 def upgrade() -> None:
-    """Add the runs that jobs share, and the state of a job that waits for one.
-
-    The constraints are not checked on the rows that are there, which none of this can be in: that would read them all.
-    """
+    """Add the runs that jobs share, and the state of a job that waits for one. The table is read: that takes seconds."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
     key = "what requests have in common that may share a run; null: it has its own"
@@ -37,32 +42,29 @@ def upgrade() -> None:
         "jobs", sa.Column("is_shared", sa.Boolean(), nullable=False, server_default="false", comment=is_shared)
     )
     op.add_column("jobs", sa.Column("shares", sa.Uuid(), comment="the row of the run that it shares"))
-    op.execute(
-        "ALTER TABLE jobs ADD CONSTRAINT fk_jobs_shares FOREIGN KEY (shares) REFERENCES jobs (id) "
-        "ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED NOT VALID"
+    op.create_foreign_key(
+        "fk_jobs_shares", "jobs", "jobs", ["shares"], ["id"], ondelete="SET NULL", deferrable=True, initially="DEFERRED"
     )
     _allow(f"{_BEFORE}, 'sharing'")
-    op.execute(
-        "ALTER TABLE jobs ADD CONSTRAINT ck_jobs_shares CHECK (state <> 'sharing' OR shares IS NOT NULL) NOT VALID"
-    )
+    op.create_check_constraint(op.f("ck_jobs_shares"), "jobs", "state <> 'sharing' OR shares IS NOT NULL")
     op.create_index("uq_jobs_shared_run", "jobs", ["share_key"], unique=True, postgresql_where=_IS_LIVE_RUN)
     op.create_index("ix_jobs_shares", "jobs", ["shares", "state"], postgresql_where=sa.text("shares IS NOT NULL"))
 
 
 def downgrade() -> None:
-    """Undo it; a job that waits for a run ends, as nobody would move it on."""
+    """Undo it, unless jobs wait for a run: the last release would tell none of them how it ends."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("SET LOCAL statement_timeout = '60s'")
     op.drop_index("ix_jobs_shares", table_name="jobs")
     op.drop_index("uq_jobs_shared_run", table_name="jobs")
-    op.execute("UPDATE jobs SET state = 'cancelled', finished_at = sam3d_now() WHERE state = 'sharing'")
+    op.execute(_REFUSE)
     for constraint in ("fk_jobs_shares", "ck_jobs_shares"):
-        op.drop_constraint(constraint, "jobs")
+        op.drop_constraint(op.f(constraint), "jobs")
     for column in ("shares", "is_shared", "share_key"):
         op.drop_column("jobs", column)
     _allow(_BEFORE)
 
 
 def _allow(states: str) -> None:
-    op.drop_constraint("ck_jobs_state", "jobs")
-    op.execute(f"ALTER TABLE jobs ADD CONSTRAINT ck_jobs_state CHECK (state IN ({states})) NOT VALID")
+    op.drop_constraint(op.f("ck_jobs_state"), "jobs")
+    op.create_check_constraint(op.f("ck_jobs_state"), "jobs", f"state IN ({states})")

@@ -16,9 +16,10 @@ from worker.database import (
     records,  # noqa: F401 - Its tables are among the metadata.
     schema,
 )
-from worker.database.engine import create_database_engine, transaction
+from worker.database.engine import Connection, DatabaseError, create_database_engine, transaction
 from worker.database.tables import metadata
 from worker.errors import ConfigurationError
+from worker.rules.lifecycle import JobState
 
 
 def test_models_equal_migrations(database_url: str) -> None:
@@ -93,6 +94,48 @@ def test_a_database_of_the_last_release_is_compared_once(database_url: str) -> N
         seen = lineage.read(connection, "default")
     assert (seen.is_new, seen.is_settled) == (False, False)
     engine.dispose()
+
+
+def test_jobs_of_all_states_go_there_and_back(database_url: str) -> None:
+    """An upgrade of a database with jobs of the last release changes none; nor does going back, once nobody waits."""
+    config = schema._alembic(database_url)
+    command_upgrade(config, "0011")
+    engine = create_database_engine(database_url, 1)
+    before = [state for state in JobState if state is not JobState.SHARING]
+    with transaction(engine) as connection:
+        for state in before:
+            _add_job(connection, state)
+    seen = text("SELECT state FROM jobs ORDER BY accepted_at")
+    for move, revision in ((command_upgrade, "head"), (downgrade, "0011")) * 2:
+        move(config, revision)
+        with transaction(engine) as connection:
+            assert connection.execute(seen).scalars().all() == before
+    engine.dispose()
+
+
+RUN = "00000000-0000-4000-8000-000000000001"
+
+
+def test_nobody_goes_back_while_jobs_share_a_run(database_url: str) -> None:
+    """None of them would hear of its end. It says what to do; what had begun is undone."""
+    schema.upgrade(database_url)
+    engine = create_database_engine(database_url, 1)
+    with transaction(engine) as connection:
+        _add_job(connection, JobState.SHARING, id=f"'{RUN}'", shares=f"'{RUN}'")
+    with pytest.raises(DatabaseError, match="Unset SAM3D_SHARE_RUNS"):
+        downgrade(schema._alembic(database_url), "0011")
+    schema.require_schema(engine)
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE jobs SET state = 'cancelled'"))
+    downgrade(schema._alembic(database_url), "0011")
+    engine.dispose()
+
+
+def _add_job(connection: Connection, state: JobState, **more: str) -> None:
+    always = {"id": "gen_random_uuid()", "request_id": f"'{state}'", "error_code": "'x'", "fingerprint": "''"}
+    values = {**always, "state": f"'{state}'", **more}
+    columns, given = ", ".join(values), ", ".join(values.values())
+    connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({given})"))
 
 
 def test_each_revision_is_the_number_of_its_file() -> None:
