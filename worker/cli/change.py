@@ -7,6 +7,7 @@ from worker.database.engine import transaction
 from worker.errors import Sam3dError
 from worker.rules.lifecycle import JobState
 from worker.work import cancelling, retrying
+from worker.work.office import Office
 
 
 def cancel(job_id: str, *, as_json: bool) -> None:
@@ -14,9 +15,7 @@ def cancel(job_id: str, *, as_json: bool) -> None:
     wanted = job_uuid(job_id)
     with ready_office() as office:
         if not cancelling.cancel(office, wanted):
-            with transaction(office.engine) as connection:
-                state = describe_job(connection, wanted)["state"]
-            raise Sam3dError(f"Job {job_id} is {state}; there is nothing to cancel.")
+            raise Sam3dError(f"Job {job_id} is {_state_of(office, wanted)}; there is nothing to cancel.")
     if as_json:
         print_json({"job_id": wanted, "state": JobState.CANCELLED})
     else:
@@ -29,7 +28,13 @@ def retry(job_id: str, *, pay_again: bool, as_json: bool) -> None:
     with ready_office() as office:
         new_id, follow_up = retrying.retry(office, wanted, pays_again=pay_again)
         office.post.send(follow_up)
+        state = _state_of(office, new_id)
     if as_json:
-        print_json({"job_id": new_id, "retry_of": wanted, "state": JobState.ACCEPTED})
+        print_json({"job_id": new_id, "retry_of": wanted, "state": state})
     else:
         say(new_id)
+
+
+def _state_of(office: Office, job_id: str) -> str:
+    with transaction(office.engine) as connection:
+        return str(describe_job(connection, job_id)["state"])

@@ -28,8 +28,13 @@ def jobs(state: JobState | None, limit: int, *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        shown = [{**row, "why": row["waits_for"] or row["error_code"]} for row in rows]
+        shown = [{**row, "why": _why(row)} for row in rows]
         print_table(shown, ["id", "state", "age", "why"], "jobs")
+
+
+def _why(row: Mapping[str, Any]) -> str | None:
+    """Say why a job is not further, or what it failed of; of a run that jobs share at least that it is one."""
+    return row["waits_for"] or row["error_code"] or ("a run that jobs share" if row["is_shared"] else None)
 
 
 def job(job_id: str, *, is_verbose: bool, as_json: bool) -> None:
@@ -57,6 +62,7 @@ def describe_job(connection: Connection, job_id: str) -> dict[str, Any]:
         "photos": reading.photos_of(connection, job_id),
         "submissions": reading.submissions_of(connection, job_id),
         "outputs": files.of_job(connection, job_id),
+        "sharers": reading.sharers_of(connection, job_id),
         "history": reading.history(connection, job_id),
     }
 
@@ -104,11 +110,12 @@ WIDTH = 19
 """Of the names in front of values: the longest of a job's."""
 
 _TOLD = ("id", "photos", "state", "accepted_at", "waits_for", "error_code", "error_message", "cost")
-_SENDERS = ("idempotency_key", "metadata", "retry_of", "request_id")
+_SENDERS = ("idempotency_key", "metadata", "retry_of", "shares", "request_id")
 
 _TABLES = {
     "submissions": ("intended_at", "answered_at", "http_status", "verdict", "detail"),
     "outputs": ("name", "media_type", "bytes"),
+    "sharers": ("id", "state"),
     "history": ("occurred_at", "type", "was_routed"),
 }
 """The tables of a job, and the columns that a person looks at."""

@@ -33,7 +33,7 @@ def report(path: Path, limit: int, *, as_json: bool) -> None:
 
 
 def _sheet(connection: Connection, limit: int) -> Sheet:
-    newest = reading.newest_jobs(connection, None, limit)
+    newest = reading.newest_jobs(connection, None, limit, has_runs=False)
     return Sheet("Jobs", clocks.read(connection), [describe_job(connection, job["id"]) for job in newest])
 
 

@@ -15,8 +15,8 @@ from worker.errors import HoldCause
 from worker.rules.lifecycle import JobState
 
 _LISTED = (
-    jobs.c.id, jobs.c.state, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost, jobs.c.accepted_at,
-    jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
+    jobs.c.id, jobs.c.state, jobs.c.is_shared, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost,
+    jobs.c.accepted_at, jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
 )  # fmt: skip
 _HIDDEN = {"parameters", "fingerprint", "share_key", "body_id", "sweep_at", "session", "addresses", "kept", "inputs"}
 """A prompt, where outputs are for whoever knows it, and what nobody needs to see."""
@@ -27,10 +27,10 @@ _UNDER_WAY = {JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING}
 Rows = Sequence[Mapping[str, Any]]
 
 
-def newest_jobs(connection: Connection, state: str | None, limit: int) -> Rows:
-    """List the newest jobs, of one state or of all."""
+def newest_jobs(connection: Connection, state: str | None, limit: int, *, has_runs: bool = True) -> Rows:
+    """List the newest jobs, of one state or of all; with or without the runs that jobs share."""
     query = select(*_LISTED, *_HOLD).join(accounts, accounts.c.name == jobs.c.account)
-    query = query.order_by(jobs.c.accepted_at.desc()).limit(limit)
+    query = query.where(true() if has_runs else ~jobs.c.is_shared).order_by(jobs.c.accepted_at.desc()).limit(limit)
     rows = _rows(connection, query.where(jobs.c.state == state) if state else query)
     return [_with_hold(row) for row in rows]
 
@@ -121,6 +121,12 @@ def photos_of(connection: Connection, job_id: str) -> Rows:
 
 def _host(url: str | None) -> str | None:
     return urlsplit(url).hostname if url else None
+
+
+def sharers_of(connection: Connection, job_id: str) -> Rows:
+    """List the jobs that share a run, those first that came first."""
+    query = select(jobs.c.id, jobs.c.state).where(jobs.c.shares == job_id)
+    return _rows(connection, query.order_by(jobs.c.accepted_at, jobs.c.id))
 
 
 def told_of(connection: Connection, job_id: str) -> Mapping[str, Any] | None:

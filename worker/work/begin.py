@@ -72,8 +72,7 @@ def _join(
     """Write a job that shares the run of all that are equal, and that run where there is none."""
     found = shared_runs.find_run(connection, values["share_key"])
     run_id = found or str(uuid4())
-    waits = {"waits_for": f"the run that it shares: see `sam3d job {run_id}`"}
-    row = {**values, **waits, "state": JobState.SHARING, "shares": run_id}
+    row = {**values, "state": JobState.SHARING, "shares": run_id, "waits_for": "the run that it shares"}
     if not repository.add_job(connection, row, office.settings.upkeep.sweep_grace):
         return None
     driven = None if found else _drive(connection, office, _of_run(run_id, values), add_files)
@@ -87,7 +86,9 @@ def _join(
 
 def _of_run(run_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a run that a job is the first to share: what is asked of the vendor, and nothing of its own."""
-    taken = {name: values[name] for name in ("source", "parameters", "priority", "share_key")}
+    taken = {
+        name: values[name] for name in ("account", "source", "parameters", "priority", "share_key") if name in values
+    }
     # No request has this fingerprint: whoever sends one under the run's id is refused.
     own = {"id": run_id, "is_shared": True, "fingerprint": values["share_key"], "metadata": {}}
     return {**taken, **own}
