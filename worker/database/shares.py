@@ -78,10 +78,12 @@ def waiting(connection: Connection, run_id: str) -> Sequence[Sharer]:
 
 def untold(connection: Connection, limit: int) -> Sequence[Job]:
     """Lock runs that are over while jobs wait for them still: whoever ended them knows nothing of sharing."""
-    waits = select(_sharer.c.shares).where(_sharer.c.state == JobState.SHARING, _sharer.c.sweep_at <= now)
-    its = (jobs.c.id.in_(waits), jobs.c.state.in_([state for state in JobState if state.is_final]))
-    query = select(*SEEN).where(*its).limit(limit).with_for_update(skip_locked=True)
-    return [Job.from_row(row) for row in connection.execute(query).mappings()]
+    waits = select(_sharer.c.shares).where(_sharer.c.state == JobState.SHARING, _sharer.c.sweep_at <= now).distinct()
+    waited_for = waits.cte("waited_for").prefix_with("MATERIALIZED")  # They are few, all jobs are many.
+    its = jobs.c.state.in_([state for state in JobState if state.is_final])
+    query = select(*SEEN).join(waited_for, waited_for.c.shares == jobs.c.id).where(its).limit(limit)
+    rows = connection.execute(query.with_for_update(skip_locked=True, of=jobs)).mappings()
+    return [Job.from_row(row) for row in rows]
 
 
 _sharer = jobs.alias("sharer")
