@@ -74,6 +74,11 @@ MUTANTS = (
         [f"{CRASHES}::test_killed_anywhere"],
     ),
     Mutant(
+        "the end of a shared run is told to nobody who waits for it",
+        [Edit("worker/work/changes.py", "    if job.is_shared:\n", "    if False:\n")],
+        ["tests/faults/test_shared_runs.py"],
+    ),
+    Mutant(
         "a 404 is final",
         [Edit("worker/rules/expiry.py", "    if not is_over:\n        return None\n", "    return LastLooks(1, 0)\n")],
         [f"{READS}::test_a_404_of_ten_minutes_gives_nothing_up"],
