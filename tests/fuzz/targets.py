@@ -31,10 +31,11 @@ from worker.rules.origin import read_origin, with_properties
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable
 from worker.vendor.answers import read_body, read_numbers, read_result, read_status, read_submitted
 from worker.vendor.api import MAX_ANSWER_BYTES
-from worker.vendor.history import read_history, read_page, read_rows
+from worker.vendor.history import as_result, read_history, read_page, read_rows
 from worker.vendor.paging import Reading
 from worker.vendor.quoting import quoted
 from worker.vendor.received import Answer, read_date, read_reset, read_time
+from worker.vendor.verbatim import shown
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -141,6 +142,10 @@ def _result(answer: Answer) -> None:
     result = read_result(answer, seeds.RUN)
     assert len(result.addresses) <= 16
     json.dumps(dict(result.run.metrics), allow_nan=False)
+    said = json.dumps(result.body, allow_nan=False)
+    assert "\\u0000" not in said
+    assert "\\ud800" not in said
+    json.dumps(shown(result.body, {"prompt": "a cup"}) if result.body else None, allow_nan=False)
 
 
 def _page(body: bytes) -> Steps:
@@ -148,8 +153,8 @@ def _page(body: bytes) -> Steps:
     yield
     Reading(NOW, NOW).take(rows)
     yield
-    for listed in read_rows(rows).requests.values():
-        json.dumps([listed.cost, listed.addresses], allow_nan=False)
+    for listed in read_rows(rows, keeps_rows=True).requests.values():
+        json.dumps([listed.cost, listed.addresses, as_result(listed).body], allow_nan=False)
 
 
 def _file(content: bytes) -> Steps:

@@ -6,11 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from worker.cli.opened import opened_database
-from worker.cli.show import brief, head, print_json, print_table, print_values, sized, titled
+from worker.cli.show import brief, head, json_text, print_json, print_table, print_values, say, sized, titled
 from worker.database import clocks, files, reading
 from worker.database.engine import Connection, transaction
 from worker.errors import InvalidMessage, Sam3dError
 from worker.rules.lifecycle import JobState
+from worker.vendor.verbatim import shown as shown_body
 
 
 def job_uuid(text: str) -> str:
@@ -64,7 +65,14 @@ def describe_job(connection: Connection, job_id: str) -> dict[str, Any]:
         "outputs": files.of_job(connection, job_id),
         "sharers": reading.sharers_of(connection, job_id),
         "history": reading.history(connection, job_id),
+        "result": _said_of(connection, job_id),
     }
+
+
+def _said_of(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
+    """Read what the vendor said of a job's run that completed, without what it may quote."""
+    said, parameters = reading.result_of(connection, job_id) or (None, {})
+    return shown_body(said, parameters) if said else None
 
 
 def print_job(shown: Mapping[str, Any], seen_at: datetime, *, is_verbose: bool = False) -> None:
@@ -72,12 +80,20 @@ def print_job(shown: Mapping[str, Any], seen_at: datetime, *, is_verbose: bool =
     print_values(_set({**_asked_first(shown, seen_at), **{name: shown[name] for name in _SENDERS}}), WIDTH)
     if is_verbose:
         head("internals")
-        others = {name: value for name, value in shown.items() if name not in {*_TOLD, *_SENDERS, *_TABLES}}
+        others = {name: value for name, value in shown.items() if name not in {*_TOLD, *_SENDERS, *_APART, *_TABLES}}
         print_values(_set(others), WIDTH)
+        _print_result(shown["result"])
     for name, columns in _TABLES.items():
         if shown[name]:
             head(name)
             print_table(shown[name], columns)
+
+
+def _print_result(said: Mapping[str, Any] | None) -> None:
+    """Print what the vendor said, as the JSON that it is."""
+    if said:
+        head(f"{said['said_by']}, as the vendor gave it" + (", cut" if said["is_cut"] else ""))
+        say(json_text(said["body"]).rstrip(), keep="\n")
 
 
 def _asked_first(shown: Mapping[str, Any], seen_at: datetime) -> Mapping[str, Any]:
@@ -110,6 +126,7 @@ WIDTH = 19
 """Of the names in front of values: the longest of a job's."""
 
 _TOLD = ("id", "photos", "state", "accepted_at", "waits_for", "error_code", "error_message", "cost")
+_APART = ("result",)
 _SENDERS = ("idempotency_key", "metadata", "retry_of", "shares", "request_id")
 
 _TABLES = {

@@ -208,7 +208,8 @@ def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any
     stamped: dict[str, Any] = {}
     if change.state is not state:
         stamped = {"waits_for": None, "attempts": 0, "gone_looks": 0, "error_code": None, "error_message": None}
-        stamped |= {"vendor_submitted_at": None} if change.state is JobState.PROCESSING else {}
+        of_another_run = {"vendor_submitted_at": None, "result": None}
+        stamped |= of_another_run if change.state is JobState.PROCESSING else {}
         stamped |= {column.name: now for entered, column in _ENTERED_AT.items() if entered is change.state}
     return {
         "state": change.state,

@@ -18,8 +18,10 @@ _LISTED = (
     jobs.c.id, jobs.c.state, jobs.c.is_shared, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost,
     jobs.c.accepted_at, jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
 )  # fmt: skip
-_HIDDEN = {"parameters", "fingerprint", "share_key", "body_id", "sweep_at", "session", "addresses", "kept", "inputs"}
-"""A prompt, where outputs are for whoever knows it, and what nobody needs to see."""
+_HIDDEN = {
+    "parameters", "fingerprint", "share_key", "body_id", "sweep_at", "session", "addresses", "kept", "result", "inputs",
+}  # fmt: skip
+"""A prompt, where outputs are for whoever knows it, what may quote both, and what nobody needs to see."""
 
 _HOLD = (accounts.c.paused_at, accounts.c.held_at, accounts.c.held_cause, accounts.c.stops_reads)
 _UNDER_WAY = {JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING}
@@ -80,6 +82,12 @@ def job_row(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
     query = select(*shown, *_HOLD).join(accounts, accounts.c.name == jobs.c.account).where(jobs.c.id == job_id)
     row = connection.execute(query).mappings().first()
     return _with_hold(dict(row)) if row else None
+
+
+def result_of(connection: Connection, job_id: str) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]] | None:
+    """Read what the vendor said of a job's run, as it is kept, and the parameters that it may quote."""
+    row = connection.execute(select(jobs.c.result, jobs.c.parameters).where(jobs.c.id == job_id)).one_or_none()
+    return (row.result, row.parameters) if row else None
 
 
 def _with_hold(row: Mapping[str, Any]) -> Mapping[str, Any]:

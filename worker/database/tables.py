@@ -219,6 +219,11 @@ jobs = Table(
         ForeignKey("jobs.id", ondelete="SET NULL", deferrable=True, initially="DEFERRED"),
         comment="the row of the run that it shares",
     ),
+    Column(
+        "result",
+        JSONB(none_as_null=True),
+        comment="what the vendor said of its run that completed, and whether that is all of it",
+    ),
     Column("completed_at", TIME, comment="when the run was seen to be over"),
     Column("finished_at", TIME, comment="when the job became final"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),

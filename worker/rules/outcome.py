@@ -44,6 +44,7 @@ class Learnt:
     cost: float | Unset | None = UNSET
     addresses: Sequence[str] | Unset | None = field(default=UNSET, repr=False)
     kept: Mapping[str, str] | Unset | None = field(default=UNSET, repr=False)
+    result: Mapping[str, Any] | Unset | None = field(default=UNSET, repr=False)
     missing: Sequence[Mapping[str, str]] | Unset = UNSET
     waits_for: str | Unset | None = UNSET
     error_code: str | Unset | None = UNSET

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 OK, FAILED_RUN = 200, 422
@@ -58,10 +59,11 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The final body of a run: as its status, and the addresses of its output files."""
+    """The final body of a run: as its status, the addresses of its output files, and what is kept of it as it came."""
 
     run: RunStatus
     addresses: tuple[str, ...] = field(repr=False)
+    body: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 def is_request_id(value: object) -> bool:
@@ -106,7 +108,10 @@ Inputs = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Listed:
-    """A request that the history lists: the rows of all its outputs in one; ``inputs`` is None if unreadable."""
+    """A request that the history lists: the rows of all its outputs in one; ``inputs`` is None if unreadable.
+
+    ``rows`` are those as they came, without what was sent, where they are wanted.
+    """
 
     request_id: str
     created_at: datetime
@@ -118,6 +123,7 @@ class Listed:
     addresses: tuple[str, ...] = field(repr=False)
     model: str | None = None
     has_zone: bool = True  # Of its time; one without counts as UTC until the vendor's clock is learnt.
+    rows: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
 
     @property
     def run(self) -> str:

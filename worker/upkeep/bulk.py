@@ -15,11 +15,11 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp
 from worker.rules.outcome import Outcome, Snooze
 from worker.rules.plan import LONGEST_GAP
-from worker.rules.run import Listed, RemoteStatus, RunResult, RunStatus, canonical_id
+from worker.rules.run import Listed, RemoteStatus, canonical_id
 from worker.vendor.paging import PAGE_SIZES
 from worker.work import changes
 from worker.work.services import Services
-from worker.work.steps import seen
+from worker.work.steps import seen_in_history
 
 EVERY, SOON = timedelta(seconds=10), timedelta(seconds=12)
 """Between two pages, and how long before its poll a run is looked at with others: a page covers what comes until the
@@ -139,20 +139,13 @@ def _outcome(services: Services, job: Job, listed: Mapping[str, Listed]) -> Outc
     found = listed.get(canonical_id(job.request_id or ""))
     if found is None or found.status in LEFT_TO_POLLS:
         return None
-    outcome = seen(services, job, _result(job, found), is_of_history=True)
+    outcome = seen_in_history(services, job, found)
     typical = services.outlook.terms().plan.typical
     if isinstance(outcome, Snooze) and job.age > LONG_RUN * typical:
         if job.age > TOO_LONG * typical:
             return None
         outcome = replace(outcome, due_in=max(outcome.due_in, LONG_RUNS_SOON))
     return outcome
-
-
-def _result(job: Job, found: Listed) -> RunResult:
-    """Return what a row tells of a run; where not all of its outputs have one yet, its result is to be asked."""
-    outputs = 2 if job.parameters.get("include_artifacts") else 1
-    addresses = found.addresses if len(found.addresses) >= outputs else ()
-    return RunResult(RunStatus(found.status, {} if found.cost is None else {"cost": found.cost}, None), addresses)
 
 
 def _write_all(services: Services, changed: Sequence[tuple[Job, Outcome]]) -> Sequence[FollowUp]:

@@ -6,6 +6,7 @@
 ``answers``   pure: answers as typed values
 ``refusals``  pure: what the other answers mean, as errors
 ``quoting``   pure: what the vendor says to people, without what it may quote
+``verbatim``  pure: what the vendor said of a run, as it is kept and as it is shown
 ``history``   pure: the request history as typed rows
 ``paging``    pure: the pages of it that a look reads, in as many turns as it takes
 ``following`` a run that one caller waits for, without a job

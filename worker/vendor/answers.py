@@ -15,6 +15,7 @@ from worker.rules.addresses import MAX_ADDRESSES, find_addresses, is_file
 from worker.rules.run import FAILED_RUN, OK, RemoteStatus, RunResult, RunStatus, Submitted, canonical_id, is_request_id
 from worker.vendor.received import Answer
 from worker.vendor.refusals import refused_read, refused_submit
+from worker.vendor.verbatim import kept
 
 ACCEPTED = {200, 201, 202}
 """What accepts a submit, if it gives a request id."""
@@ -115,6 +116,8 @@ _NEVER_NEGATIVE = {"cost", "inference_time", "queue_time", "total_time", "retry_
 def read_result(answer: Answer, request_id: str) -> RunResult:
     """Read the final body of a run: the addresses in ``output``, and those of files beside it; raises as a status.
 
+    Of one that completed the body is kept.
+
     Files are kept only of a body that says whose they are. One that has an output is of a run that is over, under
     whatever word that nobody knows.
     """
@@ -127,7 +130,8 @@ def read_result(answer: Answer, request_id: str) -> RunResult:
         run = replace(run, status=RemoteStatus.COMPLETED)
     beside = {name: value for name, value in body.items() if name not in _INPUTS}
     found = [*made, *filter(is_file, find_addresses(beside))]
-    return RunResult(run, tuple(dict.fromkeys(found))[:MAX_ADDRESSES])
+    is_kept = run.status is RemoteStatus.COMPLETED
+    return RunResult(run, tuple(dict.fromkeys(found))[:MAX_ADDRESSES], kept(body, "result") if is_kept else None)
 
 
 _INPUTS = {"image", "mask", "input", "inputs", "parameters", "request_body", "output"}

@@ -4,6 +4,7 @@ The key never becomes part of an error. What answers mean is in ``answers``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from worker.vendor.answers import read_body, read_numbers, read_result, read_sta
 from worker.vendor.body import length_of_body, write_body
 from worker.vendor.history import read_history, read_page, read_rows
 from worker.vendor.paging import PAGE_SIZES, Reading
-from worker.vendor.received import Answer, read_credits, read_date, read_reset
+from worker.vendor.received import Answer, read_answer, without_key
 
 MODEL = "sam-3d-objects"
 MAX_ANSWER_BYTES = 2**20
@@ -112,11 +113,11 @@ class Vendor:
             except HistoryMissing:  # Where there is a history, a 404 means that it does not list this one.
                 self.require_history()
                 return None
-            found = read_rows(rows or ()).requests.get(canonical_id(request_id))
+            found = read_rows(rows or (), keeps_rows=True).requests.get(canonical_id(request_id))
             if found is None or not wants_all or len(found.addresses) > 1:
                 return found
             day = self.history(Reading(found.created_at, found.created_at))
-            return day.requests.get(found.run, found)
+            return replace(day.requests.get(found.run, found), rows=found.rows)
 
     def require_history(self) -> None:
         """Check that the account host has a request history; raises as ``history``."""
@@ -153,7 +154,7 @@ class Vendor:
         """
         query = {**_newest_first(now, now, PAGE_SIZES[0]), "page": number}
         with deadline(self._settings.run.read_deadline):
-            return read_rows(_rows(self._row("", query))).requests
+            return read_rows(_rows(self._row("", query)), keeps_rows=True).requests
 
     def _read_on(self, reading: Reading, *, is_first: bool) -> None:
         try:
@@ -193,12 +194,11 @@ class Vendor:
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> Answer:
-        headers = {"x-api-key": self._key(), "content-type": "application/json", **(headers or {})}
+        key = self._key()
+        headers = {"x-api-key": key, "content-type": "application/json", **(headers or {})}
         with client.stream(method, url, headers=headers, **more) as response:
-            body = b"".join(_capped(response, max_bytes))
-            resets_at = read_reset(response.headers.get("x-rate-limit-reset-at-utc"))
-            left = read_credits(response.headers.get("x-remaining-credits"))
-            return Answer(response.status_code, body, resets_at, read_date(response.headers.get("date")), left)
+            body = without_key(b"".join(_capped(response, max_bytes)), key)
+            return read_answer(response.status_code, response.headers, body)
 
     def _key(self) -> str:
         """Return the key; a file is read at each call, so that a rotated key needs no restart.

@@ -16,10 +16,12 @@ from worker.rules.untrusted import DOCUMENT, read_json
 from worker.vendor.answers import read_numbers
 from worker.vendor.body import base64_pieces, length_of_base64, write_body
 from worker.vendor.received import Answer, read_time
+from worker.vendor.verbatim import kept
 
 _LONG = 100  # Characters: what a history cuts, or keeps elsewhere, is longer.
 
 
+_SENT = "request_body"
 _CREATED = ("model_created", "created_at", "created", "timestamp")
 
 
@@ -88,12 +90,15 @@ def read_page(body: object) -> Sequence[Mapping[str, Any]] | None:
     return (lists or rows)[0] if len(lists or rows) == 1 else None
 
 
-def read_rows(rows: Iterable[Mapping[str, Any]]) -> Look:
-    """Return the requests of some rows; where one lacks what a request needs they are not complete."""
+def read_rows(rows: Iterable[Mapping[str, Any]], *, keeps_rows: bool = False) -> Look:
+    """Return the requests of some rows; where one lacks what a request needs they are not complete.
+
+    Rows are kept as they came where there are few: a page has some MB of what was sent.
+    """
     requests: dict[str, Listed] = {}
     is_complete = True
     for row in rows:
-        request = _read_row(row)
+        request = _read_row(row, keeps_rows=keeps_rows)
         if request is None:
             is_complete = False
         else:
@@ -107,7 +112,7 @@ def join(known: Mapping[str, Listed], more: Mapping[str, Listed]) -> dict[str, L
     return {**known, **more, **both}
 
 
-def _read_row(row: Mapping[str, Any]) -> Listed | None:
+def _read_row(row: Mapping[str, Any], *, keeps_rows: bool) -> Listed | None:
     request_id, created_at = row.get("request_id"), created(row)
     if not is_request_id(request_id) or created_at is None:
         return None
@@ -117,23 +122,31 @@ def _read_row(row: Mapping[str, Any]) -> Listed | None:
         created_at=created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC),
         has_zone=created_at.tzinfo is not None,
         status=RemoteStatus.of_history(row.get("model_status")),
-        inputs=_marks(row.get("request_body")),
+        inputs=_marks(row.get(_SENT)),
         model=_name(row.get("model_name")),
         user=_name(row.get("user_id")),
         cost=read_numbers({"cost": row.get("credits_deduction")}).get("cost"),
         error=error if isinstance(error, str) else None,
         addresses=read_addresses(row.get("generation_url")),
+        rows=({name: each for name, each in row.items() if name != _SENT},) if keeps_rows else (),
     )
 
 
 def as_result(listed: Listed) -> RunResult:
     """Return what the history says of a run in place of the API, which forgets it sooner."""
-    return RunResult(RunStatus(listed.status, read_numbers({"cost": listed.cost}), listed.error), listed.addresses)
+    run = RunStatus(listed.status, read_numbers({"cost": listed.cost}), listed.error)
+    return RunResult(run, listed.addresses, body_of(listed))
+
+
+def body_of(listed: Listed) -> Mapping[str, Any] | None:
+    """Return what is kept in place of a result's body, of a run that completed."""
+    is_kept = listed.rows and listed.status is RemoteStatus.COMPLETED
+    return kept(listed.rows, "history") if is_kept else None
 
 
 def _joined(first: Listed, second: Listed) -> Listed:
     addresses = tuple(dict.fromkeys((*first.addresses, *second.addresses)))
-    return Listed(**{**vars(first), "addresses": addresses})
+    return Listed(**{**vars(first), "addresses": addresses, "rows": (*first.rows, *second.rows)})
 
 
 def created(row: Mapping[str, Any]) -> datetime | None:

@@ -47,6 +47,20 @@ class Answer:
         return " ".join(sentence[:_MOST_SAID].lower().split()) if isinstance(sentence, str) else ""
 
 
+def read_answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Make an answer of its body and the times and numbers in its headers."""
+    reset_at, credits_left = headers.get("x-rate-limit-reset-at-utc"), headers.get("x-remaining-credits")
+    return Answer(code, body, read_reset(reset_at), read_date(headers.get("date")), read_credits(credits_left))
+
+
+def without_key(body: bytes, key: str) -> bytes:
+    """Return a body that does not quote the key it was asked for with: answers are kept, and shown in part."""
+    return body.replace(key.encode(), b"SG_") if len(key) >= SHORTEST_KEY else body
+
+
+SHORTEST_KEY = 8
+"""Characters of what can be a key; a shorter one is in many a text."""
+
 _SAID_IN = ("error", "error_description", "message", "detail")
 _MOST_SAID = 2_000
 

@@ -130,13 +130,20 @@ def _in_its_place(services: Services, job: Job, error: RemoteUnavailable) -> Run
     raise error
 
 
-def result(services: Services, job: Job) -> RunResult:
+@dataclass(frozen=True)
+class Ended:
+    """A run that is over; ``unnamed`` says of one that completed that no output of it is named, and since when."""
+
+    found: RunResult
+    unnamed: OutputMissing | None = None
+
+
+def result(services: Services, job: Job) -> Ended:
     """Read the result, from the request history where it is not known, or names no output: the files live longer.
 
     So it is where the result can't be read, or says that the run is not over.
 
     Raises:
-        OutputMissing: the run completed, and no output of it is named.
         RemoteRequestGone, RemoteRateLimited, RemoteUnavailable, AccountHeld.
     """
     is_listed = False
@@ -144,15 +151,15 @@ def result(services: Services, job: Job) -> RunResult:
         found = _over(services.vendor.result(id_of(job)))
         answered_at = found.run.answered_at
     except RemoteUnavailable as error:
-        return _in_its_place(services, job, error)
+        return Ended(_in_its_place(services, job, error))
     except RemoteRequestGone as gone:
         found, answered_at, is_listed = _over(_rescued(services, job, gone)), gone.answered_at, True
     if found.run.status is not RemoteStatus.COMPLETED or found.addresses:
-        return found
+        return Ended(found)
     row = None if is_listed else _listed(services, job)
     if row and row.addresses:
-        return replace(found, addresses=row.addresses)
-    raise OutputMissing(NO_OUTPUT, answered_at, is_listed=is_listed or row is not None)
+        return Ended(replace(found, addresses=row.addresses))
+    return Ended(found, OutputMissing(NO_OUTPUT, answered_at, is_listed=is_listed or row is not None))
 
 
 def _over(found: RunResult) -> RunResult:

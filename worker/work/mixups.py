@@ -31,6 +31,7 @@ _FORGOTTEN = Learnt(
     cost=None,
     addresses=None,
     kept=None,
+    result=None,
     gone_looks=0,
     broken_files=0,
 )

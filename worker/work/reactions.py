@@ -16,7 +16,7 @@ from worker.rules.budget import Terms, lowered
 from worker.rules.expiry import last_looks
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Trigger
-from worker.rules.outcome import Doubt, Fail, Hold, Learnt, Limited, Outcome, Snooze
+from worker.rules.outcome import NOTHING, Doubt, Fail, Hold, Learnt, Limited, Outcome, Snooze
 from worker.rules.retry import LONGEST_RETRY, named_reset, next_attempt, window_opens
 from worker.vendor.quoting import SAYS, quoted
 from worker.work.collecting import are_files_gone
@@ -33,7 +33,7 @@ def react(services: Services, job: Job, error: Sam3dError) -> Outcome:
         case RemoteRateLimited():
             return _limited(services.outlook.terms(), job, error)
         case RemoteRequestGone() | OutputMissing():
-            return _gone(services, job, error)
+            return gone(services, job, error)
         case TransientError():
             return _again(job, error)
         case PermanentError():
@@ -64,20 +64,24 @@ def _again(job: Job, error: TransientError) -> Outcome:
     return Snooze(next_attempt(job.attempts, random.random()), str(error), is_attempt=True)
 
 
-def _gone(services: Services, job: Job, error: RemoteRequestGone | OutputMissing) -> Outcome:
-    """Come back for a run that the vendor does not know, until its hour is over and a few looks more found nothing."""
+def gone(services: Services, job: Job, error: RemoteRequestGone | OutputMissing, learnt: Learnt = NOTHING) -> Outcome:
+    """Come back for a run that the vendor does not know, until its hour is over and a few looks more found nothing.
+
+    ``learnt`` is what it said of the run all the same.
+    """
     lifetime = services.settings.run.record_lifetime
     last = last_looks(job, error.answered_at, lifetime, is_listed=error.is_listed)
     if last is None:
         upcoming = services.outlook.terms().plan.next(job.age) if job.state is JobState.PROCESSING else NOW
         again_in = max(next_attempt(job.attempts, random.random()), min(upcoming, LONGEST_RETRY))
-        return Snooze(again_in, f"{error} Its hour is not over.", is_attempt=True, learnt=Learnt(gone_looks=0))
+        noted = learnt | Learnt(gone_looks=0)
+        return Snooze(again_in, f"{error} Its hour is not over.", is_attempt=True, learnt=noted)
     looks = job.gone_looks + 1
     if looks < last.count:
-        return Snooze(lifetime * last.apart, str(error), is_attempt=True, learnt=Learnt(gone_looks=looks))
+        return Snooze(lifetime * last.apart, str(error), is_attempt=True, learnt=learnt | Learnt(gone_looks=looks))
     if job.running_at and job.state is JobState.PROCESSING:
         return Fail(Trigger.ENDED, "remote_timeout", _NO_END)
-    return Fail(Trigger.ENDED, error.code, f"{error} Its record lives for one hour, which is over.")
+    return Fail(Trigger.ENDED, error.code, f"{error} Its record lives for one hour, which is over.", learnt)
 
 
 _NO_END = "The run did not end within the hour after which the vendor forgets it. Send a new job."

@@ -1,18 +1,19 @@
 """What each step does to the outside world; returns an ``Outcome``. Knows nothing of Celery, commits nothing."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from worker.errors import (
-    RemoteJobFailed,
-)
+from worker.errors import RemoteJobFailed
 from worker.rules.job import Job
 from worker.rules.lifecycle import Step, Trigger
 from worker.rules.outcome import NOTHING, Advance, Fail, Learnt, Lesson, Outcome, Snooze
-from worker.rules.run import RemoteStatus, RunResult, RunStatus
+from worker.rules.run import Listed, RemoteStatus, RunResult
+from worker.vendor.history import as_result
 from worker.vendor.quoting import why_failed
 from worker.work.collecting import collect
 from worker.work.looking import look
 from worker.work.looking import result as read_result
+from worker.work.reactions import gone
 from worker.work.services import Services
 
 
@@ -39,6 +40,14 @@ def poll(services: Services, job: Job) -> Outcome:
     return seen(services, job, sight.found, sight.requests, sight.lesson)
 
 
+def seen_in_history(services: Services, job: Job, listed: Listed) -> Outcome:
+    """Return what a row of the request history leads to; where it lacks outputs the run's result is to be asked."""
+    outputs = 2 if job.parameters.get("include_artifacts") else 1
+    found = as_result(listed)
+    whole = found if len(found.addresses) >= outputs else replace(found, addresses=())
+    return seen(services, job, whole, is_of_history=True)
+
+
 def seen(
     services: Services,
     job: Job,
@@ -59,7 +68,7 @@ def seen(
     match run.status:
         case RemoteStatus.COMPLETED:
             named = Learnt(addresses=list(found.addresses)) if found.addresses else NOTHING
-            return Advance(Trigger.COMPLETED, learnt=learnt | _over(job, run) | named, lesson=lesson)
+            return Advance(Trigger.COMPLETED, learnt=learnt | _over(job, found) | named, lesson=lesson)
         case RemoteStatus.FAILED:
             over = learnt | Learnt(metrics=dict(run.metrics))
             return Fail(Trigger.ENDED, RemoteJobFailed.code, why_failed(run.error, job.parameters), over, lesson=lesson)
@@ -73,16 +82,24 @@ def fetch(services: Services, job: Job) -> Outcome:
     """Download the outputs. Safe to run twice because each file is stored once, with the try that got it."""
     if job.addresses:
         return collect(services, job, job.addresses, Learnt(metrics=dict(job.metrics or {})))
-    result = read_result(services, job)
-    if result.run.status is RemoteStatus.FAILED:
-        raise RemoteJobFailed(why_failed(result.run.error, job.parameters))
-    return collect(services, job, result.addresses, _over(job, result.run) | Learnt(tells_of_account=True))
+    ended = read_result(services, job)
+    if ended.found.run.status is RemoteStatus.FAILED:
+        raise RemoteJobFailed(why_failed(ended.found.run.error, job.parameters))
+    if ended.unnamed:
+        return gone(services, job, ended.unnamed, _said(ended.found))
+    return collect(services, job, ended.found.addresses, _over(job, ended.found) | Learnt(tells_of_account=True))
 
 
-def _over(job: Job, run: RunStatus) -> Learnt:
+def _over(job: Job, found: RunResult) -> Learnt:
     """Return what is known of a run that completed."""
-    metrics = {**(job.metrics or {}), **run.metrics}
-    return Learnt(metrics=metrics, cost=metrics.get("cost"), remote_status=RemoteStatus.COMPLETED)
+    metrics = {**(job.metrics or {}), **found.run.metrics}
+    known = Learnt(metrics=metrics, cost=metrics.get("cost"), remote_status=RemoteStatus.COMPLETED)
+    return known | _said(found)
+
+
+def _said(found: RunResult) -> Learnt:
+    """Return what is kept of a result as it came."""
+    return NOTHING if found.body is None else Learnt(result=found.body)
 
 
 RUN: Mapping[Step, Callable[[Services, Job], Outcome]] = {

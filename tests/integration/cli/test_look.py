@@ -248,3 +248,29 @@ def test_a_wrong_id_is_a_mistake(sam3d: Sam3d) -> None:
     """Before anything is waited for."""
     done = sam3d("wait", NOWHERE, "seventeen")
     assert (done.returncode, bool(re.match("sam3d: `ID` must be a UUID", done.stderr))) == (2, True)
+
+
+SAID = {"said_by": "result", "is_cut": True, "body": {
+    "status": "COMPLETED", "output": "https://files.example/m.glb?sig=m4rk3r", "note": "of a red cup with a handle",
+    "deep": [{"pose": [1.5, 2]}], "odd": "\x1b[31m\u202e",
+}}  # fmt: skip
+
+
+def test_what_the_vendor_said_is_shown_without_what_it_quotes(app: App, accepted_job: FollowUp, sam3d: Sam3d) -> None:
+    """Word for word where a person looks for it, and not before; no address, no prompt, nothing that steers."""
+    set_all(app, "result = :said, parameters = :sent", said=json.dumps(SAID),
+            sent=json.dumps({"prompt": "a red cup with a handle"}))  # fmt: skip
+    brief, verbose, data = (sam3d("job", accepted_job.ticket.job_id, *more).stdout for more in ([], ["-v"], ["--json"]))
+    assert "COMPLETED" not in brief
+    said = json.loads(data)["result"]
+    assert said["body"] == {
+        "status": "COMPLETED", "output": "…", "note": "of …", "deep": [{"pose": [1.5, 2]}], "odd": "[31m",
+    }  # fmt: skip
+    assert (
+        json.loads(verbose.partition("result, as the vendor gave it, cut\n")[2].partition("\n}\n")[0] + "}")
+        == said["body"]
+    )
+    listed = sam3d("jobs", "--json").stdout
+    assert not [
+        secret for secret in ("m4rk3r", "red cup", "files.example") if secret in brief + verbose + data + listed
+    ]

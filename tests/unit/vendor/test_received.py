@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.vendor.received import read_credits, read_date, read_reset
+from worker.vendor.received import read_credits, read_date, read_reset, without_key
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,18 @@ def test_seconds_that_are_no_time_are_none(text: str) -> None:
 def test_credits_are_a_number_or_none(text: str | None, left: float | None) -> None:
     """Whatever the header holds."""
     assert read_credits(text) == left
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "read"),
+    [
+        ("SG_0123456789abcdef", b'{"of": "SG_0123456789abcdef"}', b'{"of": "SG_"}'),
+        ("another form of key", b"[another form of key]" * 2, b"[SG_]" * 2),
+        ("SG_0123456789abcdef", b"nothing of it", b"nothing of it"),
+        ("short", b"a short word", b"a short word"),
+        ("", b"no key", b"no key"),
+    ],
+)
+def test_no_answer_quotes_the_key(key: str, body: bytes, read: bytes) -> None:
+    """Whatever a key looks like; what is set in its place by mistake is in many a text."""
+    assert without_key(body, key) == read
