@@ -59,7 +59,7 @@ docs: .venv/.dev-stamp  ## Renew the parts of the documents that are made from t
 
 lock: $(UV)  ## Resolve the newest versions that pyproject.toml allows into the lock files.
 	$(UV) lock -q --upgrade
-	$(EXPORT) --no-dev --extra store --extra files -o requirements.lock > /dev/null
+	$(EXPORT) --no-dev --extra store --extra files --extra receipt -o requirements.lock > /dev/null
 	$(EXPORT) --only-group build -o requirements-build.lock > /dev/null
 	$(EXPORT) --no-dev --extra demo --group build -o requirements-demo.lock > /dev/null
 	$(EXPORT) --all-extras --group dev -o requirements-dev.lock > /dev/null
