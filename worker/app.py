@@ -60,6 +60,7 @@ def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
     app.conf.update(_celery_settings(settings))
     app.services = open_services(settings, app.producer_pool)
     app.services.stores.require()
+    app.services.post.receipts.require()
     noticing.watch(app.services)
     tasks.register(app, app.services)
     if ACCEPT in steps:

@@ -225,8 +225,10 @@ class Client:
                 self._heard.setdefault(event.duplicate_of, deque())
 
     def _keep_links(self, event: JobEvent) -> None:
-        if "outputs" in event.content:
-            self._made[event.job_id] = event.content["outputs"]
+        made, receipt = event.content.get("outputs"), event.content.get("receipt")
+        if isinstance(made, list):
+            is_linked = isinstance(receipt, dict) and receipt.get("url")
+            self._made[event.job_id] = [*made, receipt] if is_linked else made
 
     def _is_of_another(self, event: JobEvent) -> bool:
         """Tell whether it was somebody else's message that was refused: anybody may send one that names our job."""

@@ -1,5 +1,6 @@
 """A process killed or frozen between any two side effects costs time, and nothing else."""
 
+import hashlib
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -11,21 +12,26 @@ from tests.support.crashes import ask_until_struck, await_out_of_doubt, strike_s
 from tests.support.deployment import Service
 from tests.support.fleet import SCHEDULERS, WORKERS, Fleet, armed_scheduler, armed_worker
 from tests.support.judge import Judge
+from tests.support.receipt_keys import make_key
 from tests.support.services.rabbitmq import PrivateRabbit
 from tests.support.services.zygote import Forked, Zygote
 from tests.support.waiting import wait_until
 from worker.database.locks import SCHEDULER_LOCK
+from worker.outputs.sealing import public_key_of, why_not_genuine
+from worker.rules.receipt import read
 from worker.simulator import Simulator
 from worker.telemetry.failpoints import FAILPOINTS
 
 IN_DOUBT = {"submit.taken", "submit.answered"}
 JOBS = 50
+KEY = make_key()
 MIDDLE_OF_A_POST = 777_777
 
 
 @pytest.fixture
 def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
-    """Provide the processes of a deployment; none runs yet."""
+    """Provide the processes of a deployment that signs receipts; none runs yet."""
+    deployment.environment["SAM3D_RECEIPT_KEY"] = KEY
     with Fleet(deployment, zygote) as processes:
         yield processes
 
@@ -47,6 +53,7 @@ def test_killed_anywhere(fleet: Fleet, judge: Judge, simulator: Simulator) -> No
     fleet.start("scheduler", "scheduler")
     await_out_of_doubt(judge, ids)
     judge.check(ids, within=60)
+    check_receipts(judge)
 
 
 def test_killed_anywhere_without_history(fleet: Fleet, judge: Judge, simulator: Simulator) -> None:
@@ -58,6 +65,7 @@ def test_killed_anywhere_without_history(fleet: Fleet, judge: Judge, simulator: 
     doubted = {job_of(fleet, armed_worker(place)) for place in IN_DOUBT}
     judge.check(ids, review=doubted, within=60)
     assert judge.states(doubted) == {"review": len(IN_DOUBT)}
+    check_receipts(judge)
 
 
 def test_frozen_anywhere(fleet: Fleet, judge: Judge, rabbitmq: PrivateRabbit, simulator: Simulator) -> None:
@@ -77,6 +85,7 @@ def test_frozen_anywhere(fleet: Fleet, judge: Judge, rabbitmq: PrivateRabbit, si
     await_out_of_doubt(judge, ids)
     judge.check(ids, within=60)
     assert {job: row for job, row in snapshot(judge).items() if job in ended} == ended
+    check_receipts(judge)
     assert posts(simulator) == judge.rows("SELECT count(*) FROM jobs")[0]["count"]
 
 
@@ -139,6 +148,24 @@ def kill_in_the_middle_of_a_post(fleet: Fleet, judge: Judge, simulator: Simulato
         wait_until(lambda rule=rule: fired(simulator, rule), "the vendor holds the answer back")  # type: ignore[misc]
         fleet.processes[name].kill()
     return ids
+
+
+def check_receipts(judge: Judge) -> None:
+    """Check that each job that has its files has one receipt beside them, whole and signed, whoever was struck."""
+    query = (
+        "SELECT o.job_id::text, o.sha256, c.content FROM outputs o JOIN blob_chunks c ON c.location = o.location "
+        "WHERE o.name = 'receipt.json'"
+    )
+    found = judge.rows(query)
+    jobs = [row["id"] for row in judge.rows("SELECT id::text FROM jobs WHERE state = 'succeeded'")]
+    assert sorted(row["job_id"] for row in found) == sorted(jobs)
+    public_key = public_key_of(KEY.encode())
+    for row in found:
+        content = bytes(row["content"])
+        receipt = read(content)
+        assert why_not_genuine(receipt, public_key) is None
+        assert (receipt["job"]["id"], hashlib.sha256(content).hexdigest()) == (row["job_id"], row["sha256"])
+        assert [each["name"] for each in receipt["outputs"]] == ["model.glb"]
 
 
 def fired(simulator: Simulator, rule: int) -> bool:

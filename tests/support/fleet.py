@@ -15,9 +15,9 @@ PUBLISH = "publish.confirmed"
 
 
 def _step_of(place: str) -> str:
-    """Return the step whose worker comes to a place: who accepts requests answers asks."""
+    """Return the step whose worker comes to a place: who accepts requests answers asks, who fetches makes receipts."""
     step = place.partition(".")[0]
-    return "accept" if step == "ask" else step
+    return {"ask": "accept", "receipt": "fetch"}.get(step, step)
 
 
 _STEPS = {"accept", *Step}

@@ -6,7 +6,17 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from worker.config.kinds import Address, Group, Hosts, LinkKeys, Positive, PublicAddress, split_keys, variable
+from worker.config.kinds import (
+    Address,
+    Group,
+    Hosts,
+    LinkKeys,
+    Positive,
+    PublicAddress,
+    SigningKey,
+    split_keys,
+    variable,
+)
 
 
 class VendorSettings(Group):
@@ -120,3 +130,22 @@ class LinkSettings(Group):
     def keys(self) -> Sequence[bytes]:
         """The keys, the one that signs first."""
         return split_keys(self.secret_keys.get_secret_value()) if self.secret_keys else ()
+
+
+class ReceiptSettings(Group):
+    """What signs the receipts of jobs."""
+
+    secret_key: SigningKey | None = variable(
+        "SAM3D_RECEIPT_KEY",
+        None,
+        "Signs the receipt of each job, which is kept beside its model: an Ed25519 private key (PEM). Unset: none is "
+        "kept.",
+    )
+    key_file: Path | None = variable(
+        "SAM3D_RECEIPT_KEY_FILE", None, "A file that holds that key, in its place; read at the start."
+    )
+
+    @property
+    def key(self) -> bytes | None:
+        """The key, in PEM."""
+        return self.secret_key.get_secret_value().encode() if self.secret_key else None

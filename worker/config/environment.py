@@ -8,7 +8,14 @@ from typing import Any, Self
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from worker.config.access import BrokerSettings, DatabaseSettings, LinkSettings, OutputSettings, VendorSettings
+from worker.config.access import (
+    BrokerSettings,
+    DatabaseSettings,
+    LinkSettings,
+    OutputSettings,
+    ReceiptSettings,
+    VendorSettings,
+)
 from worker.config.conduct import (
     BudgetSettings,
     HistorySettings,
@@ -33,6 +40,7 @@ class Settings(Group):
     database: DatabaseSettings = DatabaseSettings()
     outputs: OutputSettings = OutputSettings()
     links: LinkSettings = LinkSettings()
+    receipts: ReceiptSettings = ReceiptSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     budget: BudgetSettings = BudgetSettings()
     run: RunSettings = RunSettings()
@@ -70,8 +78,16 @@ VARIABLES: Mapping[str, FieldInfo] = {
 """What is said of each setting, under the name that it has in the environment."""
 
 
-IN_FILES = {"SAM3D_BROKER_URL": "the URL", "SAM3D_DATABASE_URL": "the URL", "SAM3D_LINK_KEY": "the key"}
+IN_FILES = {
+    "SAM3D_BROKER_URL": "the URL",
+    "SAM3D_DATABASE_URL": "the URL",
+    "SAM3D_LINK_KEY": "the key",
+    "SAM3D_RECEIPT_KEY": "the key",
+}
 """What holds a secret, and so can be given by a file that is read at the start."""
+
+OF_LINES = {"SAM3D_RECEIPT_KEY"}
+"""Those that have more than a word."""
 
 
 def load_settings() -> Settings:
@@ -117,6 +133,6 @@ def _read(name: str, what: str, variables: Mapping[str, str]) -> str:
     except (OSError, ValueError) as error:
         said = (isinstance(error, OSError) and error.strerror) or "it is no text"
         raise ConfigurationError(f"{name}_FILE can't be read: {said}.") from None
-    if len(text.split()) != 1:
+    if len(text.split()) != 1 and name not in OF_LINES:
         raise ConfigurationError(f"{name}_FILE must hold {what} and nothing else.")
     return text

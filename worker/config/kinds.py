@@ -1,5 +1,7 @@
 """What a setting is, and what it may be. Durations are seconds in the environment and ``timedelta`` here."""
 
+import re
+from base64 import b64decode
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
@@ -61,6 +63,27 @@ def _long_keys(value: SecretStr) -> SecretStr:
     return value
 
 
+def _signing_key(value: SecretStr) -> SecretStr:
+    if not is_ed25519(value.get_secret_value()):
+        wanted = "must be an Ed25519 private key in PEM, without a passphrase: openssl genpkey -algorithm ed25519"
+        raise PydanticCustomError("key", "{wanted}", {"wanted": wanted})
+    return value
+
+
+def is_ed25519(pem: str) -> bool:
+    """Tell a private key of Ed25519 from others and from none, by its form (RFC 8410)."""
+    found = _PRIVATE_KEY.fullmatch(pem.strip())
+    try:
+        return found is not None and _ED25519 in b64decode("".join(found[1].split()), validate=True)
+    except ValueError:
+        return False
+
+
+_PRIVATE_KEY = re.compile(r"-----BEGIN PRIVATE KEY-----\s([A-Za-z0-9+/=\s]{1,400})-----END PRIVATE KEY-----")
+_ED25519 = bytes.fromhex("06032b6570")
+"""The name of the algorithm, as a key has it."""
+
+
 def _store_address(value: object) -> object:
     if why := why_no_store(value):
         raise PydanticCustomError("store", "{why}", {"why": why})
@@ -85,5 +108,6 @@ Age = Annotated[Seconds | None, BeforeValidator(_age)]
 Address = Annotated[str, BeforeValidator(_address)]
 PublicAddress = Annotated[str, BeforeValidator(_public_address)]
 LinkKeys = Annotated[SecretStr, AfterValidator(_long_keys)]
+SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 StoreAddress = Annotated[str, BeforeValidator(_store_address)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database import blobs
 from worker.database.records import outputs
@@ -12,22 +13,32 @@ from worker.rules.outcome import StoredFile
 
 def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> None:
     """Write the rows of files whose bytes are stored."""
-    rows = [
-        {
-            "job_id": job_id,
-            "name": file.name,
-            "media_type": file.media_type,
-            "bytes": file.size,
-            "sha256": file.sha256,
-            "location": file.location,
-            "role": file.role,
-            "geometry": file.geometry and file.geometry.to_json(),
-        }
-        for file in files
-    ]
-    if rows:
-        connection.execute(insert(outputs), rows)
+    if files:
+        connection.execute(insert(outputs), [_row(job_id, file) for file in files])
         blobs.name(connection, [file.location for file in files])
+
+
+def _row(job_id: str, file: StoredFile) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "name": file.name,
+        "media_type": file.media_type,
+        "bytes": file.size,
+        "sha256": file.sha256,
+        "location": file.location,
+        "role": file.role,
+        "geometry": file.geometry and file.geometry.to_json(),
+    }
+
+
+def add_once(connection: Connection, job_id: str, file: StoredFile) -> Mapping[str, Any]:
+    """Write the row of a file, unless the job has one of its name; return the row that it has then."""
+    row = upsert(outputs).values(_row(job_id, file))
+    connection.execute(row.on_conflict_do_nothing(index_elements=[outputs.c.job_id, outputs.c.name]))
+    has_it = select(*_COLUMNS).where(outputs.c.job_id == job_id, outputs.c.name == file.name)
+    found = connection.execute(has_it).mappings().one()
+    blobs.name(connection, [found["location"]])
+    return dict(found)
 
 
 def remove(connection: Connection, job_id: str) -> None:

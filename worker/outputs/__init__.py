@@ -4,6 +4,7 @@
 ``stores``         where the bytes of files are: once each, under what they hold
 ``database_store`` files that PostgreSQL keeps, in chunks
 ``object_store``   files in S3 and its like, or in a folder
+``sealing``        receipts are signed, and found to be as they were
 ``links``          where a file can be got by others, for a while
 ``serving``        what the file server answers
 ``file_server``    its connections, within bounds

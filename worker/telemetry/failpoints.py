@@ -34,6 +34,7 @@ FAILPOINTS: Mapping[str, str] = {
     "fetch.stored": "a file is in its store, no row names it",
     "fetch.answered": "all files are in their store, no row names them",
     "fetch.recorded": "the files and the end are committed, no event is out",
+    "receipt.stored": "a job's receipt is in its store, no row names it, the job's event is not out",
     "fetch.announced": "the event is out, the fetch is not acknowledged",
     "publish.confirmed": "the broker has an event, its row does not say so",
     "sweep.recorded": "rows are noted as driven again, no message is sent",

@@ -15,6 +15,7 @@ from worker.outputs.stores import Stores
 from worker.rules.job import ACCOUNT
 from worker.telemetry import failpoints
 from worker.work.post import Post
+from worker.work.receipts import Receipts
 
 CONNECTIONS = 2
 """To the database, of a process that does one thing after the other."""
@@ -37,7 +38,10 @@ def opened_office(settings: Settings) -> Iterator[Office]:
     engine = create_database_engine(settings.database.url, CONNECTIONS)
     try:
         with opened_producers(settings.broker) as producers:
-            links = Links(settings.links, Stores(settings.storage, engine))
-            yield Office(settings, engine, Post(engine, producers, links, is_embedded=settings.broker.is_embedded))
+            stores = Stores(settings.storage, engine)
+            links, receipts = Links(settings.links, stores), Receipts(settings.receipts, engine, stores)
+            receipts.require()
+            post = Post(engine, producers, links, receipts, is_embedded=settings.broker.is_embedded)
+            yield Office(settings, engine, post)
     finally:
         engine.dispose()

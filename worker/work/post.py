@@ -18,6 +18,7 @@ from worker.events.publisher import publish_event
 from worker.outputs.links import Links
 from worker.rules.lifecycle import FollowUp, Ticket
 from worker.telemetry.failpoints import reach
+from worker.work.receipts import Receipts
 
 log = structlog.get_logger(__name__)
 
@@ -25,9 +26,12 @@ log = structlog.get_logger(__name__)
 class Post:
     """Gets events to ``sam3d.events`` and messages to the steps. What the broker does not take is sent again later."""
 
-    def __init__(self, engine: Engine, producers: ProducerPool, links: Links, *, is_embedded: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, producers: ProducerPool, links: Links, receipts: Receipts, *, is_embedded: bool = False
+    ) -> None:
         self._engine = engine
         self.links = links
+        self.receipts = receipts
         self._producers = producers
         self._is_embedded = is_embedded
 
@@ -67,13 +71,18 @@ class Post:
         level("event_published", event_id=event.id, event_type=event.type, was_routed=was_routed)
 
     def _linked(self, event: Event) -> Event:
-        """Return an event as it goes out, however long after it was written: with links that are good from now on."""
+        """Return an event as it goes out, however long after it was written: with links that are good from now on.
+
+        The receipt of a job that is over is made before, if it has none.
+        """
         stored: Sequence[Mapping[str, Any]] = ()
         if not event.payload.get("outputs") or event.job_id is None:
             return event
-        if self.links.are_made:
+        if self.links.are_made or self.receipts.are_kept:
             with transaction(self._engine) as connection:
                 stored = files.of_job(connection, event.job_id)
+                lacking = self.receipts.lacking(connection, event, stored)
+            stored = [*stored, *(self.receipts.keep(lacking) if lacking else ())]
         return with_links(event, stored, self.links)
 
     def tell(self, event: Event) -> None:

@@ -18,6 +18,7 @@ from worker.work.memory import Memory
 from worker.work.office import Office
 from worker.work.outlook import Outlook
 from worker.work.post import Post
+from worker.work.receipts import Receipts
 from worker.work.room import READ, SENT, Room
 
 
@@ -47,14 +48,14 @@ def open_services(settings: Settings, producers: ProducerPool) -> Services:
     """Build the services of a process that publishes with these producers; nothing is connected yet."""
     engine = create_database_engine(settings.database.url, settings.process.concurrency + 5)
     stores = Stores(settings.storage, engine)
-    links = Links(settings.links, stores)
+    links, receipts = Links(settings.links, stores), Receipts(settings.receipts, engine, stores)
     return Services(
         settings=settings,
         engine=engine,
         vendor=Vendor(settings),
         downloads=Downloads(settings),
         stores=stores,
-        post=Post(engine, producers, links, is_embedded=settings.broker.is_embedded),
+        post=Post(engine, producers, links, receipts, is_embedded=settings.broker.is_embedded),
         outlook=Outlook(settings, engine),
         session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from tests.support.receipt_keys import make_key, public_of
 from worker.config.environment import VARIABLES, Settings, load_settings
 from worker.errors import ConfigurationError
 from worker.rules.lifecycle import Step
@@ -300,6 +301,53 @@ def test_a_key_is_long(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
     said = refusal(monkeypatch, "SAM3D_LINK_KEY", keys)
     assert said.startswith("SAM3D_LINK_KEY: must be a key of 32 bytes")
     assert MARKER not in said
+
+
+SIGNING_KEY = make_key()
+
+
+@pytest.mark.parametrize(
+    "text", [SIGNING_KEY, SIGNING_KEY.strip(), SIGNING_KEY.replace("\n", "\r\n")], ids=["", "cut", "crlf"]
+)
+def test_a_key_for_receipts_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    """As `openssl genpkey` writes it, from the environment or a file; it is in no repr."""
+    monkeypatch.setenv("SAM3D_RECEIPT_KEY", text)
+    assert load_settings().receipts.key == text.encode()
+    monkeypatch.delenv("SAM3D_RECEIPT_KEY")
+    (tmp_path / "key.pem").write_bytes(text.encode())
+    monkeypatch.setenv("SAM3D_RECEIPT_KEY_FILE", str(tmp_path / "key.pem"))
+    settings = load_settings()
+    assert settings.receipts.key
+    assert settings.receipts.key.split() == text.encode().split()
+    assert SIGNING_KEY.splitlines()[1] not in repr(settings)
+
+
+NO_SIGNING_KEYS = {
+    "nothing": "",
+    "a word": "m4rk3r",
+    "public": public_of(SIGNING_KEY),
+    "encrypted": SIGNING_KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+    "another algorithm": SIGNING_KEY.replace("K2Vw", "K2Vu", 1),
+    "cut": SIGNING_KEY[:60],
+    "m4rk3r after it": f"{SIGNING_KEY}m4rk3r",
+    "two": SIGNING_KEY * 2,
+    "one line": SIGNING_KEY.replace("\n", ""),
+}
+
+
+@pytest.mark.parametrize("text", NO_SIGNING_KEYS.values(), ids=list(NO_SIGNING_KEYS))
+def test_what_is_no_key_for_receipts_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """At the start, with how to make one."""
+    said = refusal(monkeypatch, "SAM3D_RECEIPT_KEY", text)
+    assert said.startswith("SAM3D_RECEIPT_KEY: must be an Ed25519 private key in PEM")
+    assert "openssl genpkey -algorithm ed25519" in said
+    assert not [secret for secret in (MARKER, SIGNING_KEY.splitlines()[1]) if secret in said]
+
+
+def test_a_key_for_receipts_is_given_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By the variable or by a file."""
+    monkeypatch.setenv("SAM3D_RECEIPT_KEY_FILE", str(tmp_path / "key.pem"))
+    assert "both set" in refusal(monkeypatch, "SAM3D_RECEIPT_KEY", SIGNING_KEY)
 
 
 def test_keys_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -57,6 +57,18 @@ def test_a_file_that_could_not_be_had_has_none() -> None:
     assert told == {**missing, "url": None, "expires_at": None}
 
 
+def test_a_receipt_is_told_beside_the_outputs() -> None:
+    """Where the job has one; it is none of what the run made."""
+    row = {"id": 2, "name": "receipt.json", "media_type": "application/json", "bytes": 9, "sha256": "ef" * 32}
+    told = with_links(event({"job_id": "job", "outputs": [MODEL]}), [ROW, row], LINKS).payload
+    assert [each["name"] for each in told["outputs"]] == ["model.glb"]
+    assert told["receipt"] == {
+        "name": "receipt.json", "media_type": "application/json", "bytes": 9, "sha256": "ef" * 32,
+        "get": {"cli": "sam3d receipt job", "python": "worker.client.Client.download"},
+        "url": "https://files.example/2?m4rk3r", "expires_at": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+
+
 def test_no_repr_shows_a_link() -> None:
     """Not the event's, nor the link's."""
     assert "m4rk3r" not in repr(with_links(event({"outputs": [MODEL]}), [ROW], LINKS))
