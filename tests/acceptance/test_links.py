@@ -16,6 +16,7 @@ from kombu import Connection
 
 from tests.support.deployment import IMAGE, Service, deployed, start_all
 from tests.support.listener import Listener
+from tests.support.receipt_keys import make_key, public_of
 from tests.support.services.bucket import new_bucket, running_s3
 from tests.support.services.ports import free_ports
 from tests.support.services.zygote import Zygote
@@ -163,6 +164,25 @@ def test_the_client_downloads_without_the_database(service: Service, tmp_path: P
         assert len(httpx.get(model["url"]).content) == model["bytes"], "an answer has a link of its own"
         [path] = client.download(job_id, tmp_path / "out")
     assert path.read_bytes().startswith(b"glTF")
+
+
+def test_a_receipt_comes_by_the_same_ways(deployment: Service, linked_by: dict[str, str], tmp_path: Path) -> None:
+    """By its link, beside the model; whoever has both finds that they belong together."""
+    key = make_key()
+    deployment.environment |= {**linked_by, "SAM3D_RECEIPT_KEY": key}
+    if "SAM3D_PUBLIC_URL" in linked_by:
+        deployment.start("files", "files")
+    start_all(deployment)
+    nowhere = {"SAM3D_DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/nowhere", "SAM3D_STORE_URL": None}
+    with Client(deployment.settings.having(**nowhere)) as client:
+        job_id = client.submit(Path("worker/photos/cat.png"))
+        told = client.wait(job_id).content["receipt"]
+        paths = client.download(job_id, tmp_path / "out")
+    assert [path.name for path in paths] == ["model.glb", "receipt.json"]
+    assert httpx.get(told["url"]).content == paths[1].read_bytes()
+    (tmp_path / "public.pem").write_text(public_of(key))
+    checked = deployment.run("receipt", job_id, "--verify", str(paths[1]), "--key", str(tmp_path / "public.pem"))
+    assert "model.glb  as the receipt says" in checked.stdout
 
 
 def test_the_command_makes_links(service: Service, listener: Listener) -> None:

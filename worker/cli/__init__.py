@@ -13,6 +13,7 @@
 ``look``        ``jobs``, ``job``
 ``output``      ``output``
 ``link``        ``link``
+``sealed``      ``receipt``
 ``previews``    pictures of models and photos: ``--preview``
 ``report``      ``report``
 ``page``        pure: the page of a report

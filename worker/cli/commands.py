@@ -150,6 +150,29 @@ def link(
 
 
 @commands.command(rich_help_panel=JOBS)
+def receipt(
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The job's id; with --verify only to compare.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--verify", metavar="FILE", help="Check the receipt in this file.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="PUBLIC.pem", help="The key to check with; default SAM3D_RECEIPT_KEY.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a job's receipt, or check one.
+
+    It says what went in, what was paid and what came out. With --verify neither database nor network is needed: says
+    whether it is as it was signed, and whether the files beside it are those that it tells of.
+    """
+    from worker.cli import sealed
+
+    sealed.receipt(job_id, file, key, as_json=as_json)
+
+
+@commands.command(rich_help_panel=JOBS)
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Give a job up.
 
