@@ -102,14 +102,7 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", Uuid(as_uuid=False), primary_key=True, comment="the request's identity"),
-    Column(
-        "account",
-        Text,
-        ForeignKey("accounts.name"),
-        nullable=False,
-        server_default="default",
-        comment="who pays",
-    ),
+    Column("account", Text, ForeignKey("accounts.name"), nullable=False, server_default="default", comment="who pays"),
     Column("state", Text, nullable=False, comment="a JobState"),
     Column(
         "version",

@@ -39,6 +39,7 @@ def compose(rows: Particulars, version: str) -> dict[str, Any]:
         "format": FORMAT,
         "service": {"name": "sam3d-worker", "version": version},
         "job": {"id": job["id"], "state": job["state"], "retry_of": job["retry_of"], "error": _error(job)},
+        "shared_run": job["shares"],
         "inputs": [_input(each) for each in rows.inputs],
         "parameters": _parameters(job["parameters"]),
         "submissions": [_submission(each, job) for each in rows.submissions],

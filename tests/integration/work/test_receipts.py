@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import event as events_of
 from structlog.testing import capture_logs
 
+from tests.support import sharing
 from tests.support.clock import Clock
 from tests.support.in_process import PHOTO, advance, row_of, settings_of, wait_until_due
 from tests.support.listener import Listener
@@ -23,7 +24,7 @@ from tests.support.requests import at_once, rows
 from tests.support.waiting import wait_until
 from worker.app import App, create_app
 from worker.broker.topology import declare
-from worker.database import outbox
+from worker.database import outbox, particulars
 from worker.database.engine import transaction
 from worker.database.outbox import Event
 from worker.intake.accept import accept
@@ -307,3 +308,23 @@ def test_nothing_of_a_receipt_is_in_the_outbox(make: Make) -> None:
     app = make()
     end(app, fetched(app))
     assert "receipt" not in json.dumps(rows(app, "SELECT payload FROM events"))
+
+
+def test_a_job_that_shares_a_run_says_what_the_run_took(make: Make) -> None:
+    """The photo and the submit are on the run's row; what it cost is told in one receipt of them all."""
+    app = make(SAM3D_SHARE_RUNS=True)
+    sharers, submit = sharing.send_all(app, 2)
+    sharing.drive(app, submit)
+    receipts = []
+    for job_id in sharers:
+        with transaction(app.services.engine) as connection:
+            found = particulars.read(connection, job_id)
+        assert found
+        receipts.append(json.loads(app.services.post.receipts.of(found)))
+    assert [each["shared_run"] for each in receipts] == [submit.ticket.job_id] * 2
+    assert [[every["verdict"] for every in each["submissions"]] for each in receipts] == [["accepted"]] * 2
+    assert len({str(each["inputs"]) for each in receipts}) == 1
+    assert [bool(each["cost"]["amount"]) for each in receipts] == [True, False]
+    assert {each["outputs"][0]["sha256"] for each in receipts} == {
+        row["sha256"] for row in rows(app, "SELECT sha256 FROM outputs WHERE name = 'model.glb'")
+    }

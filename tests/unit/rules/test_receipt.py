@@ -19,8 +19,9 @@ ADDRESS = "https://photos.example/cat.png?signature=s3cret"
 SHA = "5bf4c3ecab616dd12c61994de0fdf46bb6cc7c3ac088ce69911d6bd282830504"
 
 JOB: dict[str, Any] = {
-    "id": "0dec40d4-cab8-4d78-8019-9bb80d2d8e44", "state": "succeeded", "retry_of": None, "error_code": None,
-    "error_message": None, "parameters": {"prompt": PROMPT, "seed": 7, "bounding_box": "[1, 2, 3, 4]"},
+    "id": "0dec40d4-cab8-4d78-8019-9bb80d2d8e44", "state": "succeeded", "retry_of": None, "shares": None,
+    "error_code": None, "error_message": None,
+    "parameters": {"prompt": PROMPT, "seed": 7, "bounding_box": "[1, 2, 3, 4]"},
     "request_id": RUN, "cost": Decimal("0.06"), "metrics": {"total_time": 10.5, "remaining_credits": 4.2},
     "missing": [{"name": "file.zip", "reason": "It broke off."}], "accepted_at": NOW, "submitted_at": NOW + SECOND,
     "completed_at": NOW + 2 * SECOND, "finished_at": NOW + 3 * SECOND,
@@ -45,6 +46,7 @@ def test_it_says_what_went_in_what_was_paid_and_what_came_out() -> None:
         "format": FORMAT,
         "service": {"name": "sam3d-worker", "version": "0.1.0"},
         "job": {"id": JOB["id"], "state": "succeeded", "retry_of": None, "error": None},
+        "shared_run": None,
         "inputs": [{"name": "image", "media_type": "image/png", "bytes": 3, "sha256": SHA, "address_sha256": None}],
         "parameters": {
             "seed": 7, "bounding_box": "[1, 2, 3, 4]", "prompt_sha256": hashlib.sha256(PROMPT.encode()).hexdigest(),
