@@ -29,6 +29,7 @@ from worker.vendor.history import created, mark_inputs, read_rows
 from worker.vendor.quoting import quoted
 from worker.vendor.received import Answer, read_date, read_reset
 from worker.vendor.refusals import refused_read, refused_submit
+from worker.vendor.verbatim import kept, shown
 
 BUDGET = 0.5
 """Seconds of CPU for a mebibyte; it was half an hour."""
@@ -76,6 +77,10 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "quoting": lambda text: quoted(text, {"prompt": "a red cup"}),
     "quoting, of itself": lambda text: quoted(text, {"prompt": text[:2000]}),
     "quoting, of nearly itself": lambda text: quoted(text, {"prompt": text[:1999] + "!"}),
+    "verbatim": lambda text: shown(kept({text: [text]}, "result"), {"prompt": "a red cup"}),
+    "verbatim, in pieces": lambda text: kept(
+        {"texts": [text[at : at + 2**12] for at in range(0, len(text), 2**12)]}, "result"
+    ),
     "received, a date": read_date,
     "received, a reset": read_reset,
     "received, words": answered(lambda answer: (answer.said, answer.message), 500),
@@ -111,6 +116,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
 
 TRUSTED = {
     "urls": "the operator's settings",
+    "kinds": "the operator's settings",
     "given": "our own sentences",
     "prepare": "the producer's own arguments",
 }

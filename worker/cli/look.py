@@ -42,7 +42,8 @@ def job(job_id: str, *, is_verbose: bool, as_json: bool) -> None:
     """Show a job: its photo, how it stands, what it waits for, what it cost; its submits, outputs and history."""
     wanted = job_uuid(job_id)
     with opened_database() as (_, engine), transaction(engine) as connection:
-        shown, seen_at = describe_job(connection, wanted), clocks.read(connection)
+        shown = {**describe_job(connection, wanted), "result": said_of(connection, wanted)}
+        seen_at = clocks.read(connection)
     if as_json:
         print_json(shown)
     else:
@@ -65,11 +66,10 @@ def describe_job(connection: Connection, job_id: str) -> dict[str, Any]:
         "outputs": files.of_job(connection, job_id),
         "sharers": reading.sharers_of(connection, job_id),
         "history": reading.history(connection, job_id),
-        "result": _said_of(connection, job_id),
     }
 
 
-def _said_of(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
+def said_of(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
     """Read what the vendor said of a job's run that completed, without what it may quote."""
     said, parameters = reading.result_of(connection, job_id) or (None, {})
     return shown_body(said, parameters) if said else None
@@ -82,7 +82,7 @@ def print_job(shown: Mapping[str, Any], seen_at: datetime, *, is_verbose: bool =
         head("internals")
         others = {name: value for name, value in shown.items() if name not in {*_TOLD, *_SENDERS, *_APART, *_TABLES}}
         print_values(_set(others), WIDTH)
-        _print_result(shown["result"])
+        _print_result(shown.get("result"))
     for name, columns in _TABLES.items():
         if shown[name]:
             head(name)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from unicodedata import normalize
 
@@ -79,10 +80,15 @@ def _told(line: str, prompt: str) -> Iterator[tuple[int, int]]:
     # A word of a letter or two is in many others.
     pattern = whole if len(prompt) > _SHORT else rf"(?<![a-z0-9]){whole}(?![a-z0-9])"
     yield from (found.span() for found in re.finditer(pattern, line))
-    parts = {prompt[start : start + _TELLING] for start in range(len(prompt) - _TELLING + 1)}
+    parts = _parts(prompt)
     for start in range(len(line) - _TELLING + 1):
         if line[start : start + _TELLING] in parts:
             yield start, start + _TELLING
+
+
+@lru_cache(2)  # A body has some thousand texts, all of one job.
+def _parts(prompt: str) -> frozenset[str]:
+    return frozenset(prompt[start : start + _TELLING] for start in range(len(prompt) - _TELLING + 1))
 
 
 def _told_apart(line: str, prompt: str) -> Iterator[tuple[int, int]]:
