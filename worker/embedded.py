@@ -27,6 +27,7 @@ from worker.upkeep.scheduler import Scheduler
 
 SIMULATED_RUN = timedelta(seconds=3)
 SIMULATED_KEY = "SG_0123456789abcdef"
+START_SECONDS = 30.0
 PHOTO = Path(__file__).parent / "photos" / "coffee.png"
 """The photo that is used if none is given; CC0."""
 
@@ -113,11 +114,18 @@ def _service(settings: Settings) -> Iterator[App]:
     app = create_app(settings)
     topology.declare(app.connection_for_write())
     _forget_messages(app)
-    worker = app.WorkController(pool=POOL, concurrency=settings.process.concurrency, loglevel="WARNING")
+    is_ready = threading.Event()
+    worker = app.WorkController(
+        pool=POOL,
+        concurrency=settings.process.concurrency,
+        loglevel="WARNING",
+        ready_callback=lambda _: is_ready.set(),
+    )
     scheduler = Scheduler(app.services, dict)
     threads = [threading.Thread(target=each, daemon=True) for each in (worker.start, scheduler.run)]
     for thread in threads:
         thread.start()
+    is_ready.wait(START_SECONDS)  # Celery forgets a stop that comes before, and would go on for ever.
     try:
         yield app
     finally:

@@ -1,10 +1,13 @@
 """The embedded service has this process to itself."""
 
 import queue
+import threading
+import time
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from celery.worker import WorkController
 
 from worker import embedded
 from worker.config.environment import Settings
@@ -33,6 +36,21 @@ def test_what_an_earlier_service_left_is_forgotten(monkeypatch: pytest.MonkeyPat
         with embedded.running_service(settings) as app:
             app.services.post.send(fresh)
             assert heard.get(timeout=60) == fresh.ticket.job_id
+
+
+def test_a_service_that_is_stopped_at_once_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly it starts: a worker that went on would work for a database that is gone."""
+    start = WorkController.start
+
+    def start_late(worker: WorkController) -> None:
+        time.sleep(1)
+        start(worker)
+
+    monkeypatch.setattr(WorkController, "start", start_late)
+    before = set(threading.enumerate())
+    with embedded.embedded_settings(is_live=False) as settings, embedded.running_service(settings):
+        pass
+    assert [each.name for each in set(threading.enumerate()) - before if each.is_alive()] == []
 
 
 def test_the_next_embedded_service_of_a_process_starts() -> None:
