@@ -11,7 +11,7 @@ from worker import embedded as service
 from worker.cli.given import request_of
 from worker.cli.look import describe_job, print_job
 from worker.cli.page import Sheet, page
-from worker.cli.previews import draw, require_previews, thumbnail
+from worker.cli.previews import draw, require_previews, show, thumbnail
 from worker.cli.progress import bars
 from worker.cli.report import write_page
 from worker.cli.show import brief, json_text, lasted, note, say, writable_folder
@@ -43,7 +43,7 @@ def demo(photo: Path | None, prompt: str | None, folder: Path, *, is_live: bool,
     drawn = next((draw(path, folder / "preview.png") for path in made if path.suffix == ".glb"), None)
     sheet = Sheet(TITLE, seen_at, [shown], "" if is_live else SIMULATED, {shown["id"]: thumbnail(request["image"])})
     write_page(page(sheet, lambda file: (folder / file["name"]).read_bytes()), folder / "index.html")
-    _tell(shown, folder, [path.name for path in [*made, *filter(None, [drawn])]], is_live=is_live)
+    _tell(shown, folder, made, drawn, is_live=is_live)
 
 
 TITLE = "A photo, and its 3D model"
@@ -81,11 +81,14 @@ def _told(seen: service.Progress) -> str:
     return f"{seen.state}{vendor}, polls: {seen.polls}{tail}"
 
 
-def _tell(shown: Mapping[str, Any], folder: Path, made: Sequence[str], *, is_live: bool) -> None:
-    """Say what there is to look at, in three lines."""
+def _tell(shown: Mapping[str, Any], folder: Path, made: Sequence[Path], drawn: Path | None, *, is_live: bool) -> None:
+    """Say what there is to look at, in three lines; a terminal that can shows it above them."""
+    if drawn:
+        show(drawn)
     took = lasted(shown["finished_at"] - shown["accepted_at"])
     paid = f", for {brief(shown['cost'])} USD" if is_live and shown["cost"] is not None else ""
     say(f"A model in {took}{paid}. Open {folder / 'index.html'} in a browser and turn it.")
-    say(f"Beside it: {', '.join(made)}, job.json.")
+    names = [path.name for path in [*made, *filter(None, [drawn])]]
+    say(f"Beside it: {', '.join(names)}, job.json.")
     if not is_live:
         say("A simulator made it, of the photo's silhouette. A real one: SEGMIND_API_KEY=SG_… sam3d demo --live PHOTO")

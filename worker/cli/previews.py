@@ -3,8 +3,11 @@
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+
+from rich.console import Console
 
 from worker.cli.show import note
 
@@ -19,9 +22,12 @@ def require_previews() -> None:
 
 
 def with_previews(paths: Sequence[Path]) -> list[Path]:
-    """Draw each GLB beside it under its name, and return all files there are then."""
-    pictures = [draw(path, path.with_suffix(".png")) for path in paths if path.suffix == ".glb"]
-    return [*paths, *filter(None, pictures)]
+    """Draw each GLB beside it under its name, show that, and return all files there are then."""
+    drawn = (draw(path, path.with_suffix(".png")) for path in paths if path.suffix == ".glb")
+    pictures = [picture for picture in drawn if picture]
+    for picture in pictures:
+        show(picture)
+    return [*paths, *pictures]
 
 
 def draw(glb: Path, picture: Path) -> Path | None:
@@ -34,6 +40,20 @@ def draw(glb: Path, picture: Path) -> Path | None:
         note(f"{glb}: no picture of it: {str(error)[:200] or type(error).__name__}")
         return None
     return picture
+
+
+COLUMNS = 48
+"""How wide a picture is shown."""
+
+
+def show(picture: Path) -> None:
+    """Show a picture on a terminal that can: as pixels, or as cells of two colours. Elsewhere say nothing."""
+    console = Console(stderr=True)  # What is asked for as JSON is alone on stdout.
+    if not console.is_terminal or console.color_system != "truecolor":
+        return
+    image = import_module("textual_image.renderable").Image
+    with suppress(ArithmeticError, OSError, ValueError):  # Of terminals that say of themselves what can't be.
+        console.print(image(picture, width=COLUMNS))
 
 
 THUMBNAIL = (1200, 1200)

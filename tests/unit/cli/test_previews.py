@@ -2,6 +2,12 @@
 
 import base64
 import io
+import os
+import pty
+import subprocess
+import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +15,8 @@ import pytest
 import trimesh as typed_trimesh
 from PIL import Image
 
-from worker.cli.previews import THUMBNAIL, thumbnail, with_previews
+from tests.support.services.zygote import inherited
+from worker.cli.previews import THUMBNAIL, show, thumbnail, with_previews
 
 trimesh: Any = typed_trimesh  # Much of it has no types.
 
@@ -57,3 +64,39 @@ def test_a_photo_is_shown_upright() -> None:
 def test_what_is_no_photo_is_not_shown(image: str) -> None:
     """At an address, or none at all."""
     assert thumbnail(image) is None
+
+
+@pytest.mark.parametrize(
+    ("depth", "size", "is_shown"), [("truecolor", (24, 80), True), ("truecolor", (0, 0), False), ("", (24, 80), False)]
+)
+def test_a_terminal_that_can_shows_a_picture(tmp_path: Path, depth: str, size: tuple[int, int], is_shown: bool) -> None:
+    """One of few colours shows none, nor does one that has no size; neither is an error."""
+    picture = tmp_path / "red.png"
+    Image.new("RGB", (8, 8), (200, 30, 30)).save(picture)
+    written = on_a_terminal(picture, {"TERM": "xterm", "COLORTERM": depth}, size)
+    assert (b"38;2;200;30;30" in written) is is_shown
+
+
+def on_a_terminal(picture: Path, environment: dict[str, str], size: tuple[int, int]) -> bytes:
+    """Show a picture on a terminal that answers no question, and return what was written there."""
+    code = "import sys; from pathlib import Path; from worker.cli.previews import show; show(Path(sys.argv[1]))"
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, size)
+    command = [sys.executable, "-c", code, str(picture)]
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**inherited(), **environment}) as started:
+        os.close(its)
+        written = b""
+        with suppress(OSError):  # So a terminal ends whose last program has gone.
+            while found := os.read(ours, 65536):
+                written += found
+        assert started.wait(timeout=60) == 0
+    os.close(ours)
+    return written
+
+
+def test_no_terminal_shows_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file gets no picture in colours."""
+    picture = tmp_path / "red.png"
+    Image.new("RGB", (8, 8), (200, 30, 30)).save(picture)
+    show(picture)
+    assert capfd.readouterr() == ("", "")
