@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.support.in_process import PHOTO, wait_until_due
-from tests.support.requests import rows
+from tests.support.in_process import wait_until_due
+from tests.support.requests import request, rows
 from worker.app import App
 from worker.intake.accept import accept
-from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp
 from worker.rules.origin import Origin
@@ -18,9 +17,8 @@ from worker.work.executor import execute
 
 def send(app: App, source: str = "shop", **fields: Any) -> tuple[str, FollowUp | None]:
     """Let a request come; return its job's id and the submit that follows."""
-    request = {name: each for name, each in prepare_request(PHOTO, **fields).items() if name != "job_id"}
     derived = derived_job_id("celery", uuid4().hex)
-    return str(derived), accept(app.services, request, derived, origin=Origin(source, None))
+    return str(derived), accept(app.services, request(**fields), derived, origin=Origin(source, None))
 
 
 def send_all(app: App, count: int) -> tuple[list[str], FollowUp]:
