@@ -24,7 +24,7 @@ class Sharer:
 
 
 def lock(connection: Connection, key: str) -> str | None:
-    """Lock a key, then the run of it that goes on or whose files are there, so that it can't end unseen; return that.
+    """Lock a key and then its run, if one goes on or has its files: it can't end unseen. Return the run.
 
     Everybody locks in this order, and jobs after the run that they share, as its end does.
     """

@@ -1,7 +1,7 @@
 """Begin: a job's row, its files, its event, and the submit that follows; or a share in a run that goes on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -48,7 +48,9 @@ def begin(
     if values["share_key"]:
         return _join(connection, office, values, add_files)
     driven = _drive(connection, office, values, add_files)
-    return driven and replace(driven, events=[_announced(connection, JobState.ACCEPTED, values)])
+    if driven is None:
+        return None
+    return Accepted([_announced(connection, JobState.ACCEPTED, values)], driven.follow_up)
 
 
 def _drive(
@@ -86,12 +88,12 @@ def _join(
 
 def _of_run(run_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a run that a job is the first to share: what is asked of the vendor, and nothing of its own."""
-    taken = {
-        name: values[name] for name in ("account", "source", "parameters", "priority", "share_key") if name in values
-    }
+    asked = {name: each for name, each in values.items() if name in _ASKED}
     # No request has this fingerprint: whoever sends one under the run's id is refused.
-    own = {"id": run_id, "is_shared": True, "fingerprint": values["share_key"], "metadata": {}}
-    return {**taken, **own}
+    return {**asked, "id": run_id, "is_shared": True, "fingerprint": values["share_key"], "metadata": {}}
+
+
+_ASKED = {"account", "source", "parameters", "priority", "share_key"}
 
 
 def _announced(connection: Connection, state: JobState, values: Mapping[str, Any], **more: Any) -> Event:

@@ -8,7 +8,7 @@ from worker.database import files, jobs, outbox, shares
 from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.database.shares import Sharer
-from worker.events.payloads import change_payload
+from worker.events.payloads import change_payload, job_payload
 from worker.rules.job import Job
 from worker.rules.lifecycle import CURRENT_EVENT, NOW, EventType, JobState, Trigger
 from worker.rules.outcome import Change, known
@@ -31,7 +31,7 @@ class _News:
 
 
 def find_run(connection: Connection, key: str) -> str | None:
-    """Lock the run that an equal request shares; one that as many share as can is nobody's to come."""
+    """Lock the run that an equal request shares, if there is one; one that many wait for is closed to it."""
     run_id = shares.lock(connection, key)
     if run_id and shares.count_waiting(connection, run_id) >= MOST_SHARERS:
         shares.close(connection, [run_id])
@@ -40,7 +40,7 @@ def find_run(connection: Connection, key: str) -> str | None:
 
 
 def pass_on(connection: Connection, run: Job, change: Change, kind: EventType, stored: Stored) -> Sequence[Event]:
-    """Tell the jobs that wait for a run what became of it; if it ended they end with it, and the first of them pays."""
+    """Tell the jobs that wait for a run what became of it; where it ended they end with it, and the first pays."""
     named = replace(run, request_id=known(change.learnt.request_id) or run.request_id)
     sharers = shares.waiting(connection, run.id)
     payer = sharers[0].id if sharers else None
@@ -83,19 +83,13 @@ def shared_run(run: Job) -> dict[str, Any]:
     return {"id": run.id, "request_id": run.request_id}
 
 
-def leave(connection: Connection, job: Job) -> Sequence[Event]:
-    """Tell of a job that was cancelled: of a shared run all that wait for it; a run that nobody needs is not made."""
-    change = Change(Trigger.CANCELLED, JobState.CANCELLED, NOW)
-    tell_end(connection, job.id, JobState.CANCELLED)
-    if job.is_shared:
-        return pass_on(connection, job, change, EventType.CANCELLED, ())
-    if job.shares is None:
-        return [outbox.add(connection, EventType.CANCELLED, job.id, change_payload(job, change))]
-    run = shares.run(connection, job.shares)
+def leave(connection: Connection, job: Job, run_id: str) -> Event:
+    """Tell of a job that was cancelled; the run that it shared goes on for others, and is not made for nobody."""
+    run = shares.run(connection, run_id)
     if run.state is JobState.ACCEPTED:
         drop_unneeded(connection, run)
-    payload = {**change_payload(job, change), "shared_run": shared_run(run)}
-    return [outbox.add(connection, EventType.CANCELLED, job.id, payload)]
+    payload = job_payload(job.id, JobState.CANCELLED, job.metadata, shared_run=shared_run(run))
+    return outbox.add(connection, EventType.CANCELLED, job.id, payload)
 
 
 def drop_unneeded(connection: Connection, run: Job) -> bool:
