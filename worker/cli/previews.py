@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -51,6 +52,7 @@ def show(picture: Path) -> None:
     console = Console(stderr=True)  # What is asked for as JSON is alone on stdout.
     if not console.is_terminal or console.color_system != "truecolor":
         return
+    logging.getLogger("textual_image").setLevel(logging.CRITICAL)  # It tells of each terminal that is silent.
     image = import_module("textual_image.renderable").Image
     with suppress(ArithmeticError, OSError, ValueError):  # Of terminals that say of themselves what can't be.
         console.print(image(picture, width=COLUMNS))

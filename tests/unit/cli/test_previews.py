@@ -1,9 +1,11 @@
 """Pictures beside models; what can't be drawn costs no file."""
 
 import base64
+import fcntl
 import io
 import os
 import pty
+import struct
 import subprocess
 import sys
 import termios
@@ -81,7 +83,7 @@ def on_a_terminal(picture: Path, environment: dict[str, str], size: tuple[int, i
     """Show a picture on a terminal that answers no question, and return what was written there."""
     code = "import sys; from pathlib import Path; from worker.cli.previews import show; show(Path(sys.argv[1]))"
     ours, its = pty.openpty()
-    termios.tcsetwinsize(its, size)
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", *size, size[1] * 10, size[0] * 20))  # With its pixels.
     command = [sys.executable, "-c", code, str(picture)]
     with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**inherited(), **environment}) as started:
         os.close(its)
