@@ -55,7 +55,7 @@ def show(picture: Path) -> None:
     logging.getLogger("textual_image").setLevel(logging.CRITICAL)  # It tells of each terminal that is silent.
     image = import_module("textual_image.renderable").Image
     with suppress(ArithmeticError, OSError, ValueError):  # Of terminals that say of themselves what can't be.
-        console.print(image(picture, width=COLUMNS))
+        console.print(image(picture, width=COLUMNS, height="auto"))
 
 
 THUMBNAIL = (1200, 1200)
