@@ -13,6 +13,7 @@ from worker.cli.main import OFTEN
 from worker.config.environment import Settings, load_settings
 from worker.errors import InvalidMessage
 from worker.telemetry.metrics import exposition, usage
+from worker.upkeep.holdings import Holdings
 from worker.upkeep.readers import Readers
 from worker.upkeep.scheduler import Scheduler
 from worker.work.services import Services
@@ -43,10 +44,11 @@ def _given(settings: Settings, concurrency: int | None) -> Settings:
 def scheduler() -> None:
     """Release, look, relay, probe, reconcile, sweep and prune until SIGTERM; several may run, one works."""
     gc.set_threshold(*OFTEN)
-    readers = Readers()
+    readers, holdings = Readers(), Holdings()
 
     def measure(services: Services) -> bytes:
-        return exposition(usage(services.engine, services.account, services.outlook.terms())) + readers.exposition()
+        budget = exposition(usage(services.engine, services.account, services.outlook.terms()))
+        return budget + readers.exposition() + holdings.exposition(services.engine)
 
     with opened_app(load_settings(), [], measure) as app:
         loop = Scheduler(app.services, lambda: declare_once(app), readers)

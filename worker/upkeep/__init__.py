@@ -14,5 +14,6 @@
 ``lookup``       a look at a time in the history, and all that is known of that time
 ``sweep``        rows that nobody works on though they are due
 ``bulk``         many runs at once, in the request history
+``holdings``     how many files are stored, for Prometheus
 ``prune``        what is old is deleted, and photos that no job needs
 """
