@@ -17,7 +17,7 @@ _LISTED = (
     jobs.c.id, jobs.c.state, jobs.c.polls, jobs.c.waits_for, jobs.c.error_code, jobs.c.cost, jobs.c.accepted_at,
     jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
 )  # fmt: skip
-_HIDDEN = {"parameters", "fingerprint", "body_id", "sweep_at", "session", "addresses", "kept", "inputs"}
+_HIDDEN = {"parameters", "fingerprint", "body_id", "sweep_at", "session", "addresses", "kept", "inputs", "address"}
 """A prompt, where outputs are for whoever knows it, and what nobody needs to see."""
 
 _HOLD = (accounts.c.paused_at, accounts.c.held_at, accounts.c.held_cause, accounts.c.stops_reads)

@@ -53,7 +53,7 @@ def lock(connection: Connection, job_id: str) -> Ended | None:
     row = connection.execute(select(*shown).where(jobs.c.id == job_id).with_for_update(of=jobs)).mappings().first()
     if row is None:
         return None
-    is_gone = inputs.c.url.is_(None) & inputs.c.content.is_(None)
+    is_gone = inputs.c.url.is_(None) & inputs.c.content.is_(None) & inputs.c.location.is_(None)
     query = select(inputs.c.name, is_gone).where(inputs.c.job_id == job_id).with_for_update()
     files = {str(name): bool(gone) for name, gone in connection.execute(query)}
     return Ended(

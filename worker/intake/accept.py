@@ -17,6 +17,7 @@ from worker.intake import duplicates
 from worker.intake.duplicates import Claim
 from worker.intake.fingerprint import raw_fingerprint
 from worker.intake.identity import Identity, identify
+from worker.intake.keeping import Files, files_of
 from worker.intake.request import ReconstructionRequest, parse_request, readable_metadata
 from worker.rules.lifecycle import FollowUp, JobState
 from worker.rules.origin import NOBODY, Origin
@@ -58,11 +59,15 @@ def _commit(office: Office, fields: Mapping[str, Any], identity: Identity) -> Ac
     except InvalidMessage as error:
         with transaction(office.engine) as connection:
             return _reject(connection, office, fields, identity, error)
+    files = files_of(office, request)  # Bytes go between, and only what names them is in the transaction.
+    reach("accept.stored")
     with transaction(office.engine) as connection:
-        return _admit(connection, office, request, identity)
+        return _admit(connection, office, request, identity, files)
 
 
-def _admit(connection: Connection, office: Office, request: ReconstructionRequest, identity: Identity) -> Accepted:
+def _admit(
+    connection: Connection, office: Office, request: ReconstructionRequest, identity: Identity, files: Files
+) -> Accepted:
     job_id = _id_of_job(connection, office, identity, has_key=request.idempotency_key is not None)
     claim = Claim(identity, job_id, request.idempotency_key, request.fingerprint, request.metadata)
     values = {
@@ -78,8 +83,8 @@ def _admit(connection: Connection, office: Office, request: ReconstructionReques
     }
     if claim.owned_key and repository.is_everybodys(connection, claim.owned_key):
         return Accepted(_answer(connection, claim))
-    files = partial(repository.add_inputs, connection, _input_rows(job_id, request))
-    return begin(connection, office, values, files) or Accepted(_answer(connection, claim))
+    add_files = partial(repository.add_inputs, connection, job_id, files)
+    return begin(connection, office, values, add_files) or Accepted(_answer(connection, claim))
 
 
 def _id_of_job(connection: Connection, office: Office, identity: Identity, *, has_key: bool) -> str:
@@ -97,21 +102,6 @@ def _answer(connection: Connection, claim: Claim) -> Sequence[Event]:
     if existing is None:  # It gave its key back, or was deleted, between the two statements.
         raise TransientError("The job that had this identity or key gave it up just now.")
     return duplicates.answer(connection, claim, existing)
-
-
-def _input_rows(job_id: str, request: ReconstructionRequest) -> list[dict[str, Any]]:
-    return [
-        {
-            "job_id": job_id,
-            "name": name,
-            "url": image.url,
-            "media_type": image.media_type,
-            "bytes": image.size if image.content is not None else None,
-            "sha256": image.sha256 if image.content is not None else None,
-            "content": image.content,
-        }
-        for name, image in request.files.items()
-    ]
 
 
 def _reject(

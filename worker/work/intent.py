@@ -13,7 +13,8 @@ from worker.rules.lifecycle import NOW, JobState, Step, Ticket
 from worker.rules.outcome import Snooze
 from worker.work.adopting import give
 from worker.work.changes import persist
-from worker.work.ledger import commit_answer, digest_of
+from worker.work.enclosing import digest_of
+from worker.work.ledger import commit_answer
 from worker.work.noticing import is_set_back
 from worker.work.services import Services
 
@@ -58,7 +59,7 @@ def _take(
     structlog.contextvars.bind_contextvars(job_id=job.id)
     sent = digest_of(job)
     if run := lineage.take_stray(connection, sent.inputs):
-        give(connection, services, job, Adopted(run, sent, job.is_inline))
+        give(connection, services, job, Adopted(run, sent, job.is_inline, job.is_addressed))
         return None
     submissions.intend(connection, token, job, services.worker_name, session, sent)
     return job

@@ -9,13 +9,13 @@ import structlog
 from worker.database import jobs, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
-from worker.database.submissions import Answered, Digest
+from worker.database.submissions import Answered
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Change, Doubt, Hold, Outcome, decide, known, learnt_of
-from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work import changes
 from worker.work.changes import Recorded
+from worker.work.enclosing import digest_of
 from worker.work.judging import judge_submit
 from worker.work.mixups import contest
 from worker.work.services import Services
@@ -94,8 +94,3 @@ def _late(connection: Connection, job: Job, change: Change, grace: timedelta) ->
     if request_id and (found is None or found.request_id != request_id):
         log.error("answer_unused", request_id=request_id, next="the paid run is on the job's submission")
     return ()
-
-
-def digest_of(job: Job) -> Digest:
-    """Return the marks of a job's inputs as they are sent."""
-    return Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))

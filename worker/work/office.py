@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from worker.broker.connection import opened_producers
 from worker.config.environment import Settings
 from worker.database.engine import Engine, create_database_engine
+from worker.outputs.deposits import Deposits
 from worker.outputs.links import Links
 from worker.outputs.stores import Stores
 from worker.rules.job import ACCOUNT
@@ -27,6 +28,7 @@ class Office:
     settings: Settings
     engine: Engine
     post: Post
+    deposits: Deposits
     account: str = field(default=ACCOUNT, kw_only=True)
 
 
@@ -37,7 +39,8 @@ def opened_office(settings: Settings) -> Iterator[Office]:
     engine = create_database_engine(settings.database.url, CONNECTIONS)
     try:
         with opened_producers(settings.broker) as producers:
-            links = Links(settings.links, Stores(settings.storage, engine))
-            yield Office(settings, engine, Post(engine, producers, links, is_embedded=settings.broker.is_embedded))
+            stores = Stores(settings.storage, engine)
+            post = Post(engine, producers, Links(settings.links, stores), is_embedded=settings.broker.is_embedded)
+            yield Office(settings, engine, post, Deposits(settings.storage, stores))
     finally:
         engine.dispose()
