@@ -125,6 +125,7 @@ def test_values_become_settings(render: Render) -> None:
     assert given["data"] == {
         "SAM3D_HEALTH_PORT": "9090",
         "SAM3D_STORE_URL": "s3://models/sam3d",
+        "SAM3D_INPUT_ADDRESSES": "on",
         "SAM3D_PUBLIC_URL": "https://files.example/models",
         "SAM3D_REQUESTS_PER_MINUTE": "120",
         "SAM3D_LOG_LEVEL": "DEBUG",

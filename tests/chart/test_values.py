@@ -29,6 +29,7 @@ WRONG: dict[str, tuple[Values, str]] = {
     "key-in-clear": ({"config": {"baseUrl": "http://simulator:9100"}}, "baseUrl"),
     "history-in-clear": ({"config": {"accountUrl": "http://127.0.0.1.example"}}, "accountUrl"),
     "credentials-in-a-store": ({"config": {"storeUrl": "s3://key:secret@models"}}, "storeUrl"),
+    "addresses-without-a-store": ({"config": {"inputAddresses": True}}, "storeUrl"),
     "links-in-clear": ({"config": {"publicUrl": "http://files.example"}}, "publicUrl"),
     "links-without-a-key": (
         {

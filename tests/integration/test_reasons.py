@@ -12,12 +12,14 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from tests.support.services.bucket import new_bucket, running_s3
 from tests.support.services.ports import LOOPBACK, free_ports
 from tests.support.services.postgres import PrivatePostgres
 from tests.support.services.rabbitmq import PrivateRabbit
 from tests.support.services.zygote import Zygote, inherited
 from tests.support.waiting import wait_until
 from worker.broker.connection import why_unverified
+from worker.cli.doctor import ADVICE
 from worker.client import Client
 from worker.config.environment import Settings
 from worker.database.engine import DatabaseError, create_database_engine, describe
@@ -178,6 +180,20 @@ def test_a_doctor_advises_tls(zygote: Zygote, migrated_url: str) -> None:
     rows = {row["check"]: row["result"] for row in json.loads(done.stdout)}
     assert rows["database-tls"] == "ok"
     assert rows["broker-tls"] == why_unverified("amqp://rabbit.invalid")
+
+
+def test_a_doctor_tries_addresses(zygote: Zygote, migrated_url: str) -> None:
+    """By fetching one; that the vendor may not get there is advice, and none of where is told."""
+    with running_s3() as s3:
+        store = {**s3, "SAM3D_STORE_URL": new_bucket(s3), "SAM3D_INPUT_ADDRESSES": "on", "SAM3D_HISTORY": "off"}
+        vendors = ("https://vendor.invalid", "http://127.0.0.1:1")
+        more = [{**store, "SAM3D_DATABASE_URL": migrated_url, "SEGMIND_BASE_URL": vendor} for vendor in vendors]
+        done = [zygote.run("doctor", "--json", **each) for each in more]
+    away, near = ({row["check"]: row["result"] for row in json.loads(each.stdout)} for each in done)
+    assert (away["addresses"], near["addresses"]) == ("ok", "ok")
+    assert away["addresses-reach"] == "An address of the store begins with http://, and not with https://."
+    assert near["addresses-reach"] == "ok", "a simulator on this machine gets anywhere"
+    assert "addresses-reach" in ADVICE
 
 
 def test_migrations_say_why(postgres: PrivatePostgres) -> None:

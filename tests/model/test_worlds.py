@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
+from worker.rules.naming import mark_of_address, mark_of_place
 from worker.rules.proof import Doubted, Finding, Window
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.vendor.history import mark_inputs
@@ -17,7 +18,10 @@ from worker.vendor.history import mark_inputs
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 SETTLE = 5 * MINUTE
-PHOTOS = ["a" * 101, "b" * 101, "https://example.com/c.png", "l" * 1001]
+OURS = "https://ours.example.com/p.png?signature="
+"""Where a photo of ours is: each submit of it has an address of its own."""
+
+PHOTOS = ["a" * 101, "b" * 101, "https://example.com/c.png", "l" * 1001, OURS]
 LARGE = 1000
 PROMPTS = [None, "cat", "dog"]
 OFFSETS = [timedelta(0), timedelta(hours=5.5), -timedelta(hours=8), 3 * MINUTE]
@@ -40,6 +44,23 @@ class Submit:
         """Name the run that it started, if it did."""
         return f"run{self.number}"
 
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """What was sent: an address that nobody else sends, where the photo is ours."""
+        image = str(self.body["image"])
+        return {**self.body, "image": f"{image}{self.number}" if image == OURS else image}
+
+    @property
+    def marks(self) -> Inputs:
+        """What is kept of it."""
+        is_ours = self.body["image"] == OURS
+        return {**mark_inputs(self.sent), **({"image": mark_of_place(OURS)} if is_ours else {})}
+
+    @property
+    def address(self) -> str | None:
+        """The mark of the address that names it."""
+        return mark_of_address(str(self.sent["image"])) if self.body["image"] == OURS else None
+
 
 @dataclass(frozen=True)
 class World:
@@ -52,23 +73,23 @@ class World:
     large: str = "as sent"
     empty_for: timedelta = timedelta(0)
 
-    def shown(self, submit: Submit) -> Inputs:
+    def shown(self, submit: Submit) -> Mapping[str, Any]:
         """Return what a row shows of what was sent: where photos are, large ones may not be, or nothing at first."""
-        image = str(submit.body["image"])
+        image = str(submit.sent["image"])
         rest = {name: value for name, value in submit.body.items() if name != "image"}
         if self.images != "dropped" and self.now < submit.at + self.empty_for * (submit.number % 2):
             return {}
         form = self.large if self.images == "as sent" and len(image) > LARGE else self.images
+        if form == "stripped":
+            return rest | {"image": image.partition("?")[0]}
         if form == "as sent" or (form == "url" and image.startswith("https")):
-            return mark_inputs(submit.body)
-        return mark_inputs(rest | ({"image": f"https://theirs/{submit.number}"} if form == "url" else {}))
+            return submit.sent
+        return rest | ({"image": f"https://theirs/{submit.number}"} if form == "url" else {})
 
     def look(self) -> Look:
         """Return a complete look: what has landed by now."""
         rows = [
-            Listed(
-                each.run, each.at + SECOND + self.ahead, RemoteStatus.PROCESSING, self.shown(each), "me", None, None, ()
-            )
+            _listed(each, each.at + SECOND + self.ahead, self.shown(each))
             for each in self.submits
             if each.has_run and each.at + each.lateness <= self.now
         ]
@@ -84,8 +105,15 @@ class World:
         return known.without([pair.sent for pair in known.mixed_up])
 
 
+def _listed(each: Submit, at: datetime, shown: Mapping[str, Any]) -> Listed:
+    image = str(shown.get("image"))
+    places = {"image": mark_of_place(image)} if image.startswith("https") else {}
+    return Listed(each.run, at, RemoteStatus.PROCESSING, mark_inputs(shown), "me", None, None, (), places=places)
+
+
 def _sent(each: Submit, run: str | None) -> Sent:
-    return Sent(f"job{each.number}", mark_inputs(each.body), _is_inline(each), each.at, each.at + 2 * SECOND, run)
+    over = each.at + 2 * SECOND
+    return Sent(f"job{each.number}", each.marks, _is_inline(each), each.at, over, run, each.address)
 
 
 def _is_inline(each: Submit) -> bool:
@@ -96,7 +124,8 @@ def _doubted(each: Submit) -> Doubted:
     over = each.at + 2 * SECOND
     window = (Window(each.at, over),)
     told = frozenset({each.run} if each.is_answered else {})
-    return Doubted(f"job{each.number}", mark_inputs(each.body), _is_inline(each), window, over, True, False, told)
+    names = frozenset({each.address} if each.address else ())
+    return Doubted(f"job{each.number}", each.marks, _is_inline(each), window, over, True, False, told, names)
 
 
 @st.composite
@@ -115,7 +144,7 @@ def worlds(draw: st.DrawFn) -> World:
     if any(each.is_stranger for each in submits):  # He is known by what nobody of ours can have sent.
         first = {"image": "s" * 101, "prompt": "his first"}
         submits.append(Submit(90, first, NOON - MINUTE, False, True, timedelta(0), is_stranger=True))
-    images = draw(st.sampled_from(["as sent", "dropped", "url"]))
+    images = draw(st.sampled_from(["as sent", "stripped", "dropped", "url"]))
     large = draw(st.sampled_from(["as sent", "dropped", "url"]))
     now = NOON + draw(st.integers(0, 1800)) * SECOND
     ahead, empty_for = draw(st.sampled_from(OFFSETS)), draw(st.sampled_from([timedelta(0), 8 * MINUTE]))
@@ -128,6 +157,7 @@ def test_no_run_is_passed_over_and_none_of_other_inputs_is_taken(world: World) -
     """Absent only where no run was started that nobody has; found only with a run of just what was sent."""
     evidence = world.evidence()
     sent = {each.run: each.body for each in world.submits}
+    told = {each.run for each in world.submits if each.address and world.shown(each).get("image") == each.sent["image"]}
     taken: frozenset[str] = frozenset()
     in_doubt = {each.job_id for each in evidence.unanswered}
     lost = [each for each in world.submits if f"job{each.number}" in in_doubt and each.at < world.now]
@@ -135,6 +165,7 @@ def test_no_run_is_passed_over_and_none_of_other_inputs_is_taken(world: World) -
         proof = evidence.judge(_doubted(each), taken)
         if proof.request:
             assert sent[proof.request.run] == each.body
+            assert proof.request.run == each.run or proof.request.run not in told
             taken |= {proof.request.run}
         if proof.finding is Finding.ABSENT:
             assert not each.has_run or each.run in taken

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -21,7 +22,9 @@ from worker.database.engine import (
 from worker.database.schema import require_schema
 from worker.database.server_checks import require_durable, why_unverified
 from worker.errors import ConfigurationError, Sam3dError
+from worker.outputs.reaching import require_fetched, require_public
 from worker.outputs.stores import Stores
+from worker.rules.urls import is_loopback
 from worker.telemetry.logs import configure_logging
 from worker.vendor.api import Vendor
 
@@ -51,23 +54,32 @@ def _checks(settings: Settings, engine: Engine, vendor: Vendor) -> Mapping[str, 
         "broker": lambda: _require_broker(settings),
         "durability": lambda: require_durable(engine),
         "store": lambda: Stores(settings.storage, engine).try_out(),
+        "addresses": lambda: _require_addresses(settings, engine, require_fetched),
         "vendor": lambda: _require_credits(vendor),
         "account": lambda: _require_account(engine),
         "history": lambda: _require_history(settings, vendor),
         "queues": lambda: _require_topology(settings),
         "readers": lambda: _require_readers(settings),
+        "addresses-reach": lambda: _require_addresses(settings, engine, require_public),
         "broker-tls": lambda: _require_verified(why_broker_unverified(settings.broker.url)),
         "database-tls": lambda: _require_verified(why_unverified(engine)),
     }
 
 
-ADVICE = ("broker-tls", "database-tls")
-"""Checks that say what would be better; the network between may be trusted."""
+ADVICE = ("addresses-reach", "broker-tls", "database-tls")
+"""Checks that say what would be better: the vendor may see what is not seen from here, the network may be trusted."""
 
 
 def _require_verified(why_not: str | None) -> None:
     if why_not:
         raise ConfigurationError(why_not)
+
+
+def _require_addresses(settings: Settings, engine: Engine, require: Callable[[Stores], None]) -> None:
+    """Check the addresses that photos are sent as, where they are; a simulator on this machine reaches any."""
+    is_near = is_loopback(urlsplit(settings.vendor.base_url).hostname or "")
+    if settings.storage.sends_addresses and not (is_near and require is require_public):
+        require(Stores(settings.storage, engine))
 
 
 def _require_broker(settings: Settings) -> None:
@@ -122,6 +134,9 @@ FIXES = {
     "database": "check SAM3D_DATABASE_URL and that PostgreSQL runs",
     "schema": "run `sam3d db upgrade`, once the database answers",
     "store": "check SAM3D_STORE_URL, the cloud's own variables, and that we may write, read and delete there",
+    "addresses": "let this process sign for what it stores (docs/operations.md, photos as addresses), by a right "
+    "clock, or unset SAM3D_INPUT_ADDRESSES",
+    "addresses-reach": "unset SAM3D_INPUT_ADDRESSES, unless you know that the vendor gets there: else its runs fail",
     "durability": "turn it on in PostgreSQL: a power cut loses jobs, and what they paid for is paid again",
     "broker": "check SAM3D_BROKER_URL (user, password, virtual host) and that RabbitMQ runs",
     "vendor": "check SEGMIND_API_KEY, SEGMIND_BASE_URL and the balance",

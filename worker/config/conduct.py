@@ -5,6 +5,7 @@ from typing import Literal
 
 from worker.config.kinds import Age, Group, Positive, Seconds, StoreAddress, variable
 from worker.rules.lifecycle import Step
+from worker.rules.urls import can_sign
 
 
 class TelemetrySettings(Group):
@@ -163,6 +164,12 @@ class StorageSettings(Group):
         None,
         "Where files are kept: `s3://bucket/folder`, `gs://…`, `az://…` or `file:///folder`; unset: in PostgreSQL.",
     )
+    input_addresses: Literal["on", "off"] = variable(
+        "SAM3D_INPUT_ADDRESSES",
+        "off",
+        "Whether the vendor gets photos as presigned addresses in that store, which it must be able to reach, in place "
+        "of their bytes.",
+    )
     retention: Age = variable(
         "SAM3D_RETENTION",
         timedelta(days=30),
@@ -183,6 +190,11 @@ class StorageSettings(Group):
         "SAM3D_KEEP_FAILED_INPUTS", timedelta(days=1), "How long photos of a failed job are kept for `sam3d retry`, s."
     )
     max_output_bytes: int = variable("SAM3D_MAX_OUTPUT_BYTES", 512 * 2**20, "Largest output file that is kept.", ge=1)
+
+    @property
+    def sends_addresses(self) -> bool:
+        """Whether photos are sent as addresses: that is asked for, and there is a store that can sign some."""
+        return self.input_addresses == "on" and can_sign(self.store_url)
 
 
 class ProcessSettings(Group):

@@ -106,6 +106,7 @@ def load_settings() -> Settings:
     require_broker_url(settings.broker.url)
     require_database_url(settings.database.url)
     _require_both(settings.links)
+    _require_signing(settings.storage)
     return settings
 
 
@@ -118,6 +119,15 @@ def _require_both(links: LinkSettings) -> None:
         )
     if links.keys and not links.public_url:
         raise ConfigurationError("SAM3D_LINK_KEY is set and SAM3D_PUBLIC_URL is not: it is where links lead.")
+
+
+def _require_signing(storage: StorageSettings) -> None:
+    """Check that photos can be sent as addresses, where that is asked for."""
+    if storage.input_addresses == "on" and not storage.sends_addresses:
+        raise ConfigurationError(
+            "SAM3D_INPUT_ADDRESSES is on and SAM3D_STORE_URL is no store that signs addresses: set that to s3://…, "
+            "gs://… or az://…, or unset SAM3D_INPUT_ADDRESSES."
+        )
 
 
 def _given_by_files(variables: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A job's birth: its row and its files, or the job that is already there in its place."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Uuid, and_, case, exists, false, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from worker.database import blobs
 from worker.database.records import inputs
 from worker.database.tables import accounts, jobs, now
 from worker.rules.job import InputFile
@@ -43,9 +44,11 @@ def add_job(connection: Connection, values: Mapping[str, Any], grace: timedelta)
     return connection.execute(added).scalar() is not None
 
 
-def add_inputs(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add the files of a request."""
-    connection.execute(insert(inputs), list(rows))
+def add_inputs(connection: Connection, job_id: str, files: Sequence[Mapping[str, Any]]) -> None:
+    """Add the files of a request; those that a store has are named from now on."""
+    connection.execute(insert(inputs), [{"job_id": job_id, **file} for file in files])
+    if stored := [file["location"] for file in files if file["location"]]:
+        blobs.name(connection, stored)
 
 
 def find_existing(connection: Connection, job_id: str, key: Key | None, body_id: str | None = None) -> Existing | None:
@@ -111,9 +114,12 @@ def is_account_held(connection: Connection, account: str) -> bool:
     return bool(connection.execute(select(exists().where(accounts.c.name == account, is_held))).scalar())
 
 
+_INPUTS = "SELECT name, url, content, location, place, bytes FROM inputs WHERE job_id = %s"
+
+
 def inputs_of(connection: Connection, job_id: str) -> list[InputFile]:
     """Read the files of a request, in the driver's binary form: as text a photo comes as digits, twice as long."""
     driver: Any = connection.connection.driver_connection
     with driver.cursor(binary=True) as cursor:
-        rows = cursor.execute("SELECT name, url, content FROM inputs WHERE job_id = %s", [job_id])
+        rows = cursor.execute(_INPUTS, [job_id])
         return [InputFile(*row) for row in rows]

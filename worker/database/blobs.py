@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select, text, update
+from sqlalchemy import Connection, Select, delete, func, select, text, union, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database.records import blob_chunks, blobs, output_chunks, outputs
+from worker.database.records import blob_chunks, blobs, inputs, output_chunks, outputs
 from worker.database.tables import now
 
 CHUNK_BYTES = 256 * 1024
@@ -66,14 +66,19 @@ def forget_loose(connection: Connection, old: Select[Any], limit: int, erase: Ca
     """
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '120s'"))  # A store may be slow.
     chosen = list(connection.execute(old.limit(limit).with_for_update(skip_locked=True)).scalars())
-    its = outputs.c.location
-    named = list(connection.execute(select(its).where(its.in_(chosen)).distinct()).scalars()) if chosen else []
+    named = _named(connection, chosen) if chosen else []
     name(connection, named)
     gone = [each for each in chosen if each not in named and erase(each)]
     left = [each for each in chosen if each not in named and each not in gone]
     connection.execute(delete(blobs).where(blobs.c.location.in_(gone)))
     connection.execute(update(blobs).where(blobs.c.location.in_(left)).values(loose_since=now))
     return len(chosen)
+
+
+def _named(connection: Connection, locations: Sequence[str]) -> Sequence[str]:
+    """Return those of some files that a row names."""
+    rows = [select(each).where(each.in_(locations)) for each in (outputs.c.location, inputs.c.location)]
+    return list(connection.execute(union(*rows)).scalars())
 
 
 def stored(connection: Connection) -> Sequence[tuple[str, int, int]]:

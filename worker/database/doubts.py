@@ -30,6 +30,7 @@ class Submission:
     http_status: int | None
     verdict: Verdict | None
     told: str | None = None  # The run that it was answered with, whoever has it.
+    address: str | None = None  # The mark of the address that names it.
 
 
 @dataclass(frozen=True)

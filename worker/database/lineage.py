@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, cast, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, cast, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -175,17 +175,29 @@ class Adopted:
     run: Run
     sent: Digest
     is_inline: bool
+    is_addressed: bool = False
 
 
 KEPT_FOR = OUTPUT_LIFETIME - timedelta(days=1)
 """How old a run may be to be given to somebody: its files have to be there still."""
 
 
-def keep_strays(connection: Connection, found: Sequence[tuple[Run, Inputs]]) -> None:
+@dataclass(frozen=True)
+class Stray:
+    """A run that no job here is known for; ``placed`` is what it shows to who has sent addresses of ours."""
+
+    run: Run
+    inputs: Inputs
+    placed: Inputs | None = None
+
+
+def keep_strays(connection: Connection, found: Sequence[Stray]) -> None:
     """Keep the runs that no job here is known for, and forget those whose files are gone."""
     connection.execute(delete(strays).where(strays.c.made_at < now - KEPT_FOR))
-    for run, inputs in found:
-        row = {"request_id": run.request_id, "inputs": dict(inputs), "remote_status": run.status}
+    for each in found:
+        run, placed = each.run, each.placed and dict(each.placed)
+        marks = {"inputs": dict(each.inputs), "placed": placed}
+        row = {"request_id": run.request_id, "remote_status": run.status, **marks}
         kept = upsert(strays).values(run=canonical_id(run.request_id), made_at=run.made_at, **row)
         connection.execute(kept.on_conflict_do_nothing())
 
@@ -193,9 +205,10 @@ def keep_strays(connection: Connection, found: Sequence[tuple[Run, Inputs]]) -> 
 def take_stray(connection: Connection, inputs: Inputs) -> Run | None:
     """Take a run of exactly these inputs that was paid for a job which was lost; None where there is none."""
     has_submit = exists().where(submissions.c.run == strays.c.run)
+    sent = cast(dict(inputs), JSONB)
     first = (
         select(strays.c.run)
-        .where(strays.c.inputs == cast(dict(inputs), JSONB), strays.c.made_at > now - KEPT_FOR, ~has_submit)
+        .where(or_(strays.c.inputs == sent, strays.c.placed == sent), strays.c.made_at > now - KEPT_FOR, ~has_submit)
         .order_by(strays.c.made_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -215,6 +228,7 @@ def write_adopted(connection: Connection, token: str, job: Job, worker: str, wha
             inputs_sha256=what.sent.sha256,
             inputs=dict(what.sent.inputs),
             is_inline=what.is_inline,
+            is_addressed=what.is_addressed,
             intended_at=func.least(what.run.made_at, now),
             answered_at=now,
             verdict=Verdict.ADOPTED,

@@ -20,6 +20,7 @@ _LISTED = (
 )  # fmt: skip
 _HIDDEN = {
     "parameters", "fingerprint", "share_key", "body_id", "sweep_at", "session", "addresses", "kept", "result", "inputs",
+    "address",
 }  # fmt: skip
 """A prompt, where outputs are for whoever knows it, what may quote both, and what nobody needs to see."""
 

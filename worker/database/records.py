@@ -30,6 +30,14 @@ submissions = Table(
     Column("inputs_sha256", Text, comment="of the inputs as sent, for workers of the last release"),
     Column("inputs", JSONB, comment="a mark of each input as sent: what the request history is searched for"),
     Column("is_inline", Boolean, comment="whether a file was sent in the body, not as a URL"),
+    Column(
+        "is_addressed",
+        Boolean,
+        comment="whether a file is sent as an address of our object store; null: by a release that can't",
+    ),
+    Column(
+        "address", Text, unique=True, comment="a mark of that address, which no other submit has: it names this one"
+    ),
     Column("intended_at", TIME, nullable=False, server_default=NOW, comment="committed before the first byte"),
     Column("answered_at", TIME, comment="when the answer was written; null: none is known"),
     Column("http_status", SmallInteger, comment="what the vendor answered with; null: nothing came"),
@@ -57,6 +65,7 @@ strays = Table(
     Column("run", Text, primary_key=True, comment="the vendor's id in one writing"),
     Column("request_id", Text, nullable=False, comment="the vendor's id as it gave it"),
     Column("inputs", JSONB, nullable=False, comment="a mark of each input as sent"),
+    Column("placed", JSONB(none_as_null=True), comment="the same with the places of URLs, where it has some"),
     Column("remote_status", Text, nullable=False, comment="as it was listed"),
     Column("made_at", TIME, nullable=False, comment="when the vendor had it"),
     comment="runs of jobs that were lost when the database was set back: for whoever sends the same request again",
@@ -85,9 +94,12 @@ inputs = Table(
     Column("media_type", Text, comment="as found in the content"),
     Column("bytes", BigInteger, comment="size of the content"),
     Column("sha256", Text, comment="of the content"),
-    Column("content", LargeBinary, comment="the file; null: at url, or gone, as its job has ended"),
+    Column("content", LargeBinary, comment="the file; null: at url or location, or gone, as its job has ended"),
+    Column("location", Text, comment="of its blob in the object store, which is sent as an address"),
+    Column("place", Text, comment="a mark of where such an address leads, whoever signs it and when"),
     CheckConstraint("(url IS NULL) <> (content IS NULL AND sha256 IS NULL)", name="where"),
     Index("ix_inputs_kept", "job_id", postgresql_where=text("content IS NOT NULL")),
+    Index("ix_inputs_location", "location", postgresql_where=text("location IS NOT NULL")),
     comment="the files of a request",
 )
 

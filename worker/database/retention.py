@@ -73,17 +73,17 @@ def needless_inputs(failed_for: timedelta) -> Old:
         and_(jobs.c.state == JobState.FAILED, jobs.c.finished_at < now - failed_for),
     )
     query = select(inputs.c.job_id, inputs.c.name).join(jobs, jobs.c.id == inputs.c.job_id)
-    return query.where(inputs.c.content.is_not(None), is_over)
+    return query.where(or_(inputs.c.content.is_not(None), inputs.c.location.is_not(None)), is_over)
 
 
 def forget_inputs(connection: Connection, needless: Old, limit: int) -> int:
     """Delete the bytes of files; sizes and SHA-256 stay. Return how many.
 
-    A file that is being copied for a retry is left for the next time.
+    Those of an object store go once no job names them. A file that is being copied for a retry is left for next time.
     """
     chosen = needless.limit(limit).with_for_update(of=inputs, skip_locked=True)
     files = [tuple(row) for row in connection.execute(chosen)]
     if files:
         is_one = tuple_(inputs.c.job_id, inputs.c.name).in_(files)
-        connection.execute(update(inputs).where(is_one).values(content=None))
+        connection.execute(update(inputs).where(is_one).values(content=None, location=None))
     return len(files)

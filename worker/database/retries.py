@@ -63,7 +63,7 @@ def lock(connection: Connection, job_id: str) -> Ended | None:
     row = connection.execute(query.with_for_update(of=jobs, key_share=True)).mappings().first()
     if row is None:
         return None
-    is_gone = inputs.c.url.is_(None) & inputs.c.content.is_(None)
+    is_gone = inputs.c.url.is_(None) & inputs.c.content.is_(None) & inputs.c.location.is_(None)
     its = select(inputs.c.name, is_gone).where(inputs.c.job_id == row["owner"]).with_for_update()
     files = {str(name): bool(gone) for name, gone in connection.execute(its)}
     return Ended(

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from worker.database.jobs import SEEN
 from worker.database.records import submissions
 from worker.database.tables import jobs, now
+from worker.errors import NotSent
 from worker.rules.habits import Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import Verdict
@@ -22,10 +23,14 @@ OPEN = [verdict for verdict in Verdict if verdict.is_open]
 
 @dataclass(frozen=True)
 class Digest:
-    """What is kept of a body that is sent: enough to know it again, and too little to read it."""
+    """What is kept of a body that is sent: enough to know it again, and too little to read it.
+
+    ``address`` is the mark of the address that names this submit, once a photo of ours has one.
+    """
 
     sha256: str
     inputs: Inputs
+    address: str | None = None
 
 
 def intend(connection: Connection, token: str, job: Job, worker: str, session: int, sent: Digest) -> None:
@@ -36,11 +41,32 @@ def intend(connection: Connection, token: str, job: Job, worker: str, session: i
             job_id=job.id,
             worker=worker,
             session=session,
-            inputs_sha256=sent.sha256,
-            inputs=dict(sent.inputs),
-            is_inline=job.is_inline,
+            is_addressed=job.is_addressed,
+            **_marks(job, sent),
         )
     )
+
+
+def _marks(job: Job, sent: Digest) -> dict[str, Any]:
+    marks = {"inputs_sha256": sent.sha256, "inputs": dict(sent.inputs), "address": sent.address}
+    return {**marks, "is_inline": job.is_inline}
+
+
+def enclose(connection: Connection, job: Job, sent: Digest) -> bool:
+    """Write what is sent, before its first byte; return False where another submit has that address already.
+
+    Raises:
+        NotSent: the intent is gone, or somebody has answered it.
+    """
+    own = update(submissions).where(submissions.c.token == job.token, submissions.c.verdict.is_(None))
+    try:
+        with connection.begin_nested():
+            written = connection.execute(own.values(_marks(job, sent))).rowcount
+    except IntegrityError:
+        return False
+    if not written:
+        raise NotSent("What was intended is not so any more.")
+    return True
 
 
 @dataclass(frozen=True)
@@ -208,6 +234,7 @@ def _sent(connection: Connection, since: datetime, deadline: timedelta, *which: 
         submissions.c.intended_at,
         func.coalesce(submissions.c.answered_at, submissions.c.intended_at + deadline),
         run_of(submissions),
+        submissions.c.address,
     )
     of_time = query.where(submissions.c.intended_at >= since, submissions.c.inputs.is_not(None), *which)
     newest = of_time.order_by(submissions.c.intended_at.desc()).limit(MOST)

@@ -13,6 +13,7 @@
 ``reception``   whatever a sender sends: a request, or an ask about a job
 ``asking``      an ask about a job is answered
 ``accept``      a message becomes a row, a duplicate, or a refusal
+``keeping``     its photos: in its rows, or in the object store
 ``fingerprint``  pure: what two requests share that ask for the same
 ``sharing``     pure: which requests are the same work, so that one paid run can serve them
 ``duplicates``  what a sender is told whose identity or key is taken

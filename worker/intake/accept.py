@@ -1,6 +1,6 @@
 """Accept: a message becomes a job, a duplicate, a refusal, or a job that failed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -11,12 +11,12 @@ import structlog
 
 from worker.database import arrivals as repository
 from worker.database.engine import Connection, transaction
-from worker.database.outbox import Event
 from worker.errors import InvalidMessage, TransientError
 from worker.intake import duplicates
 from worker.intake.duplicates import Claim
 from worker.intake.fingerprint import raw_fingerprint
 from worker.intake.identity import Identity, identify
+from worker.intake.keeping import Files, files_of
 from worker.intake.request import ReconstructionRequest, parse_request, readable_metadata
 from worker.intake.sharing import share_key
 from worker.rules.lifecycle import FollowUp, JobState
@@ -59,11 +59,15 @@ def _commit(office: Office, fields: Mapping[str, Any], identity: Identity) -> Ac
     except InvalidMessage as error:
         with transaction(office.engine) as connection:
             return _reject(connection, office, fields, identity, error)
+    files = files_of(office, request)  # Bytes go between, and only what names them is in the transaction.
+    reach("accept.stored")
     with transaction(office.engine) as connection:
-        return _admit(connection, office, request, identity)
+        return _admit(connection, office, request, identity, files)
 
 
-def _admit(connection: Connection, office: Office, request: ReconstructionRequest, identity: Identity) -> Accepted:
+def _admit(
+    connection: Connection, office: Office, request: ReconstructionRequest, identity: Identity, files: Files
+) -> Accepted:
     key = share_key(request, identity.origin.source) if office.settings.intake.shares_runs else None
     lock_shared(connection, key)
     job_id = _id_of_job(connection, office, identity, has_key=request.idempotency_key is not None)
@@ -81,9 +85,9 @@ def _admit(connection: Connection, office: Office, request: ReconstructionReques
         "share_key": key,
     }
     if claim.owned_key and repository.is_everybodys(connection, claim.owned_key):
-        return Accepted(_answer(connection, claim))
-    add_files = partial(_add_files, connection, request)
-    return begin(connection, office, values, add_files) or Accepted(_answer(connection, claim))
+        return _answer(connection, claim)
+    add_files = partial(repository.add_inputs, connection, files=files)
+    return begin(connection, office, values, add_files) or _answer(connection, claim)
 
 
 def _id_of_job(connection: Connection, office: Office, identity: Identity, *, has_key: bool) -> str:
@@ -96,27 +100,11 @@ def _id_of_job(connection: Connection, office: Office, identity: Identity, *, ha
     return repository.id_for_body(connection, identity.body_id, counts_for, is_sent_anew=is_sent_anew)
 
 
-def _answer(connection: Connection, claim: Claim) -> Sequence[Event]:
+def _answer(connection: Connection, claim: Claim) -> Accepted:
     existing = repository.find_existing(connection, claim.job_id, claim.owned_key, claim.identity.body_id)
     if existing is None:  # It gave its key back, or was deleted, between the two statements.
         raise TransientError("The job that had this identity or key gave it up just now.")
-    return duplicates.answer(connection, claim, existing)
-
-
-def _add_files(connection: Connection, request: ReconstructionRequest, job_id: str) -> None:
-    rows = [
-        {
-            "job_id": job_id,
-            "name": name,
-            "url": image.url,
-            "media_type": image.media_type,
-            "bytes": image.size if image.content is not None else None,
-            "sha256": image.sha256 if image.content is not None else None,
-            "content": image.content,
-        }
-        for name, image in request.files.items()
-    ]
-    repository.add_inputs(connection, rows)
+    return Accepted(duplicates.answer(connection, claim, existing))
 
 
 def _reject(
@@ -139,7 +127,7 @@ def _reject(
         "error_message": str(error),
     }
     if existing is None and not repository.add_job(connection, values, office.settings.upkeep.sweep_grace):
-        return Accepted(_answer(connection, replace(claim, key=None)))
+        return _answer(connection, replace(claim, key=None))
     if existing and existing.fingerprint == fingerprint:
         return Accepted(duplicates.answer(connection, claim, existing))
     if existing:

@@ -5,6 +5,8 @@
 ``database_store`` files that PostgreSQL keeps, in chunks
 ``object_store``   files in S3 and its like, or in a folder
 ``sealing``        receipts are signed, and found to be as they were
+``deposits``       photos in the object store, for the vendor to fetch
+``reaching``       whether others can fetch what an address leads to
 ``links``          where a file can be got by others, for a while
 ``serving``        what the file server answers
 ``file_server``    its connections, within bounds

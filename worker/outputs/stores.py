@@ -6,6 +6,7 @@ One store is written to, an object store where one is set; all are read from, so
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 from importlib import import_module
@@ -26,6 +27,10 @@ class Role(StrEnum):
     INPUT = "input"
     EVIDENCE = "evidence"
     PROBE = "probe"
+
+
+ENDINGS = {f"image/{kind}": f".{kind}" for kind in ("png", "jpeg", "webp", "gif", "bmp", "tiff")}
+"""What the places of photos end with, which others fetch: some tell by its end what an address leads to."""
 
 
 class Store(Protocol):
@@ -63,7 +68,8 @@ class Stores:
         Safe to do twice because a file's place is what it holds: the second time finds it there.
         """
         name = "objects" if self._settings.store_url else "database"
-        location = f"{name}:{role}/sha256/{file.sha256[:2]}/{file.sha256}"
+        ending = ENDINGS.get(file.media_type, "") if role is Role.INPUT else ""
+        location = f"{name}:{role}/sha256/{file.sha256[:2]}/{file.sha256}{ending}"
         try:
             self._store_of(location).put(location, file)
         except DatabaseError as error:
@@ -81,6 +87,12 @@ class Stores:
         """Whether an object store is set."""
         return bool(self._settings.store_url)
 
+    def address(self, location: str, within: timedelta) -> str:
+        """Sign an address of a photo; of one moment, each number of seconds makes another one."""
+        if address := self._store_of(location).link(location, within):
+            return address
+        raise StoreUnavailable("The file has no address: its store can't sign any.")
+
     def link(self, output: Mapping[str, Any], within: timedelta) -> str | None:
         """Sign an address of an output, by its row, that is good for that long; None where its store has none."""
         location = output["location"]
@@ -97,13 +109,18 @@ class Stores:
 
     def try_out(self) -> None:
         """Write a small file, read it, and delete it: all that this process needs to be allowed to."""
+        with self.probe() as (location, content):
+            if b"".join(self._store_of(location).read(location, 0)) != content:
+                raise StoreUnavailable("The store gives back another file than it was given.")
+
+    @contextmanager
+    def probe(self) -> Iterator[tuple[str, bytes]]:
+        """Keep a small file for a moment; give its place and what it holds."""
         content = b"sam3d"
-        probe = FetchedFile(
-            "probe", "text/plain", len(content), hashlib.sha256(content).hexdigest(), io.BytesIO(content)
-        )
-        location = self.put(probe, Role.PROBE).location
-        if b"".join(self._store_of(location).read(location, 0)) != content:
-            raise StoreUnavailable("The store gives back another file than it was given.")
+        sha256 = hashlib.sha256(content).hexdigest()
+        file = FetchedFile("probe", "text/plain", len(content), sha256, io.BytesIO(content))
+        location = self.put(file, Role.PROBE).location
+        yield location, content
         self.erase(location)
 
     def _store_of(self, location: str) -> Store:

@@ -19,6 +19,7 @@
 ``expiry``     when a run is given up that the vendor does not know
 ``standing``   whose trouble a refusal is, the account's or one job's
 ``habits``     how the request history shows inputs and times, learnt from submits that were answered
+``naming``     photos sent as addresses, each of which names its submit
 ``evidence``   what it says of a submit without an answer
 ``proof``      what that can be: found, absent, or what is missing to tell
 ``pairing``    runs that the ledger lost, and the waiting jobs that they may be of

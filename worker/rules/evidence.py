@@ -17,6 +17,7 @@ from worker.rules.habits import (
     learn_form,
     mixed_up,
 )
+from worker.rules.naming import Names, is_placed, urls_of
 from worker.rules.proof import Doubted, Finding, Gap, Proof, Window
 from worker.rules.run import Inputs, Listed, Look
 
@@ -53,8 +54,8 @@ class Evidence:
 
         ``taken`` are runs that were found for others by the same look.
         """
-        compare = self._comparing(doubted)
-        compared = [(row, compare(row.inputs)) for row in self.free if row.run not in taken]
+        compare = self._comparing(doubted.inputs, doubted.addresses)
+        compared = [(row, compare(row)) for row in self.free if row.run not in taken]
         alike = [row for row, likeness in compared if likeness is Likeness.SAME]
         if found := self._own(doubted, alike):
             return Proof(Finding.FOUND, request=found, made_at=self._clock(found).ours(found))
@@ -95,6 +96,11 @@ class Evidence:
         return learn_form(self.pairs)
 
     @cached_property
+    def names(self) -> Names:
+        """Which rows name a submit of ours by the address that it sent."""
+        return Names.of([*self.answered, *self.unanswered], self.pairs)
+
+    @cached_property
     def clocks(self) -> Clocks:
         """How far the times of rows are ahead of ours."""
         return learn_clocks(self.pairs)
@@ -119,6 +125,8 @@ class Evidence:
     def _own(self, doubted: Doubted, alike: Sequence[Listed]) -> Listed | None:
         """Return the oldest run that is this submit's, or may as well be: one of the same inputs is as good."""
         nobodys = [row for row in alike if row.run not in self.claimed]
+        if named := [row for row in nobodys if self._names(doubted, row)]:
+            return named[0]  # By whatever clock, and whatever else it shows.
         fitting = [row for row in nobodys if self._is_in_time(doubted, row) and self._is_told(doubted, row, alike)]
         return min(fitting, key=lambda row: self._clock(row).ours(row), default=None)
 
@@ -129,7 +137,7 @@ class Evidence:
         runs than we made submits: one of them would be a stranger's. One that shows nothing of what was sent is known
         by its time alone, which is not enough where somebody else starts runs as well.
         """
-        if row.inputs == doubted.inputs:
+        if row.seen_by(doubted.inputs or {}) == doubted.inputs:
             return True
         if row.has_zone not in self.clocks or self._is_contested(doubted, row):
             return False
@@ -137,10 +145,13 @@ class Evidence:
             return False
         return len(alike) <= sum(each.inputs == doubted.inputs for each in self.unanswered)
 
+    def _names(self, doubted: Doubted, row: Listed) -> bool:
+        return bool(urls_of(row) & doubted.addresses)
+
     def _is_contested(self, doubted: Doubted, row: Listed) -> bool:
         """Tell whether a submit of other inputs may have started a run: not if just one of the two was made then."""
         others = [each for each in self.unanswered if each.inputs != doubted.inputs]
-        rivals = [each for each in others if self.form.compare(each.inputs, row.inputs) is not Likeness.OTHER]
+        rivals = [each for each in others if self._of_submit(each)(row) is not Likeness.OTHER]
         at, exactly = self._clock(row).ours(row), self._clock(row).spread
         if any(_window(each).holds(at, exactly) for each in rivals):
             return True
@@ -149,7 +160,8 @@ class Evidence:
 
     def _tells_by_time_alone(self, doubted: Doubted, row: Listed) -> bool:
         """Tell whether nothing that was sent is shown."""
-        return not (row.inputs or {}).items() & (doubted.inputs or {}).items()
+        inputs = doubted.inputs or {}
+        return not (row.seen_by(inputs) or {}).items() & inputs.items()
 
     def _is_at_its_time(self, doubted: Doubted, row: Listed) -> bool:
         """Tell whether a run was made when a submit was, as exactly as the vendor's clock is known."""
@@ -162,17 +174,21 @@ class Evidence:
         since = min([self.now, *(each.intended_at for each in self.unanswered)]) - _ONE_HOUR
         return [row for row in self.free if not self._makers[row.run] and self._clock(row).ours(row) >= since]
 
-    def _comparing(self, doubted: Doubted) -> Callable[[Inputs | None], Likeness]:
-        return self.form.comparing(doubted.inputs) if doubted.inputs is not None else lambda _: Likeness.UNCLEAR
+    def _comparing(self, inputs: Inputs | None, addresses: frozenset[str]) -> Callable[[Listed], Likeness]:
+        """Return what compares rows with a submit: by the address that names it, or else by what was sent."""
+        if inputs is None:
+            return lambda _: Likeness.UNCLEAR
+        by_form = self.form.comparing(inputs)
+        return lambda row: self.names.likeness(addresses, inputs, row) or by_form(row.seen_by(inputs))
+
+    def _of_submit(self, sent: Sent) -> Callable[[Listed], Likeness]:
+        return self._comparing(sent.inputs, frozenset([sent.address] if sent.address else ()))
 
     @cached_property
     def _makers(self) -> Mapping[str, set[str]]:
         """The jobs of ours that each run may be of, by what its row shows."""
-        likeness = [(each.job_id, self.form.comparing(each.inputs)) for each in self.unanswered]
-        return {
-            row.run: {job_id for job_id, compare in likeness if compare(row.inputs) is Likeness.SAME}
-            for row in self.free
-        }
+        likeness = [(each.job_id, self._of_submit(each)) for each in self.unanswered]
+        return {row.run: {job_id for job_id, compare in likeness if compare(row) is Likeness.SAME} for row in self.free}
 
     def _is_in_time(self, doubted: Doubted, row: Listed) -> bool:
         at = self._clock(row).ours(row)
@@ -206,7 +222,8 @@ class Evidence:
             clock is not None
             and pair.sent.intended_at >= doubted.over_at
             and pair.sent.is_inline == doubted.is_inline
-            and self.form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME
+            and is_placed(pair.sent.inputs) == is_placed(doubted.inputs or {})
+            and self.form.compare(pair.sent.inputs, pair.shown) is Likeness.SAME
             and abs(clock.ours(pair.row) - pair.sent.intended_at) <= CLOCKS_DIFFER
         )
 

@@ -37,6 +37,7 @@ class Sent:
     intended_at: datetime
     over_at: datetime  # When it had an outcome, or must have.
     run: str | None = None
+    address: str | None = None  # The mark of the address that names it, where a photo was sent by one of ours.
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Pair:
 
     sent: Sent
     row: Listed
+
+    @property
+    def shown(self) -> Inputs:
+        """What its row shows of what was sent."""
+        return self.row.seen_by(self.sent.inputs) or {}
 
 
 class Likeness(StrEnum):
@@ -126,8 +132,7 @@ def _tallies(pairs: Iterable[Pair]) -> dict[tuple[str, str], Counter[str]]:
 
 
 def _showing(pair: Pair, name: str) -> str:
-    row = pair.row.inputs or {}
-    return AS_SENT if pair.sent.inputs.get(name) == row.get(name) else kind(row, name)
+    return AS_SENT if pair.sent.inputs.get(name) == pair.shown.get(name) else kind(pair.shown, name)
 
 
 def _habit(key: tuple[str, str], tally: Counter[str]) -> str | None:
@@ -160,10 +165,10 @@ def _shows_another(pair: Pair, name: str, usual: set[tuple[str, str]]) -> bool:
 
 
 def _is_of_another(form: Form, pair: Pair, unanswered: Sequence[Sent]) -> bool:
-    if not pair.row.inputs or form.compare(pair.sent.inputs, pair.row.inputs) is Likeness.SAME:
+    if not pair.shown or form.compare(pair.sent.inputs, pair.shown) is Likeness.SAME:
         return False  # One that shows nothing names nobody.
-    others = (each for each in unanswered if each.job_id != pair.sent.job_id)
-    return any(form.compare(each.inputs, pair.row.inputs) is Likeness.SAME for each in others)
+    others = (each.inputs for each in unanswered if each.job_id != pair.sent.job_id)
+    return any(form.compare(inputs, pair.row.seen_by(inputs)) is Likeness.SAME for inputs in others)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from worker.errors import TransientError
 from worker.rules.lifecycle import JobState, Ticket
 
 MAX_IMAGE_BYTES = 10 * 2**20
@@ -13,11 +14,18 @@ MAX_IMAGE_BYTES = 10 * 2**20
 
 @dataclass(frozen=True)
 class InputFile:
-    """An input as the vendor gets it: from a URL, or its content."""
+    """An input as the vendor gets it: from a URL, or its content.
+
+    One that is in our object store, at ``location``, has neither before it is enclosed with a submit; ``place`` is the
+    mark of where its address leads.
+    """
 
     name: str
     url: str | None = field(repr=False)
     content: bytes | None = field(repr=False)
+    location: str | None = None
+    place: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class Job:
     kept: Mapping[str, str] | None = field(default=None, repr=False)
     is_shared: bool = False
     shares: str | None = None
+    obstacle: TransientError | None = None  # Why its submit can't be sent now, though it was taken for it.
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
@@ -61,13 +70,18 @@ class Job:
 
     @property
     def weight(self) -> int:
-        """How many bytes its files have."""
-        return sum(len(file.content or b"") for file in self.files)
+        """How many bytes of files its submit has to have in hand, as far as it is known."""
+        return sum(len(file.content or b"") or (file.size or 0) for file in self.files if file.url is None)
 
     @property
     def is_inline(self) -> bool:
         """Whether a file is sent in the body, not as a URL."""
-        return any(file.url is None for file in self.files)
+        return any(file.url is None and file.location is None for file in self.files)
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether a file of our object store is sent as an address, or will be."""
+        return any(file.location is not None for file in self.files)
 
     @property
     def age(self) -> timedelta:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TypeVar
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import AS_SENT, CLOCKS_DIFFER, Sent
-from worker.rules.run import PARAMETERS, Inputs, Listed, RemoteStatus, kind
+from worker.rules.naming import name_in, urls_of
+from worker.rules.run import PARAMETERS, PLACE, Inputs, Listed, RemoteStatus, kind
 
 ENOUGH = 3
 """Runs of ours, with none of anybody else's among them, after which the key is taken for ours alone."""
@@ -25,6 +27,7 @@ class Waiting:
     job_id: str
     inputs: Inputs
     accepted_at: datetime
+    address: str | None = None  # That names its submit, where one is known.
 
 
 class Lineup:
@@ -38,15 +41,16 @@ class Lineup:
 
     def _spare(self, sent: Sent) -> None:
         """Leave a run to the submit in doubt that may have started it."""
-        waiting = Waiting(sent.job_id, sent.inputs, sent.intended_at)
+        waiting = Waiting(sent.job_id, sent.inputs, sent.intended_at, sent.address)
         if self.take_own(waiting) is None:
             hidden = (row for row in self._in_time(waiting) if self._may_be(waiting, row))
             self._take(next(hidden, None))
 
     def take_own(self, waiting: Waiting) -> Listed | None:
         """Give a job a run of exactly its inputs, made since it was accepted: one that was paid, if there is one."""
-        own = (row for row in self._in_time(waiting) if row.inputs == waiting.inputs)
-        return self._take(next(own, None))
+        named = (row for row in self.free if waiting.address in urls_of(row))
+        own = (row for row in self._in_time(waiting) if row.seen_by(waiting.inputs) == waiting.inputs)
+        return self._take(next(chain(named, own), None))
 
     def resembles(self, parameters: Inputs) -> bool:
         """Tell whether a run shows a job's parameters as they are, whatever its files: those are large to read."""
@@ -64,10 +68,11 @@ class Lineup:
 
     def _may_be(self, waiting: Waiting, row: Listed) -> bool:
         """Tell whether a run may be of these inputs: it shows none of them otherwise that such rows show as sent."""
-        if row.inputs is None:
+        shown = row.seen_by(waiting.inputs)
+        if shown is None:
             return True
         shows = self._evidence.form.shows
-        differing = [name for name in PARAMETERS if waiting.inputs.get(name) != row.inputs.get(name)]
+        differing = [name for name in PARAMETERS if _is_another(name, waiting.inputs, shown)]
         return not any(shows.get((name, kind(waiting.inputs, name))) == AS_SENT for name in differing)
 
     def _in_time(self, waiting: Waiting) -> Sequence[Listed]:
@@ -88,6 +93,13 @@ class Lineup:
         if until is None or len(self._evidence.pairs) < ENOUGH:
             return False
         return all(self._is_since(row, until - CLOCKS_DIFFER) for row in self.free)
+
+
+def _is_another(name: str, sent: Inputs, shown: Inputs) -> bool:
+    """Tell whether a value is another one; a photo by its name alone, as our store may have been elsewhere before."""
+    if kind(sent, name) == kind(shown, name) == PLACE:
+        return name_in(sent.get(name)) != name_in(shown.get(name))
+    return sent.get(name) != shown.get(name)
 
 
 T = TypeVar("T")

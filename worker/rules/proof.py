@@ -32,6 +32,7 @@ class Doubted:
     is_over: bool  # The process that made it reported its outcome, or has ended.
     was_absent: bool  # It was absent and submitted again as often as is allowed.
     told: frozenset[str] = frozenset()  # Runs that its submits were answered with, and that it does not have.
+    addresses: frozenset[str] = frozenset()  # Marks of the addresses that name its submits, each its own.
 
 
 class Finding(StrEnum):

@@ -102,6 +102,9 @@ PARAMETERS = tuple(DEFAULTS)
 DEFAULT = "default"
 """The kind of a parameter that was not sent, or sent as its default."""
 
+PLACE = "place"
+"""The kind of a file that was sent as an address of ours: known by where that leads, as each submit has its own."""
+
 Inputs = Mapping[str, str]
 """A mark for each parameter that is not its default: its kind and its digest; equal marks are equal values."""
 
@@ -124,11 +127,22 @@ class Listed:
     model: str | None = None
     has_zone: bool = True  # Of its time; one without counts as UTC until the vendor's clock is learnt.
     rows: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
+    places: Inputs = field(default_factory=dict)  # Of files that are shown by a URL: a mark of where it leads.
 
     @property
     def run(self) -> str:
         """The request id in the one writing that ids are compared in."""
         return canonical_id(self.request_id)
+
+    @property
+    def placed(self) -> Inputs | None:
+        """What it shows to one who has sent addresses of ours wherever it shows a URL; None where that is nowhere."""
+        return {**self.inputs, **self.places} if self.inputs and self.places else None
+
+    def seen_by(self, sent: Inputs) -> Inputs | None:
+        """Return what it shows to one who has sent these: a URL, where an address of ours was sent, by its place."""
+        placed = {name: mark for name, mark in self.places.items() if kind(sent, name) == PLACE}
+        return {**self.inputs, **placed} if placed and self.inputs is not None else self.inputs
 
 
 @dataclass(frozen=True)

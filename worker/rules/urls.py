@@ -81,6 +81,11 @@ def why_no_store(value: object) -> str | None:
     return None if is_folder or is_bucket else "must name a bucket (s3://bucket/folder) or a folder (file:///folder)"
 
 
+def can_sign(store: str | None) -> bool:
+    """Tell whether a store can be one that signs addresses: a cloud's, not a folder or the database."""
+    return store is not None and not store.startswith("file:")
+
+
 _NOTHING_AFTER = (
     "SAM3D_BROKER_URL takes nothing after a ? or #: TLS is amqps:// with SAM3D_BROKER_CA_FILE, "
     "SAM3D_BROKER_CERT_FILE and SAM3D_BROKER_KEY_FILE; in a password they are written %3F and %23."

@@ -83,14 +83,28 @@ def _shown(settings: SimulatorSettings, run: Run, origin: str) -> dict[str, Any]
     match settings.history_images:
         case "dropped":
             return {name: value for name, value in run.inputs.items() if name not in PICTURES}
-        case "url":
-            return {name: _readdressed(name, value, run, origin) for name, value in run.inputs.items()}
-        case _:
+        case "as_sent":
             return run.inputs
+        case how:
+            return {name: _reshown(how, name, value, run, origin) for name, value in run.inputs.items()}
 
 
-def _readdressed(name: str, value: Any, run: Run, origin: str) -> Any:
-    """Return the vendor's address of a picture that was sent as bytes; anything else as it is."""
-    if name not in PICTURES or not isinstance(value, str) or value.startswith(("http://", "https://")):
+def _reshown(how: str, name: str, value: Any, run: Run, origin: str) -> Any:
+    """Return a picture in another form than it was sent; anything else as it is."""
+    if name not in PICTURES or not isinstance(value, str):
         return value
-    return f"{origin}/inputs/{hashlib.sha256(run.output_token.encode()).hexdigest()[:32]}/{name}.png"
+    is_address = value.startswith(("http://", "https://"))
+    match how:
+        case "digest":
+            return f"sha256:{_digest(value)}"
+        case "stripped":
+            return value.partition("?")[0] if is_address else value
+        case "url" if is_address:
+            return value
+        case _:
+            return f"{origin}/inputs/{_digest(run.output_token)[:32]}/{name}.png"
+
+
+def _digest(text: str) -> str:
+    """Return the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -80,7 +80,7 @@ def _spoilable(world: World, call: str, answering: Answering) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         visit = Visit(request, request.match_info.get("request_id"))
         answer, counted = await _answer(world, call, answering, visit)
-        world.record(call, counted, visit.request_id, request.method, request.path)
+        world.record(call, counted, visit.request_id, request.method, request.path, request.content_length or 0)
         return answer
 
     return handle

@@ -49,7 +49,13 @@ class SimulatorSettings(BaseModel):
     history_delay_seconds: float = Field(0.0, ge=0, description="Seconds after a submit until its rows appear.")
     history_delay_spread_seconds: float = Field(0.0, ge=0, description="Longest further delay, drawn for each run.")
     history_output_delay_seconds: float = Field(0.0, ge=0, description="Seconds after the end without an address.")
-    history_images: Literal["as_sent", "dropped", "url"] = Field("as_sent", description="How rows show pictures.")
+    history_images: Literal["as_sent", "dropped", "url", "stripped", "rehosted", "digest"] = Field(
+        "as_sent",
+        description=(
+            "How rows show pictures. url: sent bytes are at an address; stripped: URLs lack their query; "
+            "rehosted: all are elsewhere; digest: all as that."
+        ),
+    )
     history_utc_offset_minutes: int = Field(0, gt=-1440, lt=1440, description="Offset of the rows' times and days.")
     history_zone: bool = Field(True, description="Whether the rows' times carry their zone.")
     history_dashless: bool = Field(False, description="Whether ids in rows have no dashes; they are found by both.")

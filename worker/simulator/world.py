@@ -155,11 +155,11 @@ class World:
         """Return the value of the rate limit's reset header."""
         return reset_value(self.settings.reset_header, window_ends_at(self.clock.now()))
 
-    def record(self, call: str, answer: str, request_id: str | None, method: str, path: str) -> None:
-        """Count a call and remember it."""
+    def record(self, call: str, answer: str, request_id: str | None, method: str, path: str, size: int = 0) -> None:
+        """Count a call and remember it; `size` is that of its body, bytes."""
         self.counts[call, answer] += 1
         entry = {"at": self.clock.now().isoformat(), "call": call, "answer": answer, "request_id": request_id}
-        self.log.append({**entry, "method": method, "path": path})
+        self.log.append({**entry, "method": method, "path": path, "bytes": size})
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return every accepted run and what it cost: the bill."""

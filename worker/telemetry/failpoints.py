@@ -15,12 +15,13 @@ from worker.errors import ConfigurationError
 
 FAILPOINTS: Mapping[str, str] = {
     "accept.taken": "a request was delivered, nothing is committed",
+    "accept.stored": "its photos are where they are kept, no row names them",
     "accept.recorded": "its job is committed, no event is out",
     "accept.announced": "its event is out, the submit is not sent",
     "accept.sent": "the submit is sent, the request is not acknowledged",
     "ask.taken": "an ask about a job was delivered, nothing is done",
     "ask.done": "what it asks for is committed, its answer is not out",
-    "submit.taken": "the intent to pay is committed, nothing was sent to the vendor",
+    "submit.taken": "the intent to pay and what is to be sent are committed, nothing was sent to the vendor",
     "submit.answered": "the vendor answered, the answer is not committed",
     "submit.recorded": "the answer is committed, no event is out",
     "submit.announced": "the event is out, the first poll is not sent",

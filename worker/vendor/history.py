@@ -11,6 +11,7 @@ from typing import Any
 
 from worker.errors import HistoryMissing, RemoteUnavailable
 from worker.rules.addresses import read_addresses
+from worker.rules.naming import FILES, mark_of_place
 from worker.rules.run import DEFAULTS, OK, Inputs, Listed, Look, RemoteStatus, RunResult, RunStatus, is_request_id
 from worker.rules.untrusted import DOCUMENT, read_json
 from worker.vendor.answers import read_numbers
@@ -55,8 +56,7 @@ def _mark(value: object) -> str:
     if isinstance(value, bytes):
         return f"{'long' if length_of_base64(value) > _LONG else 'text'}:{_digest(base64_pieces(value))}"
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    is_address = isinstance(value, str) and value.startswith(("http://", "https://"))
-    of = "url" if is_address else "long" if len(text) > _LONG else "text" if isinstance(value, str) else "value"
+    of = "url" if _is_address(value) else "long" if len(text) > _LONG else "text" if isinstance(value, str) else "value"
     return f"{of}:{_digest([text.encode('utf-8', 'surrogatepass')])}"
 
 
@@ -72,6 +72,16 @@ def _marks(sent: object) -> Inputs | None:
         return mark_inputs(sent) if isinstance(sent, dict) else None
     except (RecursionError, ValueError):  # It is nested too deep to be ours.
         return None
+
+
+def _places(sent: object) -> Inputs:
+    """Return where the files that a row shows by a URL are."""
+    shown = sent if isinstance(sent, dict) else {}
+    return {name: mark_of_place(shown[name]) for name in FILES if _is_address(shown.get(name))}
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
 
 
 def digest_inputs(sent: Mapping[str, Any]) -> str:
@@ -129,6 +139,7 @@ def _read_row(row: Mapping[str, Any], *, keeps_rows: bool) -> Listed | None:
         error=error if isinstance(error, str) else None,
         addresses=read_addresses(row.get("generation_url")),
         rows=({name: each for name, each in row.items() if name != _SENT},) if keeps_rows else (),
+        places=_places(row.get("request_body")),
     )
 
 

@@ -9,18 +9,18 @@ import structlog
 
 from worker.database import lineage
 from worker.database.engine import Connection, transaction
-from worker.database.lineage import Adopted, Lineage, Run
-from worker.database.submissions import Digest
+from worker.database.lineage import Adopted, Lineage, Run, Stray
 from worker.rules.evidence import Evidence
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Fail, Outcome
 from worker.rules.pairing import Lineup, Waiting, first_in_turn
-from worker.rules.run import Inputs, Listed, RemoteStatus
-from worker.vendor.history import digest_inputs, mark_inputs
+from worker.rules.run import Listed, RemoteStatus
+from worker.vendor.history import mark_inputs
 from worker.work import changes
 from worker.work.changes import Settled
 from worker.work.conclusion import going_on
+from worker.work.enclosing import digest_of
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class Found:
 
     lost: Sequence[Lost]
     untold: Sequence[Job]
-    strays: Sequence[tuple[Run, Inputs]]
+    strays: Sequence[Stray]
     is_ours_alone: bool
 
     @property
@@ -72,10 +72,10 @@ def find(services: Services, seen: Lineage, evidence: Evidence, beat: Callable[[
     return Found(lost, first_in_turn(untold, len(lineup.free)), _strays(lineup), is_ours_alone)
 
 
-def _strays(lineup: Lineup) -> Sequence[tuple[Run, Inputs]]:
+def _strays(lineup: Lineup) -> Sequence[Stray]:
     """Return the runs that are left, and may be what somebody asks for again: they are whole, and show all."""
     rows = [row for row in lineup.free if row.inputs and row.status is not RemoteStatus.FAILED]
-    return [(_run(lineup, row), row.inputs) for row in rows if row.inputs]
+    return [Stray(_run(lineup, row), row.inputs, row.placed) for row in rows if row.inputs]
 
 
 def _run(lineup: Lineup, row: Listed) -> Run:
@@ -88,10 +88,10 @@ def _match(services: Services, lineup: Lineup, job_id: str, accepted_at: datetim
         job = lineage.waiting_job(connection, job_id)
     if job is None or not lineup.free:
         return None
-    light, sent = replace(job, files=()), Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
+    light, sent = replace(job, files=()), digest_of(job)
     waiting = Waiting(job_id, sent.inputs, accepted_at)
     if row := lineup.take_own(waiting):
-        return Lost(light, Adopted(_run(lineup, row), sent, job.is_inline))
+        return Lost(light, Adopted(_run(lineup, row), sent, job.is_inline, job.is_addressed))
     return light if lineup.may_have(waiting) else None
 
 

@@ -8,6 +8,7 @@ from worker.database.doubts import Submission, Unanswered
 from worker.database.submissions import Answered
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Trigger, Verdict
+from worker.rules.naming import urls_of
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome
 from worker.rules.plan import Plan
 from worker.rules.proof import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
@@ -33,6 +34,7 @@ def doubted_of(what: Unanswered, alive: set[int], settings: Settings) -> Doubted
         is_over=last.answered_at is not None or (last.session is not None and last.session not in alive),
         was_absent=sum(each.verdict is Verdict.ABSENT for each in what.submissions) >= MOST_ABSENT,
         told=frozenset(each.told for each in doubtful if each.told),
+        addresses=frozenset(each.address for each in doubtful if each.address),
     )
 
 
@@ -52,11 +54,14 @@ def is_undecided(what: Unanswered) -> bool:
 
 
 def submission_of(what: Unanswered, proof: Proof) -> str | None:
-    """Return which submit of a job without an answer was made when a run was, or nearest to it."""
+    """Return which submit of a job without an answer a run names, or was made when it was, or nearest to it."""
     made_at = proof.made_at
     waiting = [each for each in what.submissions if each.verdict is None or each.verdict.is_open]
     if made_at is None or not waiting:
         return None
+    shown = urls_of(proof.request) if proof.request else ()
+    if named := [each for each in waiting if each.address in shown]:
+        return named[0].token
     return min(waiting, key=lambda each: abs(each.intended_at - made_at)).token
 
 

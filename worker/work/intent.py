@@ -1,6 +1,5 @@
 """Intent: a submit is written down and committed before its first byte is sent."""
 
-from dataclasses import replace
 from uuid import uuid4
 
 import structlog
@@ -9,11 +8,11 @@ from worker.database import jobs, lineage, submissions, turns
 from worker.database.engine import Connection, DatabaseError, transaction
 from worker.database.lineage import Adopted, Intended
 from worker.rules.job import Job
-from worker.rules.lifecycle import NOW, JobState, Step, Ticket
-from worker.rules.outcome import Snooze
+from worker.rules.lifecycle import Step, Ticket
 from worker.work.adopting import give
 from worker.work.changes import persist
-from worker.work.ledger import commit_answer, digest_of
+from worker.work.enclosing import digest_of
+from worker.work.ledger import withdraw
 from worker.work.noticing import is_set_back
 from worker.work.services import Services
 from worker.work.shared_runs import drop_unneeded
@@ -37,7 +36,7 @@ def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | Non
                 if job:
                     break
     except DatabaseError:
-        persist(lambda: _withdraw(services, turn, token), "intent")
+        persist(lambda: withdraw(services, turn, token), "intent")
         raise
     services.memory.keep(Intended(token, job.observed_at) if job else None)
     return job
@@ -62,16 +61,7 @@ def _take(
         return None
     sent = digest_of(job)
     if run := lineage.take_stray(connection, sent.inputs):
-        give(connection, services, job, Adopted(run, sent, job.is_inline))
+        give(connection, services, job, Adopted(run, sent, job.is_inline, job.is_addressed))
         return None
     submissions.intend(connection, token, job, services.worker_name, session, sent)
     return job
-
-
-def _withdraw(services: Services, ticket: Ticket, token: str) -> None:
-    with transaction(services.engine) as connection:
-        jobs.find(connection, ticket.job_id)  # A commit that is still under way holds the row: its end is waited for.
-        job = submissions.job_of(connection, token)
-    if job:
-        taken = replace(job, state=JobState.SUBMITTING, version=ticket.version + 1, token=token)
-        commit_answer(services, taken, Snooze(NOW, "its turn"))

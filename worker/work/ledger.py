@@ -9,13 +9,13 @@ import structlog
 from worker.database import jobs, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
-from worker.database.submissions import Answered, Digest
+from worker.database.submissions import Answered
 from worker.rules.job import Job
-from worker.rules.lifecycle import JobState, Trigger, Verdict
-from worker.rules.outcome import Change, Doubt, Hold, Outcome, decide, known, learnt_of
-from worker.vendor.history import digest_inputs, mark_inputs
+from worker.rules.lifecycle import NOW, JobState, Ticket, Trigger, Verdict
+from worker.rules.outcome import Change, Doubt, Hold, Outcome, Snooze, decide, known, learnt_of
 from worker.work import changes
 from worker.work.changes import Recorded
+from worker.work.enclosing import digest_of
 from worker.work.judging import judge_submit
 from worker.work.mixups import contest
 from worker.work.services import Services
@@ -96,6 +96,11 @@ def _late(connection: Connection, job: Job, change: Change, grace: timedelta) ->
     return ()
 
 
-def digest_of(job: Job) -> Digest:
-    """Return the marks of a job's inputs as they are sent."""
-    return Digest(digest_inputs(job.inputs), mark_inputs(job.inputs))
+def withdraw(services: Services, ticket: Ticket, token: str) -> None:
+    """Take an intent back whose commit could not be seen: nothing was sent for it."""
+    with transaction(services.engine) as connection:
+        jobs.find(connection, ticket.job_id)  # A commit that is still under way holds the row: its end is waited for.
+        job = submissions.job_of(connection, token)
+    if job:
+        taken = replace(job, state=JobState.SUBMITTING, version=ticket.version + 1, token=token)
+        commit_answer(services, taken, Snooze(NOW, "its turn"))

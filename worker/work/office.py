@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from worker.broker.connection import opened_producers
 from worker.config.environment import Settings
 from worker.database.engine import Engine, create_database_engine
+from worker.outputs.deposits import Deposits
 from worker.outputs.links import Links
 from worker.outputs.stores import Stores
 from worker.rules.job import ACCOUNT
@@ -28,6 +29,7 @@ class Office:
     settings: Settings
     engine: Engine
     post: Post
+    deposits: Deposits
     account: str = field(default=ACCOUNT, kw_only=True)
 
 
@@ -42,6 +44,6 @@ def opened_office(settings: Settings) -> Iterator[Office]:
             links, receipts = Links(settings.links, stores), Receipts(settings.receipts, engine, stores)
             receipts.require()
             post = Post(engine, producers, links, receipts, is_embedded=settings.broker.is_embedded)
-            yield Office(settings, engine, post)
+            yield Office(settings, engine, post, Deposits(settings.storage, stores))
     finally:
         engine.dispose()

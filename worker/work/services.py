@@ -10,6 +10,7 @@ from kombu.pools import ProducerPool
 from worker.config.environment import Settings
 from worker.database.engine import create_database_engine
 from worker.database.locks import Session
+from worker.outputs.deposits import Deposits
 from worker.outputs.download import Downloads
 from worker.outputs.links import Links
 from worker.outputs.stores import Stores
@@ -55,6 +56,7 @@ def open_services(settings: Settings, producers: ProducerPool) -> Services:
         vendor=Vendor(settings),
         downloads=Downloads(settings),
         stores=stores,
+        deposits=Deposits(settings.storage, stores),
         post=Post(engine, producers, links, receipts, is_embedded=settings.broker.is_embedded),
         outlook=Outlook(settings, engine),
         session=Session(engine),

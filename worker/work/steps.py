@@ -23,6 +23,8 @@ def submit(services: Services, job: Job) -> Outcome:
     Safe to run twice because a job is taken for a submit only out of ``accepted``, in the transaction that
     writes the intent: the second time finds nothing to take.
     """
+    if job.obstacle:
+        raise job.obstacle
     due_in = services.outlook.terms().plan.first  # Before the POST: nothing stands between its answer and the commit.
     submitted = services.vendor.submit(job.inputs)
     learnt = Learnt(

@@ -9,6 +9,7 @@ from worker.database.engine import DatabaseError, transaction
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, Step, Ticket
 from worker.work import changes
+from worker.work.enclosing import enclose
 from worker.work.intent import intend
 from worker.work.services import Services
 
@@ -19,7 +20,8 @@ def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
     """Take the job under a lease, if the request budget allows; a submit's intent to pay is committed with it."""
     needs_slot = draw(services, step, ticket)
     if step is Step.SUBMIT:
-        return intend(services, ticket, needs_slot=needs_slot)
+        job = intend(services, ticket, needs_slot=needs_slot)
+        return enclose(services, job) if job else None
     session = services.session.taken_key()
     try:
         with transaction(services.engine) as connection:

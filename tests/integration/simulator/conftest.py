@@ -2,7 +2,9 @@
 
 import base64
 import io
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -47,3 +49,24 @@ def submitted(http: httpx.Client, photo: str) -> str:
     answer = http.post("/v2/sam-3d-objects", json={"image": photo, "prompt": "dot", "seed": 7})
     assert answer.status_code == 200
     return str(answer.json()["request_id"])
+
+
+@pytest.fixture
+def photo_url(photo: str) -> Iterator[str]:
+    """Serve the photo on this machine, whatever follows its address, and return that."""
+    content = base64.b64decode(photo)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/photo.png"
+        server.shutdown()

@@ -44,6 +44,26 @@ def test_pictures_in_rows(
     assert image == photo if shown == "as sent" else image is None if shown is None else image.startswith(shown)
 
 
+URL_FORMS = {
+    "as_sent": "{url}?signature=1", "url": "{url}?signature=1", "stripped": "{url}", "rehosted": "{ours}/inputs/",
+    "digest": "sha256:", "dropped": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "shown"), URL_FORMS.items())
+def test_addresses_in_rows(
+    simulator: Simulator, http: httpx.Client, photo_url: str, form: str, shown: str | None
+) -> None:
+    """A picture that was fetched from an address is shown by that, without what is signed, elsewhere, or not."""
+    body = {"image": f"{photo_url}?signature=1"}
+    assert http.post(SUBMIT, json=body).status_code == 200
+    assert simulator.requests(with_log=True)["log"][-1]["bytes"] < 100, "what is fetched was not sent"
+    simulator.update(history_images=form)
+    image = rows(http)[0]["request_body"].get("image")
+    expected = shown and shown.format(url=photo_url, ours=simulator.url)
+    assert image == expected if expected is None or expected.startswith(photo_url) else image.startswith(expected)
+
+
 def test_ids_without_dashes(simulator: Simulator, http: httpx.Client, submitted: str) -> None:
     """Rows may have ids without dashes; a row is then found by either form."""
     simulator.update(history_dashless=True)

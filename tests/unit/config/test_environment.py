@@ -379,3 +379,24 @@ def test_others_are_sent_to_an_address_of_tls(monkeypatch: pytest.MonkeyPatch, u
 def test_a_link_lasts_a_week_at_most(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
     """As the stores have it."""
     assert "SAM3D_LINK_LIFETIME" in refusal(monkeypatch, "SAM3D_LINK_LIFETIME", seconds)
+
+
+@pytest.mark.parametrize("store", [None, "file:///m4rk3r"])
+def test_addresses_need_a_store_that_signs(monkeypatch: pytest.MonkeyPatch, store: str | None) -> None:
+    """Neither the database nor a folder does."""
+    if store:
+        monkeypatch.setenv("SAM3D_STORE_URL", store)
+    said = refusal(monkeypatch, "SAM3D_INPUT_ADDRESSES", "on")
+    assert "SAM3D_STORE_URL" in said
+    assert MARKER not in said
+    monkeypatch.setenv("SAM3D_INPUT_ADDRESSES", "off")
+    assert not load_settings().storage.sends_addresses
+
+
+@pytest.mark.parametrize("store", ["s3://bucket/x", "gs://bucket", "az://container"])
+def test_clouds_sign_addresses(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    """They are sent once that is asked for."""
+    monkeypatch.setenv("SAM3D_STORE_URL", store)
+    assert not load_settings().storage.sends_addresses
+    monkeypatch.setenv("SAM3D_INPUT_ADDRESSES", "on")
+    assert load_settings().storage.sends_addresses

@@ -9,6 +9,7 @@ import pytest
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import CLOCKS_DIFFER, Sent, settled_after
+from worker.rules.naming import mark_of_address, mark_of_place
 from worker.rules.proof import Doubted, Finding, Gap, Window
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.vendor.history import mark_inputs
@@ -277,6 +278,102 @@ def test_a_run_of_a_model_that_is_not_named() -> None:
     later = replace(LATER_ROW, model="sam-3d-objects")
     assert evidence(listed("run"), later).judge(DOUBTED).finding is Finding.FOUND
     assert evidence(replace(listed("run"), model="another"), later).judge(DOUBTED).finding is Finding.ABSENT
+
+
+# Addresses of ours: each submit has its own, and a row that shows one whole names it.
+
+PLACE = "https://ours.example.com/p.png"
+PLACED = {"image": mark_of_place(PLACE), "prompt": MARKS["prompt"]}
+
+
+def address(name: str) -> str:
+    """Return the mark of an address of the photo."""
+    return mark_of_address(f"{PLACE}?{name}")
+
+
+def addressed(name: str, run: str | None = None, prompt: str = MARKS["prompt"]) -> Sent:
+    """Return a submit that sent one."""
+    return Sent(name, {**PLACED, "prompt": prompt}, False, INTENDED, OVER, run, address(name))
+
+
+def showing(run: str, image: str | None, at: datetime = INTENDED + SECOND, prompt: str = MARKS["prompt"]) -> Listed:
+    """Return a row that shows an address, or only its place, or none."""
+    inputs = {"prompt": prompt, **({"image": mark_of_address(image)} if image else {})}
+    return replace(listed(run, at, inputs), places={"image": mark_of_place(image)} if image else {})
+
+
+ANSWERED = replace(addressed("answered", "later"), intended_at=OVER, over_at=OVER + SECOND)
+ANSWERED_ROW = showing("later", f"{PLACE}?answered", OVER)
+LOST = addressed("lost")
+DOUBTED_LOST = replace(DOUBTED, job_id="lost", inputs=PLACED, is_inline=False, addresses=frozenset({address("lost")}))
+
+
+def known(*rows: Listed, unanswered: tuple[Sent, ...] = (LOST,), answered: tuple[Sent, ...] = (ANSWERED,)) -> Evidence:
+    """Return a look at these rows and at that of a later submit that sent an address as well."""
+    return evidence(ANSWERED_ROW, *rows, answered=answered, unanswered=unanswered)
+
+
+@pytest.mark.parametrize("at", [INTENDED + SECOND, INTENDED - 3 * HOUR, OVER + HOUR], ids=str)
+@pytest.mark.parametrize("prompt", [MARKS["prompt"], OTHER["prompt"]], ids=["its prompt", "another"])
+@pytest.mark.parametrize("answered", [(ANSWERED,), ()], ids=["learnt", "not learnt"])
+def test_a_run_that_names_a_submit_is_its(at: datetime, prompt: str, answered: tuple[Sent, ...]) -> None:
+    """Whenever it was made by the vendor's clock, whatever else is shown, and whoever else sent the same."""
+    rival = addressed("rival")
+    run = showing("run", f"{PLACE}?lost", at, prompt)
+    proof = known(run, unanswered=(LOST, rival), answered=answered).judge(DOUBTED_LOST)
+    assert proof.request == run
+
+
+def test_a_run_that_names_another_submit_is_not_this_ones() -> None:
+    """An equal one of the same moment, without an answer as well: this one started none."""
+    run = showing("run", f"{PLACE}?rival")
+    assert known(run, unanswered=(LOST, addressed("rival"))).judge(DOUBTED_LOST).finding is Finding.ABSENT
+
+
+def test_the_run_that_names_it_comes_before_an_equal_one() -> None:
+    """An older one whose submit has another run by now: answers of equal jobs were mixed up."""
+    older, own = showing("older", f"{PLACE}?swapped", INTENDED), showing("own", f"{PLACE}?lost")
+    swapped = addressed("swapped", "taken")
+    given = known(older, own, answered=(ANSWERED, swapped))
+    assert given.judge(DOUBTED_LOST).request == own
+    assert replace(given, look=Look({"older": older, "later": ANSWERED_ROW}, True)).judge(DOUBTED_LOST).request == older
+
+
+@pytest.mark.parametrize("shown", [PLACE, None], ids=["place alone", "nothing"])
+def test_equal_submits_whose_rows_show_no_address_are_as_good(shown: str | None) -> None:
+    """As photos that are sent as bytes: one of the same photo is a run of it."""
+    later = showing("later", shown, OVER)
+    given = evidence(later, showing("run", shown), answered=(ANSWERED,), unanswered=(LOST, addressed("rival")))
+    assert given.judge(DOUBTED_LOST).finding is Finding.FOUND
+
+
+def test_a_run_of_the_photo_is_found_before_anything_is_learnt() -> None:
+    """Its row shows all that was sent but for what is signed."""
+    proof = evidence(showing("run", PLACE), answered=(), claimed=frozenset(), unanswered=(LOST,)).judge(DOUBTED_LOST)
+    assert proof.finding is Finding.FOUND
+
+
+def test_a_photo_elsewhere_is_no_photo_of_ours() -> None:
+    """Where rows show addresses as they were sent, a run of a sender's URL is another's."""
+    run = showing("run", "https://example.com/cup.png")
+    assert known(run).judge(DOUBTED_LOST).finding is Finding.ABSENT
+
+
+@pytest.mark.parametrize("is_later_placed", [True, False])
+def test_only_a_submit_that_sent_an_address_proves_another_absent(*, is_later_placed: bool) -> None:
+    """Rows of others may be shown otherwise."""
+    later = replace(ANSWERED, inputs={"image": address("answered"), "prompt": MARKS["prompt"]}, address=None)
+    finding = known(answered=(ANSWERED if is_later_placed else later,)).judge(DOUBTED_LOST).finding
+    assert finding is (Finding.ABSENT if is_later_placed else Finding.OPEN)
+
+
+def test_an_answer_that_named_a_run_of_another_photo_is_noticed() -> None:
+    """Its row shows an address of another place of ours."""
+    good = [addressed(f"good{n}", f"good{n}") for n in range(3)]
+    rows = [showing(f"good{n}", f"{PLACE}?good{n}") for n in range(3)]
+    wrong = showing("wrong", "https://ours.example.com/q.png?fooled")
+    fooled = addressed("fooled", "wrong")
+    assert [pair.sent for pair in known(*rows, wrong, answered=(*good, fooled)).mixed_up] == [fooled]
 
 
 # Absent: a submit is absent, and repeated, only where everything is proven.

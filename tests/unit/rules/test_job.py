@@ -38,6 +38,16 @@ def test_the_inputs_are_what_is_sent() -> None:
     assert [replace(job, files=files).is_inline for files in ((image, mask), (mask,), ())] == [True, False, False]
 
 
+def test_what_a_submit_has_in_hand() -> None:
+    """A photo in the store weighs what it has there until it has an address, or its bytes."""
+    stored = InputFile("image", None, None, "objects:input/x", "place:x", 7)
+    ready = [replace(stored, url="https://ours/x?e=1"), replace(stored, content=b"1234567", location=None)]
+    jobs = [replace(Job.from_row(ROW), files=(file,)) for file in (stored, *ready)]
+    assert [each.weight for each in jobs] == [7, 0, 7]
+    assert [(each.is_addressed, each.is_inline) for each in jobs] == [(True, False), (True, False), (False, True)]
+    assert "e=1" not in repr(jobs)
+
+
 def test_a_job_does_not_show_what_it_is_about() -> None:
     """Neither the prompt nor the sender's metadata can end up in a log."""
     assert "m4rk3r" not in repr(Job.from_row(ROW))

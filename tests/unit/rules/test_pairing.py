@@ -1,9 +1,13 @@
 """What follows from a look at the history after a database was started anew, and which runs fit which jobs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
+from worker.rules.naming import mark_of_address, mark_of_place
 from worker.rules.pairing import SIDE_BY_SIDE, Lineup, Waiting, first_in_turn
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.vendor.history import mark_inputs
@@ -82,3 +86,53 @@ def test_jobs_far_behind_in_turn_have_no_lost_run() -> None:
     """As many as there are runs, and those that may have been at work beside them."""
     assert first_in_turn(range(10_000), 3) == range(3 + SIDE_BY_SIDE)
     assert not first_in_turn(range(5), 0)
+
+
+# Photos that were sent as addresses, which nobody here knows any more.
+
+PLACE = "https://ours.example.com/input/sha256/ab/abcd.png"
+
+
+def _placed(url: str = PLACE) -> Inputs:
+    return {**_inputs("cat"), "image": mark_of_place(url)}
+
+
+def _showing(run: str, url: str, at: int = 1) -> Listed:
+    listed = _listed(run, {**_inputs("cat"), "image": mark_of_address(url)}, at)
+    return replace(listed, places={"image": mark_of_place(url)})
+
+
+def test_a_run_of_a_photo_of_ours_is_known_by_its_place() -> None:
+    """Its address was another one, as each submit has its own."""
+    lineup = _lineup(_showing("ca7", f"{PLACE}?lost"))
+    waiting = Waiting("job", _placed(), T0)
+    taken = lineup.take_own(waiting)
+    assert taken
+    assert (taken.run, lineup.take_own(waiting)) == ("ca7", None)
+
+
+def test_a_run_that_names_a_submit_in_doubt_is_left_to_it() -> None:
+    """Whenever it was made: a waiting job of the same photo has to have another."""
+    doubted = Sent("doubted", _placed(), False, T0, T0 + SECOND, None, mark_of_address(f"{PLACE}?its"))
+    lineup = Lineup(replace(_lineup()._evidence, unanswered=[doubted], look=_look("other", "its")))
+    taken = lineup.take_own(Waiting("job", _placed(), T0))
+    assert taken
+    assert taken.run == "other"
+
+
+def _look(*ends: str) -> Look:
+    rows = [_showing(end, f"{PLACE}?{end}", at=at) for at, end in enumerate(ends)]
+    return Look({row.run: row for row in rows}, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "may_have"),
+    [(PLACE, True), ("https://elsewhere/input/sha256/ab/abcd.png", True), (PLACE.replace("abcd.", "abce."), False)],
+    ids=["there", "elsewhere", "another photo"],
+)
+def test_a_photo_that_was_elsewhere_may_be_the_one(url: str, *, may_have: bool) -> None:
+    """Our store may have been at another address before; a photo of another name is another one at any."""
+    ours = Sent("known", _placed(), False, T0, T0, "known", mark_of_address(f"{PLACE}?known"))
+    rows = {"known": _showing("known", f"{PLACE}?known", 0), "free": _showing("free", f"{url}?lost")}
+    given = Evidence(Look(rows, True), [ours], [], frozenset({"known"}), T0 + LATE, timedelta(0))
+    assert Lineup(given).may_have(Waiting("job", _placed(), T0)) is may_have

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from worker.rules.naming import mark_of_place
 from worker.rules.run import Listed, RemoteStatus
 from worker.vendor.history import created, digest_inputs, join, mark_inputs, read_page, read_rows
 from worker.vendor.received import read_reset
@@ -82,8 +83,25 @@ def test_what_is_no_page_is_not_taken_for_an_empty_one(body: object) -> None:
 def test_a_row_as_the_sdk_describes_it() -> None:
     """Everything that is needed to adopt or to rescue a run."""
     assert only([row()]) == Listed(
-        "run-1", NOW, RemoteStatus.COMPLETED, mark_inputs(INPUTS), "me", 0.06, None, (MODEL,), "sam-3d-objects"
-    )
+        "run-1", NOW, RemoteStatus.COMPLETED, mark_inputs(INPUTS), "me", 0.06, None, (MODEL,), "sam-3d-objects",
+        places={"image": mark_of_place(str(INPUTS["image"]))},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sent", "places"),
+    [
+        ({"image": "https://x/y.png?e=1", "mask": "http://x/z#a"}, {"image": "https://x/y.png", "mask": "http://x/z"}),
+        ({"image": "a" * 200, "prompt": "https://x/y", "mask": None}, {}),
+        ({"image": ["https://x"], "mask": 5}, {}),
+        ("https://x", {}),
+    ],
+    ids=["urls", "bytes", "odd", "no object"],
+)
+def test_where_the_files_of_a_row_are(sent: object, places: dict[str, str]) -> None:
+    """Those that it shows by a URL, without what is signed."""
+    found = only([row(request_body=sent)]).places
+    assert found == {name: mark_of_place(url) for name, url in places.items()}
 
 
 def test_rows_of_several_outputs_are_one_request() -> None:

@@ -18,7 +18,7 @@ from worker.rules.plan import PROMPT, make_plan
 from worker.rules.proof import NO_ANSWER, NO_HISTORY, Doubted, Finding, Gap, Proof
 from worker.rules.run import Listed, RemoteStatus
 from worker.rules.survival import learn
-from worker.work.conclusion import conclude, doubted_of
+from worker.work.conclusion import conclude, doubted_of, submission_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -283,3 +283,13 @@ def test_a_submit_of_an_older_version_is_equal_to_nothing() -> None:
 
 
 # One run is one job's.
+
+
+def test_a_run_is_written_to_the_submit_that_it_names() -> None:
+    """Not to the one that was made when it was, where rows show addresses; without one, by the time."""
+    first, second = (replace(made(), token=name, address=f"url:{name}", intended_at=at)
+                     for name, at in (("first", RUN.created_at - 60 * SECOND), ("second", RUN.created_at)))  # fmt: skip
+    what = Unanswered(JOB, (first, second))
+    named = replace(FOUND, request=replace(RUN, inputs={"image": "url:first"}))
+    assert [submission_of(what, proof) for proof in (named, FOUND)] == ["first", "second"]
+    assert doubted_of(what, set(), defaults()).addresses == {"url:first", "url:second"}
