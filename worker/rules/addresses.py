@@ -1,11 +1,14 @@
 """Pure: the addresses in a body, and what their ends say of the files there."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from worker.places import LONGEST_ADDRESS
 
 MAX_ADDRESSES = 16
+
+DEEPEST_OUTPUT = 16
+"""Levels of lists and objects that an address may be in."""
 
 
 def read_addresses(value: object) -> tuple[str, ...]:
@@ -13,7 +16,7 @@ def read_addresses(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(find_addresses(value)))[:MAX_ADDRESSES]
 
 
-def find_addresses(value: object, depth: int = 4) -> Iterator[str]:
+def find_addresses(value: object, depth: int = DEEPEST_OUTPUT) -> Iterator[str]:
     """Find the URLs in an output: a string, a list, an object, or none at all."""
     if isinstance(value, str):
         if value.startswith(("http://", "https://")) and value.isprintable() and len(value) <= LONGEST_ADDRESS:
@@ -35,7 +38,25 @@ def is_file(address: str) -> bool:
     return promised(address) in FILES
 
 
+def find_beside(value: object, made: Sequence[str]) -> Iterator[str]:
+    """Find files beside an output: of a known kind anywhere, of any other in the folder of an output or below."""
+    folders = tuple({_folder(each) for each in made[:MAX_ADDRESSES]} - {""})
+    for each in find_addresses(value):
+        if is_file(each) or (promised(each) and each.startswith(folders)):
+            yield each
+
+
+def _folder(address: str) -> str:
+    """Return where an address lies, with the slash at its end, or nothing where it has no path."""
+    folder = "".join(_without_query(address).rpartition("/")[:2])
+    return folder if folder.count("/") > 2 else ""
+
+
 def promised(address: str) -> str:
     """Return what the end of an address says of its file, such as ``glb``, or nothing."""
-    last = re.split(r"[?#]", address, maxsplit=1)[0].rpartition("/")[2]
+    last = _without_query(address).rpartition("/")[2]
     return last.rpartition(".")[2].lower() if "." in last else ""
+
+
+def _without_query(address: str) -> str:
+    return re.split(r"[?#]", address, maxsplit=1)[0]

@@ -34,6 +34,8 @@ from worker.vendor.received import Answer
 MARKER = "m4rk3r"
 OUTPUT = "https://files.segmind.com/model.glb"
 ZIP = "https://files.segmind.com/artifacts.zip?token=1"
+RUN = "https://files.segmind.com/0a1b2c"
+IN_ONE_FOLDER = (f"{RUN}/a.glb?at=/x", f"{RUN}/a.txt", f"{RUN}/b/c.dat")
 Answering = Callable[[httpx.Request], httpx.Response]
 
 
@@ -271,6 +273,13 @@ def result_of(answered: Callable[..., Vendor], **body: Any) -> RunResult:
         ({"output": [{"files": {"glb": {"url": OUTPUT}}}]}, [OUTPUT]),
         ({"output": OUTPUT, "artifacts": ZIP}, [OUTPUT, ZIP]),
         ({"output": [OUTPUT, OUTPUT], "model_glb": OUTPUT}, [OUTPUT]),
+        ({"output": {"a": [{"b": [{"c": {"url": OUTPUT}}]}]}, "d": {"e": [{"f": {"url": ZIP}}]}}, [OUTPUT, ZIP]),
+        ({"output": f"{RUN}/a.glb?at=/x", "notes": f"{RUN}/a.txt", "z": f"{RUN}/b/c.dat"}, list(IN_ONE_FOLDER)),
+        (
+            {"output": f"{RUN}/a.glb", "page": f"{RUN}/about", "terms": "https://files.segmind.com/a.txt"},
+            [f"{RUN}/a.glb"],
+        ),
+        ({"output": "https://model.glb", "terms": "https://segmind.com/terms.txt"}, ["https://model.glb"]),
         ({"output": "https://files.segmind.com/0a1b2c"}, ["https://files.segmind.com/0a1b2c"]),
         ({}, []),
         ({"output": None}, []),
