@@ -66,12 +66,9 @@ def test_ids_that_are_known_a_minute_late_are_waited_for(shop: Shop, simulator: 
     shop.check_bill()
 
 
-@pytest.mark.parametrize("history", [True, False])
-def test_outputs_that_are_named_a_minute_late_are_waited_for(
-    shop: Shop, simulator: Simulator, *, history: bool
-) -> None:
+def test_outputs_that_are_named_a_minute_late_are_waited_for(shop: Shop, simulator: Simulator) -> None:
     """COMPLETED without an output is no end; the history has no address either."""
-    simulator.update(output_delay_seconds=60, history_output_delay_seconds=60, history_available=history)
+    simulator.update(output_delay_seconds=60, history_output_delay_seconds=60)
     accept(shop)
     shop.live(4 * MINUTE)
     assert shop.states == {"succeeded": COUNT}
@@ -161,17 +158,6 @@ def test_an_error_under_200_ends_with_the_hour(shop: Shop, simulator: Simulator,
     shop.live(10 * MINUTE)
     assert shop.states == {state: 1}
     assert shop.events(job) == ["accepted", "submitted", state]
-
-
-def test_every_file_is_kept_and_none_comes_twice(shop: Shop, simulator: Simulator) -> None:
-    """A splat, a scene, poses, a picture and a film beside the model: each is stored under a name of ours."""
-    simulator.update(extra_files=EXTRAS, output_shape="list")
-    ids = accept(shop, 3)
-    shop.live(2 * MINUTE)
-    assert shop.states == {"succeeded": 3}
-    assert {len(outputs(shop, each)) for each in ids} == {1 + len(EXTRAS)}
-    assert all("model.glb" in outputs(shop, each) for each in ids)
-    assert shop.calls("download") == 3 * (1 + len(EXTRAS))
 
 
 @pytest.mark.parametrize("skip", range(len(EXTRAS) + 1))

@@ -125,16 +125,6 @@ def test_a_run_from_submit_to_result(simulator: Simulator, vendor: Vendor) -> No
     assert address.startswith(f"{simulator.url}/outputs/")
 
 
-@pytest.mark.parametrize("shape", ["url", "list", "object"])
-def test_all_outputs_in_any_shape(simulator: Simulator, vendor: Vendor, shape: str) -> None:
-    """The model and the ZIP of intermediate files, each once."""
-    simulator.update(output_shape=shape)
-    run = vendor.submit({**REQUEST, "include_artifacts": True}).request_id
-    simulator.advance(timedelta(seconds=RUN_SECONDS))
-    names = [address.rpartition("/")[2] for address in vendor.result(run).addresses]
-    assert names == ["model.glb", "artifacts.zip"]
-
-
 def test_a_failed_run_is_an_answer(simulator: Simulator, vendor: Vendor) -> None:
     """Status and result say so, and why."""
     simulator.add_fault(call="submit", kind="fail_job", message="no object found")
