@@ -23,7 +23,7 @@ from worker.intake.asking import answer
 from worker.intake.envelope import Envelope
 from worker.intake.prepare import prepare_request
 from worker.rules.asks import Ask
-from worker.rules.lifecycle import FollowUp, Step, Trigger
+from worker.rules.lifecycle import FollowUp, Step, Ticket, Trigger
 from worker.rules.origin import Origin
 from worker.rules.outcome import Advance, Fail, Learnt, Snooze
 from worker.simulator import Simulator
@@ -183,6 +183,35 @@ def test_a_run_in_review_is_told_and_decided_for_all(sharing: App) -> None:
     assert states(sharing) == {"sharing": 3}
     decisions.give_up(sharing.services, submit.ticket.job_id)
     assert states(sharing) == {"failed": 3}
+
+
+def test_a_late_answer_brings_all_out_of_review(sharing: App, simulator: Simulator) -> None:
+    """The run was given up for untold while its submit was under way: they hear of both, and have its model."""
+    _, submit = send_all(sharing, 3)
+    taken = load(sharing.services, Step.SUBMIT, submit.ticket)
+    assert taken
+    with transaction(sharing.services.engine) as connection:
+        changes.apply(connection, taken, Fail(Trigger.UNTOLD, "submit_unknown", "Nobody knows."), timedelta(0))
+    late = Advance(Trigger.ANSWERED, learnt=Learnt(request_id=sharing.services.vendor.submit(taken.inputs).request_id))
+    assert record(sharing.services, taken, late).version is None
+    assert len(told(sharing, "review")) == len(told(sharing, "submitted")) == 3
+    run = row_of(sharing, submit.ticket.job_id)
+    drive(sharing, FollowUp(Step.POLL, Ticket(submit.ticket.job_id, run["version"]), timedelta(0)))
+    assert states(sharing) == {"succeeded": 3}
+    assert len(simulator.ledger()) == 1
+
+
+def test_a_run_waits_for_its_account_as_a_job_does(sharing: App, simulator: Simulator) -> None:
+    """Those who share it wait with it; it is submitted once the account goes on."""
+    rows(sharing, "UPDATE accounts SET paused_at = sam3d_now() RETURNING name")
+    assert [send(sharing)[1] for _ in range(3)] == [None] * 3
+    [run] = rows(sharing, "SELECT id::text, version, state FROM jobs WHERE is_shared")
+    submit = FollowUp(Step.SUBMIT, Ticket(run["id"], run["version"]), timedelta(0))
+    drive(sharing, submit)
+    assert (run["state"], simulator.ledger()) == ("accepted", [])
+    rows(sharing, "UPDATE accounts SET paused_at = NULL RETURNING name")
+    drive(sharing, submit)
+    assert states(sharing) == {"succeeded": 3}
 
 
 def test_a_model_that_may_be_anothers_is_given_to_nobody_more(sharing: App) -> None:
