@@ -61,4 +61,4 @@ def at_once(count: int, action: Callable[[], object]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert failed == []
+    assert failed == [], failed
