@@ -9,6 +9,7 @@ from tests.support.crashes import ask_until_struck, await_out_of_doubt, strike_s
 from tests.support.deployment import Service
 from tests.support.fleet import SCHEDULERS, Fleet, armed_scheduler
 from tests.support.judge import Judge
+from tests.support.receipt_keys import make_key
 from tests.support.services.zygote import Zygote
 from worker.simulator import Simulator
 
@@ -20,7 +21,8 @@ JOBS = 50
 
 @pytest.fixture
 def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
-    """Provide the processes of a deployment; none runs yet."""
+    """Provide the processes of a deployment that signs receipts; none runs yet."""
+    deployment.environment["SAM3D_RECEIPT_KEY"] = make_key()
     with Fleet(deployment, zygote) as processes:
         yield processes
 
