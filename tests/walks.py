@@ -182,7 +182,6 @@ def walked_anew() -> Mapping[str, str]:
         app = create_app(settings)
         walked = written(measured(app, simulator))
         app.close()
-        app.services.close()
         return walked
 
 

@@ -2,13 +2,15 @@
 
 import socket
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from uuid import uuid4
 
 import structlog
 from celery import Celery, signals
 from celery.app.amqp import AMQP
+from kombu.connection import ConnectionPool
+from kombu.pools import ProducerPool
 
 from worker import tasks
 from worker.broker import topology
@@ -42,12 +44,34 @@ class Queues(AMQP):
 
         return partial(QueueConsumer, slots=self.app.conf.worker_concurrency)
 
+    app: "App"
+
+    @cached_property
+    def producer_pool(self) -> ProducerPool:
+        """What publishes, on connections of this app alone."""
+        return ProducerPool(self.app.pool, limit=self.app.pool.limit)
+
 
 class App(Celery):
     """A Celery app that has the services of its process."""
 
     amqp_cls = "worker.app:Queues"
     services: Services
+
+    @cached_property
+    def pool(self) -> ConnectionPool:  # type: ignore[override]
+        """The connections of this app alone.
+
+        kombu's own pools have one limit for the process, that of whichever app came last: a producer with an app of
+        its own would shrink ours while they are in use, or we its, which is an error.
+        """
+        return ConnectionPool(self.connection_for_write(), limit=self.conf.broker_pool_limit)
+
+    def close(self) -> None:
+        """Give all connections back: nothing can be sent or done after."""
+        self.pool.force_close_all()
+        self.services.close()
+        super().close()
 
 
 def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:

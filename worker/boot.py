@@ -48,7 +48,7 @@ def opened_app(settings: Settings, steps: Sequence[str], measure: Measure | None
     try:
         yield app
     finally:
-        app.services.close()
+        app.close()
 
 
 def _readiness(app: App, steps: Sequence[str]) -> Mapping[str, Callable[[], None]]:

@@ -133,7 +133,7 @@ def _service(settings: Settings) -> Iterator[App]:
         worker.stop()
         for thread in threads:
             thread.join(timeout=10)
-        app.services.close()
+        app.close()
 
 
 def _forget_messages(app: App) -> None:

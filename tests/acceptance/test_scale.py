@@ -66,7 +66,6 @@ def test_thousands_of_waiting_jobs_cost_no_memory(service: Service, rabbitmq: Pr
     for ticket in tickets:
         app.services.post.send(FollowUp(Step.POLL, ticket, NOW))
     app.close()
-    app.services.close()
     wait_until(lambda: _waiting_in_broker(rabbitmq, service) == WAITING, "every job waits in the broker", within=180)
 
     grown = worker.memory_info().rss - before

@@ -70,7 +70,6 @@ def budgeted(app: App) -> Iterator[Budgeted]:
     yield build
     for each in built:
         each.close()
-        each.services.close()
 
 
 @pytest.fixture
@@ -85,4 +84,3 @@ def sharing(app: App) -> Iterator[App]:
     built = create_app(app.services.settings.having(SAM3D_SHARE_RUNS=True))
     yield built
     built.close()
-    built.services.close()

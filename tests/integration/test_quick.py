@@ -23,7 +23,6 @@ def app(vhost_url: str, migrated_url: str, simulator: Simulator) -> Iterator[App
     built = create_app(settings_of(vhost_url, migrated_url, simulator))
     yield built
     built.close()
-    built.services.close()
 
 
 @pytest.mark.quick

@@ -35,7 +35,6 @@ def app(migrated_url: str, simulator: Simulator, bucket: str) -> Iterator[App]:
     built = create_app(settings.having(SAM3D_STORE_URL=bucket, SAM3D_INPUT_ADDRESSES="on"))
     yield built
     built.close()
-    built.services.close()
 
 
 def objects_in(s3: Mapping[str, str], bucket: str) -> dict[str, bytes]:

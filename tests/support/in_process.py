@@ -41,7 +41,6 @@ def app(migrated_url: str, simulator: Simulator) -> Iterator[App]:
     built = create_app(settings_of(f"memory://{uuid4().hex}", migrated_url, simulator))
     yield built
     built.close()
-    built.services.close()
 
 
 def advance(app: App, follow_up: FollowUp) -> FollowUp:

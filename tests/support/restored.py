@@ -54,7 +54,6 @@ class Restored:
         self.shop.close()
         for each in self._others:
             each.close()
-            each.services.close()
         self._postgres.drop_database(f"{self._name}_kept")
 
 

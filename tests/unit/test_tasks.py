@@ -6,6 +6,7 @@ from inspect import getclosurevars
 from uuid import uuid4
 
 import pytest
+from celery import Celery
 from pydantic import SecretStr
 
 from worker.app import App, create_app
@@ -28,8 +29,6 @@ def two_apps() -> Iterator[tuple[App, App]]:
             for _ in range(2)
         )
         yield first, second
-        for each in (first, second):
-            each.services.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,3 +36,12 @@ def test_two_services_of_one_process_share_no_task(two_apps: tuple[App, App], na
     """Celery gives the tasks of one app to each that comes after it: a job would be done with another's database."""
     for app in two_apps:
         assert getclosurevars(app.tasks[name].run).nonlocals["services"] is app.services
+
+
+def test_what_a_service_sends_by_is_its_own(two_apps: tuple[App, App]) -> None:
+    """The pools of kombu have one limit for the process: an app that came later could not shrink what is in use."""
+    ours, another = two_apps
+    with Celery("shop", broker="memory://", set_as_current=False) as shop:
+        shop.conf.broker_pool_limit = 2
+        with ours.producer_pool.acquire(), another.producer_pool.acquire(), shop.producer_pool.acquire():
+            assert [each.pool.limit for each in (ours, shop)] == [ours.conf.broker_pool_limit, 2]

@@ -36,7 +36,6 @@ def app(migrated_url: str, vhost_url: str, simulator: Simulator) -> Iterator[App
     built = create_app(settings_of(vhost_url, migrated_url, simulator))
     yield built
     built.close()
-    built.services.close()
 
 
 Hear = Callable[[], list[dict[str, Any]]]

@@ -62,7 +62,7 @@ def test_a_model_is_made_of_a_photo_that_was_sent_as_an_address(
     by_address = run_whole(app, new_job(app))
     inline = create_app(app.services.settings.having(SAM3D_INPUT_ADDRESSES="off"))
     assert run_whole(inline, new_job(inline)) == by_address
-    inline.services.close()
+    inline.close()
     assert [size < SMALL for size in posts(simulator)] == [True, False]
     [(key, content)] = [each for each in objects_in(s3, bucket).items() if "/input/" in each[0]]
     assert content == PHOTO.read_bytes()
@@ -144,7 +144,7 @@ def test_what_was_accepted_before_is_sent_as_its_bytes(app: App, simulator: Simu
     """By the last release, or while the store was away."""
     inline = create_app(app.services.settings.having(SAM3D_INPUT_ADDRESSES="off"))
     job = new_job(inline)
-    inline.services.close()
+    inline.close()
     run_whole(app, job)
     assert posts(simulator)[0] > SMALL
     assert names(app) == set()
@@ -205,7 +205,7 @@ def test_a_job_waits_for_the_store_that_is_not_set_any_more(app: App, simulator:
     job = new_job(app)
     without = create_app(app.services.settings.having(SAM3D_STORE_URL=None, SAM3D_INPUT_ADDRESSES="off"))
     assert "SAM3D_STORE_URL" in obstacles(without, job)
-    without.services.close()
+    without.close()
     assert posts(simulator) == []
 
 

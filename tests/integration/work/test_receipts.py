@@ -59,7 +59,6 @@ def make(migrated_url: str, vhost_url: str, simulator: Simulator) -> Iterator[Ma
     yield build
     for each in made:
         each.close()
-        each.services.close()
 
 
 @pytest.fixture(params=["database", "folder"])
