@@ -68,12 +68,17 @@ def test_every_form_of_the_history_tells(shop: Shop, simulator: Simulator, form:
 
 
 def test_what_rows_do_not_tell_apart_is_for_a_person(shop: Shop, simulator: Simulator) -> None:
-    """Two photos of one prompt, of which rows show the prompt alone: neither gets the other's model."""
+    """Two photos of one prompt, of which rows show the prompt alone: neither gets the other's model.
+
+    Their rows are given half an hour to show the photo.
+    """
     simulator.update(history_images="dropped")
     shop.accept("answered")
     simulator.add_fault(call="submit", kind="drop_answer", prompt="same", count=2)
     ids = [shop.accept("same"), shop.accept("same", mask=PHOTO)]
-    shop.live(20 * MINUTE)
+    shop.live(25 * MINUTE)
+    assert "review" not in shop.states
+    shop.live(10 * MINUTE)
     assert [shop.job(each)["state"] for each in ids] == ["review", "review"]
     assert shop.paid("same") == len(ids)
 

@@ -71,14 +71,18 @@ class World:
     ahead: timedelta
     now: datetime
     large: str = "as sent"
-    empty_for: timedelta = timedelta(0)
+    unfilled_for: timedelta = timedelta(0)
+    first_shown: frozenset[str] = frozenset()
 
     def shown(self, submit: Submit) -> Mapping[str, Any]:
-        """Return what a row shows of what was sent: where photos are, large ones may not be, or nothing at first."""
+        """Return what a row shows of what was sent: where photos are, large ones may not be, or not all of it yet."""
+        shown = self._shown_at_last(submit)
+        is_new = self.now < submit.at + self.unfilled_for * (submit.number % 2)
+        return {name: value for name, value in shown.items() if name in self.first_shown or not is_new}
+
+    def _shown_at_last(self, submit: Submit) -> Mapping[str, Any]:
         image = str(submit.sent["image"])
         rest = {name: value for name, value in submit.body.items() if name != "image"}
-        if self.images != "dropped" and self.now < submit.at + self.empty_for * (submit.number % 2):
-            return {}
         form = self.large if self.images == "as sent" and len(image) > LARGE else self.images
         if form == "stripped":
             return rest | {"image": image.partition("?")[0]}
@@ -146,9 +150,10 @@ def worlds(draw: st.DrawFn) -> World:
         submits.append(Submit(90, first, NOON - MINUTE, False, True, timedelta(0), is_stranger=True))
     images = draw(st.sampled_from(["as sent", "stripped", "dropped", "url"]))
     large = draw(st.sampled_from(["as sent", "dropped", "url"]))
-    now = NOON + draw(st.integers(0, 1800)) * SECOND
-    ahead, empty_for = draw(st.sampled_from(OFFSETS)), draw(st.sampled_from([timedelta(0), 8 * MINUTE]))
-    return World(tuple(submits), images, ahead, now, large, empty_for)
+    now = NOON + draw(st.integers(0, 3600)) * SECOND
+    ahead, unfilled_for = draw(st.sampled_from(OFFSETS)), draw(st.sampled_from([timedelta(0), 8 * MINUTE, 29 * MINUTE]))
+    first_shown = draw(st.sampled_from([frozenset[str](), frozenset({"image"}), frozenset({"prompt"})]))
+    return World(tuple(submits), images, ahead, now, large, unfilled_for, first_shown)
 
 
 @settings(max_examples=300, deadline=None)

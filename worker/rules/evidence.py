@@ -7,12 +7,14 @@ from functools import cached_property
 
 from worker.rules.habits import (
     CLOCKS_DIFFER,
+    FILLED_WITHIN,
     Clock,
     Clocks,
     Form,
     Likeness,
     Pair,
     Sent,
+    is_part,
     learn_clocks,
     learn_form,
     mixed_up,
@@ -23,7 +25,6 @@ from worker.rules.run import Inputs, Listed, Look
 
 _ONE_HOUR = timedelta(hours=1)
 _UNKNOWN_CLOCK = Clock(timedelta(0), CLOCKS_DIFFER)
-
 
 NOTHING_TAKEN: frozenset[str] = frozenset()
 
@@ -59,18 +60,23 @@ class Evidence:
         alike = [row for row, likeness in compared if likeness is Likeness.SAME]
         if found := self._own(doubted, alike):
             return Proof(Finding.FOUND, request=found, made_at=self._clock(found).ours(found))
+        strays = [row for row, likeness in compared if self._may_be(doubted, row, likeness)]
+        later = [pair for pair in self.pairs if pair.sent.intended_at >= doubted.over_at]
         gaps = {
             Gap.UNREAD: not self.look.is_complete,
             Gap.NOT_WRITTEN: doubted.inputs is None,
             Gap.LIVES: not doubted.is_over,
             Gap.MAY_LAND: self.now < doubted.over_at + self.settle,
+            Gap.UNFILLED: any(self._will_tell(doubted.inputs, row) for row in (*alike, *strays)),
             Gap.TWIN: bool(alike),
-            Gap.STRAY: any(self._may_be(doubted, row, likeness) for row, likeness in compared),
+            Gap.STRAY: bool(strays),
             Gap.MISSING: any(self._is_missing(each) for each in self.answered),
             Gap.WAS_ABSENT: doubted.was_absent,
-            Gap.NO_LATER_SUBMIT: not any(self._proves(pair, doubted) for pair in self.pairs),
+            Gap.NO_LATER_SUBMIT: not any(self._proves(pair, doubted) for pair in later),
         }
         gap = next((gap for gap, is_so in gaps.items() if is_so), None)
+        if gap is Gap.NO_LATER_SUBMIT and any(self._will_tell(pair.sent.inputs, pair.row) for pair in later):
+            gap = Gap.UNFILLED
         return Proof(Finding.OPEN, gap) if gap else Proof(Finding.ABSENT)
 
     # What is learnt from the rows of submits that were answered.
@@ -92,8 +98,8 @@ class Evidence:
 
     @cached_property
     def form(self) -> Form:
-        """How rows show what was sent."""
-        return learn_form(self.pairs)
+        """How rows show what was sent; one that shows nothing so far tells nothing of it."""
+        return learn_form([pair for pair in self.pairs if pair.shown or not self.may_be_filled(pair.row)])
 
     @cached_property
     def names(self) -> Names:
@@ -120,6 +126,19 @@ class Evidence:
             and (not models or row.model is None or row.model in models)
         ]
 
+    def may_be_filled(self, row: Listed) -> bool:
+        """Tell whether a row may come to show more than it does: it is new, or nobody knows how old it is."""
+        return row.has_zone not in self.clocks or self.now < self._clock(row).ours(row) + FILLED_WITHIN
+
+    def _may_become(self, sent: Inputs | None, row: Listed) -> bool:
+        """Tell whether a row shows less than was sent, so far."""
+        seen = row.seen_by(sent or {})
+        return sent is not None and seen is not None and self.may_be_filled(row) and is_part(seen, sent)
+
+    def _will_tell(self, sent: Inputs | None, row: Listed) -> bool:
+        """Tell whether a row lacks what was sent, and is known to be so new that this may still come."""
+        return row.has_zone in self.clocks and self._may_become(sent, row)
+
     # Found: a run of these inputs, in the time of the submit, that can be nobody else's.
 
     def _own(self, doubted: Doubted, alike: Sequence[Listed]) -> Listed | None:
@@ -138,12 +157,18 @@ class Evidence:
         by its time alone, which is not enough where somebody else starts runs as well.
         """
         if row.seen_by(doubted.inputs or {}) == doubted.inputs:
-            return True
+            return not self._may_become_anothers(row)
         if row.has_zone not in self.clocks or self._is_contested(doubted, row):
             return False
         if self._tells_by_time_alone(doubted, row) and (self._strangers or not self._is_at_its_time(doubted, row)):
             return False
         return len(alike) <= sum(each.inputs == doubted.inputs for each in self.unanswered)
+
+    def _may_become_anothers(self, row: Listed) -> bool:
+        """Tell whether a run may be of a submit that sent more than it shows so far."""
+        at = self._clock(row).ours(row)
+        rivals = (each for each in self.unanswered if _window(each).holds(at, CLOCKS_DIFFER))
+        return any(self._may_become(each.inputs, row) for each in rivals)
 
     def _names(self, doubted: Doubted, row: Listed) -> bool:
         return bool(urls_of(row) & doubted.addresses)
@@ -178,8 +203,10 @@ class Evidence:
         """Return what compares rows with a submit: by the address that names it, or else by what was sent."""
         if inputs is None:
             return lambda _: Likeness.UNCLEAR
-        by_form = self.form.comparing(inputs)
-        return lambda row: self.names.likeness(addresses, inputs, row) or by_form(row.seen_by(inputs))
+        by_form, names = self.form.comparing(inputs), self.names
+        return lambda row: (
+            names.likeness(addresses, inputs, row) or by_form(row.seen_by(inputs), self.may_be_filled(row))
+        )
 
     def _of_submit(self, sent: Sent) -> Callable[[Listed], Likeness]:
         return self._comparing(sent.inputs, frozenset([sent.address] if sent.address else ()))
@@ -209,7 +236,8 @@ class Evidence:
         if likeness is not Likeness.UNCLEAR:
             return False
         is_of_time = row.has_zone not in self.clocks or self._is_in_time(doubted, row)
-        return is_of_time and not self._makers[row.run] - {doubted.job_id}
+        is_anothers = self._makers[row.run] - {doubted.job_id} and not self._may_become(doubted.inputs, row)
+        return is_of_time and not is_anothers
 
     def _is_missing(self, sent: Sent) -> bool:
         is_late = self.now >= sent.over_at + self.settle
@@ -220,7 +248,6 @@ class Evidence:
         clock = self.clocks.get(pair.row.has_zone)
         return (
             clock is not None
-            and pair.sent.intended_at >= doubted.over_at
             and pair.sent.is_inline == doubted.is_inline
             and is_placed(pair.sent.inputs) == is_placed(doubted.inputs or {})
             and self.form.compare(pair.sent.inputs, pair.shown) is Likeness.SAME

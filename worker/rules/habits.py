@@ -71,27 +71,29 @@ class Form:
     shows: Mapping[tuple[str, str], str]
 
     def compare(self, sent: Inputs, row: Inputs | None) -> Likeness:
-        """Tell whether a row is of these inputs. What is never shown as sent does not count."""
-        return self.comparing(sent)(row)
+        """Tell whether a row that shows all it ever will is of these."""
+        return self.comparing(sent)(row, False)
 
-    def comparing(self, sent: Inputs) -> Callable[[Inputs | None], Likeness]:
+    def comparing(self, sent: Inputs) -> Callable[[Inputs | None, bool], Likeness]:
         """Return what compares rows with these inputs: many, where thousands are listed.
 
         A row can be of inputs that it shows otherwise, though rows are known to show some of them as sent: one of the
-        same photo can, and one that is blank where files are shown, as it may be filled in later.
+        same photo can, and one that is blank where files are shown. What is never shown as sent does not count, nor
+        what a row lacks that may be filled in, as is told beside it.
         """
         shown = {name: self.shows.get((name, kind(sent, name))) for name in PARAMETERS}
         as_sent = [(name, sent.get(name)) for name in PARAMETERS if shown[name] == AS_SENT]
         files = [(name, sent[name]) for name in _FILES if name in sent]
         may_be_blank = any(shown[name] != DEFAULT for name, _ in files)
 
-        def compare(row: Inputs | None) -> Likeness:
-            if row is None:
+        def compare(row: Inputs | None, may_be_filled: bool) -> Likeness:
+            if row is None or (may_be_filled and not row):
                 return Likeness.UNCLEAR
             others = [name for name, mark in as_sent if row.get(name) != mark]
             if others:
                 has_a_file = any(row.get(name) == mark for name, mark in files)
-                is_rewritten = (may_be_blank and not row) or has_a_file or not _show_another(others, sent, row)
+                telling = [name for name in others if name in row or not may_be_filled]
+                is_rewritten = (may_be_blank and not row) or has_a_file or not _show_another(telling, sent, row)
                 return Likeness.UNCLEAR if is_rewritten else Likeness.OTHER
             differing = (name for name in PARAMETERS if sent.get(name) != row.get(name))
             is_usual = all(shown[name] == kind(row, name) for name in differing)
@@ -115,6 +117,12 @@ def _is_another(name: str, sent: Inputs, row: Inputs) -> bool:
     if name in _FILES and sent_as != DEFAULT:
         return kind(row, name) == sent_as
     return sent_as != "long"
+
+
+def is_part(row: Inputs, sent: Inputs) -> bool:
+    """Tell whether a row shows less than was sent, and nothing else; files may be shown in another writing."""
+    others = [name for name in row if row[name] != sent.get(name)]
+    return bool(sent.keys() - row.keys()) and not _show_another(others, sent, row)
 
 
 def learn_form(pairs: Sequence[Pair]) -> Form:
@@ -227,3 +235,6 @@ def settled_after(least: timedelta, latest: timedelta | None) -> timedelta:
 
 LONGEST_SETTLE = timedelta(minutes=30)
 """A row that takes longer is one that is missing, which is evidence of its own."""
+
+FILLED_WITHIN = LONGEST_SETTLE
+"""A row may be listed before what was sent is: what it lacks when it is older it never shows."""

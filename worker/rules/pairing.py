@@ -72,7 +72,8 @@ class Lineup:
         if shown is None:
             return True
         shows = self._evidence.form.shows
-        differing = [name for name in PARAMETERS if _is_another(name, waiting.inputs, shown)]
+        telling = shown if self._evidence.may_be_filled(row) else PARAMETERS
+        differing = [name for name in telling if _is_another(name, waiting.inputs, shown)]
         return not any(shows.get((name, kind(waiting.inputs, name))) == AS_SENT for name in differing)
 
     def _in_time(self, waiting: Waiting) -> Sequence[Listed]:

@@ -52,11 +52,17 @@ class Gap(StrEnum):
     NOT_WRITTEN = "what was sent is not known"
     LIVES = "the process that sent it lives and has not reported"
     MAY_LAND = "its row may still land"
+    UNFILLED = "the history does not show yet what was sent with runs that it lists"
     TWIN = "the history lists a run of these inputs that can't be told to be this one's"
     STRAY = "the history lists a run that no submit of ours is known for, which may be this one in another writing"
     MISSING = "the history does not list another run of ours that it should by now"
     WAS_ABSENT = "it was absent three times before and was submitted again"
     NO_LATER_SUBMIT = "no later submit is listed with its inputs as such rows show them"
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the history answers and will tell more, if it is given time."""
+        return self in {Gap.UNREAD, Gap.UNFILLED}
 
     @property
     def is_silence(self) -> bool:

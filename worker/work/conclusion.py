@@ -11,7 +11,7 @@ from worker.rules.lifecycle import NOW, JobState, Trigger, Verdict
 from worker.rules.naming import urls_of
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome
 from worker.rules.plan import Plan
-from worker.rules.proof import NO_HISTORY, Doubted, Finding, Gap, Proof, Window
+from worker.rules.proof import NO_HISTORY, Doubted, Finding, Proof, Window
 from worker.rules.retry import submit_again
 
 MOST_ABSENT = 3
@@ -101,13 +101,14 @@ def _sent_again(what: Unanswered, proof: Proof, settings: Settings) -> timedelta
 def _patience(doubted: Doubted, proof: Proof, settings: Settings, settle: timedelta) -> timedelta:
     """Return how long to look: where there is no history only until it is clear that it is not just away.
 
-    One that answers but can't be read to its end is waited for four times as long: a burst is over by then.
+    One that answers but can't be read to its end, or does not show yet what was sent, is waited for four times as long:
+    a burst is over by then.
     """
     if settings.history.mode == "off" and doubted.is_over:
         return NOW
     if proof == NO_HISTORY and doubted.is_over:
         return settings.history.settle
-    longer = 4 if proof.gap is Gap.UNREAD else 1
+    longer = 4 if proof.gap and proof.gap.is_passing else 1
     return longer * max(settings.history.deadline, 1.2 * settle)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.rules.evidence import Evidence
-from worker.rules.habits import CLOCKS_DIFFER, Sent, settled_after
+from worker.rules.habits import CLOCKS_DIFFER, FILLED_WITHIN, Sent, settled_after
 from worker.rules.naming import mark_of_address, mark_of_place
 from worker.rules.proof import Doubted, Finding, Gap, Window
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
@@ -47,6 +47,11 @@ def evidence(
     """Return a complete look at these requests and that of a later submit of ours, long enough after."""
     shown = {each.run: each for each in (LATER_ROW, *requests)}
     return Evidence(Look(shown, is_complete=True), answered, unanswered, claimed, AT_LAST, SETTLE)
+
+
+def aged(given: Evidence) -> Evidence:
+    """Return the same evidence when its rows are so old that they show all they ever will."""
+    return replace(given, now=given.now + FILLED_WITHIN)
 
 
 # Found: a run of the inputs, in the time of the submit, that nobody has.
@@ -119,7 +124,7 @@ def test_a_run_of_another_submit_of_ours_is_that_ones() -> None:
     later = replace(LATER, inputs=mark_inputs({"image": "https://x/y.png"}))
     row = listed("later", OVER, later.inputs)
     gaps = [
-        evidence(shown, row, answered=(later,), unanswered=unanswered).judge(DOUBTED).gap
+        aged(evidence(shown, row, answered=(later,), unanswered=unanswered)).judge(DOUBTED).gap
         for unanswered in ((OWN,), (OWN, theirs))
     ]
     assert gaps[0] is Gap.STRAY
@@ -173,7 +178,9 @@ def test_what_rows_never_show_is_not_compared(image: str | None) -> None:
 def test_what_looks_alike_is_not_told_apart() -> None:
     """Two submits of one prompt and different images, and one run: it is given to neither."""
     later = listed("later", OVER, SHOWN_OTHER)
-    proof = evidence(listed("run", inputs=DROPPED), later, unanswered=(OWN, RIVAL)).judge(DOUBTED)
+    given = evidence(listed("run", inputs=DROPPED), later, unanswered=(OWN, RIVAL))
+    assert given.judge(DOUBTED).gap is Gap.UNFILLED
+    proof = aged(given).judge(DOUBTED)
     assert (proof.finding, proof.gap) == (Finding.OPEN, Gap.TWIN)
 
 
@@ -181,7 +188,7 @@ def test_more_runs_than_submits_are_not_told_apart() -> None:
     """One of them is a stranger's, and his image is not shown."""
     later = listed("later", OVER, SHOWN_OTHER)
     runs = [listed(f"run{n}", inputs=DROPPED) for n in range(2)]
-    assert evidence(*runs, later).judge(DOUBTED).gap is Gap.TWIN
+    assert aged(evidence(*runs, later)).judge(DOUBTED).gap is Gap.TWIN
     twice = (OWN, replace(OWN, job_id="same"))
     assert evidence(*runs, later, unanswered=twice).judge(DOUBTED).finding is Finding.FOUND
 
@@ -196,9 +203,9 @@ def test_a_run_that_shows_nothing_is_no_proof_where_somebody_else_starts_runs() 
     sent = replace(LATER, inputs=mark_inputs({"image": "y" * 1000}))
     later, run = listed("later", OVER, NOTHING_SHOWN), listed("run", inputs=NOTHING_SHOWN)
     own, doubted = replace(OWN, inputs=UNNAMED), replace(DOUBTED, inputs=UNNAMED)
-    alone = evidence(run, later, answered=(sent,), unanswered=(own,))
+    alone = aged(evidence(run, later, answered=(sent,), unanswered=(own,)))
     assert alone.judge(doubted).finding is Finding.FOUND
-    shared = evidence(run, later, HIS, answered=(sent,), unanswered=(own,))
+    shared = aged(evidence(run, later, HIS, answered=(sent,), unanswered=(own,)))
     assert shared.judge(doubted).gap is Gap.TWIN
 
 
@@ -210,7 +217,7 @@ def test_a_run_that_shows_nothing_is_found_at_the_second_of_the_submit_alone() -
     own, doubted = replace(OWN, inputs=UNNAMED), replace(DOUBTED, inputs=UNNAMED)
     for seconds, finding in ((1, Finding.FOUND), (60, Finding.OPEN)):
         run = listed("run", INTENDED + seconds * SECOND, NOTHING_SHOWN)
-        given = evidence(*rows, run, claimed=claimed, answered=answered, unanswered=(own,))
+        given = aged(evidence(*rows, run, claimed=claimed, answered=answered, unanswered=(own,)))
         shown = {name: row for name, row in given.look.requests.items() if name != "later"}
         assert replace(given, look=Look(shown, is_complete=True)).judge(doubted).finding is finding
 
@@ -227,6 +234,44 @@ def test_an_exact_clock_tells_what_looks_alike_apart() -> None:
         given = evidence(*shown, claimed=claimed, answered=answered, unanswered=(OWN, rival))
         shown_alone = {run: row for run, row in given.look.requests.items() if run != "later"}
         assert replace(given, look=Look(shown_alone, is_complete=True)).judge(DOUBTED).finding is finding
+
+
+# Rows that do not show yet what was sent.
+
+
+@pytest.mark.parametrize("image", [None, "https://theirs/1"], ids=["dropped", "elsewhere"])
+def test_what_a_new_row_lacks_may_still_come(image: str | None) -> None:
+    """A run without a prompt may be that of a submit with one; it is another's once nothing more will be shown."""
+    files: Inputs = mark_inputs({"image": image}) if image else {}
+    given = evidence(listed("run", inputs=files), listed("later", OVER, {**SHOWN_OTHER, **files}))
+    assert given.judge(DOUBTED).gap is Gap.UNFILLED
+    assert aged(given).judge(DOUBTED).finding is Finding.ABSENT
+
+
+def test_a_new_row_of_the_photo_alone_may_be_of_a_submit_with_a_prompt() -> None:
+    """Two submits of one photo, and one run: it is given to the one without a prompt once none can come."""
+    own, doubted = replace(OWN, inputs=UNNAMED), replace(DOUBTED, inputs=UNNAMED)
+    given = evidence(listed("run", inputs=UNNAMED), unanswered=(own, replace(OWN, job_id="with a prompt")))
+    assert given.judge(doubted).finding is Finding.OPEN
+    assert aged(given).judge(doubted).finding is Finding.FOUND
+
+
+def test_a_new_row_that_shows_another_prompt_is_anothers() -> None:
+    """Whatever it lacks."""
+    given = evidence(listed("run", inputs=mark_inputs({"prompt": "another"})), listed("later", OVER, SHOWN_OTHER))
+    assert given.judge(DOUBTED).finding is Finding.ABSENT
+
+
+def test_new_rows_that_show_nothing_do_not_teach_that_nothing_is_shown() -> None:
+    """Six were answered, and none shows what was sent: nobody knows whether they will."""
+    answered = tuple(replace(LATER, run=f"later{n}") for n in range(6))
+    rows = [listed(f"later{n}", OVER, NOTHING_SHOWN) for n in range(6)]
+    given = evidence(*rows, claimed=frozenset(each.run for each in rows), answered=answered)
+    given = replace(given, look=Look({row.run: row for row in rows}, is_complete=True))
+    assert given.judge(DOUBTED).gap is Gap.UNFILLED
+    assert given.form.shows == {}
+    assert aged(given).form.shows
+    assert aged(given).judge(DOUBTED).finding is Finding.ABSENT
 
 
 # Answers that named another's run.
@@ -270,7 +315,7 @@ def test_a_run_that_was_given_back_speaks_against_a_repeat() -> None:
 )
 def test_a_photo_that_is_shown_otherwise_than_smaller_ones(inputs: Inputs) -> None:
     """A later submit's was listed as it was sent: a row of this time without it may be this submit's all the same."""
-    assert evidence(listed("run", inputs=inputs)).judge(DOUBTED).gap is Gap.STRAY
+    assert aged(evidence(listed("run", inputs=inputs))).judge(DOUBTED).gap is Gap.STRAY
 
 
 def test_a_run_of_a_model_that_is_not_named() -> None:
