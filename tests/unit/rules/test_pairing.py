@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.rules.evidence import Evidence
-from worker.rules.habits import Sent
+from worker.rules.habits import FILLED_WITHIN, Sent
 from worker.rules.naming import mark_of_address, mark_of_place
 from worker.rules.pairing import SIDE_BY_SIDE, Lineup, Waiting, first_in_turn
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
@@ -64,6 +64,13 @@ def test_another_prompt_is_another_job() -> None:
     """Where rows show prompts as sent, a run of the same photo and another prompt can't be this one."""
     lineup = _lineup(_listed("d09", _inputs("dog"), 1))
     assert not lineup.may_have(_waits("cat"))
+
+
+def test_a_new_row_that_shows_nothing_yet_may_be_anybodys() -> None:
+    """What was sent may be shown later; once it is not, it is of nothing that was sent."""
+    for seconds, may_be in ((300, True), (-FILLED_WITHIN.total_seconds(), False)):
+        lineup = _lineup(_listed("b1a", {}, int(seconds)))
+        assert lineup.may_have(replace(_waits("cat"), accepted_at=T0 - 2 * FILLED_WITHIN)) is may_be
 
 
 def test_what_hides_the_photo_may_be_anybodys() -> None:
