@@ -43,7 +43,7 @@ class Log:
         """Count from now on."""
         self._begun_at = self._now()
 
-    def written(self, *, but: str = "") -> Written:
+    def written(self, *, but: str | None = None) -> Written:
         """Read what was written until now, but to one table."""
         read = self._connection.execute(_READ, {"begun": self._begun_at, "ended": self._now()})
         rows = [row for row in read if row[0] != but]
