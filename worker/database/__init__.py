@@ -4,6 +4,7 @@
 ``server_checks`` whether the server keeps what it commits, and is the one that was meant
 ``schema``        what the database is at, and the upgrade
 ``tables``        the tables of accounts and jobs, a comment on every column
+``stages``        what indexes know of a job's state
 ``indexes``       the indexes of jobs
 ``records``       the tables of what they have: submits, files, outputs, events
 ``locks``         which process lives, and which scheduler works

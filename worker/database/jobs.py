@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
 
 from worker.database.arrivals import inputs_of
+from worker.database.stages import Stage
 from worker.database.tables import accounts, incarnation, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
@@ -140,7 +141,7 @@ def _suspect(connection: Connection, ticket: Ticket) -> str | None:
 def _posting(account: str) -> ColumnElement[int]:
     """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
     other = jobs.alias()
-    under_way = (other.c.state == JobState.SUBMITTING, other.c.lease_until > now)
+    under_way = (other.c.stage == Stage.SUBMITTING, other.c.lease_until > now)
     return select(func.count()).where(other.c.account == account, *under_way).scalar_subquery()
 
 
@@ -152,6 +153,7 @@ def polled_soon(
         select(*SEEN)
         .where(
             jobs.c.account == account,
+            jobs.c.stage == Stage.LATER,
             jobs.c.state == JobState.PROCESSING,
             jobs.c.due_at <= now + within,
             jobs.c.attempts == 0,  # What went wrong with one is for its poll to find out.

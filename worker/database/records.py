@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from worker.database.tables import NOW, TIME, metadata
+from worker.database.tables import NOW, ROOMY, TIME, metadata
 
 submissions = Table(
     "submissions",
@@ -60,6 +60,7 @@ submissions = Table(
         postgresql_where=text("run IS NULL AND request_id IS NOT NULL"),
     ),
     Index("ix_submissions_answered", text("answered_at DESC"), postgresql_where=text("answered_at IS NOT NULL")),
+    postgresql_with=ROOMY,
     comment="one row for each POST that may cost money, written before it: the ledger",
 )
 
@@ -105,6 +106,7 @@ inputs = Table(
     CheckConstraint("(url IS NULL) <> (content IS NULL AND sha256 IS NULL)", name="where"),
     Index("ix_inputs_kept", "job_id", postgresql_where=text("content IS NOT NULL")),
     Index("ix_inputs_location", "location", postgresql_where=text("location IS NOT NULL")),
+    postgresql_with=ROOMY,
     comment="the files of a request",
 )
 
@@ -158,6 +160,7 @@ blobs = Table(
         comment="since when no row names it; null: one does",
     ),
     Index("ix_blobs_loose", "loose_since", postgresql_where=text("loose_since IS NOT NULL")),
+    postgresql_with=ROOMY,
     comment="the files in each store, written before their first byte and deleted after their last",
 )
 

@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     ForeignKey,
     Integer,
@@ -20,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from worker.database.indexes import OF_JOBS
+from worker.database.stages import STAGE, WAITS_UNTIL, Stage
 from worker.rules.lifecycle import JobState
 
 metadata = MetaData(
@@ -40,6 +42,8 @@ incarnation = func.sam3d_incarnation(type_=Text)
 
 TIME = DateTime(timezone=True)
 NOW = text("sam3d_now()")
+ROOMY = {"fillfactor": 70}
+"""Leaves room in each page, so that the new version of a row goes beside the old one, and then to no index."""
 _STATES = ", ".join(f"'{state}'" for state in JobState)
 
 
@@ -103,6 +107,7 @@ jobs = Table(
     Column("id", Uuid(as_uuid=False), primary_key=True, comment="the request's identity"),
     Column("account", Text, ForeignKey("accounts.name"), nullable=False, server_default="default", comment="who pays"),
     Column("state", Text, nullable=False, comment="a JobState"),
+    Column("stage", SmallInteger, Computed(STAGE), comment="a Stage: what indexes know of the state"),
     Column(
         "version",
         Integer,
@@ -141,6 +146,7 @@ jobs = Table(
     Column("priority", SmallInteger, nullable=False, server_default="0", comment="higher goes first"),
     Column("due_at", TIME, nullable=False, server_default=NOW, comment="when the next step is due"),
     Column("sweep_at", TIME, nullable=False, server_default=NOW, comment="when the row counts as left behind"),
+    Column("waits_until", TIME, Computed(WAITS_UNTIL), comment="when an accepted row counts as left behind"),
     Column("lease_until", TIME, comment="until when a worker owns the row; null: nobody does"),
     Column("session", BigInteger, comment="the session of the process that took the row to read; null: none"),
     Column(
@@ -221,5 +227,9 @@ jobs = Table(
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="error_code"),
     CheckConstraint("state <> 'sharing' OR shares IS NOT NULL", name="shares"),
     *OF_JOBS,
+    postgresql_with=ROOMY,
     comment="one row for each request",
 )
+
+is_live = jobs.c.stage <= Stage.LATER
+"""Whether a job is not final, as the index of these tells it."""
