@@ -11,6 +11,7 @@ time-out makes a migration fail rather than queue every worker behind it: run it
 
 from collections.abc import Sequence
 
+import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0015"
@@ -18,7 +19,11 @@ down_revision: str | None = "0014"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-_CONSTRAINTS = {"jobs": ("body_id", "retry_of", "request_id"), "submissions": ("address", "run")}
+_CONSTRAINTS = {
+    "jobs": ("body_id", "retry_of", "request_id"),
+    "events": ("position",),
+    "submissions": ("address", "run"),
+}
 """Columns whose index is a constraint so far: it has all rows, of which most have no value."""
 
 _CANONICAL = "lower(replace(request_id, '-', ''))"
@@ -47,6 +52,8 @@ _OLD = {
     "ix_jobs_submitting": "INDEX {} ON jobs (due_at) WHERE state = 'submitting'",
     "ix_jobs_run_id": f"INDEX {{}} ON jobs ({_CANONICAL})",
     **_MOVED,
+    "ix_events_job_id": "INDEX {} ON events (job_id)",
+    "ix_events_outbox": "INDEX {} ON events (position) WHERE published_at IS NULL",
     "ix_submissions_told": "INDEX {} ON submissions (told)",
     "ix_submissions_request_id": "INDEX {} ON submissions (request_id)",
     "ix_submissions_run_id": f"INDEX {{}} ON submissions ({_CANONICAL})",
@@ -56,7 +63,7 @@ _NEW = {
         f"uq_{table}_{column}": f"UNIQUE INDEX {{}} ON {table} ({column}) WHERE {column} IS NOT NULL"
         for table, columns in _CONSTRAINTS.items()
         for column in columns
-        if (table, column) != ("jobs", "request_id")
+        if (table, column) not in {("jobs", "request_id"), ("events", "position")}
     },
     "ix_jobs_idempotency_key": "INDEX {} ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL",
     "uq_jobs_owned_key": "UNIQUE INDEX {} ON jobs (coalesce(source, ''), idempotency_key) "
@@ -67,6 +74,8 @@ _NEW = {
     "ix_jobs_waiting": "INDEX {} ON jobs (account, priority DESC, accepted_at) WHERE stage = 0",
     "uq_jobs_run_id": f"UNIQUE INDEX {{}} ON jobs ({_CANONICAL}) WHERE request_id IS NOT NULL",
     **_MOVED,
+    "uq_events_job_id_position": "UNIQUE INDEX {} ON events (job_id, position)",
+    "ix_events_outbox": "INDEX {} ON events (position) WHERE left_at IS NOT NULL",
     "ix_submissions_told": "INDEX {} ON submissions (told) WHERE told IS NOT NULL AND run IS DISTINCT FROM told",
     "ix_submissions_run_id": f"INDEX {{}} ON submissions ({_CANONICAL}) WHERE run IS NULL AND request_id IS NOT NULL",
 }
@@ -131,7 +140,25 @@ BEGIN
 END $$
 """
 
-_ROOM = ("jobs", "submissions", "blobs", "inputs")
+# What waits now, and what somebody lets wait again, a worker of the last release or a person among them, is left.
+_OUTBOX = (
+    "INSERT INTO outbox (begins_at) VALUES (sam3d_now() - interval '10 minutes')",
+    "UPDATE events SET left_at = sam3d_now() WHERE published_at IS NULL",
+    """
+CREATE FUNCTION sam3d_leave_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE events SET left_at = CASE WHEN NEW.published_at IS NULL THEN sam3d_now() END WHERE id = NEW.id;
+    RETURN NULL;
+END $$
+""",
+    """
+CREATE TRIGGER sam3d_leave_event AFTER UPDATE OF published_at ON events FOR EACH ROW
+WHEN (CASE WHEN NEW.published_at IS NULL THEN OLD.published_at IS NOT NULL ELSE OLD.left_at IS NOT NULL END)
+EXECUTE FUNCTION sam3d_leave_event()
+""",
+)
+
+_ROOM = ("jobs", "events", "submissions", "blobs", "inputs")
 """Tables whose rows are updated: a new version goes beside the old one, and to no index, while its page has room."""
 
 
@@ -142,6 +169,7 @@ def upgrade() -> None:
     for table, columns in _CONSTRAINTS.items():
         for column in columns:
             op.drop_constraint(op.f(f"uq_{table}_{column}"), table)
+    _begin_outbox()
     for name in _OLD:
         op.execute(f"DROP INDEX {name}")
     _move_last()
@@ -157,6 +185,22 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} SET (fillfactor = 70)")
     op.execute("ANALYZE jobs")
     op.execute("ANALYZE submissions")
+
+
+def _begin_outbox() -> None:
+    left = "since when it waits though it should be out; set by the relay; null: it does not"
+    op.add_column("events", sa.Column("left_at", sa.DateTime(timezone=True), comment=left))
+    begins = "of before each that waits has left_at; moved on by the relay"
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.SmallInteger(), server_default="1", nullable=False),
+        sa.Column("begins_at", sa.DateTime(timezone=True), nullable=False, comment=begins),
+        sa.CheckConstraint("id = 1", name=op.f("ck_outbox_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        comment="one row: from when on an event may wait that the relay has not seen",
+    )
+    for statement in _OUTBOX:
+        op.execute(statement)
 
 
 def _move_last() -> None:
@@ -177,6 +221,10 @@ def downgrade() -> None:
         op.execute(f"DROP INDEX {name}")
     for table in _ROOM:
         op.execute(f"ALTER TABLE {table} RESET (fillfactor)")
+    op.execute("DROP TRIGGER sam3d_leave_event ON events")
+    op.execute("DROP FUNCTION sam3d_leave_event")
+    op.drop_table("outbox")
+    op.drop_column("events", "left_at")
     op.execute("ALTER TABLE jobs DROP COLUMN stage, DROP COLUMN waits_until")
     for name, what in _OLD.items():
         op.execute(f"CREATE {what.format(name)}")

@@ -184,11 +184,10 @@ events = Table(
         primary_key=True,
         comment="the CloudEvent's id; the same however often it is sent",
     ),
-    Column("position", BigInteger, Identity(), nullable=False, unique=True, comment="the order of the history"),
+    Column("position", BigInteger, Identity(), nullable=False, comment="the order of the history"),
     Column(
         "job_id",
         Uuid(as_uuid=False),
-        index=True,
         comment="the subject; not a key, as a refused one has no job",
     ),
     Column("type", Text, nullable=False, comment="the CloudEvent's type and routing key"),
@@ -198,6 +197,19 @@ events = Table(
     Column("was_routed", Boolean, comment="whether a queue was bound for it"),
     Column("duplicate_of", Uuid(as_uuid=False), comment="the event that it tells again"),
     Column("correlation_id", Text, comment="what the sender calls its message"),
-    Index("ix_events_outbox", "position", postgresql_where=text("published_at IS NULL")),
+    Column("left_at", TIME, comment="since when it waits though it should be out; set by the relay; null: it does not"),
+    Index("ix_events_outbox", "position", postgresql_where=text("left_at IS NOT NULL")),
+    Index("uq_events_job_id_position", "job_id", "position", unique=True),
     comment="the outbox, and the history of each job",
+    postgresql_with=ROOMY,
+)
+
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, server_default="1"),
+    Column("begins_at", TIME, nullable=False, comment="of before each that waits has left_at; moved on by the relay"),
+    CheckConstraint("id = 1", name="id"),
+    comment="one row: from when on an event may wait that the relay has not seen",
 )
