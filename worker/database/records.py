@@ -188,6 +188,7 @@ events = Table(
     Column(
         "job_id",
         Uuid(as_uuid=False),
+        index=True,
         comment="the subject; not a key, as a refused one has no job",
     ),
     Column("type", Text, nullable=False, comment="the CloudEvent's type and routing key"),
@@ -199,7 +200,6 @@ events = Table(
     Column("correlation_id", Text, comment="what the sender calls its message"),
     Column("left_at", TIME, comment="since when it waits though it should be out; set by the relay; null: it does not"),
     Index("ix_events_outbox", "position", postgresql_where=text("left_at IS NOT NULL")),
-    Index("uq_events_job_id_position", "job_id", "position", unique=True),
     comment="the outbox, and the history of each job",
     postgresql_with=ROOMY,
 )
