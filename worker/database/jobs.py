@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_
 
 from worker.database.arrivals import inputs_of
 from worker.database.stages import Stage
-from worker.database.tables import accounts, incarnation, jobs, now
+from worker.database.tables import accounts, incarnation, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
 from worker.rules.outcome import Change
@@ -57,7 +57,6 @@ is_held = is_uncompared | exists().where(
 
 _is_suspect = exists().where(accounts.c.name == jobs.c.account, _is_accepted, accounts.c.unknown_submits >= SUSPECT)
 """Whether the last submits of the account have no answer that tells: then few go together."""
-
 
 asks_vendor = jobs.c.addresses.is_(None)
 """Whether a job's next step makes a request to the vendor: a fetch that knows where the files are makes none."""
@@ -251,10 +250,9 @@ def find(connection: Connection, job_id: str) -> Job | None:
 
 def cancel(connection: Connection, job_id: str) -> Job | None:
     """End a job that is not final, or return None."""
-    final = [state for state in JobState if state.is_final]
     cancelled = (
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state.not_in(final))
+        .where(jobs.c.id == job_id, is_live)
         .values(state=JobState.CANCELLED, version=jobs.c.version + 1, lease_until=None, finished_at=now, **NO_ADDRESSES)
         .returning(*SEEN)
     )
