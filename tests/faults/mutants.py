@@ -115,7 +115,7 @@ MUTANTS = (
         [
             Edit(
                 "worker/work/ledger.py",
-                "if request_id and not submissions.claim(connection, job.token, request_id):",
+                "if request_id and not ownership.claim(connection, job.token, request_id, said):",
                 "if request_id and request_id == job.id:",
             )
         ],

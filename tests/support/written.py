@@ -24,6 +24,10 @@ class Written:
         whole = f"{self.bytes / jobs:.0f} bytes a job, and {self.images / jobs:.0f} of full-page images"
         return "\n".join([whole, "    bytes  count  what", *lines[:most]])
 
+    def count(self, name: str, kind: str) -> int:
+        """Return how many records of a kind there are of a relation."""
+        return sum(count for each, what, count, _ in self.parts if (each, what) == (name, kind))
+
 
 class Log:
     """The write-ahead log of a server, from now on; what is read is one database's, and what is no database's."""
@@ -43,7 +47,7 @@ class Log:
         """Count from now on."""
         self._begun_at = self._now()
 
-    def written(self, *, but: str = "") -> Written:
+    def written(self, *, but: str | None = None) -> Written:
         """Read what was written until now, but to one table."""
         read = self._connection.execute(_READ, {"begun": self._begun_at, "ended": self._now()})
         rows = [row for row in read if row[0] != but]

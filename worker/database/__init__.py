@@ -4,6 +4,8 @@
 ``server_checks`` whether the server keeps what it commits, and is the one that was meant
 ``schema``        what the database is at, and the upgrade
 ``tables``        the tables of accounts and jobs, a comment on every column
+``stages``        what indexes know of a job's state
+``indexes``       the indexes of jobs
 ``records``       the tables of what they have: submits, files, outputs, events
 ``locks``         which process lives, and which scheduler works
 ``arrivals``      a job's birth: its row, its files, and who had its identity or key before
@@ -13,6 +15,7 @@
 ``turns``         which job is submitted next
 ``slots``         requests that may be made: who draws one, whom it goes to
 ``submissions``   a job's POSTs, each with its intent and its answer
+``ownership``     which submit has which run
 ``doubts``        POSTs that have no answer that tells
 ``accounts``      who pays, what holds him, and what he was refused
 ``files``         a job's outputs, and where their bytes are

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, or_, select, true, update
 
 from worker.database.records import submissions
-from worker.database.tables import accounts, jobs, now
+from worker.database.tables import accounts, is_live, jobs, now
 from worker.errors import HoldCause
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Ticket, Verdict
@@ -235,6 +235,7 @@ def let_one_through(connection: Connection, name: str) -> FollowUp | None:
             accounts.c.name == name,
             _is_vendors,
             accounts.c.held_cause.not_in(NOT_TRIED),
+            is_live,
             jobs.c.state.in_(states),
             jobs.c.lease_until.is_(None),
             case((jobs.c.state == JobState.ACCEPTED, accounts.c.paused_at.is_(None)), else_=accounts.c.stops_reads),

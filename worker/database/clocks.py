@@ -20,13 +20,13 @@ from sqlalchemy import (
 )
 
 from worker.database.records import events, submissions
-from worker.database.tables import accounts, jobs, now
+from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import MINUTE
 from worker.rules.lifecycle import JobState
 
 Columns = tuple[Column[Any], ...]
 
-_LIVE = jobs.c.state.not_in([JobState.REVIEW, *(state for state in JobState if state.is_final)])
+_LIVE = and_(is_live, jobs.c.state != JobState.REVIEW)
 _UNTIL = (jobs.c.due_at, jobs.c.sweep_at, jobs.c.lease_until, jobs.c.slot_at)
 _SINCE = (jobs.c.accepted_at, jobs.c.submitted_at, jobs.c.running_at, jobs.c.completed_at)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, update
 
 from worker.database.slots import is_waiting
+from worker.database.stages import Stage
 from worker.database.tables import accounts, jobs, now
 from worker.errors import RemoteJobFailed
 from worker.rules.lifecycle import NOW, JobState
@@ -37,7 +38,7 @@ class Known:
 def known(connection: Connection, account: str) -> Known:
     """Read what was learnt of an account; more than :data:`MANY` jobs are not counted."""
     waiting = _count(*is_waiting(account))
-    polled = _count(jobs.c.account == account, jobs.c.state == JobState.PROCESSING)
+    polled = _count(jobs.c.account == account, jobs.c.stage == Stage.LATER, jobs.c.state == JobState.PROCESSING)
     query = select(
         accounts.c.learnt_limit,
         now - accounts.c.learnt_at,

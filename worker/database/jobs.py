@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
 
 from worker.database.arrivals import inputs_of
-from worker.database.tables import accounts, incarnation, jobs, now
+from worker.database.stages import Stage
+from worker.database.tables import accounts, incarnation, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
 from worker.rules.outcome import Change
@@ -56,7 +57,6 @@ is_held = is_uncompared | exists().where(
 
 _is_suspect = exists().where(accounts.c.name == jobs.c.account, _is_accepted, accounts.c.unknown_submits >= SUSPECT)
 """Whether the last submits of the account have no answer that tells: then few go together."""
-
 
 asks_vendor = jobs.c.addresses.is_(None)
 """Whether a job's next step makes a request to the vendor: a fetch that knows where the files are makes none."""
@@ -140,7 +140,7 @@ def _suspect(connection: Connection, ticket: Ticket) -> str | None:
 def _posting(account: str) -> ColumnElement[int]:
     """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
     other = jobs.alias()
-    under_way = (other.c.state == JobState.SUBMITTING, other.c.lease_until > now)
+    under_way = (other.c.stage == Stage.SUBMITTING, other.c.lease_until > now)
     return select(func.count()).where(other.c.account == account, *under_way).scalar_subquery()
 
 
@@ -152,6 +152,7 @@ def polled_soon(
         select(*SEEN)
         .where(
             jobs.c.account == account,
+            jobs.c.stage == Stage.LATER,
             jobs.c.state == JobState.PROCESSING,
             jobs.c.due_at <= now + within,
             jobs.c.attempts == 0,  # What went wrong with one is for its poll to find out.
@@ -249,10 +250,9 @@ def find(connection: Connection, job_id: str) -> Job | None:
 
 def cancel(connection: Connection, job_id: str) -> Job | None:
     """End a job that is not final, or return None."""
-    final = [state for state in JobState if state.is_final]
     cancelled = (
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state.not_in(final))
+        .where(jobs.c.id == job_id, is_live)
         .values(state=JobState.CANCELLED, version=jobs.c.version + 1, lease_until=None, finished_at=now, **NO_ADDRESSES)
         .returning(*SEEN)
     )

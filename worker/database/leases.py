@@ -3,15 +3,17 @@
 from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
+from worker.database.stages import Stage
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState, Ticket
 
 _READ = (JobState.PROCESSING, JobState.FETCHING)
 """A submit is not taken over by who is gone alone: its POST may still be under way until its deadline."""
 
-_is_taken = (jobs.c.state.in_(_READ), jobs.c.lease_until > now)
+_is_read = and_(jobs.c.stage == Stage.LATER, jobs.c.state.in_(_READ))
+_is_taken = (_is_read, jobs.c.lease_until > now)
 
 
 def lessees(connection: Connection) -> frozenset[int]:
@@ -46,7 +48,7 @@ def expect_all(connection: Connection, within: timedelta, limit: int) -> int:
     soon = func.greatest(jobs.c.due_at, now) + within
     late = (
         select(jobs.c.id)
-        .where(jobs.c.state.in_(_READ), jobs.c.lease_until.is_(None), jobs.c.sweep_at > soon)
+        .where(_is_read, jobs.c.lease_until.is_(None), jobs.c.sweep_at > soon)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database.records import events
+from worker.database.records import events, outbox
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import EventType
 
@@ -103,13 +103,36 @@ def tell_again(
     return _event(connection.execute(told).one())
 
 
-def unpublished(connection: Connection, older_than: timedelta, limit: int) -> Sequence[Event]:
-    """List what the broker does not have yet, oldest first, without what somebody is marking just now."""
-    query = select(*_COLUMNS).where(events.c.published_at.is_(None), events.c.occurred_at <= now - older_than)
-    return [
-        _event(row)
-        for row in connection.execute(query.order_by(events.c.position).limit(limit).with_for_update(skip_locked=True))
-    ]
+AT_MOST = timedelta(minutes=10)
+"""How long an event may take from its time to its commit; our sessions end a statement, and a pause, after seconds."""
+
+_SLICE = timedelta(hours=1)
+_SET_BACK = outbox.c.begins_at > now - AT_MOST
+_begin = case((_SET_BACK, now - timedelta(days=1)), else_=outbox.c.begins_at)
+"""From when on to look; the outbox begins in the future where the clock was set back."""
+
+
+def leave(connection: Connection, older_than: timedelta) -> bool:
+    """Mark what should be out and is not, of an hour at most; return whether there is more to look at.
+
+    Those few have an index. One of all events that wait would have each event, and to take it out again would write to
+    every index of events. The outbox begins so early that who was about to commit is seen the next time.
+    """
+    seen = select(_begin, func.least(_begin + _SLICE, now - older_than), _begin + _SLICE < now - older_than)
+    since, until, has_more = connection.execute(seen).one()
+    waits = (events.c.published_at.is_(None), events.c.left_at.is_(None))
+    connection.execute(update(events).where(*waits, events.c.occurred_at.between(since, until)).values(left_at=now))
+    begin = func.least(until, now - AT_MOST)
+    is_far = or_(outbox.c.begins_at + AT_MOST < begin, _SET_BACK)  # It is seldom written.
+    connection.execute(update(outbox).where(is_far).values(begins_at=begin))
+    return bool(has_more)
+
+
+def unpublished(connection: Connection, limit: int) -> Sequence[Event]:
+    """List what was left, oldest first, without what somebody is marking just now."""
+    query = select(*_COLUMNS).where(events.c.left_at.is_not(None), events.c.published_at.is_(None))
+    first = query.order_by(events.c.position).limit(limit).with_for_update(skip_locked=True)
+    return [_event(row) for row in connection.execute(first)]
 
 
 def mark_published(connection: Connection, event_id: str, *, was_routed: bool) -> None:

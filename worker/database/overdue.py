@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, select, update
 
 from worker.database.jobs import SEEN, is_closed, is_held
-from worker.database.tables import jobs, now
+from worker.database.tables import is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, JobState, Ticket
 
@@ -23,7 +23,7 @@ class Overdue:
 _DRIVEN = [state for state, step in DRIVEN_BY.items() if step]
 
 
-_is_overdue = and_(jobs.c.sweep_at <= now, jobs.c.state.in_(_DRIVEN), not_(is_held), not_(is_closed))
+_is_overdue = and_(is_live, jobs.c.sweep_at <= now, jobs.c.state.in_(_DRIVEN), not_(is_held), not_(is_closed))
 
 
 def count_overdue(connection: Connection) -> dict[JobState, int]:

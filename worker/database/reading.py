@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, true
 
 from worker.database.records import events, inputs, submissions
 from worker.database.retries import files_are_of
+from worker.database.stages import Stage
 from worker.database.tables import accounts, jobs, now
 from worker.errors import HoldCause
 from worker.rules.lifecycle import JobState
@@ -19,8 +20,8 @@ _LISTED = (
     jobs.c.accepted_at, jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
 )  # fmt: skip
 _HIDDEN = {
-    "parameters", "fingerprint", "share_key", "body_id", "sweep_at", "session", "addresses", "kept", "result", "inputs",
-    "address",
+    "parameters", "fingerprint", "share_key", "body_id", "stage", "sweep_at", "waits_until", "session", "addresses",
+    "kept", "result", "inputs", "address",
 }  # fmt: skip
 """A prompt, where outputs are for whoever knows it, what may quote both, and what nobody needs to see."""
 
@@ -64,7 +65,7 @@ def jobs_in_review(connection: Connection, which: Reviewed) -> Rows:
             jobs.c.error_message,
         )
         .select_from(jobs.outerjoin(shown, true()))
-        .where(jobs.c.state == JobState.REVIEW)
+        .where(jobs.c.stage == Stage.LATER, jobs.c.state == JobState.REVIEW)
     )
     if which.code:
         query = query.where(jobs.c.error_code == which.code)

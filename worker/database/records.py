@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from worker.database.tables import NOW, TIME, metadata
+from worker.database.tables import NOW, ROOMY, TIME, metadata
 
 submissions = Table(
     "submissions",
@@ -35,9 +35,7 @@ submissions = Table(
         Boolean,
         comment="whether a file is sent as an address of our object store; null: by a release that can't",
     ),
-    Column(
-        "address", Text, unique=True, comment="a mark of that address, which no other submit has: it names this one"
-    ),
+    Column("address", Text, comment="a mark of that address, which no other submit has: it names this one"),
     Column("intended_at", TIME, nullable=False, server_default=NOW, comment="committed before the first byte"),
     Column("answered_at", TIME, comment="when the answer was written; null: none is known"),
     Column("http_status", SmallInteger, comment="what the vendor answered with; null: nothing came"),
@@ -46,15 +44,23 @@ submissions = Table(
         Text,
         comment="accepted, refused, held, disputed, not_started, unknown; or, looked up: adopted, absent, unresolved",
     ),
-    Column("request_id", Text, index=True, comment="the vendor's id, as answered or as found in its history"),
-    Column("run", Text, unique=True, comment="that id in one writing: a run is one POST's"),
-    Column("told", Text, index=True, comment="the run that its answer named, whoever's it turns out to be"),
+    Column("request_id", Text, comment="the vendor's id, as answered or as found in its history"),
+    Column("run", Text, comment="that id in one writing: a run is one POST's"),
+    Column("told", Text, comment="the run that its answer named, whoever's it turns out to be"),
     Column("detail", Text, comment="what came in place of an id, in words"),
     Column("missed_at", TIME, comment="when the request history last did not list its run, though it was read whole"),
     Column("looked_at", TIME, comment="when the history was last searched for it, once nothing waits for it"),
     Index("ix_submissions_intended_at", "intended_at"),
-    Index("ix_submissions_run_id", text("lower(replace(request_id, '-', ''))")),
+    Index("uq_submissions_address", "address", unique=True, postgresql_where=text("address IS NOT NULL")),
+    Index("uq_submissions_run", "run", unique=True, postgresql_where=text("run IS NOT NULL")),
+    Index("ix_submissions_told", "told", postgresql_where=text("told IS NOT NULL AND run IS DISTINCT FROM told")),
+    Index(
+        "ix_submissions_run_id",
+        text("lower(replace(request_id, '-', ''))"),
+        postgresql_where=text("run IS NULL AND request_id IS NOT NULL"),
+    ),
     Index("ix_submissions_answered", text("answered_at DESC"), postgresql_where=text("answered_at IS NOT NULL")),
+    postgresql_with=ROOMY,
     comment="one row for each POST that may cost money, written before it: the ledger",
 )
 
@@ -100,6 +106,7 @@ inputs = Table(
     CheckConstraint("(url IS NULL) <> (content IS NULL AND sha256 IS NULL)", name="where"),
     Index("ix_inputs_kept", "job_id", postgresql_where=text("content IS NOT NULL")),
     Index("ix_inputs_location", "location", postgresql_where=text("location IS NOT NULL")),
+    postgresql_with=ROOMY,
     comment="the files of a request",
 )
 
@@ -153,6 +160,7 @@ blobs = Table(
         comment="since when no row names it; null: one does",
     ),
     Index("ix_blobs_loose", "loose_since", postgresql_where=text("loose_since IS NOT NULL")),
+    postgresql_with=ROOMY,
     comment="the files in each store, written before their first byte and deleted after their last",
 )
 
@@ -176,7 +184,7 @@ events = Table(
         primary_key=True,
         comment="the CloudEvent's id; the same however often it is sent",
     ),
-    Column("position", BigInteger, Identity(), nullable=False, unique=True, comment="the order of the history"),
+    Column("position", BigInteger, Identity(), nullable=False, comment="the order of the history"),
     Column(
         "job_id",
         Uuid(as_uuid=False),
@@ -190,6 +198,18 @@ events = Table(
     Column("was_routed", Boolean, comment="whether a queue was bound for it"),
     Column("duplicate_of", Uuid(as_uuid=False), comment="the event that it tells again"),
     Column("correlation_id", Text, comment="what the sender calls its message"),
-    Index("ix_events_outbox", "position", postgresql_where=text("published_at IS NULL")),
+    Column("left_at", TIME, comment="since when it waits though it should be out; set by the relay; null: it does not"),
+    Index("ix_events_outbox", "position", postgresql_where=text("left_at IS NOT NULL")),
     comment="the outbox, and the history of each job",
+    postgresql_with=ROOMY,
+)
+
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, server_default="1"),
+    Column("begins_at", TIME, nullable=False, comment="of before each that waits has left_at; moved on by the relay"),
+    CheckConstraint("id = 1", name="id"),
+    comment="one row: from when on an event may wait that the relay has not seen",
 )

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, Connection, case, func, insert, literal, select, text, update
 
-from worker.database.arrivals import FREED
 from worker.database.jobs import SEEN
 from worker.database.records import outputs
+from worker.database.stages import Stage
 from worker.database.tables import jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState
@@ -29,7 +29,7 @@ def lock(connection: Connection, key: str) -> str | None:
     Everybody locks in this order, and jobs after the run that they share, as its end does.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
-    its = (jobs.c.is_shared, jobs.c.share_key == key, jobs.c.state.not_in(FREED))
+    its = (jobs.c.is_shared, jobs.c.share_key == key, jobs.c.stage.is_not(None))
     return connection.execute(select(jobs.c.id).where(*its).with_for_update()).scalar()
 
 
@@ -66,20 +66,24 @@ def learnt(connection: Connection, run_id: str) -> Learnt:
 
 def count_waiting(connection: Connection, run_id: str) -> int:
     """Count the jobs that wait for a run."""
-    query = select(func.count()).where(jobs.c.shares == run_id, jobs.c.state == JobState.SHARING)
-    return connection.execute(query).scalar_one()
+    return connection.execute(select(func.count()).where(*_waits_for(run_id))).scalar_one()
 
 
 def waiting(connection: Connection, run_id: str) -> Sequence[Sharer]:
     """List the jobs that wait for a run, those first that came first."""
-    query = select(jobs.c.id, jobs.c.metadata).where(jobs.c.shares == run_id, jobs.c.state == JobState.SHARING)
+    query = select(jobs.c.id, jobs.c.metadata).where(*_waits_for(run_id))
     return [Sharer(*row) for row in connection.execute(query.order_by(jobs.c.accepted_at, jobs.c.id))]
+
+
+def _waits_for(run_id: str) -> Sequence[ColumnElement[bool]]:
+    return jobs.c.shares == run_id, jobs.c.stage == Stage.LATER, jobs.c.state == JobState.SHARING
 
 
 def untold(connection: Connection, limit: int) -> Sequence[Job]:
     """Lock runs that are over while jobs wait for them still: whoever ended them knows nothing of sharing."""
-    waits = select(_sharer.c.shares).where(_sharer.c.state == JobState.SHARING, _sharer.c.sweep_at <= now).distinct()
-    waited_for = waits.cte("waited_for").prefix_with("MATERIALIZED")  # They are few, all jobs are many.
+    waits = (_sharer.c.stage == Stage.LATER, _sharer.c.state == JobState.SHARING, _sharer.c.sweep_at <= now)
+    chosen = select(_sharer.c.shares).where(*waits).distinct()
+    waited_for = chosen.cte("waited_for").prefix_with("MATERIALIZED")  # They are few, all jobs are many.
     its = jobs.c.state.in_([state for state in JobState if state.is_final])
     query = select(*SEEN).join(waited_for, waited_for.c.shares == jobs.c.id).where(its).limit(limit)
     rows = connection.execute(query.with_for_update(skip_locked=True, of=jobs)).mappings()

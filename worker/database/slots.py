@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.jobs import asks_vendor, is_closed, is_due, is_held
 from worker.database.records import requests
-from worker.database.tables import accounts, jobs, now
+from worker.database.stages import Stage
+from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket
 from worker.rules.outcome import Limited
@@ -72,7 +73,7 @@ def _first_slot(connection: Connection, account: str, state: JobState, slot_at: 
     """Swap slots with a waiting job of less weight: return its slot, and leave it ours."""
     first = (
         select(jobs.c.id, jobs.c.slot_at)
-        .where(jobs.c.account == account, jobs.c.state.in_(AFTER[state]), jobs.c.slot_at.between(now, slot_at))
+        .where(jobs.c.account == account, is_live, jobs.c.state.in_(AFTER[state]), jobs.c.slot_at.between(now, slot_at))
         .where(jobs.c.sweep_at > now, jobs.c.lease_until.is_(None))
         .order_by(jobs.c.slot_at)
         .limit(1)
@@ -98,11 +99,11 @@ def _is_afforded(terms: Terms, slot: timedelta) -> ColumnElement[bool]:
 def _together(terms: Terms) -> ColumnElement[int]:
     """Count the jobs whose polls fall on the same time, from their rows: a worker that dies leaves no count behind."""
     submitted = _count(jobs.c.submitted_at > now - terms.together)
-    posting = _count(jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until > now)  # One in doubt is polled by nobody.
+    posting = _count(jobs.c.stage == Stage.SUBMITTING, jobs.c.lease_until > now)  # One in doubt is polled by nobody.
     return submitted + posting + _count(*_has_message, _has_slot)
 
 
-_has_message = (jobs.c.state == JobState.ACCEPTED, jobs.c.sweep_at > now)
+_has_message = (jobs.c.stage == Stage.WAITING, jobs.c.waits_until > now)
 _has_slot = jobs.c.slot_at >= now - UNUSED
 _has_none = or_(jobs.c.slot_at.is_(None), ~_has_slot)
 
@@ -138,8 +139,8 @@ def is_waiting(account: str) -> Sequence[ColumnElement[bool]]:
     """Tell which of an account's jobs wait as rows: no message of theirs is under way."""
     return (
         jobs.c.account == account,
-        jobs.c.state == JobState.ACCEPTED,
-        jobs.c.sweep_at <= now,
+        jobs.c.stage == Stage.WAITING,
+        jobs.c.waits_until <= now,
         jobs.c.lease_until.is_(None),
     )
 

@@ -85,73 +85,19 @@ def answer(connection: Connection, token: str | None, what: Answered) -> None:
 
     That nobody knows does not take the place of what was found out.
     """
-    connection.execute(
-        update(submissions)
-        .where(submissions.c.token == token, or_(is_open(), literal(what.verdict not in OPEN)))
-        .values(
-            answered_at=now,
-            verdict=what.verdict,
-            request_id=what.request_id,
-            http_status=what.http_status,
-            detail=what.detail,
-        )
-    )
+    may = or_(is_open(), literal(what.verdict not in OPEN))
+    connection.execute(update(submissions).where(submissions.c.token == token, may).values(written(what)))
 
 
-def claim(connection: Connection, token: str | None, request_id: str) -> bool:
-    """Write which run a POST has started; return False where the ledger knows that run already, whoever has it.
-
-    Of two that write at once the database lets one through; an id that was given back stays known.
-    """
-    run = canonical_id(request_id)
-    own = update(submissions).where(submissions.c.token == token)
-    connection.execute(own.values(told=run))
-    try:
-        with connection.begin_nested() as attempt:
-            connection.execute(own.values(run=run))
-            if _is_known(connection, token, run):  # Asked now: one that had it meanwhile has said so.
-                attempt.rollback()
-                return False
-    except IntegrityError:
-        return False
-    return True
-
-
-def _is_known(connection: Connection, token: str | None, run: str) -> bool:
-    """Tell whether the ledger knows a run of anybody but this submit and its job."""
-    names_it = or_(run_of(submissions) == run, submissions.c.told == run)
-    others = exists().where(names_it, submissions.c.token.is_distinct_from(token))
-    own_job = select(submissions.c.job_id).where(submissions.c.token == token).scalar_subquery()
-    job = exists().where(run_of(jobs) == run, jobs.c.id.is_distinct_from(own_job))
-    return bool(connection.execute(select(or_(others, job))).scalar())
-
-
-@dataclass(frozen=True)
-class Holder:
-    """The submit that has a run which another was answered with as well; ``is_alike``: they sent the same."""
-
-    job_id: str
-    verdict: Verdict
-    intended_at: datetime
-    answered_at: datetime | None
-    observed_at: datetime
-    is_alike: bool
-
-
-def holder_of(connection: Connection, token: str | None, request_id: str) -> Holder | None:
-    """Find the submit, but the one named, that has a run."""
-    own = select(submissions.c.inputs_sha256).where(submissions.c.token == token).scalar_subquery()
-    shown = (
-        submissions.c.job_id,
-        submissions.c.verdict,
-        submissions.c.intended_at,
-        submissions.c.answered_at,
-        now.label("observed_at"),
-        func.coalesce(submissions.c.inputs_sha256 == own, literal(value=False)).label("is_alike"),
-    )
-    has_it = (run_of(submissions) == canonical_id(request_id), submissions.c.token.is_distinct_from(token))
-    row = connection.execute(select(*shown).where(*has_it).limit(1)).mappings().first()
-    return Holder(**{**row, "verdict": Verdict(row["verdict"])}) if row else None
+def written(what: Answered) -> dict[str, Any]:
+    """Return what a row says of an answer."""
+    return {
+        "answered_at": now,
+        "verdict": what.verdict,
+        "request_id": what.request_id,
+        "http_status": what.http_status,
+        "detail": what.detail,
+    }
 
 
 def run_of(table: Any) -> Any:
@@ -173,12 +119,6 @@ def resolve(connection: Connection, job_id: str, what: Answered) -> None:
     connection.execute(update(submissions).where(which).values(values))
 
 
-def give_back(connection: Connection, run: str, why: str) -> None:
-    """Take back which run a POST was answered with: it is another's, and its own is not known."""
-    given_back = update(submissions).where(submissions.c.run == run)
-    connection.execute(given_back.values(verdict=Verdict.UNKNOWN, run=None, told=run, request_id=None, detail=why))
-
-
 def job_of(connection: Connection, token: str) -> Job | None:
     """Return the job of a POST, or None where its intent was never committed."""
     query = select(*SEEN).join(submissions, submissions.c.job_id == jobs.c.id).where(submissions.c.token == token)
@@ -195,13 +135,6 @@ def has_open(connection: Connection, job_id: str, but: str | None) -> bool:
     """Tell whether a job has a submit, beside one, of which nobody knows whether it started a run."""
     query = exists().where(submissions.c.job_id == job_id, submissions.c.token.is_distinct_from(but), is_open())
     return bool(connection.execute(select(query)).scalar())
-
-
-def claimed(connection: Connection, runs: Iterable[str]) -> frozenset[str]:
-    """Return those of some runs that a job or a submit has."""
-    named = list(runs)
-    has = [select(run_of(table)).where(run_of(table).in_(named)) for table in (jobs, submissions)]
-    return frozenset(each for query in has for each in connection.execute(query).scalars())
 
 
 def answered(connection: Connection, since: datetime, deadline: timedelta) -> list[Sent]:
@@ -248,11 +181,3 @@ MOST = 50_000
 def note_missing(connection: Connection, runs: Iterable[str], at: datetime) -> None:
     """Remember that a history that was read whole did not list some runs."""
     connection.execute(update(submissions).where(submissions.c.run.in_(list(runs))).values(missed_at=at))
-
-
-def is_claimed(connection: Connection, request_id: str, job_id: str) -> bool:
-    """Tell whether another job has this run."""
-    run = canonical_id(request_id)
-    job = exists().where(run_of(jobs) == run, jobs.c.id != job_id)
-    submission = exists().where(run_of(submissions) == run, submissions.c.job_id != job_id)
-    return bool(connection.execute(select(or_(job, submission))).scalar())

@@ -5,9 +5,9 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     ForeignKey,
-    Index,
     Integer,
     MetaData,
     Numeric,
@@ -20,6 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from worker.database.indexes import OF_JOBS
+from worker.database.stages import STAGE, WAITS_UNTIL, Stage
 from worker.rules.lifecycle import JobState
 
 metadata = MetaData(
@@ -40,7 +42,8 @@ incarnation = func.sam3d_incarnation(type_=Text)
 
 TIME = DateTime(timezone=True)
 NOW = text("sam3d_now()")
-_LIVE = "state NOT IN ('succeeded', 'failed', 'cancelled')"
+ROOMY = {"fillfactor": 70}
+"""Leaves room in each page, so that the new version of a row goes beside the old one, and then to no index."""
 _STATES = ", ".join(f"'{state}'" for state in JobState)
 
 
@@ -104,6 +107,7 @@ jobs = Table(
     Column("id", Uuid(as_uuid=False), primary_key=True, comment="the request's identity"),
     Column("account", Text, ForeignKey("accounts.name"), nullable=False, server_default="default", comment="who pays"),
     Column("state", Text, nullable=False, comment="a JobState"),
+    Column("stage", SmallInteger, Computed(STAGE), comment="a Stage: what indexes know of the state"),
     Column(
         "version",
         Integer,
@@ -118,18 +122,16 @@ jobs = Table(
         "asked yet",
     ),
     Column("correlation_id", Text, comment="what its sender calls the message; given back in events"),
-    Column("idempotency_key", Text, index=True, comment="the sender's; another payload under it is refused"),
+    Column("idempotency_key", Text, comment="the sender's; another payload under it is refused"),
     Column(
         "body_id",
         Uuid(as_uuid=False),
-        unique=True,
         comment="the identity that its message's body gives it, for a while",
     ),
     Column(
         "retry_of",
         Uuid(as_uuid=False),
         ForeignKey("jobs.id", ondelete="SET NULL"),
-        unique=True,
         comment="the failed or cancelled job in whose place it is",
     ),
     Column("fingerprint", Text, nullable=False, comment="SHA-256 of the request without its identity"),
@@ -144,6 +146,7 @@ jobs = Table(
     Column("priority", SmallInteger, nullable=False, server_default="0", comment="higher goes first"),
     Column("due_at", TIME, nullable=False, server_default=NOW, comment="when the next step is due"),
     Column("sweep_at", TIME, nullable=False, server_default=NOW, comment="when the row counts as left behind"),
+    Column("waits_until", TIME, Computed(WAITS_UNTIL), comment="when an accepted row counts as left behind"),
     Column("lease_until", TIME, comment="until when a worker owns the row; null: nobody does"),
     Column("session", BigInteger, comment="the session of the process that took the row to read; null: none"),
     Column(
@@ -167,7 +170,7 @@ jobs = Table(
     Column("requests", Integer, nullable=False, server_default="0", comment="requests to the vendor, polls included"),
     Column("slot_at", TIME, comment="the slot of the request budget that its next request has drawn"),
     Column("waits_for", Text, comment="why the job is not further, in words"),
-    Column("request_id", Text, unique=True, comment="the vendor's id of the paid run"),
+    Column("request_id", Text, comment="the vendor's id of the paid run"),
     Column("remote_status", Text, comment="the vendor's status when last seen"),
     Column("metrics", JSONB, comment="the vendor's times in seconds and cost in USD"),
     Column("cost", Numeric, comment="what the run cost, USD"),
@@ -223,32 +226,10 @@ jobs = Table(
     CheckConstraint("state NOT IN ('processing', 'fetching') OR request_id IS NOT NULL", name="request_id"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="error_code"),
     CheckConstraint("state <> 'sharing' OR shares IS NOT NULL", name="shares"),
-    Index(
-        "uq_jobs_shared_run",
-        "share_key",
-        unique=True,
-        postgresql_where=text("is_shared AND state NOT IN ('failed', 'cancelled')"),
-    ),
-    Index("ix_jobs_shares", "shares", "state", postgresql_where=text("shares IS NOT NULL")),
-    Index(
-        "uq_jobs_owned_key",
-        text("coalesce(source, '')"),
-        "idempotency_key",
-        unique=True,
-        postgresql_where=text("state NOT IN ('failed', 'cancelled')"),
-    ),
-    Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
-    Index("ix_jobs_overdue", "sweep_at", postgresql_where=text(_LIVE)),
-    Index(
-        "ix_jobs_waiting",
-        "account",
-        text("priority DESC"),
-        "accepted_at",
-        postgresql_where=text("state = 'accepted'"),
-    ),
-    Index("ix_jobs_submitting", "due_at", postgresql_where=text("state = 'submitting'")),
-    Index("ix_jobs_run_id", text("lower(replace(request_id, '-', ''))")),
-    Index("ix_jobs_recent", text("accepted_at DESC")),
-    Index("ix_jobs_submitted", "account", text("submitted_at DESC"), postgresql_where=text("submitted_at IS NOT NULL")),
+    *OF_JOBS,
+    postgresql_with=ROOMY,
     comment="one row for each request",
 )
+
+is_live = jobs.c.stage <= Stage.LATER
+"""Whether a job is not final, as the index of these tells it."""

@@ -7,7 +7,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, Float, cast, func, select
 
 from worker.database.records import requests
-from worker.database.tables import accounts, jobs, now
+from worker.database.stages import Stage
+from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import MINUTE, Kind
 from worker.rules.lifecycle import NOW, JobState
 
@@ -61,8 +62,8 @@ def carried(connection: Connection, account: str) -> Carried:
     took = select(func.count(), cast(func.avg(last.c.requests), Float), cast(func.avg(last.c.polls), Float))
     under_way = (JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING)
     of_account = select(func.count()).select_from(jobs).where(jobs.c.account == account)
-    waiting = of_account.where(jobs.c.state == JobState.ACCEPTED).scalar_subquery()
-    in_flight = of_account.where(jobs.c.state.in_(under_way)).scalar_subquery()
+    waiting = of_account.where(jobs.c.stage == Stage.WAITING).scalar_subquery()
+    in_flight = of_account.where(is_live, jobs.c.state.in_(under_way)).scalar_subquery()
     closed = func.greatest(accounts.c.closed_until - now, NOW)
     rest = select(waiting, in_flight, closed).where(accounts.c.name == account)
     jobs_then, per_job, polls = connection.execute(took.select_from(last)).one()

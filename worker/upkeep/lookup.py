@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from worker.database import doubts, submissions
+from worker.database import doubts, ownership, submissions
 from worker.database.engine import transaction
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Clocks, Pair, learn_clocks, settled_after
@@ -64,7 +64,7 @@ class Lookup:
                 look=_written_like(look, submissions.answered_id(connection)),
                 answered=answered,
                 unanswered=submissions.without_run(connection, first - ONE_HOUR, settings.run.submit_deadline),
-                claimed=submissions.claimed(connection, look.requests),
+                claimed=ownership.claimed(connection, look.requests),
                 now=as_of,
                 settle=settled_after(settings.history.settle, doubts.latest_landing(connection, ONE_DAY)),
             )

@@ -15,11 +15,16 @@ log = structlog.get_logger(__name__)
 
 def relay(services: Services, beat: Callable[[], None]) -> None:
     """Announce what was left, until nothing is or the broker takes no more."""
+    has_more = True
+    while has_more:
+        beat()
+        with transaction(services.engine) as connection:
+            has_more = outbox.leave(connection, services.settings.upkeep.relay_grace)
     sent = BATCH
     while sent == BATCH:
         beat()
         with transaction(services.engine) as connection:
-            left = outbox.unpublished(connection, services.settings.upkeep.relay_grace, BATCH)
+            left = outbox.unpublished(connection, BATCH)
         sent = services.post.announce(left)
         if left:
             log.info("outbox_relayed", left=len(left), sent=sent)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from worker.database import doubts, jobs, submissions
+from worker.database import doubts, jobs, ownership, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
@@ -37,7 +37,7 @@ def adopt(office: Office, job_id: str, request_id: str, look_up: LookUp) -> JobS
     listed_at = _listed_at(office, request_id, look_up)
 
     def resolve(connection: Connection, job: Job) -> tuple[Answered | None, Outcome]:
-        if submissions.is_claimed(connection, request_id, job.id):
+        if ownership.is_claimed(connection, request_id, job.id):
             raise Sam3dError(f"Another job has the run {request_id}; see `sam3d jobs`.")
         submitted_at = _submitted_at(job, request_id, listed_at, doubts.last_intended(connection, job.id))
         learnt = Learnt(request_id=request_id, remote_status=None, submitted_at=submitted_at, tells_of_account=True)

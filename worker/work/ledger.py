@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from worker.database import jobs, submissions
+from worker.database import jobs, ownership, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.database.submissions import Answered
@@ -66,17 +66,24 @@ _NOBODYS = -1
 def _answered(connection: Connection, services: Services, job: Job, outcome: Outcome) -> Outcome:
     """Write a POST's answer to the ledger; the id of a run that the ledger knows already is no answer."""
     request_id = known(learnt_of(outcome).request_id)
-    if request_id and not submissions.claim(connection, job.token, request_id):
+    said = _said(job, outcome, outcome, request_id)
+    if request_id and not ownership.claim(connection, job.token, request_id, said):
         contest(connection, services, job, request_id)
         outcome, request_id = Doubt(_OF_ANOTHER, outcome.http_status), None
     judged = judge_submit(connection, job, outcome, services.settings.upkeep.probe_interval / 2)
+    answer = _said(job, outcome, judged, request_id)
+    if not request_id or answer != said:  # A run is claimed with its answer.
+        submissions.answer(connection, job.token, answer)
+    return judged
+
+
+def _said(job: Job, outcome: Outcome, judged: Outcome, request_id: str | None) -> Answered:
     change = decide(job.state, job.attempts, judged)
     detail = known(change.learnt.error_message) or known(change.learnt.waits_for)
     verdict = VERDICTS[change.trigger]
     if isinstance(outcome, Hold) and not outcome.is_certain and change.trigger is not Trigger.REFUSED:
         verdict = Verdict.DISPUTED
-    submissions.answer(connection, job.token, Answered(verdict, request_id, outcome.http_status, detail))
-    return judged
+    return Answered(verdict, request_id, outcome.http_status, detail)
 
 
 _OF_ANOTHER = "the submit was answered with a run that another submit has"

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import structlog
 
-from worker.database import files, jobs, shares, submissions
+from worker.database import files, jobs, ownership, shares
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, transaction
-from worker.database.submissions import Holder
+from worker.database.ownership import Holder
 from worker.rules.habits import Pair, Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
@@ -64,7 +64,7 @@ def contest(connection: Connection, services: Services, job: Job, request_id: st
 
     Of two that were under way at once nobody can tell whose it is: both are in doubt.
     """
-    holder = submissions.holder_of(connection, job.token, request_id)
+    holder = ownership.holder_of(connection, job.token, request_id)
     log.warning("answer_of_another", request_id=request_id, next="the job's own run is looked up")
     if holder and holder.job_id != job.id and not keeps(holder, job.observed_at):
         _take_back(connection, services, holder.job_id, canonical_id(request_id), AT_ONCE)
@@ -96,7 +96,7 @@ def _take_back(connection: Connection, services: Services, job_id: str, run: str
         return False
     if is_had:
         _put_back(connection, job, services, why)
-    submissions.give_back(connection, run, why)
+    ownership.give_back(connection, run, why)
     log.warning("run_given_back", job_id=job_id, request_id=run, reason=why, next="the job's own run is looked up")
     return True
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.database.submissions import Holder
+from worker.database.ownership import Holder
 from worker.rules.lifecycle import Verdict
 from worker.work.mixups import keeps
 

@@ -1,0 +1,100 @@
+"""The outbox: what should be out and is not is found, though no index has what waits only for a moment."""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from tests.support.clock import Clock
+from worker.app import App
+from worker.database import outbox
+from worker.database.engine import transaction
+from worker.database.outbox import Event
+from worker.rules.lifecycle import EventType
+
+GRACE = timedelta(seconds=5)
+HOUR = timedelta(hours=1)
+
+
+def _add(app: App) -> Event:
+    with transaction(app.services.engine) as connection:
+        return outbox.add(connection, EventType.ACCOUNT_RESUMED, None, {})
+
+
+def _publish(app: App, event: Event) -> None:
+    with transaction(app.services.engine) as connection:
+        outbox.mark_published(connection, event.id, was_routed=True)
+
+
+def _left(app: App) -> list[str]:
+    """Look as the relay does, and return what it would send."""
+    has_more = True
+    while has_more:
+        with transaction(app.services.engine) as connection:
+            has_more = outbox.leave(connection, GRACE)
+    with transaction(app.services.engine) as connection:
+        return [event.id for event in outbox.unpublished(connection, 10)]
+
+
+def _execute(app: App, statement: str) -> object:
+    with transaction(app.services.engine) as connection:
+        done = connection.execute(text(statement))
+        return done.scalar() if done.returns_rows else None
+
+
+_MARKED = "SELECT count(*) FROM events WHERE left_at IS NOT NULL"
+
+
+def test_what_waits_is_left_once_it_is_old_enough(app: App, clock: Clock) -> None:
+    """A fresh one is its worker's still; once it is out it is left no more."""
+    event = _add(app)
+    assert _left(app) == []
+    clock.advance(2 * GRACE)
+    assert _left(app) == [event.id]
+    _publish(app, event)
+    assert (_left(app), _execute(app, _MARKED)) == ([], 0)
+
+
+def test_what_its_worker_sent_is_never_left(app: App, clock: Clock) -> None:
+    """It waits for a moment only, and no index hears of it."""
+    _publish(app, _add(app))
+    clock.advance(2 * GRACE)
+    assert (_left(app), _execute(app, _MARKED)) == ([], 0)
+
+
+def test_what_waits_again_is_left_whatever_its_age(app: App, clock: Clock) -> None:
+    """The outbox begins long after it by then."""
+    event = _add(app)
+    _publish(app, event)
+    clock.advance(5 * HOUR)
+    assert _left(app) == []
+    _execute(app, "UPDATE events SET published_at = NULL")
+    assert _left(app) == [event.id]
+
+
+def test_what_is_committed_late_is_seen(app: App, clock: Clock) -> None:
+    """The outbox begins some minutes ago, however often it is looked at meanwhile."""
+    clock.advance(HOUR)
+    with transaction(app.services.engine) as connection:
+        event = outbox.add(connection, EventType.ACCOUNT_RESUMED, None, {})
+        for _ in range(5):
+            clock.advance(timedelta(minutes=1))
+            assert _left(app) == []
+    assert _left(app) == [event.id]
+
+
+def test_what_waits_for_hours_is_found(app: App, clock: Clock) -> None:
+    """Nobody looked for a day; an hour is looked at at once."""
+    event = _add(app)
+    clock.advance(26 * HOUR)
+    assert _left(app) == [event.id]
+
+
+def test_a_clock_that_is_set_back_hides_nothing(app: App, clock: Clock) -> None:
+    """The outbox begins in the future then."""
+    clock.advance(26 * HOUR)
+    assert _left(app) == []
+    clock.advance(-3 * HOUR)
+    event = _add(app)
+    clock.advance(2 * GRACE)
+    assert _left(app) == [event.id]
+    assert _execute(app, "SELECT begins_at < sam3d_now() FROM outbox") is True

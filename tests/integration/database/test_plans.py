@@ -1,0 +1,129 @@
+"""What is asked again and again reads no table whole, however many jobs have ended."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from worker.database import (
+    doubts,
+    figures,
+    leases,
+    lineage,
+    outbox,
+    overdue,
+    ownership,
+    retention,
+    shares,
+    slots,
+    submissions,
+    turns,
+    usage,
+)
+from worker.database import jobs as repository
+from worker.database.engine import Connection, Engine, create_database_engine, transaction
+from worker.rules.budget import Terms
+from worker.rules.lifecycle import NOW, JobState, Step, Ticket
+from worker.rules.plan import Plan
+
+ENDED, LIVE = 30_000, 200
+SECOND = timedelta(seconds=1)
+ID = "00000000-0000-4000-8000-000000000001"
+TICKET = Ticket(ID, 1)
+
+_JOBS = """
+INSERT INTO jobs (id, state, fingerprint, request_id, accepted_at, submitted_at, finished_at, error_code)
+SELECT gen_random_uuid(), state, repeat('f', 64),
+    CASE WHEN state IN ('accepted', 'submitting') THEN NULL ELSE gen_random_uuid() END,
+    sam3d_now() - number * interval '1 minute',
+    CASE WHEN state NOT IN ('accepted', 'submitting') THEN sam3d_now() - number * interval '1 minute' END,
+    CASE WHEN final THEN sam3d_now() - number * interval '1 minute' END, 'x'
+FROM generate_series(1, :count) AS number,
+LATERAL (SELECT (CAST(:states AS text[]))[1 + number % cardinality(CAST(:states AS text[]))] AS state) AS is_in,
+LATERAL (SELECT state IN ('succeeded', 'failed', 'cancelled') AS final) AS ends
+"""
+_RECORDS = (
+    """
+INSERT INTO submissions (token, job_id, worker, intended_at, answered_at, verdict, request_id, run, told, inputs)
+SELECT gen_random_uuid(), id, 'x', accepted_at, accepted_at, 'accepted', request_id, replace(request_id, '-', ''),
+    replace(request_id, '-', ''), '{}'
+FROM jobs
+""",
+    """
+INSERT INTO events (id, job_id, type, payload, occurred_at, published_at)
+SELECT gen_random_uuid(), id, 'sam3d.reconstruction.' || state, '{}', accepted_at, accepted_at FROM jobs
+""",
+)
+
+
+@pytest.fixture
+def engine(migrated_url: str) -> Iterator[Engine]:
+    """Provide a database with many jobs that have ended, and a few that have not."""
+    made = create_database_engine(migrated_url, 2)
+    with transaction(made) as connection:
+        for count, states in ((ENDED, "{succeeded,failed}"), (LIVE, "{accepted,submitting,processing,fetching}")):
+            connection.execute(text(_JOBS), {"count": count, "states": states})
+        for statement in _RECORDS:
+            connection.exec_driver_sql(statement)
+        for table in ("jobs", "submissions", "events"):
+            connection.exec_driver_sql(f"ANALYZE {table}")
+    yield made
+    made.dispose()
+
+
+TERMS = Terms(Plan(looks=(30,), polls=3.0, typical=30 * SECOND, processing=NOW), limit=6000)
+ASKED: dict[str, Callable[[Connection], Any]] = {
+    "take": lambda c: repository.take(c, TICKET, JobState.PROCESSING, SECOND, needs_slot=True),
+    "turn": lambda c: turns.whose_turn(c, TICKET),
+    "polled soon": lambda c: repository.polled_soon(c, "default", SECOND, 10),
+    "submit times": lambda c: repository.submit_times(c, "default", 10),
+    "overdue": overdue.count_overdue,
+    "abandoned": lambda c: overdue.abandoned(c, 10),
+    "untaken": lambda c: overdue.untaken(c, 10, JobState.FETCHING),
+    "leases": lambda c: (leases.lessees(c), leases.free(c, [1]), leases.expect_all(c, SECOND, 10)),
+    "budget": lambda c: slots.release(c, "default", TERMS, SECOND),
+    "draw": lambda c: slots.draw(c, TICKET, Step.SUBMIT, JobState.ACCEPTED, TERMS, SECOND),
+    "waiting": lambda c: slots.has_waiting(c, "default"),
+    "figures": lambda c: (figures.known(c, "default"), figures.recent_runs(c, "default")),
+    "usage": lambda c: usage.carried(c, "default"),
+    "doubts": lambda c: doubts.unanswered(c, 10),
+    "look now": lambda c: doubts.look_now(c, "default"),
+    "lineage": lambda c: lineage.waiting_jobs(c, "default"),
+    "drive": lambda c: lineage.drive_waiting(c, "default"),
+    "claims": lambda c: (ownership.is_claimed(c, ID, ID), ownership.claimed(c, [ID]), ownership.holder_of(c, ID, ID)),
+    "answered": submissions.answered_id,
+    "shares": lambda c: (shares.lock(c, "x"), shares.untold(c, 10), shares.count_waiting(c, ID)),
+    "outbox": lambda c: (outbox.leave(c, SECOND), outbox.unpublished(c, 10)),
+    "retention": lambda c: retention.delete_jobs(c, retention.old_jobs(timedelta(days=90)), 10),
+}
+
+
+def test_no_table_is_read_whole(engine: Engine) -> None:
+    """Each statement finds its rows by an index."""
+    whole = {name: each for name, ask in ASKED.items() if (each := _read_whole(engine, ask))}
+    assert not whole
+
+
+def _read_whole(engine: Engine, ask: Callable[[Connection], Any]) -> list[str]:
+    made: list[tuple[str, Any]] = []
+
+    def note(_1: Any, _2: Any, statement: str, parameters: Any, _3: Any, _4: Any) -> None:
+        made.append((statement, parameters))
+
+    with transaction(engine) as connection:
+        event.listen(engine, "before_cursor_execute", note)
+        ask(connection)
+        event.remove(engine, "before_cursor_execute", note)
+        plans = [_plan(connection, *each) for each in made if each[0].lstrip().startswith(_EXPLAINED)]
+    assert plans
+    return [plan for plan in plans if any(f"Seq Scan on {table}" in plan for table in _LARGE)]
+
+
+_LARGE = ("jobs", "submissions", "events")
+_EXPLAINED = ("SELECT", "UPDATE", "WITH", "DELETE")
+
+
+def _plan(connection: Connection, statement: str, parameters: Any) -> str:
+    return "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())

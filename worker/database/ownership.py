@@ -1,0 +1,106 @@
+"""Which submit has which run: a run is one POST's, and whoever is answered with another's has none."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from worker.database.records import submissions
+from worker.database.submissions import Answered, run_of, written
+from worker.database.tables import jobs, now
+from worker.rules.lifecycle import Verdict
+from worker.rules.run import canonical_id
+
+
+def claim(connection: Connection, token: str | None, request_id: str, what: Answered) -> bool:
+    """Write which run a POST has started, and its answer; return False where the ledger knows that run already.
+
+    Whoever has it: then only that it was told is written. Of two that write at once the database lets one through; an
+    id that was given back stays known.
+    """
+    run = canonical_id(request_id)
+    own = update(submissions).where(submissions.c.token == token)
+    try:
+        with connection.begin_nested() as attempt:
+            connection.execute(own.values(told=run, run=run, **written(what)))
+            if not _is_known(connection, token, run):  # Asked now: one that had it meanwhile has said so.
+                return True
+            attempt.rollback()
+    except IntegrityError:
+        pass
+    connection.execute(own.values(told=run))
+    return False
+
+
+def _is_known(connection: Connection, token: str | None, run: str) -> bool:
+    """Tell whether the ledger knows a run of anybody but this submit and its job."""
+    names_it = or_(have([run]), submissions.c.run == run, and_(submissions.c.told == run, _is_told_only))
+    others = exists().where(names_it, submissions.c.token.is_distinct_from(token))
+    own_job = select(submissions.c.job_id).where(submissions.c.token == token).scalar_subquery()
+    job = exists().where(run_of(jobs) == run, jobs.c.id.is_distinct_from(own_job))
+    return bool(connection.execute(select(or_(others, job))).scalar())
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The submit that has a run which another was answered with as well; ``is_alike``: they sent the same."""
+
+    job_id: str
+    verdict: Verdict
+    intended_at: datetime
+    answered_at: datetime | None
+    observed_at: datetime
+    is_alike: bool
+
+
+def holder_of(connection: Connection, token: str | None, request_id: str) -> Holder | None:
+    """Find the submit, but the one named, that has a run."""
+    own = select(submissions.c.inputs_sha256).where(submissions.c.token == token).scalar_subquery()
+    shown = (
+        submissions.c.job_id,
+        submissions.c.verdict,
+        submissions.c.intended_at,
+        submissions.c.answered_at,
+        now.label("observed_at"),
+        func.coalesce(submissions.c.inputs_sha256 == own, literal(value=False)).label("is_alike"),
+    )
+    has_it = (have([canonical_id(request_id)]), submissions.c.token.is_distinct_from(token))
+    row = connection.execute(select(*shown).where(*has_it).limit(1)).mappings().first()
+    return Holder(**{**row, "verdict": Verdict(row["verdict"])}) if row else None
+
+
+def have(runs: Sequence[str]) -> ColumnElement[bool]:
+    """Tell whether a submit has one of some runs. One of an early release has its in the vendor's writing alone."""
+    is_unwritten = and_(submissions.c.run.is_(None), submissions.c.request_id.is_not(None))
+    return or_(
+        and_(submissions.c.run.in_(runs), submissions.c.request_id.is_not(None)),
+        and_(is_unwritten, run_of(submissions).in_(runs)),
+    )
+
+
+_is_told_only = and_(submissions.c.told.is_not(None), submissions.c.run.is_distinct_from(submissions.c.told))
+"""Whether a submit was answered with a run that is another's: the index of ``told`` has only those."""
+
+
+def give_back(connection: Connection, run: str, why: str) -> None:
+    """Take back which run a POST was answered with: it is another's, and its own is not known."""
+    given_back = update(submissions).where(submissions.c.run == run)
+    connection.execute(given_back.values(verdict=Verdict.UNKNOWN, run=None, told=run, request_id=None, detail=why))
+
+
+def claimed(connection: Connection, runs: Iterable[str]) -> frozenset[str]:
+    """Return those of some runs that a job or a submit has."""
+    named = list(runs)
+    of_jobs = select(run_of(jobs)).where(run_of(jobs).in_(named))
+    has = (of_jobs, select(run_of(submissions)).where(have(named)))
+    return frozenset(each for query in has for each in connection.execute(query).scalars())
+
+
+def is_claimed(connection: Connection, request_id: str, job_id: str) -> bool:
+    """Tell whether another job has this run."""
+    run = canonical_id(request_id)
+    job = exists().where(run_of(jobs) == run, jobs.c.id != job_id)
+    submission = exists().where(have([run]), submissions.c.job_id != job_id)
+    return bool(connection.execute(select(or_(job, submission))).scalar())
