@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, literal, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.records import events, outbox
-from worker.database.tables import jobs, now
+from worker.database.tables import TIME, jobs, now
 from worker.rules.lifecycle import EventType
 
 
@@ -104,28 +104,41 @@ def tell_again(
 
 
 AT_MOST = timedelta(minutes=10)
-"""How long an event may take from its time to its commit; our sessions end a statement, and a pause, after seconds."""
+"""How far the outbox begins before what is under way at least: two clocks, or one that was set, may differ."""
 
 _SLICE = timedelta(hours=1)
 _SET_BACK = outbox.c.begins_at > now - AT_MOST
 _begin = case((_SET_BACK, now - timedelta(days=1)), else_=outbox.c.begins_at)
 """From when on to look; the outbox begins in the future where the clock was set back."""
 
+_OLDEST: ColumnElement[datetime] = literal_column(
+    "(SELECT min(xact_start) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid())", TIME
+)
+"""Since when somebody writes who has not committed: his events are as old, and not seen yet, however long it takes."""
 
-def leave(connection: Connection, older_than: timedelta) -> bool:
-    """Mark what should be out and is not, of an hour at most; return whether there is more to look at.
+
+def leave(connection: Connection, older_than: timedelta, since: datetime | None) -> datetime | None:
+    """Mark what should be out and is not, of an hour since a time or the begin; return its end, if there is more.
 
     Those few have an index. One of all events that wait would have each event, and to take it out again would write to
     every index of events. The outbox begins so early that who was about to commit is seen the next time.
     """
-    seen = select(_begin, func.least(_begin + _SLICE, now - older_than), _begin + _SLICE < now - older_than)
-    since, until, has_more = connection.execute(seen).one()
+    first = _begin if since is None else literal(since, TIME)
+    last = now - older_than
+    seen = select(first, func.least(first + _SLICE, last), first + _SLICE < last).select_from(outbox)
+    begin, end, has_more = connection.execute(seen).one()
     waits = (events.c.published_at.is_(None), events.c.left_at.is_(None))
-    connection.execute(update(events).where(*waits, events.c.occurred_at.between(since, until)).values(left_at=now))
-    begin = func.least(until, now - AT_MOST)
-    is_far = or_(outbox.c.begins_at + AT_MOST < begin, _SET_BACK)  # It is seldom written.
+    connection.execute(update(events).where(*waits, events.c.occurred_at.between(begin, end)).values(left_at=now))
+    if not has_more:
+        _move(connection, end)
+    return end if has_more else None
+
+
+def _move(connection: Connection, end: datetime) -> None:
+    """Let the outbox begin later; it is seldom written."""
+    begin = func.least(literal(end, TIME), func.least(now, _OLDEST) - AT_MOST)
+    is_far = or_(outbox.c.begins_at + AT_MOST < begin, _SET_BACK)
     connection.execute(update(outbox).where(is_far).values(begins_at=begin))
-    return bool(has_more)
 
 
 def unpublished(connection: Connection, limit: int) -> Sequence[Event]:

@@ -15,11 +15,7 @@ log = structlog.get_logger(__name__)
 
 def relay(services: Services, beat: Callable[[], None]) -> None:
     """Announce what was left, until nothing is or the broker takes no more."""
-    has_more = True
-    while has_more:
-        beat()
-        with transaction(services.engine) as connection:
-            has_more = outbox.leave(connection, services.settings.upkeep.relay_grace)
+    _leave(services, beat)
     sent = BATCH
     while sent == BATCH:
         beat()
@@ -28,3 +24,12 @@ def relay(services: Services, beat: Callable[[], None]) -> None:
         sent = services.post.announce(left)
         if left:
             log.info("outbox_relayed", left=len(left), sent=sent)
+
+
+def _leave(services: Services, beat: Callable[[], None]) -> None:
+    since, is_over = None, False
+    while not is_over:
+        beat()
+        with transaction(services.engine) as connection:
+            since = outbox.leave(connection, services.settings.upkeep.relay_grace, since)
+        is_over = since is None
