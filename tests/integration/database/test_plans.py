@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event, text
 
 from worker.database import (
+    arrivals,
     doubts,
     figures,
     leases,
@@ -15,7 +16,9 @@ from worker.database import (
     outbox,
     overdue,
     ownership,
+    reading,
     retention,
+    retries,
     shares,
     slots,
     submissions,
@@ -32,6 +35,7 @@ ENDED, LIVE = 30_000, 200
 SECOND = timedelta(seconds=1)
 ID = "00000000-0000-4000-8000-000000000001"
 TICKET = Ticket(ID, 1)
+KEY = arrivals.Key("x", "x")
 
 _JOBS = """
 INSERT INTO jobs (id, state, fingerprint, request_id, accepted_at, submitted_at, finished_at, error_code)
@@ -76,6 +80,16 @@ def engine(migrated_url: str) -> Iterator[Engine]:
 TERMS = Terms(Plan(looks=(30,), polls=3.0, typical=30 * SECOND, processing=NOW), limit=6000)
 ASKED: dict[str, Callable[[Connection], Any]] = {
     "take": lambda c: repository.take(c, TICKET, JobState.PROCESSING, SECOND, needs_slot=True),
+    "existing": lambda c: arrivals.find_existing(c, ID, KEY, ID),
+    "key": lambda c: (arrivals.is_everybodys(c, KEY), arrivals.last_of_key(c, KEY)),
+    "body": lambda c: arrivals.id_for_body(c, ID, SECOND, is_sent_anew=True),
+    "retry": lambda c: retries.lock(c, ID),
+    "cancel": lambda c: repository.cancel(c, ID),
+    "left open": lambda c: doubts.left_open(c, SECOND, SECOND, 10),
+    "given back": lambda c: ownership.give_back(c, ID, "x"),
+    "history": lambda c: reading.history(c, ID),
+    "list": lambda c: (reading.newest_jobs(c, None, 10), reading.jobs_in_review(c, reading.Reviewed())),
+    "events": lambda c: retention.delete_events(c, retention.old_events(timedelta(days=900)), 10),
     "turn": lambda c: turns.whose_turn(c, TICKET),
     "polled soon": lambda c: repository.polled_soon(c, "default", SECOND, 10),
     "submit times": lambda c: repository.submit_times(c, "default", 10),
