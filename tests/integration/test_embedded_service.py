@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import pytest
 from celery.worker import WorkController
 
 from worker import embedded
+from worker.app import create_app
 from worker.config.environment import Settings
 from worker.errors import ConfigurationError
 from worker.rules.lifecycle import FollowUp, Step, Ticket
@@ -30,9 +32,10 @@ def test_what_an_earlier_service_left_is_forgotten(monkeypatch: pytest.MonkeyPat
     heard: queue.Queue[str] = queue.Queue()
     monkeypatch.setattr(executor, "execute", lambda *due: heard.put(due[-1].job_id))
     with embedded.embedded_settings(is_live=False) as settings:
-        with embedded.running_service(settings) as app:
+        with embedded.running_service(settings):
             pass
-        app.services.post.send(stale)
+        with closing(create_app(settings)) as earlier:
+            earlier.services.post.send(stale)
         with embedded.running_service(settings) as app:
             app.services.post.send(fresh)
             assert heard.get(timeout=60) == fresh.ticket.job_id
