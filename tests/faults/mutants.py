@@ -104,8 +104,8 @@ MUTANTS = (
         [
             Edit(
                 "worker/rules/evidence.py",
-                "Gap.TWIN: bool(alike),",
-                "Gap.TWIN: any(self._is_in_time(doubted, row) for row in alike),",
+                "(Gap.TWIN, bool(alike)),",
+                "(Gap.TWIN, any(self._is_in_time(doubted, row) for row in alike)),",
             )
         ],
         [f"{HISTORY}::test_a_run_of_the_same_inputs_at_any_time_speaks_against_a_repeat"],

@@ -62,21 +62,22 @@ class Evidence:
             return Proof(Finding.FOUND, request=found, made_at=self._clock(found).ours(found))
         strays = [row for row, likeness in compared if self._may_be(doubted, row, likeness)]
         later = [pair for pair in self.pairs if pair.sent.intended_at >= doubted.over_at]
-        gaps = {
-            Gap.UNREAD: not self.look.is_complete,
-            Gap.NOT_WRITTEN: doubted.inputs is None,
-            Gap.LIVES: not doubted.is_over,
-            Gap.MAY_LAND: self.now < doubted.over_at + self.settle,
-            Gap.UNFILLED: any(self._will_tell(doubted.inputs, row) for row in (*alike, *strays)),
-            Gap.TWIN: bool(alike),
-            Gap.STRAY: bool(strays),
-            Gap.MISSING: any(self._is_missing(each) for each in self.answered),
-            Gap.WAS_ABSENT: doubted.was_absent,
-            Gap.NO_LATER_SUBMIT: not any(self._proves(pair, doubted) for pair in later),
-        }
-        gap = next((gap for gap, is_so in gaps.items() if is_so), None)
-        if gap is Gap.NO_LATER_SUBMIT and any(self._will_tell(pair.sent.inputs, pair.row) for pair in later):
-            gap = Gap.UNFILLED
+        is_proven = any(self._proves(pair, doubted) for pair in later)
+        unproven = [] if is_proven else later
+        gaps = (
+            (Gap.UNREAD, not self.look.is_complete),
+            (Gap.NOT_WRITTEN, doubted.inputs is None),
+            (Gap.LIVES, not doubted.is_over),
+            (Gap.MAY_LAND, self.now < doubted.over_at + self.settle),
+            (Gap.UNFILLED, any(self._will_tell(doubted.inputs, row) for row in (*alike, *strays))),
+            (Gap.TWIN, bool(alike)),
+            (Gap.STRAY, bool(strays)),
+            (Gap.MISSING, any(self._is_missing(each) for each in self.answered)),
+            (Gap.WAS_ABSENT, doubted.was_absent),
+            (Gap.UNFILLED, any(self._will_tell(pair.sent.inputs, pair.row) for pair in unproven)),
+            (Gap.NO_LATER_SUBMIT, not is_proven),
+        )
+        gap = next((gap for gap, is_so in gaps if is_so), None)
         return Proof(Finding.OPEN, gap) if gap else Proof(Finding.ABSENT)
 
     # What is learnt from the rows of submits that were answered.
