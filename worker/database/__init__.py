@@ -13,6 +13,7 @@
 ``overdue``       jobs that nobody works on though they are due
 ``leases``        who has taken a job
 ``turns``         which job is submitted next
+``looks``         runs that a look at the request history may tell of
 ``slots``         requests that may be made: who draws one, whom it goes to
 ``submissions``   a job's POSTs, each with its intent and its answer
 ``ownership``     which submit has which run

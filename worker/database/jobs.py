@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
@@ -12,6 +12,7 @@ from worker.database.stages import Stage
 from worker.database.tables import accounts, incarnation, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
+from worker.rules.onward import Lease
 from worker.rules.outcome import Change
 from worker.rules.standing import FEW, SUSPECT
 
@@ -103,14 +104,16 @@ def take(
             version=jobs.c.version + 1,
             slot_at=None,
             requests=jobs.c.requests + case((asks_vendor, 1), else_=0),
-            lease_until=now + lease,
-            sweep_at=now + lease,
-            session=session,
+            **_leased(lease, session),
         )
         .returning(*SEEN)
     )
     row = connection.execute(taken).mappings().first()
     return Job.from_row(row) if row else None
+
+
+def _leased(lasts: timedelta, session: int | None) -> dict[str, Any]:
+    return {"lease_until": now + lasts, "sweep_at": now + lasts, "session": session}
 
 
 def take_for_submit(
@@ -144,35 +147,6 @@ def _posting(account: str) -> ColumnElement[int]:
     return select(func.count()).where(other.c.account == account, *under_way).scalar_subquery()
 
 
-def polled_soon(
-    connection: Connection, account: str, within: timedelta, limit: int, least_age: timedelta | None = None
-) -> Sequence[Job]:
-    """List the runs of some age that are to be polled within some time, those first that are due first."""
-    query = (
-        select(*SEEN)
-        .where(
-            jobs.c.account == account,
-            jobs.c.stage == Stage.LATER,
-            jobs.c.state == JobState.PROCESSING,
-            jobs.c.due_at <= now + within,
-            jobs.c.attempts == 0,  # What went wrong with one is for its poll to find out.
-            jobs.c.lease_until.is_(None),
-            not_(is_held),
-            true() if least_age is None else jobs.c.submitted_at <= now - least_age,
-        )
-        .order_by(jobs.c.due_at)
-        .limit(limit)
-    )
-    return [Job.from_row(row) for row in connection.execute(query).mappings()]
-
-
-def submit_times(connection: Connection, account: str, limit: int) -> Sequence[datetime]:
-    """List when the newest runs were submitted, the newest first."""
-    at = jobs.c.submitted_at
-    query = select(at).where(jobs.c.account == account, at.is_not(None)).order_by(at.desc()).limit(limit)
-    return connection.execute(query).scalars().all()
-
-
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:
     """Return how much too early a ticket is, or None where it is stale or waits as a row.
 
@@ -193,12 +167,15 @@ NO_ADDRESSES = {"addresses": None, "kept": None}
 """Of a job that is over: whoever has the address of an output can read it."""
 
 
-def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> int | None:
-    """Write a change if nobody wrote since the job was taken; return the new version, else None."""
+def write(connection: Connection, job: Job, change: Change, grace: timedelta, lease: Lease | None = None) -> int | None:
+    """Write a change if nobody wrote since the job was taken; return the new version, else None.
+
+    With a ``lease`` it stays taken.
+    """
     written = (
         update(jobs)
         .where(jobs.c.id == job.id, jobs.c.version == job.version)
-        .values(_written(job.state, change, grace))
+        .values({**_written(job.state, change, grace), **(_leased(lease.lasts, lease.session) if lease else {})})
         .returning(jobs.c.version)
     )
     return connection.execute(written).scalar()

@@ -8,6 +8,7 @@
 ``lifecycle``  the states of a job and the table of its transitions
 ``job``        a job's row as a step sees it
 ``outcome``    what a step learnt and reports, and what that makes of a job
+``onward``     which step a worker takes at once of a job that it has in hand, without a message to itself
 ``receipt``    what a receipt says of a job
 ``geometry``   what is in a model: its triangles, its corners, its box
 ``run``        the vendor's run: what its API and its request history say of one

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from worker.database import jobs, slots
+from worker.database import looks, slots
 from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.rules.budget import LEAST_BULK, MINUTE, Kind
@@ -80,12 +80,12 @@ class BulkLook:
 
     def _due(self, within: timedelta, at: float) -> Sequence[Job]:
         with transaction(self._services.engine) as connection:
-            due = jobs.polled_soon(connection, self._services.account, within, PAGE_SIZES[0])
+            due = looks.polled_soon(connection, self._services.account, within, PAGE_SIZES[0])
             if at < self._looks_at_long_runs_at:
                 return due
             self._looks_at_long_runs_at = at + LONG_RUNS_EVERY.total_seconds()
             long = LONG_RUN * self._services.outlook.terms().plan.typical
-            more = jobs.polled_soon(connection, self._services.account, LONG_RUNS_SOON, PAGE_SIZES[0], long)
+            more = looks.polled_soon(connection, self._services.account, LONG_RUNS_SOON, PAGE_SIZES[0], long)
         return list({job.id: job for job in [*due, *more]}.values())
 
 
@@ -95,7 +95,7 @@ def _settle(services: Services, due: Sequence[Job]) -> Sequence[FollowUp]:
         return ()
     listed = _listed(services, due)
     with transaction(services.engine) as connection:
-        polled = jobs.polled_soon(connection, services.account, LONGEST_GAP, MOST_RUNS)
+        polled = looks.polled_soon(connection, services.account, LONGEST_GAP, MOST_RUNS)
     is_due = {job.id for job in due}
     over = [job for job in polled if job.id not in is_due and _status(job, listed) is RemoteStatus.COMPLETED]
     changed = [(job, outcome) for job in [*due, *over] if (outcome := _outcome(services, job, listed))]
@@ -113,7 +113,7 @@ def _status(job: Job, listed: Mapping[str, Listed]) -> RemoteStatus | None:
 def _listed(services: Services, due: Sequence[Job]) -> Mapping[str, Listed]:
     """Read the pages that the runs may be on, until the pages end or too few are missing for another one."""
     with transaction(services.engine) as connection:
-        newest = jobs.submit_times(connection, services.account, MOST_RUNS)
+        newest = looks.submit_times(connection, services.account, MOST_RUNS)
     expected = {canonical_id(job.request_id or ""): _page_of(job, newest) for job in due}
     listed: dict[str, Listed] = {}
     first = min(expected.values())

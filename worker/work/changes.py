@@ -12,10 +12,10 @@ from worker.database import files, jobs, outbox, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage
 from worker.database.outbox import Event
 from worker.database.submissions import Answered
-from worker.errors import HoldCause
 from worker.events.payloads import change_payload, metrics_of
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
+from worker.rules.onward import Lease, goes_on, kept, with_request
 from worker.rules.outcome import Change, Outcome, decide, known
 from worker.work import holding, limiting, shared_runs
 from worker.work.ends import tell_end
@@ -33,29 +33,43 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was written: the change, the job's new version or None where another worker had it, and the events."""
+    """What was written: the change, the job's new version or None where another worker had it, and the events.
+
+    ``kept`` is the job where its worker goes on with it.
+    """
 
     change: Change
     version: int | None
     events: Sequence[Event]
+    kept: Job | None = None
 
 
 def apply(
-    connection: Connection, job: Job, outcome: Outcome, grace: timedelta, answer: Answered | None = None
+    connection: Connection,
+    job: Job,
+    outcome: Outcome,
+    grace: timedelta,
+    answer: Answered | None = None,
+    lease: Lease | None = None,
 ) -> Recorded:
     """Write what an outcome makes of a job, and what it announces, if nobody wrote since the job was read.
 
-    With it goes the ``answer`` to a submit of the job that had none.
+    With it goes the ``answer`` to a submit of the job that had none. Whoever can go on at once gives the ``lease``
+    under which it keeps the job.
     """
     change = decide(job.state, job.attempts, outcome)
-    version = jobs.write(connection, job, change, grace)
+    if lease and goes_on(job, change, lease):
+        change = with_request(job, change)
+    else:
+        lease = None
+    version = jobs.write(connection, job, change, grace, lease)
     if version is None:
         return Recorded(change, None, ())
     files.add(connection, job.id, change.files)
     if answer:
         submissions.resolve(connection, job.id, answer)
     events = [*announcement(connection, job, change), *_account_events(connection, job, change)]
-    return Recorded(change, version, events)
+    return Recorded(change, version, events, kept(job, change, version) if lease else None)
 
 
 def persist(work: Callable[[], T], what: str) -> T:
@@ -97,8 +111,7 @@ def _account_events(connection: Connection, job: Job, change: Change) -> Sequenc
     """Stop the account that was refused or limited; let it go on when the job that tries it got through."""
     is_read = job.state is not JobState.SUBMITTING
     if change.hold:
-        stops_reads = is_read or (change.hold.cause is HoldCause.KEY and change.hold.is_certain)
-        return holding.hold(connection, job.account, change.hold, stops_reads=stops_reads, job_id=job.id)
+        return holding.hold_for(connection, job, change.hold, is_read=is_read)
     if change.limited:
         limiting.close(connection, job, change.limited, is_read=is_read)
     if change.lesson:
@@ -114,7 +127,7 @@ def follow_up(job: Job, recorded: Recorded) -> FollowUp | None:
     """Return the message that moves the job on, if one does and the job is still ours."""
     change, version = recorded.change, recorded.version
     step = DRIVEN_BY[change.state]
-    if step is None or version is None or change.hold:  # What waits for its account waits as a row.
+    if step is None or version is None or recorded.kept or change.hold:  # What waits for its account waits as a row.
         return None
     return FollowUp(step, Ticket(job.id, version), change.due_in)
 

@@ -6,16 +6,15 @@ from functools import partial
 
 import structlog
 
-from worker.database.engine import transaction
 from worker.errors import Sam3dError
 from worker.network import deadline
 from worker.rules.job import MAX_IMAGE_BYTES, Job
 from worker.rules.lifecycle import LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
+from worker.rules.onward import GOES_ON_WITH
 from worker.rules.outcome import Change, Doubt, Outcome, known, learnt_of
 from worker.telemetry.failpoints import reach
-from worker.work import changes, ledger, steps
+from worker.work import changes, ledger, reads, steps
 from worker.work.changes import Recorded
-from worker.work.judging import judge_read
 from worker.work.reactions import react
 from worker.work.services import Services
 from worker.work.taking import load, wait_out
@@ -34,14 +33,25 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
         keep(job.weight if job else 0)
         if job is None:
             return wait_out(services, step, ticket)
-        reach(f"{step}.taken")
         outcome = run(services, step, job)
+    return _end(services, step, job, outcome)
+
+
+def _end(services: Services, step: Step, job: Job, outcome: Outcome) -> FollowUp | None:
+    """Record what a step came to and announce it; return the message of the next, or go on with that at once."""
     reach(f"{step}.answered")
     recorded = record(services, job, outcome)
     reach(f"{step}.recorded")
     services.post.announce(recorded.events)
     reach(f"{step}.announced")
-    return changes.follow_up(job, recorded)
+    return _go_on(services, recorded.kept) if recorded.kept else changes.follow_up(job, recorded)
+
+
+def _go_on(services: Services, job: Job) -> FollowUp | None:
+    """Run the next step of a job that was kept: no message is waited for, and nothing taken."""
+    with deadline(services.settings.run.time_for(GOES_ON_WITH)):
+        outcome = run(services, GOES_ON_WITH, job)
+    return _end(services, GOES_ON_WITH, job, outcome)
 
 
 _MOST_SENT = {Step.SUBMIT: MAX_IMAGE_BYTES, Step.POLL: 0, Step.FETCH: 0}
@@ -50,6 +60,7 @@ _MOST_SENT = {Step.SUBMIT: MAX_IMAGE_BYTES, Step.POLL: 0, Step.FETCH: 0}
 
 def run(services: Services, step: Step, job: Job) -> Outcome:
     """Do the step; an error that is part of the contract is an outcome as well."""
+    reach(f"{step}.taken")
     with structlog.contextvars.bound_contextvars(request_id=job.request_id):
         try:
             return steps.RUN[step](services, job)
@@ -66,7 +77,7 @@ def record(services: Services, job: Job, outcome: Outcome) -> Recorded:
     """Commit what the step learnt: the submission's answer in any case, the job's change if the fence holds."""
     request_id = known(learnt_of(outcome).request_id) or job.request_id
     with structlog.contextvars.bound_contextvars(request_id=request_id):
-        commit = ledger.commit_answer if job.token else _commit
+        commit = ledger.commit_answer if job.token else reads.commit
         recorded = changes.persist(partial(commit, services, job, outcome), "what a step learnt")
         if recorded.version is not None:
             _tell(job, recorded.change)
@@ -94,13 +105,3 @@ LOGGED: Mapping[tuple[JobState, Trigger], str] = {
     (JobState.FETCHING, Trigger.RUNNING): "job_put_off",
 }
 """The line of a step that goes on: what became of the job that it took."""
-
-
-def _commit(services: Services, job: Job, outcome: Outcome) -> Recorded:
-    settings = services.settings
-    with transaction(services.engine) as connection:
-        outcome = judge_read(connection, job, outcome, settings.upkeep.probe_interval, settings.run.record_lifetime)
-        recorded = changes.apply(connection, job, outcome, settings.upkeep.sweep_grace)
-    if recorded.version is None:
-        log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
-    return recorded

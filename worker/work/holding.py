@@ -9,6 +9,7 @@ from worker.database import accounts, doubts, outbox
 from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.errors import HoldCause
+from worker.rules.job import Job
 from worker.rules.lifecycle import EventType
 from worker.rules.outcome import Hold
 
@@ -16,6 +17,12 @@ MAY_BE_PAID_AGAIN = "runs that this database does not know may be paid again"
 """What it means that a database which was set back was not compared with the request history."""
 
 log = structlog.get_logger(__name__)
+
+
+def hold_for(connection: Connection, job: Job, why: Hold, *, is_read: bool) -> Sequence[Event]:
+    """Stop the account of a job that was refused: its reads as well where one was refused, or the key for certain."""
+    stops_reads = is_read or (why.cause is HoldCause.KEY and why.is_certain)
+    return hold(connection, job.account, why, stops_reads=stops_reads, job_id=job.id)
 
 
 def hold(

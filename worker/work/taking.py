@@ -28,11 +28,12 @@ def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
             lease = services.settings.run.lease_for(step)
             return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
     except DatabaseError:  # It may be taken all the same: the reply to the commit was lost.
-        changes.persist(partial(_free, services, ticket, session), "what was taken")
+        changes.persist(partial(free, services, ticket, session), "what was taken")
         raise
 
 
-def _free(services: Services, ticket: Ticket, session: int) -> None:
+def free(services: Services, ticket: Ticket, session: int) -> None:
+    """Leave a job to the sweep that this process took or kept by a ticket, without having seen that it did."""
     with transaction(services.engine) as connection:
         if leases.free_job(connection, ticket, session):
             log.warning("job_freed", job_id=ticket.job_id, next="the sweep finds it")

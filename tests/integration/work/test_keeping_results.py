@@ -14,6 +14,7 @@ from tests.support.budgeted import Budgeted, add_submitted, fresh_terms, job_row
 from tests.support.clock import Clock
 from tests.support.in_process import PHOTO, advance, row_of, wait_until_due
 from tests.support.requests import rows
+from tests.support.sharing import drive
 from worker.app import App
 from worker.database.engine import transaction
 from worker.database.tables import now
@@ -22,6 +23,7 @@ from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp
 from worker.simulator import Simulator
+from worker.work.decisions import adopt
 from worker.work.executor import execute
 
 PROMPT = "a red cup with a handle"
@@ -60,16 +62,14 @@ def answer(app: App, simulator: Simulator, **more: Any) -> Said:
     return body
 
 
-def test_the_body_is_kept_with_what_it_led_to(app: App, completed_job: FollowUp) -> None:
+def test_the_body_is_kept_with_what_it_led_to(app: App, submitted_job: FollowUp) -> None:
     """In the commit that there is anyway, and it stays when the job has ended."""
+    drive(app, submitted_job)
+    assert row_of(app, submitted_job.ticket.job_id)["state"] == "succeeded"
     said = said_of(app)
     assert said
     assert (said["said_by"], said["is_cut"], said["body"]["status"]) == ("result", False, "COMPLETED")
     assert said["body"]["metrics"]["cost"] == 0.06
-    wait_until_due(app, completed_job)
-    assert execute(app.services, completed_job.step, completed_job.ticket) is None
-    assert row_of(app, completed_job.ticket.job_id)["state"] == "succeeded"
-    assert said_of(app) == said
 
 
 def test_a_body_that_comes_with_the_fetch_is_kept(app: App, submitted_job: FollowUp, simulator: Simulator) -> None:
@@ -103,7 +103,7 @@ def test_a_body_without_an_output_is_kept(app: App, submitted_job: FollowUp, sim
 def test_the_rows_of_the_history_are_kept_in_its_place(app: App, prompted_job: FollowUp, simulator: Simulator) -> None:
     """Where the vendor has forgotten the run; without what was sent, which is in them too."""
     simulator.advance(timedelta(hours=2))
-    advance(app, prompted_job)
+    drive(app, prompted_job)
     said = said_of(app)
     assert said
     assert said["said_by"] == "history"
@@ -180,10 +180,11 @@ def test_no_key_and_no_photo_is_kept_and_nothing_is_told(
     assert not [secret for secret in (KEY, "m4rk3r", PROMPT, "/outputs/") if secret in told]
 
 
-def test_what_was_said_of_another_run_is_forgotten(app: App, completed_job: FollowUp, simulator: Simulator) -> None:
+def test_what_was_said_of_another_run_is_forgotten(app: App, submitted_job: FollowUp, simulator: Simulator) -> None:
     """A job that goes on with another run has nothing of the first."""
+    answer(app, simulator)
+    advance(app, submitted_job)
+    assert said_of(app)
     rows(app, "UPDATE jobs SET state = 'review', request_id = NULL RETURNING id")
-    from worker.work.decisions import adopt
-
-    adopt(app.services, completed_job.ticket.job_id, str(uuid4()), lambda _: None)
+    adopt(app.services, submitted_job.ticket.job_id, str(uuid4()), lambda _: None)
     assert said_of(app) is None
