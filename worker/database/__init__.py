@@ -9,6 +9,7 @@
 ``records``       the tables of what they have: submits, files, outputs, events
 ``locks``         which process lives, and which scheduler works
 ``arrivals``      a job's birth: its row, its files, and who had its identity or key before
+``due``           whether a job's next step is due
 ``jobs``          a job's life: taken, written, found
 ``overdue``       jobs that nobody works on though they are due
 ``leases``        who has taken a job

@@ -5,21 +5,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, case, func, not_, or_, select, true, update
 
 from worker.database.arrivals import inputs_of
+from worker.database.due import ITS_TURN, asks_vendor, is_due, is_held, is_suspect, opens_at
 from worker.database.stages import Stage
-from worker.database.tables import accounts, incarnation, is_live, jobs, now
+from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
 from worker.rules.outcome import Change
-from worker.rules.standing import FEW, SUSPECT
-
-SLACK = timedelta(milliseconds=250)
-"""A message that comes this early counts as on time: another wait would be a whole second."""
-
-ITS_TURN = timedelta(seconds=5)
-"""After which a submit comes again that waits for others to be answered, where few go together."""
+from worker.rules.standing import FEW
 
 SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
@@ -32,54 +27,6 @@ _ENTERED_AT = {JobState.PROCESSING: jobs.c.submitted_at, JobState.FETCHING: jobs
     s: jobs.c.finished_at for s in JobState if s.is_final
 }
 """The column that is stamped when a job enters a state."""
-
-_is_accepted = jobs.c.state == JobState.ACCEPTED
-
-is_uncompared = exists().where(
-    accounts.c.name == jobs.c.account,
-    jobs.c.state == JobState.ACCEPTED,
-    or_(accounts.c.missing_since.is_not(None), accounts.c.compared_with != select(incarnation).scalar_subquery()),
-)
-"""Whether a job's submit waits until a database that may have been set back was compared with the history."""
-
-is_held = is_uncompared | exists().where(
-    accounts.c.name == jobs.c.account,
-    or_(
-        and_(
-            accounts.c.held_at.is_not(None),
-            or_(_is_accepted, accounts.c.stops_reads),
-            accounts.c.probe_job_id.is_distinct_from(jobs.c.id),
-        ),
-        and_(accounts.c.paused_at.is_not(None), _is_accepted),
-    ),
-)
-"""Whether a job waits for its account: before its submit always, after it where the vendor refuses reads as well."""
-
-_is_suspect = exists().where(accounts.c.name == jobs.c.account, _is_accepted, accounts.c.unknown_submits >= SUSPECT)
-"""Whether the last submits of the account have no answer that tells: then few go together."""
-
-asks_vendor = jobs.c.addresses.is_(None)
-"""Whether a job's next step makes a request to the vendor: a fetch that knows where the files are makes none."""
-
-opens_at = (
-    select(accounts.c.closed_until)
-    .where(
-        accounts.c.name == jobs.c.account,
-        accounts.c.closed_until > now,
-        asks_vendor,
-        or_(jobs.c.state == JobState.ACCEPTED, accounts.c.closes_reads),
-    )
-    .scalar_subquery()
-)
-"""When the account's request limit lets the job's next request through; null: it does now."""
-
-is_closed = opens_at.is_not(None)
-
-
-def is_due(ticket: Ticket, state: JobState) -> Sequence[ColumnElement[bool]]:
-    """Tell whether a job is as the ticket says, due, and neither held nor limited with its account."""
-    is_this = (jobs.c.id == ticket.job_id, jobs.c.version == ticket.version, jobs.c.state == state)
-    return (*is_this, jobs.c.due_at <= now + SLACK, not_(is_held), not_(is_closed))
 
 
 def take(
@@ -118,7 +65,7 @@ def take_for_submit(
 ) -> Job | None:
     """Take an accepted job with its files; the intent to pay for it is written in the same transaction."""
     state, becomes = JobState.ACCEPTED, JobState.SUBMITTING
-    job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=not_(_is_suspect))
+    job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=not_(is_suspect))
     if job is None and (account := _suspect(connection, ticket)):
         few = _posting(account) < FEW
         job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=few)
@@ -130,7 +77,7 @@ def _suspect(connection: Connection, ticket: Ticket) -> str | None:
 
     Who waits here for another submit's intent counts it.
     """
-    due = (*is_due(ticket, JobState.ACCEPTED), _is_suspect)
+    due = (*is_due(ticket, JobState.ACCEPTED), is_suspect)
     account = connection.execute(select(jobs.c.account).where(*due).with_for_update(of=jobs)).scalar()
     if account:
         connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
@@ -178,7 +125,7 @@ def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timede
 
     Zero for one whose account opened since it could not be taken. A job that waits as a row is the sweep's already.
     """
-    comes_at = func.greatest(jobs.c.due_at, opens_at, case((_is_suspect, now + ITS_TURN)))
+    comes_at = func.greatest(jobs.c.due_at, opens_at, case((is_suspect, now + ITS_TURN)))
     query = select(func.greatest(comes_at - now, timedelta(0))).where(
         jobs.c.id == ticket.job_id,
         jobs.c.version == ticket.version,

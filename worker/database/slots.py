@@ -7,7 +7,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database.jobs import asks_vendor, is_closed, is_due, is_held
+from worker.database.due import asks_vendor, is_closed, is_due, is_held
 from worker.database.records import requests
 from worker.database.stages import Stage
 from worker.database.tables import accounts, is_live, jobs, now

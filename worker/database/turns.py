@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, case, func, not_, select
 
-from worker.database.jobs import SLACK, is_closed, is_held
+from worker.database.due import SLACK, is_closed, is_held
 from worker.database.stages import Stage
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState, Ticket
