@@ -3,9 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, not_, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Interval,
+    Update,
+    bindparam,
+    case,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.database.arrivals import inputs_of
 from worker.database.due import ITS_TURN, asks_vendor, is_due, is_held, is_suspect, opens_at
@@ -142,34 +157,46 @@ NO_ADDRESSES = {"addresses": None, "kept": None}
 
 def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> int | None:
     """Write a change if nobody wrote since the job was taken; return the new version, else None."""
-    written = (
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.version == job.version)
-        .values(_written(job.state, change, grace))
-        .returning(jobs.c.version)
-    )
-    return connection.execute(written).scalar()
+    values = {"job": job.id, "taken": job.version, **_values(job.state, change, grace)}
+    return connection.execute(_writing(_stamped(job.state, change)), values).scalar()
 
 
-def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any]:
+@cache
+def _writing(stamped: str | None) -> ReturningUpdate[int]:
+    which = (jobs.c.id == bindparam("job"), jobs.c.version == bindparam("taken"))
+    return _changing(stamped).where(*which).returning(jobs.c.version)
+
+
+def _changing(stamped: str | None) -> Update:
+    """Change a job, and note that something has ended now; the columns beside these are those of the parameters."""
+    due_at = now + bindparam("due_in", type_=Interval)
+    times = {"due_at": due_at, "sweep_at": due_at + bindparam("grace", type_=Interval)}
+    return update(jobs).values(version=jobs.c.version + 1, **times, **({stamped: now} if stamped else {}))
+
+
+def _stamped(state: JobState, change: Change) -> str | None:
+    """Return the column that says since when a job is in its new state, unless the time was learnt."""
+    column = _ENTERED_AT.get(change.state) if change.state is not state else None
+    return column.name if column is not None and column.name not in change.learnt.columns() else None
+
+
+def _values(state: JobState, change: Change, grace: timedelta) -> dict[str, Any]:
     learnt = change.learnt.columns()
-    stamped: dict[str, Any] = {}
+    of_new_state: dict[str, Any] = {}
     if change.state is not state:
-        stamped = {"waits_for": None, "attempts": 0, "gone_looks": 0, "error_code": None, "error_message": None}
+        of_new_state = {"waits_for": None, "attempts": 0, "gone_looks": 0, "error_code": None, "error_message": None}
         of_another_run = {"vendor_submitted_at": None, "result": None}
-        stamped |= of_another_run if change.state is JobState.PROCESSING else {}
-        stamped |= {column.name: now for entered, column in _ENTERED_AT.items() if entered is change.state}
+        of_new_state |= of_another_run if change.state is JobState.PROCESSING else {}
     return {
         "state": change.state,
-        "version": jobs.c.version + 1,
         "lease_until": None,
         "session": None,
         "slot_at": None,
         "expired_leases": 0,
-        "due_at": now + change.due_in,
-        "sweep_at": now + change.due_in + grace,
+        "due_in": change.due_in,
+        "grace": grace,
         **({"refused_at": None} if "remote_status" in learnt else {}),
-        **stamped,
+        **of_new_state,
         **learnt,
         **(NO_ADDRESSES if change.state.is_final else {}),
     }
@@ -180,12 +207,11 @@ def write_late(connection: Connection, job: Job, change: Change, grace: timedelt
     waiting = [state for state in JobState if next_state(state, change.trigger) is change.state]
     states = [state for state in waiting if state in {JobState.REVIEW, JobState.ACCEPTED}]
     written = (
-        update(jobs)
+        _changing(_stamped(JobState.SUBMITTING, change))
         .where(jobs.c.id == job.id, jobs.c.state.in_(states), jobs.c.request_id.is_(None))
-        .values(_written(JobState.SUBMITTING, change, grace))
         .returning(*SEEN)
     )
-    row = connection.execute(written).mappings().first()
+    row = connection.execute(written, _values(JobState.SUBMITTING, change, grace)).mappings().first()
     return Job.from_row(row) if row else None
 
 
