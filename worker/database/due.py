@@ -1,9 +1,9 @@
 """Whether a job's next step is due: its own time, its account, the request limit."""
 
-from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, not_, or_, select
+from sqlalchemy import and_, bindparam, exists, not_, or_, select
 
 from worker.database.tables import accounts, incarnation, jobs, now
 from worker.rules.lifecycle import JobState, Ticket
@@ -58,7 +58,17 @@ opens_at = (
 is_closed = opens_at.is_not(None)
 
 
-def is_due(ticket: Ticket, state: JobState) -> Sequence[ColumnElement[bool]]:
-    """Tell whether a job is as the ticket says, due, and neither held nor limited with its account."""
-    is_this = (jobs.c.id == ticket.job_id, jobs.c.version == ticket.version, jobs.c.state == state)
-    return (*is_this, jobs.c.due_at <= now + SLACK, not_(is_held), not_(is_closed))
+is_as_said = (
+    jobs.c.id == bindparam("job"),
+    jobs.c.version == bindparam("seen"),
+    jobs.c.state == bindparam("waits_in"),
+)
+"""Whether a job is as a ticket says, which is told in the parameters of :func:`said`."""
+
+is_due = (*is_as_said, jobs.c.due_at <= now + SLACK, not_(is_held), not_(is_closed))
+"""Whether it is due as well, and neither held nor limited with its account."""
+
+
+def said(ticket: Ticket, state: JobState) -> dict[str, Any]:
+    """Return the parameters that tell which job a statement is about, and how a ticket knows it."""
+    return {"job": ticket.job_id, "seen": ticket.version, "waits_in": state}

@@ -1,6 +1,6 @@
 """A job's life: take it under a lease, write what a step learnt, find what was left behind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     Interval,
+    Select,
     Update,
     bindparam,
     case,
@@ -23,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.database.arrivals import inputs_of
-from worker.database.due import ITS_TURN, asks_vendor, is_due, is_held, is_suspect, opens_at
+from worker.database.due import ITS_TURN, asks_vendor, is_as_said, is_due, is_held, is_suspect, opens_at, said
 from worker.database.stages import Stage
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.job import Job
@@ -51,40 +53,58 @@ def take(
     lease: timedelta,
     *,
     needs_slot: bool,
-    becomes: JobState | None = None,
     session: int | None = None,
-    only: ColumnElement[bool] | None = None,
 ) -> Job | None:
     """Take the job under a lease if it is due, with the slot of the request budget that it needs; else return None."""
-    taken = (
+    values = {**said(ticket, state), "state": state, "lease": lease, "session": session}
+    return _job(connection, _taking(needs_slot=needs_slot), values)
+
+
+def _job(connection: Connection, statement: Executable, values: Mapping[str, Any]) -> Job | None:
+    row = connection.execute(statement, values).mappings().first()
+    return Job.from_row(row) if row else None
+
+
+@cache
+def _taking(*, needs_slot: bool, only: Callable[[], ColumnElement[bool]] = true) -> Executable:
+    """Take a job that is due; ``only``: if that holds as well."""
+    until = now + bindparam("lease", type_=Interval)
+    return (
         update(jobs)
-        .where(*is_due(ticket, state), or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true())
-        .where(true() if only is None else only)
+        .where(*is_due, or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true(), only())
         .values(
-            state=becomes or state,
             version=jobs.c.version + 1,
             slot_at=None,
             requests=jobs.c.requests + case((asks_vendor, 1), else_=0),
-            lease_until=now + lease,
-            sweep_at=now + lease,
-            session=session,
+            lease_until=until,
+            sweep_at=until,
         )
         .returning(*SEEN)
     )
-    row = connection.execute(taken).mappings().first()
-    return Job.from_row(row) if row else None
 
 
 def take_for_submit(
     connection: Connection, ticket: Ticket, lease: timedelta, token: str, *, needs_slot: bool
 ) -> Job | None:
     """Take an accepted job with its files; the intent to pay for it is written in the same transaction."""
-    state, becomes = JobState.ACCEPTED, JobState.SUBMITTING
-    job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=not_(is_suspect))
+    becomes = {"state": JobState.SUBMITTING, "lease": lease, "session": None}
+    values = {**said(ticket, JobState.ACCEPTED), **becomes}
+    job = _job(connection, _taking(needs_slot=needs_slot, only=_is_unsuspected), values)
     if job is None and (account := _suspect(connection, ticket)):
-        few = _posting(account) < FEW
-        job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=few)
+        job = _job(connection, _taking(needs_slot=needs_slot, only=_are_few), {**values, "payer": account})
     return replace(job, token=token, files=inputs_of(connection, job.id)) if job else None
+
+
+def _is_unsuspected() -> ColumnElement[bool]:
+    return not_(is_suspect)
+
+
+def _are_few() -> ColumnElement[bool]:
+    """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
+    other = jobs.alias()
+    under_way = (other.c.stage == Stage.SUBMITTING, other.c.lease_until > now)
+    posting = select(func.count()).where(other.c.account == bindparam("payer"), *under_way)
+    return posting.scalar_subquery() < FEW
 
 
 def _suspect(connection: Connection, ticket: Ticket) -> str | None:
@@ -92,18 +112,11 @@ def _suspect(connection: Connection, ticket: Ticket) -> str | None:
 
     Who waits here for another submit's intent counts it.
     """
-    due = (*is_due(ticket, JobState.ACCEPTED), is_suspect)
-    account = connection.execute(select(jobs.c.account).where(*due).with_for_update(of=jobs)).scalar()
+    due = select(jobs.c.account).where(*is_due, is_suspect).with_for_update(of=jobs)
+    account = connection.execute(due, said(ticket, JobState.ACCEPTED)).scalar()
     if account:
         connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
     return account
-
-
-def _posting(account: str) -> ColumnElement[int]:
-    """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
-    other = jobs.alias()
-    under_way = (other.c.stage == Stage.SUBMITTING, other.c.lease_until > now)
-    return select(func.count()).where(other.c.account == account, *under_way).scalar_subquery()
 
 
 def polled_soon(
@@ -140,15 +153,14 @@ def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timede
 
     Zero for one whose account opened since it could not be taken. A job that waits as a row is the sweep's already.
     """
+    return connection.execute(_until_due(), said(ticket, state)).scalar()
+
+
+@cache
+def _until_due() -> Select[timedelta]:
     comes_at = func.greatest(jobs.c.due_at, opens_at, case((is_suspect, now + ITS_TURN)))
-    query = select(func.greatest(comes_at - now, timedelta(0))).where(
-        jobs.c.id == ticket.job_id,
-        jobs.c.version == ticket.version,
-        jobs.c.state == state,
-        or_(comes_at > now, jobs.c.sweep_at > now),
-        not_(is_held),
-    )
-    return connection.execute(query).scalar()
+    is_awaited = or_(comes_at > now, jobs.c.sweep_at > now)
+    return select(func.greatest(comes_at - now, timedelta(0))).where(*is_as_said, is_awaited, not_(is_held))
 
 
 NO_ADDRESSES = {"addresses": None, "kept": None}
@@ -157,13 +169,13 @@ NO_ADDRESSES = {"addresses": None, "kept": None}
 
 def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> int | None:
     """Write a change if nobody wrote since the job was taken; return the new version, else None."""
-    values = {"job": job.id, "taken": job.version, **_values(job.state, change, grace)}
+    values = {"job": job.id, "seen": job.version, **_values(job.state, change, grace)}
     return connection.execute(_writing(_stamped(job.state, change)), values).scalar()
 
 
 @cache
 def _writing(stamped: str | None) -> ReturningUpdate[int]:
-    which = (jobs.c.id == bindparam("job"), jobs.c.version == bindparam("taken"))
+    which = (jobs.c.id == bindparam("job"), jobs.c.version == bindparam("seen"))
     return _changing(stamped).where(*which).returning(jobs.c.version)
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database.due import asks_vendor, is_closed, is_due, is_held
+from worker.database.due import asks_vendor, is_closed, is_due, is_held, said
 from worker.database.records import requests
 from worker.database.stages import Stage
 from worker.database.tables import accounts, is_live, jobs, now
@@ -87,8 +87,8 @@ def _first_slot(connection: Connection, account: str, state: JobState, slot_at: 
 
 def _due(connection: Connection, ticket: Ticket, state: JobState) -> str | None:
     """Lock a job that is due and has no slot; return its account."""
-    query = select(jobs.c.account).where(*is_due(ticket, state), _has_none, asks_vendor).with_for_update()
-    return connection.execute(query).scalar()
+    query = select(jobs.c.account).where(*is_due, _has_none, asks_vendor).with_for_update()
+    return connection.execute(query, said(ticket, state)).scalar()
 
 
 def _is_afforded(terms: Terms, slot: timedelta) -> ColumnElement[bool]:
