@@ -18,7 +18,8 @@
 ``submissions``   a job's POSTs, each with its intent and its answer
 ``ownership``     which submit has which run
 ``doubts``        POSTs that have no answer that tells
-``accounts``      who pays, what holds him, and what he was refused
+``accounts``      who pays, and what holds him
+``verdicts``      what his jobs were refused, beside what others were answered
 ``files``         a job's outputs, and where their bytes are
 ``blobs``         the files in each store, and the bytes of those that are kept here
 ``particulars``   what a receipt is made of

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.database.due import asks_vendor, is_closed, is_due, is_held, said
 from worker.database.records import requests
@@ -199,19 +201,23 @@ def close(connection: Connection, account: str, why: Limited, *, is_read: bool) 
 
 def note_read(connection: Connection, account: str, asked_at: datetime) -> bool:
     """Note that reads don't count: one was answered while the window was closed. Return whether that is new."""
-    learnt = (
+    return connection.execute(_noting_read(), {"payer": account, "asked_at": asked_at}).scalar() is not None
+
+
+@cache
+def _noting_read() -> ReturningUpdate[str]:
+    return (
         update(accounts)
         .where(
-            accounts.c.name == account,
+            accounts.c.name == bindparam("payer"),
             accounts.c.reads_count.is_(None),
-            accounts.c.closed_at < asked_at,
+            accounts.c.closed_at < bindparam("asked_at"),
             accounts.c.closed_until > now - JUST_OPENED,
             ~accounts.c.closes_reads,
         )
         .values(reads_count=False)
         .returning(accounts.c.name)
     )
-    return connection.execute(learnt).scalar() is not None
 
 
 def forget(connection: Connection, older_than: timedelta) -> None:
