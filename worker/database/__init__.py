@@ -15,6 +15,7 @@
 ``leases``        who has taken a job
 ``turns``         which job is submitted next
 ``slots``         requests that may be made: who draws one, whom it goes to
+``window``        the vendor's request limit, when it is used up
 ``submissions``   a job's POSTs, each with its intent and its answer
 ``ownership``     which submit has which run
 ``doubts``        POSTs that have no answer that tells
