@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from worker.broker.topology import ladder_step
-from worker.database.jobs import SLACK
+from worker.database.due import SLACK
 from worker.rules.lifecycle import NOW
 from worker.rules.plan import Plan, make_plan
 from worker.rules.survival import AGES, HORIZON, Curve, Run, learn

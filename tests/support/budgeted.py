@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, update
 from tests.support.clock import Clock
 from tests.support.kept import keeping
 from worker.app import App
-from worker.database import slots
+from worker.database import window
 from worker.database.engine import transaction
 from worker.database.records import requests
 from worker.database.tables import accounts, jobs, now
@@ -144,7 +144,7 @@ def close_window(app: App, opens_in: timedelta, *, step: Step = Step.SUBMIT, lea
     with transaction(app.services.engine) as connection:
         is_read = step is not Step.SUBMIT
         why = Limited(opens_in, is_told=True, closes_reads=is_read, learnt_limit=learnt)
-        slots.close(connection, "default", why, is_read=is_read)
+        window.close(connection, "default", why, is_read=is_read)
 
 
 def count_calls(simulator: Simulator, call: str) -> int:

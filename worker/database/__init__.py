@@ -9,16 +9,19 @@
 ``records``       the tables of what they have: submits, files, outputs, events
 ``locks``         which process lives, and which scheduler works
 ``arrivals``      a job's birth: its row, its files, and who had its identity or key before
+``due``           whether a job's next step is due
 ``jobs``          a job's life: taken, written, found
 ``overdue``       jobs that nobody works on though they are due
 ``leases``        who has taken a job
 ``turns``         which job is submitted next
 ``looks``         runs that a look at the request history may tell of
 ``slots``         requests that may be made: who draws one, whom it goes to
+``window``        the vendor's request limit, when it is used up
 ``submissions``   a job's POSTs, each with its intent and its answer
 ``ownership``     which submit has which run
 ``doubts``        POSTs that have no answer that tells
-``accounts``      who pays, what holds him, and what he was refused
+``accounts``      who pays, and what holds him
+``verdicts``      what his jobs were refused, beside what others were answered
 ``files``         a job's outputs, and where their bytes are
 ``blobs``         the files in each store, and the bytes of those that are kept here
 ``particulars``   what a receipt is made of

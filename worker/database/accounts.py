@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, or_, select, true, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
-from worker.database.records import submissions
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.errors import HoldCause
-from worker.rules.job import Job
-from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Ticket, Verdict
+from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Ticket
 from worker.rules.outcome import Hold
-from worker.rules.retry import OUTPUT_LIFETIME
-from worker.rules.standing import Refusals, RefusedReads
 
 NOT_TRIED = (HoldCause.OPERATOR, HoldCause.RESTORED)
 """Causes that no job can tell the end of."""
@@ -69,21 +78,27 @@ _RUNNING = {
 
 def resume_after(connection: Connection, name: str, job_id: str) -> HoldCause | None:
     """Let an account work again if this is the job that tries it; return what it was stopped for."""
-    return _resume(connection, accounts.c.name == name, accounts.c.probe_job_id == job_id)
+    return _resume(connection, name, probe_job_id=job_id)
 
 
 def resume(connection: Connection, name: str) -> HoldCause | None:
     """Let an account work again for all that the vendor has to do with it; return what it was stopped for."""
-    return _resume(connection, accounts.c.name == name)
+    return _resume(connection, name)
 
 
-def _resume(connection: Connection, *which: ColumnElement[bool]) -> HoldCause | None:
-    found = select(accounts.c.name, accounts.c.held_cause).where(_is_vendors, *which).with_for_update(key_share=True)
-    row = connection.execute(found).first()
+def _resume(connection: Connection, name: str, **which: str) -> HoldCause | None:
+    row = connection.execute(_held(*which), {"name": name, **which}).first()
     if row is None:
         return None
     connection.execute(update(accounts).where(accounts.c.name == row.name).values(_RUNNING))
     return HoldCause(row.held_cause)
+
+
+@cache
+def _held(*columns: str) -> Select[str, str | None]:
+    """Lock an account that the vendor's trouble stops, if these columns are as well what the parameters say."""
+    which = (accounts.c[column] == bindparam(column) for column in ("name", *columns))
+    return select(accounts.c.name, accounts.c.held_cause).where(_is_vendors, *which).with_for_update(key_share=True)
 
 
 def lift(connection: Connection, name: str) -> Sequence[HoldCause]:
@@ -104,13 +119,18 @@ def lift(connection: Connection, name: str) -> Sequence[HoldCause]:
 
 def note_accepted(connection: Connection, name: str) -> None:
     """Count from nothing again: a submit was accepted. Where nothing was counted no row is locked."""
-    counted = update(accounts).where(accounts.c.name == name, accounts.c.unknown_submits > 0)
-    connection.execute(counted.values(unknown_submits=0))
+    connection.execute(_noting_accepted(), {"payer": name})
+
+
+@cache
+def _noting_accepted() -> Update:
+    counted = update(accounts).where(accounts.c.name == bindparam("payer"), accounts.c.unknown_submits > 0)
+    return counted.values(unknown_submits=0)
 
 
 def resume_from(connection: Connection, name: str, cause: HoldCause) -> HoldCause | None:
     """Let an account work again if it is held for this cause; return it if it was."""
-    return _resume(connection, accounts.c.name == name, accounts.c.held_cause == cause)
+    return _resume(connection, name, held_cause=cause)
 
 
 def count_unknown(connection: Connection, name: str) -> int:
@@ -122,70 +142,6 @@ def count_unknown(connection: Connection, name: str) -> int:
         .returning(accounts.c.unknown_submits)
     )
     return connection.execute(counted).scalar() or 0
-
-
-def count_refusal(connection: Connection, job_id: str) -> None:
-    """Note that a job was refused: where a held account is tried, others go first."""
-    connection.execute(update(jobs).where(jobs.c.id == job_id).values(refusals=jobs.c.refusals + 1))
-
-
-_ACCEPTED = (Verdict.ACCEPTED, Verdict.ADOPTED)
-_REFUSED = (Verdict.HELD, Verdict.DISPUTED)
-
-
-def refusals(connection: Connection, job: Job) -> Refusals:
-    """Read what is known of refusals when a submit, which has no answer in the ledger yet, is refused."""
-    first = select(func.min(submissions.c.answered_at)).where(*_disputed(job)).scalar_subquery()
-    count = select(func.count()).where(*_disputed(job)).scalar_subquery()
-    others = (
-        select(submissions.c.job_id)
-        .join(jobs, jobs.c.id == submissions.c.job_id)
-        .where(jobs.c.account == job.account, jobs.c.id != job.id, submissions.c.answered_at > first)
-    )
-    passed = others.where(submissions.c.verdict.in_(_ACCEPTED), submissions.c.intended_at > first)
-    came_back = others.where(submissions.c.verdict == Verdict.DISPUTED, _passed_later())
-    query = select(count, passed.exists(), came_back.exists(), _last_verdict(job))
-    of_job, has_passed, do_come_back, last = connection.execute(query).one()
-    return Refusals(of_job + 1, has_passed, do_come_back, last in _REFUSED)
-
-
-def _disputed(job: Job) -> Sequence[ColumnElement[bool]]:
-    return submissions.c.job_id == job.id, submissions.c.verdict == Verdict.DISPUTED, submissions.c.token != job.token
-
-
-def _passed_later() -> ColumnElement[bool]:
-    """Tell whether the job of a submit had a later one that was accepted."""
-    later = submissions.alias()
-    is_later = (later.c.job_id == submissions.c.job_id, later.c.answered_at > submissions.c.answered_at)
-    return exists().where(*is_later, later.c.verdict.in_(_ACCEPTED))
-
-
-def _last_verdict(job: Job) -> ColumnElement[str | None]:
-    """Return what the account's last submit was answered, of those that tell whether it works."""
-    return (
-        select(submissions.c.verdict)
-        .join(jobs, jobs.c.id == submissions.c.job_id)
-        .where(jobs.c.account == job.account, submissions.c.verdict.in_((*_ACCEPTED, *_REFUSED)))
-        .where(submissions.c.answered_at.is_not(None), submissions.c.token != job.token)
-        .order_by(submissions.c.answered_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-
-
-def refused_reads(connection: Connection, job: Job) -> RefusedReads:
-    """Write down that a read of a run was refused, and read what is known of the reads of others."""
-    noted = update(jobs).where(jobs.c.id == job.id).values(refused_at=func.coalesce(jobs.c.refused_at, now))
-    since = connection.execute(noted.returning(jobs.c.refused_at)).scalar()
-    ended_at = case((jobs.c.state == JobState.SUCCEEDED, jobs.c.finished_at))
-    read_at = func.greatest(jobs.c.running_at, jobs.c.completed_at, ended_at)
-    recent = (jobs.c.account == job.account, jobs.c.id != job.id, jobs.c.submitted_at > now - OUTPUT_LIFETIME)
-    last = connection.execute(select(func.max(read_at)).where(*recent)).scalar()
-    since_then = true() if last is None else jobs.c.refused_at > last
-    under_way = jobs.c.state.in_((JobState.PROCESSING, JobState.FETCHING))
-    another = exists().where(*recent, under_way, jobs.c.refused_at.is_not(None), since_then)
-    is_another_refused = bool(connection.execute(select(another)).scalar())
-    return RefusedReads(last is not None and since is not None and last > since, is_another_refused)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,30 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Uuid, and_, case, exists, false, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Interval,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from worker.database import blobs
 from worker.database.records import inputs
@@ -38,17 +57,27 @@ class Existing:
 
 def add_job(connection: Connection, values: Mapping[str, Any], grace: timedelta) -> bool:
     """Add the row unless its identity or its key is taken; return whether it was added."""
-    finished = {"finished_at": now} if JobState(values["state"]).is_final else {}
-    row = upsert(jobs).values(sweep_at=now + grace, **finished, **values)
-    added = row.on_conflict_do_nothing().returning(jobs.c.id)
-    return connection.execute(added).scalar() is not None
+    adding = _adding(is_over=JobState(values["state"]).is_final)
+    return connection.execute(adding, {"grace": grace, **values}).scalar() is not None
+
+
+@cache
+def _adding(*, is_over: bool) -> ReturningInsert[str]:
+    finished = {"finished_at": now} if is_over else {}
+    row = upsert(jobs).values(sweep_at=now + bindparam("grace", type_=Interval), **finished)
+    return row.on_conflict_do_nothing().returning(jobs.c.id)
 
 
 def add_inputs(connection: Connection, job_id: str, files: Sequence[Mapping[str, Any]]) -> None:
     """Add the files of a request; those that a store has are named from now on."""
-    connection.execute(insert(inputs), [{"job_id": job_id, **file} for file in files])
+    connection.execute(_adding_inputs(), [{"job_id": job_id, **file} for file in files])
     if stored := [file["location"] for file in files if file["location"]]:
         blobs.name(connection, stored)
+
+
+@cache
+def _adding_inputs() -> Insert:
+    return insert(inputs)
 
 
 def find_existing(connection: Connection, job_id: str, key: Key | None, body_id: str | None = None) -> Existing | None:
@@ -110,8 +139,13 @@ def id_for_body(connection: Connection, body_id: str, counts_for: timedelta, *, 
 
 def is_account_held(connection: Connection, account: str) -> bool:
     """Tell whether jobs of the account have to wait as rows."""
+    return bool(connection.execute(_is_held(), {"account": account}).scalar())
+
+
+@cache
+def _is_held() -> Select[bool]:
     is_held = or_(accounts.c.held_at.is_not(None), accounts.c.paused_at.is_not(None))
-    return bool(connection.execute(select(exists().where(accounts.c.name == account, is_held))).scalar())
+    return select(exists().where(accounts.c.name == bindparam("account"), is_held))
 
 
 _INPUTS = "SELECT name, url, content, location, place, bytes FROM inputs WHERE job_id = %s"

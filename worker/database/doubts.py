@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, select, update
 
-from worker.database.jobs import SEEN, is_held
+from worker.database.due import is_held
+from worker.database.jobs import SEEN
 from worker.database.records import submissions
 from worker.database.stages import Stage
 from worker.database.submissions import is_open

@@ -1,9 +1,10 @@
 """A job's outputs: what is known of each file, and where its bytes are."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Executable, Insert, bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database import blobs
@@ -14,8 +15,13 @@ from worker.rules.outcome import StoredFile
 def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> None:
     """Write the rows of files whose bytes are stored."""
     if files:
-        connection.execute(insert(outputs), [_row(job_id, file) for file in files])
+        connection.execute(_adding(), [_row(job_id, file) for file in files])
         blobs.name(connection, [file.location for file in files])
+
+
+@cache
+def _adding() -> Insert:
+    return insert(outputs)
 
 
 def _row(job_id: str, file: StoredFile) -> dict[str, Any]:
@@ -51,8 +57,12 @@ _COLUMNS = [outputs.c[name] for name in ("id", "name", "media_type", "bytes", "s
 
 def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
     """List the outputs of a job: id, name, media_type, bytes, sha256, location, geometry."""
-    query = select(*_COLUMNS).where(outputs.c.job_id == job_id).order_by(outputs.c.id)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [dict(row) for row in connection.execute(_of_job(), {"job": job_id}).mappings()]
+
+
+@cache
+def _of_job() -> Executable:
+    return select(*_COLUMNS).where(outputs.c.job_id == bindparam("job")).order_by(outputs.c.id)
 
 
 def of_id(connection: Connection, output_id: int) -> Mapping[str, Any] | None:

@@ -1,26 +1,38 @@
 """A job's life: take it under a lease, write what a step learnt, find what was left behind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Interval,
+    Select,
+    Update,
+    bindparam,
+    case,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.database.arrivals import inputs_of
+from worker.database.due import ITS_TURN, asks_vendor, is_as_said, is_due, is_held, is_suspect, opens_at, said
 from worker.database.stages import Stage
-from worker.database.tables import accounts, incarnation, is_live, jobs, now
+from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
 from worker.rules.onward import Lease
 from worker.rules.outcome import Change
-from worker.rules.standing import FEW, SUSPECT
-
-SLACK = timedelta(milliseconds=250)
-"""A message that comes this early counts as on time: another wait would be a whole second."""
-
-ITS_TURN = timedelta(seconds=5)
-"""After which a submit comes again that waits for others to be answered, where few go together."""
+from worker.rules.standing import FEW
 
 SEEN = (
     jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
@@ -34,54 +46,6 @@ _ENTERED_AT = {JobState.PROCESSING: jobs.c.submitted_at, JobState.FETCHING: jobs
 }
 """The column that is stamped when a job enters a state."""
 
-_is_accepted = jobs.c.state == JobState.ACCEPTED
-
-is_uncompared = exists().where(
-    accounts.c.name == jobs.c.account,
-    jobs.c.state == JobState.ACCEPTED,
-    or_(accounts.c.missing_since.is_not(None), accounts.c.compared_with != select(incarnation).scalar_subquery()),
-)
-"""Whether a job's submit waits until a database that may have been set back was compared with the history."""
-
-is_held = is_uncompared | exists().where(
-    accounts.c.name == jobs.c.account,
-    or_(
-        and_(
-            accounts.c.held_at.is_not(None),
-            or_(_is_accepted, accounts.c.stops_reads),
-            accounts.c.probe_job_id.is_distinct_from(jobs.c.id),
-        ),
-        and_(accounts.c.paused_at.is_not(None), _is_accepted),
-    ),
-)
-"""Whether a job waits for its account: before its submit always, after it where the vendor refuses reads as well."""
-
-_is_suspect = exists().where(accounts.c.name == jobs.c.account, _is_accepted, accounts.c.unknown_submits >= SUSPECT)
-"""Whether the last submits of the account have no answer that tells: then few go together."""
-
-asks_vendor = jobs.c.addresses.is_(None)
-"""Whether a job's next step makes a request to the vendor: a fetch that knows where the files are makes none."""
-
-opens_at = (
-    select(accounts.c.closed_until)
-    .where(
-        accounts.c.name == jobs.c.account,
-        accounts.c.closed_until > now,
-        asks_vendor,
-        or_(jobs.c.state == JobState.ACCEPTED, accounts.c.closes_reads),
-    )
-    .scalar_subquery()
-)
-"""When the account's request limit lets the job's next request through; null: it does now."""
-
-is_closed = opens_at.is_not(None)
-
-
-def is_due(ticket: Ticket, state: JobState) -> Sequence[ColumnElement[bool]]:
-    """Tell whether a job is as the ticket says, due, and neither held nor limited with its account."""
-    is_this = (jobs.c.id == ticket.job_id, jobs.c.version == ticket.version, jobs.c.state == state)
-    return (*is_this, jobs.c.due_at <= now + SLACK, not_(is_held), not_(is_closed))
-
 
 def take(
     connection: Connection,
@@ -90,42 +54,61 @@ def take(
     lease: timedelta,
     *,
     needs_slot: bool,
-    becomes: JobState | None = None,
     session: int | None = None,
-    only: ColumnElement[bool] | None = None,
 ) -> Job | None:
     """Take the job under a lease if it is due, with the slot of the request budget that it needs; else return None."""
-    taken = (
-        update(jobs)
-        .where(*is_due(ticket, state), or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true())
-        .where(true() if only is None else only)
-        .values(
-            state=becomes or state,
-            version=jobs.c.version + 1,
-            slot_at=None,
-            requests=jobs.c.requests + case((asks_vendor, 1), else_=0),
-            **_leased(lease, session),
-        )
-        .returning(*SEEN)
-    )
-    row = connection.execute(taken).mappings().first()
+    values = {**said(ticket, state), "state": state, "lease": lease, "session": session}
+    return _job(connection, _taking(needs_slot=needs_slot), values)
+
+
+def _job(connection: Connection, statement: Executable, values: Mapping[str, Any]) -> Job | None:
+    row = connection.execute(statement, values).mappings().first()
     return Job.from_row(row) if row else None
 
 
-def _leased(lasts: timedelta, session: int | None) -> dict[str, Any]:
-    return {"lease_until": now + lasts, "sweep_at": now + lasts, "session": session}
+@cache
+def _taking(*, needs_slot: bool, only: Callable[[], ColumnElement[bool]] = true) -> Executable:
+    """Take a job that is due; ``only``: if that holds as well."""
+    return (
+        update(jobs)
+        .where(*is_due, or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true(), only())
+        .values(
+            version=jobs.c.version + 1,
+            slot_at=None,
+            requests=jobs.c.requests + case((asks_vendor, 1), else_=0),
+            **_leased(),
+        )
+        .returning(*SEEN)
+    )
+
+
+def _leased() -> dict[str, ColumnElement[Any]]:
+    until = now + bindparam("lease", type_=Interval)
+    return {"lease_until": until, "sweep_at": until}
 
 
 def take_for_submit(
     connection: Connection, ticket: Ticket, lease: timedelta, token: str, *, needs_slot: bool
 ) -> Job | None:
     """Take an accepted job with its files; the intent to pay for it is written in the same transaction."""
-    state, becomes = JobState.ACCEPTED, JobState.SUBMITTING
-    job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=not_(_is_suspect))
+    becomes = {"state": JobState.SUBMITTING, "lease": lease, "session": None}
+    values = {**said(ticket, JobState.ACCEPTED), **becomes}
+    job = _job(connection, _taking(needs_slot=needs_slot, only=_is_unsuspected), values)
     if job is None and (account := _suspect(connection, ticket)):
-        few = _posting(account) < FEW
-        job = take(connection, ticket, state, lease, needs_slot=needs_slot, becomes=becomes, only=few)
+        job = _job(connection, _taking(needs_slot=needs_slot, only=_are_few), {**values, "payer": account})
     return replace(job, token=token, files=inputs_of(connection, job.id)) if job else None
+
+
+def _is_unsuspected() -> ColumnElement[bool]:
+    return not_(is_suspect)
+
+
+def _are_few() -> ColumnElement[bool]:
+    """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
+    other = jobs.alias()
+    under_way = (other.c.stage == Stage.SUBMITTING, other.c.lease_until > now)
+    posting = select(func.count()).where(other.c.account == bindparam("payer"), *under_way)
+    return posting.scalar_subquery() < FEW
 
 
 def _suspect(connection: Connection, ticket: Ticket) -> str | None:
@@ -133,18 +116,11 @@ def _suspect(connection: Connection, ticket: Ticket) -> str | None:
 
     Who waits here for another submit's intent counts it.
     """
-    due = (*is_due(ticket, JobState.ACCEPTED), _is_suspect)
-    account = connection.execute(select(jobs.c.account).where(*due).with_for_update(of=jobs)).scalar()
+    due = select(jobs.c.account).where(*is_due, is_suspect).with_for_update(of=jobs)
+    account = connection.execute(due, said(ticket, JobState.ACCEPTED)).scalar()
     if account:
         connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
     return account
-
-
-def _posting(account: str) -> ColumnElement[int]:
-    """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
-    other = jobs.alias()
-    under_way = (other.c.stage == Stage.SUBMITTING, other.c.lease_until > now)
-    return select(func.count()).where(other.c.account == account, *under_way).scalar_subquery()
 
 
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:
@@ -152,15 +128,14 @@ def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timede
 
     Zero for one whose account opened since it could not be taken. A job that waits as a row is the sweep's already.
     """
-    comes_at = func.greatest(jobs.c.due_at, opens_at, case((_is_suspect, now + ITS_TURN)))
-    query = select(func.greatest(comes_at - now, timedelta(0))).where(
-        jobs.c.id == ticket.job_id,
-        jobs.c.version == ticket.version,
-        jobs.c.state == state,
-        or_(comes_at > now, jobs.c.sweep_at > now),
-        not_(is_held),
-    )
-    return connection.execute(query).scalar()
+    return connection.execute(_until_due(), said(ticket, state)).scalar()
+
+
+@cache
+def _until_due() -> Select[timedelta]:
+    comes_at = func.greatest(jobs.c.due_at, opens_at, case((is_suspect, now + ITS_TURN)))
+    is_awaited = or_(comes_at > now, jobs.c.sweep_at > now)
+    return select(func.greatest(comes_at - now, timedelta(0))).where(*is_as_said, is_awaited, not_(is_held))
 
 
 NO_ADDRESSES = {"addresses": None, "kept": None}
@@ -172,34 +147,48 @@ def write(connection: Connection, job: Job, change: Change, grace: timedelta, le
 
     With a ``lease`` it stays taken.
     """
-    written = (
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.version == job.version)
-        .values({**_written(job.state, change, grace), **(_leased(lease.lasts, lease.session) if lease else {})})
-        .returning(jobs.c.version)
-    )
-    return connection.execute(written).scalar()
+    of_lease = {"lease": lease.lasts, "session": lease.session} if lease else {"grace": grace, **_FREE}
+    values = {"job": job.id, "seen": job.version, **_values(job.state, change), **of_lease}
+    return connection.execute(_writing(_stamped(job.state, change), is_kept=lease is not None), values).scalar()
 
 
-def _written(state: JobState, change: Change, grace: timedelta) -> dict[str, Any]:
+_FREE = {"lease_until": None, "session": None}
+
+
+@cache
+def _writing(stamped: str | None, *, is_kept: bool) -> ReturningUpdate[int]:
+    which = (jobs.c.id == bindparam("job"), jobs.c.version == bindparam("seen"))
+    return _changing(stamped, is_kept=is_kept).where(*which).returning(jobs.c.version)
+
+
+def _changing(stamped: str | None, *, is_kept: bool = False) -> Update:
+    """Change a job, and note that something has ended now; the columns beside these are those of the parameters."""
+    due_at = now + bindparam("due_in", type_=Interval)
+    swept = _leased() if is_kept else {"sweep_at": due_at + bindparam("grace", type_=Interval)}
+    stamps = {stamped: now} if stamped else {}
+    return update(jobs).values(version=jobs.c.version + 1, due_at=due_at, **swept, **stamps)
+
+
+def _stamped(state: JobState, change: Change) -> str | None:
+    """Return the column that says since when a job is in its new state, unless the time was learnt."""
+    column = _ENTERED_AT.get(change.state) if change.state is not state else None
+    return column.name if column is not None and column.name not in change.learnt.columns() else None
+
+
+def _values(state: JobState, change: Change) -> dict[str, Any]:
     learnt = change.learnt.columns()
-    stamped: dict[str, Any] = {}
+    of_new_state: dict[str, Any] = {}
     if change.state is not state:
-        stamped = {"waits_for": None, "attempts": 0, "gone_looks": 0, "error_code": None, "error_message": None}
+        of_new_state = {"waits_for": None, "attempts": 0, "gone_looks": 0, "error_code": None, "error_message": None}
         of_another_run = {"vendor_submitted_at": None, "result": None}
-        stamped |= of_another_run if change.state is JobState.PROCESSING else {}
-        stamped |= {column.name: now for entered, column in _ENTERED_AT.items() if entered is change.state}
+        of_new_state |= of_another_run if change.state is JobState.PROCESSING else {}
     return {
         "state": change.state,
-        "version": jobs.c.version + 1,
-        "lease_until": None,
-        "session": None,
         "slot_at": None,
         "expired_leases": 0,
-        "due_at": now + change.due_in,
-        "sweep_at": now + change.due_in + grace,
+        "due_in": change.due_in,
         **({"refused_at": None} if "remote_status" in learnt else {}),
-        **stamped,
+        **of_new_state,
         **learnt,
         **(NO_ADDRESSES if change.state.is_final else {}),
     }
@@ -210,12 +199,12 @@ def write_late(connection: Connection, job: Job, change: Change, grace: timedelt
     waiting = [state for state in JobState if next_state(state, change.trigger) is change.state]
     states = [state for state in waiting if state in {JobState.REVIEW, JobState.ACCEPTED}]
     written = (
-        update(jobs)
+        _changing(_stamped(JobState.SUBMITTING, change))
         .where(jobs.c.id == job.id, jobs.c.state.in_(states), jobs.c.request_id.is_(None))
-        .values(_written(JobState.SUBMITTING, change, grace))
         .returning(*SEEN)
     )
-    row = connection.execute(written).mappings().first()
+    values = {**_values(JobState.SUBMITTING, change), **_FREE, "grace": grace}
+    row = connection.execute(written, values).mappings().first()
     return Job.from_row(row) if row else None
 
 

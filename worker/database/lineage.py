@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, cast, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, cast, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningDelete
 
 from worker.database.arrivals import inputs_of
 from worker.database.jobs import SEEN
@@ -205,8 +207,14 @@ def keep_strays(connection: Connection, found: Sequence[Stray]) -> None:
 
 def take_stray(connection: Connection, inputs: Inputs) -> Run | None:
     """Take a run of exactly these inputs that was paid for a job which was lost; None where there is none."""
+    row = connection.execute(_taking(), {"sent": dict(inputs)}).first()
+    return Run(*row) if row else None
+
+
+@cache
+def _taking() -> ReturningDelete[str, str, datetime]:
     has_submit = exists().where(submissions.c.run == strays.c.run)
-    sent = cast(dict(inputs), JSONB)
+    sent = cast(bindparam("sent", type_=JSONB), JSONB)
     first = (
         select(strays.c.run)
         .where(or_(strays.c.inputs == sent, strays.c.placed == sent), strays.c.made_at > now - KEPT_FOR, ~has_submit)
@@ -215,8 +223,7 @@ def take_stray(connection: Connection, inputs: Inputs) -> Run | None:
         .with_for_update(skip_locked=True)
     )
     taken = delete(strays).where(strays.c.run == first.scalar_subquery())
-    row = connection.execute(taken.returning(strays.c.request_id, strays.c.remote_status, strays.c.made_at)).first()
-    return Run(*row) if row else None
+    return taken.returning(strays.c.request_id, strays.c.remote_status, strays.c.made_at)
 
 
 def write_adopted(connection: Connection, token: str, job: Job, worker: str, what: Adopted) -> None:

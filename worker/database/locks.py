@@ -78,7 +78,7 @@ class Session:
 def _answers(connection: Connection) -> bool:
     """Tell whether a connection is still there; one that is not is dropped."""
     try:
-        return connection.execute(text("SELECT true")).scalar() is True
+        return connection.exec_driver_sql("SELECT true").scalar() is True
     except SQLAlchemyError:
         _drop(connection)
         return False

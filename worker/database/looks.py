@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, not_, select, true
 
-from worker.database.jobs import SEEN, is_held
+from worker.database.due import is_held
+from worker.database.jobs import SEEN
 from worker.database.stages import Stage
 from worker.database.tables import jobs, now
 from worker.rules.job import Job

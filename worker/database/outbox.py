@@ -3,10 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, literal, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.records import events, outbox
@@ -42,18 +58,31 @@ _COLUMNS = (
 
 def add(connection: Connection, kind: EventType, job_id: str | None, payload: Mapping[str, Any]) -> Event:
     """Write an event in the transaction of its change, with what the job's sender calls it."""
-    called = select(jobs.c.correlation_id).where(jobs.c.id == job_id).scalar_subquery()
-    return _add(connection, kind, job_id, payload, called if job_id else None)
+    called = {"job": job_id} if job_id else {"correlation_id": None}
+    return _add(connection, kind, job_id, payload, called)
 
 
 def add_refusal(connection: Connection, job_id: str, payload: Mapping[str, Any], correlation_id: str | None) -> Event:
     """Write the event of a message that was refused, whose sender may be another than that of the job it names."""
-    return _add(connection, EventType.REFUSED, job_id, payload, correlation_id)
+    return _add(connection, EventType.REFUSED, job_id, payload, {"correlation_id": correlation_id})
 
 
-def _add(connection: Connection, kind: EventType, job_id: str | None, payload: Mapping[str, Any], called: Any) -> Event:
-    values = {"id": str(uuid4()), "job_id": job_id, "type": kind, "payload": payload, "correlation_id": called}
-    return _event(connection.execute(insert(events).values(**values).returning(*_COLUMNS)).one())
+def _add(
+    connection: Connection,
+    kind: EventType,
+    job_id: str | None,
+    payload: Mapping[str, Any],
+    called: Mapping[str, str | None],
+) -> Event:
+    values = {"id": str(uuid4()), "job_id": job_id, "type": kind, "payload": payload, **called}
+    return _event(connection.execute(_adding(as_its_job="job" in called), values).one())
+
+
+@cache
+def _adding(*, as_its_job: bool) -> Executable:
+    called = select(jobs.c.correlation_id).where(jobs.c.id == bindparam("job")).scalar_subquery()
+    row = insert(events).values(correlation_id=called) if as_its_job else insert(events)
+    return row.returning(*_COLUMNS)
 
 
 def unwritten(
@@ -150,4 +179,9 @@ def unpublished(connection: Connection, limit: int) -> Sequence[Event]:
 
 def mark_published(connection: Connection, event_id: str, *, was_routed: bool) -> None:
     """Note that the broker confirmed an event."""
-    connection.execute(update(events).where(events.c.id == event_id).values(published_at=now, was_routed=was_routed))
+    connection.execute(_marking(), {"event": event_id, "was_routed": was_routed})
+
+
+@cache
+def _marking() -> Update:
+    return update(events).where(events.c.id == bindparam("event")).values(published_at=now)

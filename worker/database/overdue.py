@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, select, update
 
-from worker.database.jobs import SEEN, is_closed, is_held
+from worker.database.due import is_closed, is_held
+from worker.database.jobs import SEEN
 from worker.database.tables import is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, JobState, Ticket

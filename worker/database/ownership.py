@@ -3,8 +3,24 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from worker.database.records import submissions
@@ -21,26 +37,43 @@ def claim(connection: Connection, token: str | None, request_id: str, what: Answ
     id that was given back stays known.
     """
     run = canonical_id(request_id)
-    own = update(submissions).where(submissions.c.token == token)
+    own = {"post": token, "told": run}
     try:
         with connection.begin_nested() as attempt:
-            connection.execute(own.values(told=run, run=run, **written(what)))
+            connection.execute(_answering(), {**own, "run": run, **written(what)})
             if not _is_known(connection, token, run):  # Asked now: one that had it meanwhile has said so.
                 return True
             attempt.rollback()
     except IntegrityError:
         pass
-    connection.execute(own.values(told=run))
+    connection.execute(_of_post(), own)
     return False
+
+
+@cache
+def _answering() -> Update:
+    return _of_post().values(answered_at=now)
+
+
+@cache
+def _of_post() -> Update:
+    return update(submissions).where(submissions.c.token == bindparam("post"))
 
 
 def _is_known(connection: Connection, token: str | None, run: str) -> bool:
     """Tell whether the ledger knows a run of anybody but this submit and its job."""
-    names_it = or_(have([run]), submissions.c.run == run, and_(submissions.c.told == run, _is_told_only))
-    others = exists().where(names_it, submissions.c.token.is_distinct_from(token))
-    own_job = select(submissions.c.job_id).where(submissions.c.token == token).scalar_subquery()
+    return bool(connection.execute(_is_known_of_others(), {"run": run, "post": token}).scalar())
+
+
+@cache
+def _is_known_of_others() -> Select[bool]:
+    run, post = bindparam("run", type_=Text), bindparam("post", type_=submissions.c.token.type)
+    is_told = and_(submissions.c.told == run, _is_told_only)
+    names_it = or_(have([run]), submissions.c.run == run, is_told)
+    others = exists().where(names_it, submissions.c.token.is_distinct_from(post))
+    own_job = select(submissions.c.job_id).where(submissions.c.token == post).scalar_subquery()
     job = exists().where(run_of(jobs) == run, jobs.c.id.is_distinct_from(own_job))
-    return bool(connection.execute(select(or_(others, job))).scalar())
+    return select(or_(others, job))
 
 
 @dataclass(frozen=True)
@@ -71,7 +104,7 @@ def holder_of(connection: Connection, token: str | None, request_id: str) -> Hol
     return Holder(**{**row, "verdict": Verdict(row["verdict"])}) if row else None
 
 
-def have(runs: Sequence[str]) -> ColumnElement[bool]:
+def have(runs: Sequence[str | BindParameter[str]]) -> ColumnElement[bool]:
     """Tell whether a submit has one of some runs. One of an early release has its in the vendor's writing alone."""
     is_unwritten = and_(submissions.c.run.is_(None), submissions.c.request_id.is_not(None))
     return or_(

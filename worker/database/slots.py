@@ -1,20 +1,38 @@
-"""The request budget of an account: slots that are drawn, a window that is closed, what they were used for."""
+"""The request budget of an account: slots that are drawn, and what they were used for."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Executable,
+    Insert,
+    Integer,
+    Interval,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from worker.database.jobs import asks_vendor, is_closed, is_due, is_held
+from worker.database.due import asks_vendor, is_closed, is_due, is_held, said
 from worker.database.records import requests
 from worker.database.stages import Stage
-from worker.database.tables import accounts, is_live, jobs, now
+from worker.database.tables import TIME, accounts, is_live, jobs, now
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket
-from worker.rules.outcome import Limited
-from worker.rules.retry import JUST_OPENED
 
 UNUSED = timedelta(seconds=2)
 """A slot that was not used for so long is gone: a request that much later would crowd another minute."""
@@ -43,62 +61,98 @@ def draw(connection: Connection, ticket: Ticket, step: Step, state: JobState, te
         return
     slot_at = _last_slot(connection, account, step, terms, terms.slot)
     if slot_at is None:
-        due_at = func.least(jobs.c.due_at, now)
-        waits = {"slot_at": None, "due_at": due_at, "sweep_at": now, "waits_for": WAITS}
+        connection.execute(_letting_wait(), {"job": ticket.job_id})
     else:
         count(connection, account, Kind(step.value))
-        waits = _at(_first_slot(connection, account, state, slot_at, grace), grace)
-    connection.execute(update(jobs).where(jobs.c.id == ticket.job_id).values(waits))
+        _give(connection, ticket.job_id, _first_slot(connection, account, state, slot_at, grace), grace)
+
+
+@cache
+def _letting_wait() -> Update:
+    waits = {"slot_at": None, "due_at": func.least(jobs.c.due_at, now), "sweep_at": now, "waits_for": WAITS}
+    return update(jobs).where(jobs.c.id == bindparam("job")).values(waits)
 
 
 def _last_slot(connection: Connection, account: str, step: Step, terms: Terms, slot: timedelta) -> datetime | None:
     """Return the slot after the last one drawn, or None for a submit that the budget can't afford."""
-    if step is Step.SUBMIT:  # What others draw meanwhile is counted only by a statement that begins after it.
-        connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
-    drawn = (
+    is_submit = step is Step.SUBMIT
+    if is_submit:  # What others draw meanwhile is counted only by a statement that begins after it.
+        connection.execute(_locking(), {"payer": account})
+    affords = _affords(terms, slot) if is_submit else {}
+    return connection.execute(_drawing(is_submit=is_submit), {"payer": account, "slot": slot, **affords}).scalar()
+
+
+@cache
+def _locking() -> Select[str]:
+    return select(accounts.c.name).where(accounts.c.name == bindparam("payer")).with_for_update(key_share=True)
+
+
+@cache
+def _drawing(*, is_submit: bool) -> ReturningUpdate[datetime]:
+    slot = bindparam("slot", type_=Interval)
+    return (
         update(accounts)
-        .where(accounts.c.name == account, _is_afforded(terms, slot) if step is Step.SUBMIT else true())
+        .where(accounts.c.name == bindparam("payer"), _is_afforded() if is_submit else true())
         .values(next_slot_at=_next_slot_at + slot)
         .returning(accounts.c.next_slot_at - slot)
     )
-    return connection.execute(drawn).scalar()
 
 
-def _at(slot_at: datetime, grace: timedelta) -> dict[str, Any]:
-    due_at = func.greatest(jobs.c.due_at, slot_at)
-    return {"slot_at": slot_at, "due_at": due_at, "sweep_at": func.greatest(jobs.c.sweep_at, slot_at + grace)}
+def _give(connection: Connection, job_id: str, slot_at: datetime, grace: timedelta) -> None:
+    connection.execute(_giving(), {"job": job_id, "slot_at": slot_at, "at": slot_at, "with_grace": slot_at + grace})
+
+
+@cache
+def _giving() -> Update:
+    due_at = func.greatest(jobs.c.due_at, bindparam("at", type_=TIME))
+    sweep_at = func.greatest(jobs.c.sweep_at, bindparam("with_grace", type_=TIME))
+    return update(jobs).where(jobs.c.id == bindparam("job")).values(due_at=due_at, sweep_at=sweep_at)
 
 
 def _first_slot(connection: Connection, account: str, state: JobState, slot_at: datetime, grace: timedelta) -> datetime:
     """Swap slots with a waiting job of less weight: return its slot, and leave it ours."""
-    first = (
+    for job_id, earlier in connection.execute(_less_urgent(state), {"payer": account, "until": slot_at}):
+        _give(connection, job_id, slot_at, grace)
+        return cast("datetime", earlier)
+    return slot_at
+
+
+@cache
+def _less_urgent(state: JobState) -> Executable:
+    is_earlier = jobs.c.slot_at.between(now, bindparam("until"))
+    return (
         select(jobs.c.id, jobs.c.slot_at)
-        .where(jobs.c.account == account, is_live, jobs.c.state.in_(AFTER[state]), jobs.c.slot_at.between(now, slot_at))
+        .where(jobs.c.account == bindparam("payer"), is_live, jobs.c.state.in_(AFTER[state]), is_earlier)
         .where(jobs.c.sweep_at > now, jobs.c.lease_until.is_(None))
         .order_by(jobs.c.slot_at)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    for job_id, earlier in connection.execute(first):
-        connection.execute(update(jobs).where(jobs.c.id == job_id).values(_at(slot_at, grace)))
-        return cast("datetime", earlier)
-    return slot_at
 
 
 def _due(connection: Connection, ticket: Ticket, state: JobState) -> str | None:
     """Lock a job that is due and has no slot; return its account."""
-    query = select(jobs.c.account).where(*is_due(ticket, state), _has_none, asks_vendor).with_for_update()
-    return connection.execute(query).scalar()
+    return connection.execute(_account_of(), said(ticket, state)).scalar()
 
 
-def _is_afforded(terms: Terms, slot: timedelta) -> ColumnElement[bool]:
+@cache
+def _account_of() -> Select[str]:
+    return select(jobs.c.account).where(*is_due, _has_none, asks_vendor).with_for_update()
+
+
+def _affords(terms: Terms, slot: timedelta) -> dict[str, Any]:
+    return {"queue": terms.queue, "slot": slot, "together": terms.together, "most": terms.most_together}
+
+
+def _is_afforded() -> ColumnElement[bool]:
     """Tell whether few wait for a slot, and whether the polls of what is submitted together can be afforded."""
-    return and_(_next_slot_at <= now + terms.queue + slot, _together(terms) < terms.most_together)
+    slots_until = now + bindparam("queue", type_=Interval) + bindparam("slot", type_=Interval)
+    return and_(_next_slot_at <= slots_until, _together() < bindparam("most", type_=Integer))
 
 
-def _together(terms: Terms) -> ColumnElement[int]:
+def _together() -> ColumnElement[int]:
     """Count the jobs whose polls fall on the same time, from their rows: a worker that dies leaves no count behind."""
-    submitted = _count(jobs.c.submitted_at > now - terms.together)
+    submitted = _count(jobs.c.submitted_at > now - bindparam("together", type_=Interval))
     posting = _count(jobs.c.stage == Stage.SUBMITTING, jobs.c.lease_until > now)  # One in doubt is polled by nobody.
     return submitted + posting + _count(*_has_message, _has_slot)
 
@@ -122,20 +176,28 @@ def charge(connection: Connection, account: str, kind: Kind, slot: timedelta | N
 
 def count(connection: Connection, account: str, kind: Kind) -> None:
     """Count a request that was made, in the minute in which it was."""
-    row = upsert(requests).values(account=account, minute=func.date_trunc("minute", now), kind=kind)
-    connection.execute(
-        row.on_conflict_do_update(index_elements=requests.primary_key.columns, set_={"count": requests.c.count + 1})
-    )
+    connection.execute(_counting(), {"account": account, "kind": kind})
+
+
+@cache
+def _counting() -> Insert:
+    row = upsert(requests).values(minute=func.date_trunc("minute", now))
+    once_more = {"count": requests.c.count + 1}
+    return row.on_conflict_do_update(index_elements=requests.primary_key.columns, set_=once_more)
 
 
 def has_waiting(connection: Connection, account: str) -> bool:
     """Tell whether jobs wait for the budget: a new one does not overtake them."""
+    return bool(connection.execute(_has_waiting(), {"payer": account}).scalar())
+
+
+@cache
+def _has_waiting() -> Select[bool]:
     # One whose message was lost waits for nothing but the scheduler.
-    waits = exists().where(*is_waiting(account), jobs.c.waits_for == WAITS)
-    return bool(connection.execute(select(waits)).scalar())
+    return select(exists().where(*is_waiting(bindparam("payer")), jobs.c.waits_for == WAITS))
 
 
-def is_waiting(account: str) -> Sequence[ColumnElement[bool]]:
+def is_waiting(account: str | BindParameter[str]) -> Sequence[ColumnElement[bool]]:
     """Tell which of an account's jobs wait as rows: no message of theirs is under way."""
     return (
         jobs.c.account == account,
@@ -171,47 +233,10 @@ def _first(connection: Connection, account: str, limit: int) -> Sequence[Ticket]
 def _free(connection: Connection, account: str, terms: Terms, slot: timedelta) -> int:
     """Return how many submits the budget affords now, less those whose message is on its way."""
     under_way = _count(*_has_message, _has_none, jobs.c.due_at <= now + terms.queue + slot)
-    query = select(_next_slot_at - now, _together(terms), under_way).where(accounts.c.name == account)
-    ahead, together, sent = connection.execute(query).one()
+    query = select(_next_slot_at - now, _together(), under_way).where(accounts.c.name == account)
+    ahead, together, sent = connection.execute(query, {"together": terms.together}).one()
     slots = int((terms.queue + slot - ahead) / slot)
     return max(0, min(terms.most_together - int(together), slots) - int(sent))
-
-
-def close(connection: Connection, account: str, why: Limited, *, is_read: bool) -> bool:
-    """Close the account's window after a 429, for reads as well where they count; return whether it was open.
-
-    The limit is lowered once: what was under way meanwhile is answered in the same way.
-    """
-    count(connection, account, Kind.LIMITED)
-    is_open = or_(accounts.c.closed_until.is_(None), accounts.c.closed_until <= now)
-    limit = {"learnt_limit": why.learnt_limit, "learnt_at": now} if why.learnt_limit else {}
-    opened = {"closed_at": now if why.is_told else None, "closes_reads": why.closes_reads, **limit}
-    closed = update(accounts).where(accounts.c.name == account)
-    was_open = connection.execute(closed.where(is_open).values(opened).returning(accounts.c.name)).scalar()
-    connection.execute(
-        closed.values(
-            closed_until=func.greatest(accounts.c.closed_until, now + why.opens_in),
-            **({"closes_reads": True, "reads_count": True} if is_read else {}),
-        )
-    )
-    return was_open is not None
-
-
-def note_read(connection: Connection, account: str, asked_at: datetime) -> bool:
-    """Note that reads don't count: one was answered while the window was closed. Return whether that is new."""
-    learnt = (
-        update(accounts)
-        .where(
-            accounts.c.name == account,
-            accounts.c.reads_count.is_(None),
-            accounts.c.closed_at < asked_at,
-            accounts.c.closed_until > now - JUST_OPENED,
-            ~accounts.c.closes_reads,
-        )
-        .values(reads_count=False)
-        .returning(accounts.c.name)
-    )
-    return connection.execute(learnt).scalar() is not None
 
 
 def forget(connection: Connection, older_than: timedelta) -> None:

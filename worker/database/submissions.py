@@ -3,9 +3,23 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Insert,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from worker.database.jobs import SEEN
@@ -35,16 +49,13 @@ class Digest:
 
 def intend(connection: Connection, token: str, job: Job, worker: str, session: int, sent: Digest) -> None:
     """Write the intent to pay, in the transaction that takes the job."""
-    connection.execute(
-        insert(submissions).values(
-            token=token,
-            job_id=job.id,
-            worker=worker,
-            session=session,
-            is_addressed=job.is_addressed,
-            **_marks(job, sent),
-        )
-    )
+    values = {"token": token, "job_id": job.id, "worker": worker, "session": session, "is_addressed": job.is_addressed}
+    connection.execute(_intending(), {**values, **_marks(job, sent)})
+
+
+@cache
+def _intending() -> Insert:
+    return insert(submissions)
 
 
 def _marks(job: Job, sent: Digest) -> dict[str, Any]:
@@ -86,13 +97,13 @@ def answer(connection: Connection, token: str | None, what: Answered) -> None:
     That nobody knows does not take the place of what was found out.
     """
     may = or_(is_open(), literal(what.verdict not in OPEN))
-    connection.execute(update(submissions).where(submissions.c.token == token, may).values(written(what)))
+    now_known = update(submissions).where(submissions.c.token == token, may).values(answered_at=now)
+    connection.execute(now_known, written(what))
 
 
 def written(what: Answered) -> dict[str, Any]:
-    """Return what a row says of an answer."""
+    """Return what a row says of an answer, beside when it came."""
     return {
-        "answered_at": now,
         "verdict": what.verdict,
         "request_id": what.request_id,
         "http_status": what.http_status,
@@ -121,9 +132,14 @@ def resolve(connection: Connection, job_id: str, what: Answered) -> None:
 
 def job_of(connection: Connection, token: str) -> Job | None:
     """Return the job of a POST, or None where its intent was never committed."""
-    query = select(*SEEN).join(submissions, submissions.c.job_id == jobs.c.id).where(submissions.c.token == token)
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(_job_of(), {"token": token}).mappings().first()
     return Job.from_row(row) if row else None
+
+
+@cache
+def _job_of() -> Executable:
+    which = submissions.c.token == bindparam("token")
+    return select(*SEEN).join(submissions, submissions.c.job_id == jobs.c.id).where(which)
 
 
 def is_open() -> Any:

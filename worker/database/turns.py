@@ -1,10 +1,11 @@
 """Whose turn a submit is: of the jobs that wait, the most important, then the oldest."""
 
 from collections.abc import Iterator
+from functools import cache
 
-from sqlalchemy import Connection, case, func, not_, select
+from sqlalchemy import Connection, Select, bindparam, case, func, not_, select
 
-from worker.database.jobs import SLACK, is_closed, is_held
+from worker.database.due import SLACK, is_closed, is_held
 from worker.database.stages import Stage
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState, Ticket
@@ -27,13 +28,20 @@ def whose_turn(connection: Connection, ticket: Ticket) -> Ticket:
     Its own message comes later and finds that it is gone; that is then the turn of the first in line. So there are as
     many turns as messages, and whoever let another go first is not forgotten.
     """
+    row = connection.execute(_more_important(), {"job": ticket.job_id, "seen": ticket.version}).first()
+    return Ticket(*row) if row else ticket
+
+
+@cache
+def _more_important() -> Select[str, int]:
+    """Lock the first of the jobs that go before a ticket's own."""
     own = jobs.alias()
-    is_own = (own.c.id == ticket.job_id, own.c.version == ticket.version, own.c.state == JobState.ACCEPTED)
+    is_own = (own.c.id == bindparam("job"), own.c.version == bindparam("seen"), own.c.state == JobState.ACCEPTED)
     rank = case((own.c.due_at <= now + SLACK, own.c.priority), else_=HIGHEST)  # Whoever is early keeps his message.
-    query = (
+    return (
         select(jobs.c.id, jobs.c.version)
         .where(
-            jobs.c.account == select(own.c.account).where(own.c.id == ticket.job_id).scalar_subquery(),
+            jobs.c.account == select(own.c.account).where(own.c.id == bindparam("job")).scalar_subquery(),
             jobs.c.stage == Stage.WAITING,
             jobs.c.priority > func.coalesce(select(rank).where(*is_own).scalar_subquery(), LOWEST),
             jobs.c.lease_until.is_(None),
@@ -45,8 +53,6 @@ def whose_turn(connection: Connection, ticket: Ticket) -> Ticket:
         .limit(1)
         .with_for_update(skip_locked=True, of=jobs)
     )
-    row = connection.execute(query).first()
-    return Ticket(*row) if row else ticket
 
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1

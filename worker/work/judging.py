@@ -6,7 +6,7 @@ from typing import assert_never
 
 import structlog
 
-from worker.database import accounts
+from worker.database import accounts, verdicts
 from worker.database.engine import Connection
 from worker.errors import HoldCause, RemoteRefused
 from worker.rules.job import Job
@@ -32,17 +32,17 @@ def judge_submit(connection: Connection, job: Job, outcome: Outcome, again_in: t
         case Advance(Trigger.ANSWERED):
             accounts.note_accepted(connection, job.account)
         case Doubt():
-            accounts.count_refusal(connection, job.id)
+            verdicts.count_refusal(connection, job.id)
             is_outage = are_in_doubt(accounts.count_unknown(connection, job.account))
             return replace(outcome, stops=OUTAGE) if is_outage else outcome
         case Hold() if job.token:
-            accounts.count_refusal(connection, job.id)
+            verdicts.count_refusal(connection, job.id)
             return outcome if outcome.is_certain else _judge_refusal(connection, job, outcome, again_in)
     return outcome
 
 
 def _judge_refusal(connection: Connection, job: Job, refused: Hold, again_in: timedelta) -> Outcome:
-    match accounts.refusals(connection, job).standing:
+    match verdicts.refusals(connection, job).standing:
         case Standing.JOB:
             message = f"{refused.message} Other jobs get through: it is this one that is refused; nothing was paid."
             return Fail(Trigger.REFUSED, RemoteRefused.code, message, http_status=refused.http_status)
@@ -67,8 +67,8 @@ def judge_read(
     """
     if not isinstance(outcome, Hold) or outcome.is_certain:
         return outcome
-    accounts.count_refusal(connection, job.id)
-    standing = accounts.refused_reads(connection, job).standing
+    verdicts.count_refusal(connection, job.id)
+    standing = verdicts.refused_reads(connection, job).standing
     if standing is Standing.ACCOUNT:
         return replace(outcome, due_in=again_in)
     if standing is Standing.JOB and job.age > record_lifetime:

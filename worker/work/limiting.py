@@ -2,7 +2,7 @@
 
 import structlog
 
-from worker.database import figures, slots
+from worker.database import figures, slots, window
 from worker.database.engine import Connection
 from worker.rules.budget import Kind
 from worker.rules.job import Job
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 def close(connection: Connection, job: Job, why: Limited, *, is_read: bool) -> None:
     """Let the account's requests wait until the limit's next window; told once for each."""
-    if slots.close(connection, job.account, why, is_read=is_read):
+    if window.close(connection, job.account, why, is_read=is_read):
         log.warning(
             "requests_limited",
             account=job.account,
@@ -25,7 +25,7 @@ def close(connection: Connection, job: Job, why: Limited, *, is_read: bool) -> N
 
 def note_read(connection: Connection, job: Job) -> None:
     """Learn from a read that was answered while submits were limited: reads don't count."""
-    if slots.note_read(connection, job.account, job.observed_at):
+    if window.note_read(connection, job.account, job.observed_at):
         log.info("reads_found_free", account=job.account, next="polls and results draw from the budget no more")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.database.jobs import SLACK
+from worker.database.due import SLACK
 from worker.rules.budget import (
     DEAREST,
     HALVED,
