@@ -8,19 +8,20 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
+    Executable,
     Insert,
     Interval,
     Select,
-    Uuid,
+    Update,
     and_,
     bindparam,
     case,
     exists,
     false,
     insert,
-    literal,
     or_,
     select,
     update,
@@ -82,15 +83,20 @@ def _adding_inputs() -> Insert:
 
 def find_existing(connection: Connection, job_id: str, key: Key | None, body_id: str | None = None) -> Existing | None:
     """Find the job that has this identity, else the one that has this key and has neither failed nor been cancelled."""
-    is_same = or_(jobs.c.id == job_id, jobs.c.body_id == literal(body_id, Uuid(as_uuid=False)))
-    has_key = and_(_is_key(key), jobs.c.state.not_in(FREED)) if key else false()
-    query = (
+    named = {"key": key.name, "source": key.source} if key else {}
+    row = connection.execute(_existing(has_key=bool(key)), {"job": job_id, "body": body_id, **named}).first()
+    return Existing(row[0], JobState(row[1]), JobState(row[2]), *row[3:]) if row else None
+
+
+@cache
+def _existing(*, has_key: bool) -> Executable:
+    is_same = or_(jobs.c.id == bindparam("job"), jobs.c.body_id == bindparam("body"))
+    is_of_key = and_(_is_key(), jobs.c.state.not_in(FREED)) if has_key else false()
+    return (
         select(jobs.c.id, jobs.c.state, _reached, jobs.c.fingerprint, jobs.c.metadata, jobs.c.source, jobs.c.is_shared)
-        .where(or_(is_same, has_key))
+        .where(or_(is_same, is_of_key))
         .order_by(case((is_same, 0), else_=1))
     )
-    row = connection.execute(query).first()
-    return Existing(row[0], JobState(row[1]), JobState(row[2]), *row[3:]) if row else None
 
 
 _run = jobs.alias("run")
@@ -102,27 +108,37 @@ FREED = [JobState.FAILED, JobState.CANCELLED]
 """The states in which a job gives its idempotency key back; the same as in the index that makes keys unique."""
 
 
-def _is_key(key: Key) -> ColumnElement[bool]:
+def _is_key() -> ColumnElement[bool]:
     """Tell a key from those of other sources; one from before sources were asked after may be anybody's."""
-    return and_(jobs.c.idempotency_key == key.name, or_(jobs.c.source == key.source, jobs.c.source.is_(None)))
+    is_own = or_(jobs.c.source == bindparam("source"), jobs.c.source.is_(None))
+    return and_(jobs.c.idempotency_key == bindparam("key"), is_own)
 
 
 def is_everybodys(connection: Connection, key: Key) -> bool:
     """Tell whether a job has this key that was accepted before sources were asked after."""
-    is_pinned = and_(jobs.c.idempotency_key == key.name, jobs.c.source.is_(None), jobs.c.state.not_in(FREED))
-    return bool(connection.execute(select(exists().where(is_pinned))).scalar())
+    return bool(connection.execute(_is_everybodys(), {"key": key.name}).scalar())
+
+
+@cache
+def _is_everybodys() -> Select[bool]:
+    has_key = (jobs.c.idempotency_key == bindparam("key"), jobs.c.source.is_(None), jobs.c.state.not_in(FREED))
+    return select(exists().where(*has_key))
 
 
 def last_of_key(connection: Connection, key: Key) -> str | None:
     """Find the failed or cancelled job of a key that no other job took the place of; it is not deleted meanwhile."""
+    return connection.execute(_last_of_key(), {"key": key.name, "source": key.source}).scalar()
+
+
+@cache
+def _last_of_key() -> Select[str]:
     later = jobs.alias()
     query = select(jobs.c.id).where(
-        _is_key(key),
+        _is_key(),
         jobs.c.state.in_(FREED),
         ~exists().where(later.c.retry_of == jobs.c.id),
     )
-    last = query.order_by(jobs.c.accepted_at.desc()).limit(1).with_for_update(read=True, key_share=True)
-    return connection.execute(last).scalar()
+    return query.order_by(jobs.c.accepted_at.desc()).limit(1).with_for_update(read=True, key_share=True)
 
 
 def id_for_body(connection: Connection, body_id: str, counts_for: timedelta, *, is_sent_anew: bool) -> str:
@@ -131,10 +147,24 @@ def id_for_body(connection: Connection, body_id: str, counts_for: timedelta, *, 
     One that ended without success gives it up at once to a request that is known to be sent anew. Who comes at the same
     time waits here for the other, and then finds its job.
     """
-    is_over = or_(jobs.c.accepted_at <= now - counts_for, and_(literal(is_sent_anew), jobs.c.state.in_(FREED)))
-    connection.execute(update(jobs).where(jobs.c.body_id == body_id, is_over).values(body_id=None))
-    is_used = connection.execute(select(exists().where(jobs.c.id == body_id, is_over))).scalar()
-    return str(uuid4()) if is_used else body_id
+    known = {"body": body_id, "counts_for": counts_for, "is_sent_anew": is_sent_anew}
+    connection.execute(_giving_up(), known)
+    return str(uuid4()) if connection.execute(_is_used(), known).scalar() else body_id
+
+
+@cache
+def _giving_up() -> Update:
+    return update(jobs).where(jobs.c.body_id == bindparam("body"), _is_over()).values(body_id=None)
+
+
+@cache
+def _is_used() -> Select[bool]:
+    return select(exists().where(jobs.c.id == bindparam("body"), _is_over()))
+
+
+def _is_over() -> ColumnElement[bool]:
+    is_freed = and_(bindparam("is_sent_anew", type_=Boolean), jobs.c.state.in_(FREED))
+    return or_(jobs.c.accepted_at <= now - bindparam("counts_for", type_=Interval), is_freed)
 
 
 def is_account_held(connection: Connection, account: str) -> bool:

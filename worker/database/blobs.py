@@ -5,10 +5,12 @@ Those that PostgreSQL itself keeps are in chunks, so that none is ever whole in 
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select, text, union, update
+from sqlalchemy import Connection, Select, Update, bindparam, delete, func, select, text, union, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from worker.database.records import blob_chunks, blobs, inputs, output_chunks, outputs
 from worker.database.tables import now
@@ -18,9 +20,13 @@ CHUNK_BYTES = 256 * 1024
 
 def touch(connection: Connection, location: str, size: int) -> bool:
     """Note that a file is put, so that it is not deleted for a day; return whether it is whole already."""
-    put = upsert(blobs).values(location=location, bytes=size)
-    again = put.on_conflict_do_update(index_elements=[blobs.c.location], set_={"loose_since": now})
-    return bool(connection.execute(again.returning(blobs.c.is_whole)).scalar_one())
+    return connection.execute(_touching(), {"location": location, "bytes": size}).scalar_one()
+
+
+@cache
+def _touching() -> ReturningInsert[bool]:
+    again = upsert(blobs).on_conflict_do_update(index_elements=[blobs.c.location], set_={"loose_since": now})
+    return again.returning(blobs.c.is_whole)
 
 
 def add_chunk(connection: Connection, location: str, position: int, content: bytes) -> None:
@@ -50,7 +56,13 @@ def chunks_of_output(connection: Connection, output_id: int, first: int, count: 
 
 def name(connection: Connection, locations: Sequence[str]) -> None:
     """Note that rows name these files from now on; the deletion of a row notes by itself that it does no more."""
-    connection.execute(update(blobs).where(blobs.c.location.in_(locations)).values(loose_since=None))
+    connection.execute(_naming(), {"locations": locations})
+
+
+@cache
+def _naming() -> Update:
+    named = bindparam("locations", type_=blobs.c.location.type, expanding=True)
+    return update(blobs).where(blobs.c.location.in_(named)).values(loose_since=None)
 
 
 def loose(age: timedelta) -> Select[Any]:
