@@ -7,6 +7,7 @@ from sqlalchemy import and_, bindparam, exists, not_, or_, select
 
 from worker.database.tables import accounts, incarnation, jobs, now
 from worker.rules.lifecycle import JobState, Ticket
+from worker.rules.retry import JUST_OPENED
 from worker.rules.standing import SUSPECT
 
 SLACK = timedelta(milliseconds=250)
@@ -57,6 +58,16 @@ opens_at = (
 
 is_closed = opens_at.is_not(None)
 
+
+is_in_trouble = exists().where(
+    accounts.c.name == jobs.c.account,
+    or_(
+        accounts.c.held_at.is_not(None),
+        accounts.c.unknown_submits > 0,
+        accounts.c.closed_until > now - JUST_OPENED,
+    ),
+)
+"""Whether what a job is answered can tell anything of its account that is not known: else nobody asks."""
 
 is_as_said = (
     jobs.c.id == bindparam("job"),

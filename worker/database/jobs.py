@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -25,7 +25,17 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.database.arrivals import inputs_of
-from worker.database.due import ITS_TURN, asks_vendor, is_as_said, is_due, is_held, is_suspect, opens_at, said
+from worker.database.due import (
+    ITS_TURN,
+    asks_vendor,
+    is_as_said,
+    is_due,
+    is_held,
+    is_in_trouble,
+    is_suspect,
+    opens_at,
+    said,
+)
 from worker.database.stages import Stage
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.job import Job
@@ -142,23 +152,33 @@ NO_ADDRESSES = {"addresses": None, "kept": None}
 """Of a job that is over: whoever has the address of an output can read it."""
 
 
-def write(connection: Connection, job: Job, change: Change, grace: timedelta, lease: Lease | None = None) -> int | None:
-    """Write a change if nobody wrote since the job was taken; return the new version, else None.
+class Written(NamedTuple):
+    """The new version of a job that was written, and whether what was learnt can tell of its account."""
+
+    version: int
+    is_in_trouble: bool
+
+
+def write(
+    connection: Connection, job: Job, change: Change, grace: timedelta, lease: Lease | None = None
+) -> Written | None:
+    """Write a change if nobody wrote since the job was taken, else return None.
 
     With a ``lease`` it stays taken.
     """
     of_lease = {"lease": lease.lasts, "session": lease.session} if lease else {"grace": grace, **_FREE}
     values = {"job": job.id, "seen": job.version, **_values(job.state, change), **of_lease}
-    return connection.execute(_writing(_stamped(job.state, change), is_kept=lease is not None), values).scalar()
+    row = connection.execute(_writing(_stamped(job.state, change), is_kept=lease is not None), values).first()
+    return Written(*row) if row else None
 
 
 _FREE = {"lease_until": None, "session": None}
 
 
 @cache
-def _writing(stamped: str | None, *, is_kept: bool) -> ReturningUpdate[int]:
+def _writing(stamped: str | None, *, is_kept: bool) -> ReturningUpdate[int, bool]:
     which = (jobs.c.id == bindparam("job"), jobs.c.version == bindparam("seen"))
-    return _changing(stamped, is_kept=is_kept).where(*which).returning(jobs.c.version)
+    return _changing(stamped, is_kept=is_kept).where(*which).returning(jobs.c.version, is_in_trouble)
 
 
 def _changing(stamped: str | None, *, is_kept: bool = False) -> Update:

@@ -62,14 +62,15 @@ def apply(
         change = with_request(job, change)
     else:
         lease = None
-    version = jobs.write(connection, job, change, grace, lease)
-    if version is None:
+    written = jobs.write(connection, job, change, grace, lease)
+    if written is None:
         return Recorded(change, None, ())
     files.add(connection, job.id, change.files)
     if answer:
         submissions.resolve(connection, job.id, answer)
-    events = [*announcement(connection, job, change), *_account_events(connection, job, change)]
-    return Recorded(change, version, events, kept(job, change, version) if lease else None)
+    of_account = _account_events(connection, job, change, is_in_trouble=written.is_in_trouble)
+    events = [*announcement(connection, job, change), *of_account]
+    return Recorded(change, written.version, events, kept(job, change, written.version) if lease else None)
 
 
 def persist(work: Callable[[], T], what: str) -> T:
@@ -107,7 +108,7 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
     return [outbox.add(connection, kind, job.id, change_payload(job, change, stored))]
 
 
-def _account_events(connection: Connection, job: Job, change: Change) -> Sequence[Event]:
+def _account_events(connection: Connection, job: Job, change: Change, *, is_in_trouble: bool) -> Sequence[Event]:
     """Stop the account that was refused or limited; let it go on when the job that tries it got through."""
     is_read = job.state is not JobState.SUBMITTING
     if change.hold:
@@ -116,10 +117,12 @@ def _account_events(connection: Connection, job: Job, change: Change) -> Sequenc
         limiting.close(connection, job, change.limited, is_read=is_read)
     if change.lesson:
         limiting.note_look(connection, job, change.lesson)
-    if not change.learnt.tells_of_account:
+    if not (change.learnt.tells_of_account and is_in_trouble):
         return ()
     if is_read:
         limiting.note_read(connection, job)
+    else:
+        holding.note_accepted(connection, job)
     return holding.resume_after(connection, job.account, job.id)
 
 

@@ -62,6 +62,11 @@ def resume_from(connection: Connection, account: str, cause: HoldCause) -> Seque
     return _resumed(connection, account, accounts.resume_from(connection, account, cause))
 
 
+def note_accepted(connection: Connection, job: Job) -> None:
+    """Count anew the submits that have no answer which tells: the vendor took one."""
+    accounts.note_accepted(connection, job.account)
+
+
 def resume_after(connection: Connection, account: str, job_id: str) -> Sequence[Event]:
     """Let an account go on if this is the job that tries it, and it got through."""
     return _resumed(connection, account, accounts.resume_after(connection, account, job_id))

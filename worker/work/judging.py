@@ -11,7 +11,7 @@ from worker.database.engine import Connection
 from worker.errors import HoldCause, RemoteRefused
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
-from worker.rules.outcome import Advance, Doubt, Fail, Hold, Outcome, Snooze
+from worker.rules.outcome import Doubt, Fail, Hold, Outcome, Snooze
 from worker.rules.standing import Standing, are_in_doubt
 
 OUTAGE = Hold(
@@ -29,8 +29,6 @@ def judge_submit(connection: Connection, job: Job, outcome: Outcome, again_in: t
     unknown answers, which grows, only stops an account sooner.
     """
     match outcome:
-        case Advance(Trigger.ANSWERED):
-            accounts.note_accepted(connection, job.account)
         case Doubt():
             verdicts.count_refusal(connection, job.id)
             is_outage = are_in_doubt(accounts.count_unknown(connection, job.account))

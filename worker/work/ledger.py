@@ -13,7 +13,7 @@ from worker.database.submissions import Answered
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Ticket, Trigger, Verdict
 from worker.rules.outcome import Change, Doubt, Hold, Outcome, Snooze, decide, known, learnt_of
-from worker.work import changes
+from worker.work import changes, holding
 from worker.work.changes import Recorded
 from worker.work.enclosing import digest_of
 from worker.work.judging import judge_submit
@@ -93,6 +93,8 @@ def _late(connection: Connection, job: Job, change: Change, grace: timedelta) ->
     """Someone else moved the job on; a late answer still matters to one that waits for it."""
     log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
     request_id = known(change.learnt.request_id)
+    if request_id:
+        holding.note_accepted(connection, job)
     is_settled = request_id or not submissions.has_open(connection, job.id, but=job.token)
     moved = jobs.write_late(connection, job, change, grace) if is_settled else None
     if moved:
