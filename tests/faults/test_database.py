@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tests.support.deployment import IMPATIENT, Service, start_all, told_again
 from tests.support.judge import Judge
 from tests.support.services.postgres import PrivatePostgres
-from tests.support.services.proxy import COMMITTED, Proxy
+from tests.support.services.proxy import COMMITTED, UPDATED, Proxy
 from tests.support.waiting import wait_until
 from worker.database import engine as database
 from worker.database.engine import create_database_engine, is_outage, transaction
@@ -109,12 +109,15 @@ def test_a_frozen_database_holds_nobody(deployment: Service, judge: Judge, postg
     judge.check(ids)
 
 
-def test_the_reply_to_a_commit_is_lost(deployment: Service, judge: Judge, postgres: PrivatePostgres) -> None:
+@pytest.mark.parametrize("reply", [COMMITTED, UPDATED], ids=["committed", "updated"])
+def test_the_reply_to_a_commit_is_lost(
+    deployment: Service, judge: Judge, postgres: PrivatePostgres, reply: bytes
+) -> None:
     """Whether it was committed is not known to the worker: no run is started twice, no job is forgotten."""
     with Proxy(postgres.port) as proxy:
         url = deployment.environment["SAM3D_DATABASE_URL"].replace(f":{postgres.port}/", f":{proxy.port}/")
         start_all(deployment, SAM3D_DATABASE_URL=url)
-        proxy.lose_replies(COMMITTED, times=25)
+        proxy.lose_replies(reply, times=25)
         ids = judge.submit(20)
         wait_until(lambda: proxy.lost_replies == 25, "replies were lost")
         judge.check(ids)

@@ -1,11 +1,12 @@
 """How soon work goes on: nobody waits for a lease whose owner is gone, or for a message that is not there."""
 
+import pytest
 from kombu import Connection
 
 from tests.support.deployment import Service, count_logged, start_all, start_worker, told_again
 from tests.support.judge import Judge
 from tests.support.services.postgres import PrivatePostgres
-from tests.support.services.proxy import COMMITTED, Proxy
+from tests.support.services.proxy import COMMITTED, UPDATED, Proxy
 from tests.support.services.rabbitmq import PrivateRabbit
 from tests.support.waiting import wait_until
 from worker.broker.topology import LADDER, delay_queue, queue_name
@@ -44,8 +45,9 @@ def test_a_living_worker_is_not_robbed(deployment: Service, judge: Judge, postgr
     assert not count_logged(deployment, "leases_freed")
 
 
+@pytest.mark.parametrize("reply", [COMMITTED, UPDATED], ids=["committed", "updated"])
 def test_a_take_whose_reply_was_lost_is_given_back(
-    deployment: Service, judge: Judge, postgres: PrivatePostgres
+    deployment: Service, judge: Judge, postgres: PrivatePostgres, reply: bytes
 ) -> None:
     """The worker does not know that it has the job; nobody waits for the end of its lease."""
     deployment.environment |= LONG_LEASES
@@ -54,7 +56,7 @@ def test_a_take_whose_reply_was_lost_is_given_back(
         start_all(deployment, SAM3D_DATABASE_URL=url)
         ids = judge.submit(20)
         judge.await_states(ids, "processing", "fetching", "succeeded")
-        proxy.lose_replies(COMMITTED, times=25)
+        proxy.lose_replies(reply, times=25)
         wait_until(lambda: proxy.lost_replies == 25, "replies were lost")
         judge.check(ids, within=90)
 

@@ -1,4 +1,4 @@
-"""The engine, what its errors tell, and ``transaction()``: the only commit in the code."""
+"""The engine, what its errors tell, and ``transaction()`` and ``single()``: the only commits in the code."""
 
 import select
 import time
@@ -99,7 +99,7 @@ def _try_what_was_idle(engine: Engine) -> None:
     """
 
     def tried(driver: Any, record: ConnectionPoolEntry, _: object) -> None:
-        if time.monotonic() - record.info[_ANSWERED_AT] < IDLE_SECONDS and not _has_word(driver):
+        if time.monotonic() - record.info[_ANSWERED_AT] < IDLE_SECONDS and not has_word(driver):
             return
         try:
             engine.dialect.do_ping(driver)
@@ -117,7 +117,7 @@ def _try_what_was_idle(engine: Engine) -> None:
 _ANSWERED_AT = "answered_at"
 
 
-def _has_word(driver: psycopg.Connection[Any]) -> bool:
+def has_word(driver: Any) -> bool:
     """Tell whether the server has said something that nobody asked, such as that it ends."""
     waiting = select.poll()
     waiting.register(driver.pgconn.socket, select.POLLIN)
@@ -213,6 +213,16 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         acts = connection.info.pop(_ONCE_COMMITTED)
     for act in acts:
         act()
+
+
+@contextmanager
+def single(engine: Engine) -> Iterator[Connection]:
+    """Give a connection for one statement, which commits by itself: neither BEGIN nor COMMIT is waited for.
+
+    A second one would not be of one piece with it.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
 
 
 def once_committed(connection: Connection, act: Callable[[], object]) -> None:

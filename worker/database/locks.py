@@ -2,15 +2,17 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from math import inf
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as Busy
 
-from worker.database.engine import POOL_SECONDS
+from worker.database.engine import IDLE_SECONDS, POOL_SECONDS, has_word
 
 SCHEDULER_LOCK = 0x5A3D0001
 """The advisory lock under which one scheduler works."""
@@ -31,6 +33,7 @@ class Session:
         self._guard = threading.Lock()
         self._connection: Connection | None = None
         self._closed = threading.Event()
+        self._answered_at = -inf
 
     def keep(self) -> None:
         """Take the lock again soon after the database was away, on a thread of its own: we must not seem dead."""
@@ -46,16 +49,27 @@ class Session:
         return self._key if self._connection else self.key()
 
     def key(self) -> int:
-        """Return the lock's key, having made sure that the lock is held."""
+        """Return the lock's key, having made sure that the lock is held: a second ago at most.
+
+        A server that ends the connection says so at once; what it can't say, :meth:`keep` finds out in time.
+        """
         if not self._guard.acquire(timeout=POOL_SECONDS):
             raise Busy("another thread is waiting for the session's connection")
         try:
-            if self._connection and not _answers(self._connection):
+            if self._connection and not self._is_held(self._connection):
                 self._connection = None
             self._connection = self._connection or self._take()
             return self._key
         finally:
             self._guard.release()
+
+    def _is_held(self, connection: Connection) -> bool:
+        if time.monotonic() < self._answered_at + IDLE_SECONDS and not has_word(
+            connection.connection.driver_connection
+        ):
+            return True
+        self._answered_at = time.monotonic()
+        return _answers(connection)
 
     def _take(self) -> Connection:
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")

@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
 from worker.database import blobs
-from worker.database.engine import Engine, transaction
+from worker.database.engine import Engine, single
 from worker.errors import ConfigurationError, StoreUnavailable
 from worker.rules.outcome import FetchedFile
 
@@ -47,7 +47,7 @@ class ObjectStore:
 
     def put(self, location: str, file: FetchedFile) -> None:
         """Write a file that is not there yet, with its type, which a signed address could not carry."""
-        with transaction(self._engine) as connection:
+        with single(self._engine) as connection:
             blobs.touch(connection, location, file.size)
         with _said("not stored"):
             age = self._age(location, file.size)

@@ -10,7 +10,7 @@ from kombu.pools import ProducerPool
 from worker.broker.next_message import publish_step
 from worker.broker.topology import PUBLISH_ERRORS
 from worker.database import files, leases, outbox
-from worker.database.engine import DatabaseError, Engine, describe, transaction
+from worker.database.engine import DatabaseError, Engine, describe, single, transaction
 from worker.database.outbox import Event
 from worker.errors import TransientError
 from worker.events.linking import with_links
@@ -65,7 +65,7 @@ class Post:
         """Publish an event, and mark it once the broker has confirmed it."""
         was_routed = publish_event(self._producers, self._linked(event))
         reach("publish.confirmed")
-        with transaction(self._engine) as connection:
+        with single(self._engine) as connection:
             outbox.mark_published(connection, event.id, was_routed=was_routed)
         level = log.info if was_routed else log.warning
         level("event_published", event_id=event.id, event_type=event.type, was_routed=was_routed)

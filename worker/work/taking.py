@@ -5,7 +5,7 @@ from functools import partial
 import structlog
 
 from worker.database import jobs, leases, slots
-from worker.database.engine import DatabaseError, transaction
+from worker.database.engine import DatabaseError, single, transaction
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, Step, Ticket
 from worker.work import changes
@@ -24,10 +24,10 @@ def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
         return enclose(services, job) if job else None
     session = services.session.taken_key()
     try:
-        with transaction(services.engine) as connection:
+        with single(services.engine) as connection:
             lease = services.settings.run.lease_for(step)
             return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
-    except DatabaseError:  # It may be taken all the same: the reply to the commit was lost.
+    except DatabaseError:  # It may be taken all the same: the reply was lost.
         changes.persist(partial(free, services, ticket, session), "what was taken")
         raise
 
@@ -54,7 +54,7 @@ _WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}
 
 def wait_out(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
     """Send a ticket that came early round again; drop one that is stale."""
-    with transaction(services.engine) as connection:
+    with single(services.engine) as connection:
         early = jobs.until_due(connection, ticket, _WAITS_IN[step])
     log.debug("ticket_stale" if early is None else "ticket_early", step=step, version=ticket.version)
     return None if early is None else FollowUp(step, ticket, early)

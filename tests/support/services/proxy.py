@@ -17,6 +17,9 @@ Answer = TypeVar("Answer")
 COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
 """PostgreSQL's reply to COMMIT."""
 
+UPDATED = b"C\x00\x00\x00\x0dUPDATE 1\x00"
+"""Its reply to an UPDATE of one row, which was committed with it where it was a transaction of its own."""
+
 _CALL_TIMEOUT = 10.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
