@@ -1,5 +1,8 @@
 """PostgreSQL: all SQL, and the only commit. Queries take a connection first, are named like requirements, never commit.
 
+A statement that each job needs is built once, by a function with ``functools.cache`` whose arguments change its text,
+and is executed with parameters. Those have names that no column has that is written: such a one would be set.
+
 ``engine``        the engine, what its errors tell, and ``transaction()``, the only commit
 ``server_checks`` whether the server keeps what it commits, and is the one that was meant
 ``schema``        what the database is at, and the upgrade
