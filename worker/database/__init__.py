@@ -1,6 +1,9 @@
 """PostgreSQL: all SQL, and the only commit. Queries take a connection first, are named like requirements, never commit.
 
-``engine``        the engine, what its errors tell, ``transaction()`` and ``single()``, the only commits
+A statement that each job needs is built once, by a function with ``functools.cache`` whose arguments change its text,
+and is executed with parameters. Those have names that no column has that is written: such a one would be set.
+
+``engine``        the engine, what its errors tell, and ``transaction()`` and ``single()``, the only commits
 ``server_checks`` whether the server keeps what it commits, and is the one that was meant
 ``schema``        what the database is at, and the upgrade
 ``tables``        the tables of accounts and jobs, a comment on every column

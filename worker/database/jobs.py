@@ -126,11 +126,15 @@ def _suspect(connection: Connection, ticket: Ticket) -> str | None:
 
     Who waits here for another submit's intent counts it.
     """
-    due = select(jobs.c.account).where(*is_due, is_suspect).with_for_update(of=jobs)
-    account = connection.execute(due, said(ticket, JobState.ACCEPTED)).scalar()
+    account = connection.execute(_suspected(), said(ticket, JobState.ACCEPTED)).scalar()
     if account:
         connection.execute(select(accounts.c.name).where(accounts.c.name == account).with_for_update(key_share=True))
     return account
+
+
+@cache
+def _suspected() -> Select[str]:
+    return select(jobs.c.account).where(*is_due, is_suspect).with_for_update(of=jobs)
 
 
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:

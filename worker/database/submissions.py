@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Insert,
+    Update,
     and_,
     bindparam,
     exists,
@@ -69,15 +70,19 @@ def enclose(connection: Connection, job: Job, sent: Digest) -> bool:
     Raises:
         NotSent: the intent is gone, or somebody has answered it.
     """
-    own = update(submissions).where(submissions.c.token == job.token, submissions.c.verdict.is_(None))
     try:
         with connection.begin_nested():
-            written = connection.execute(own.values(_marks(job, sent))).rowcount
+            written = connection.execute(_enclosing(), {"post": job.token, **_marks(job, sent)}).rowcount
     except IntegrityError:
         return False
     if not written:
         raise NotSent("What was intended is not so any more.")
     return True
+
+
+@cache
+def _enclosing() -> Update:
+    return update(submissions).where(submissions.c.token == bindparam("post"), submissions.c.verdict.is_(None))
 
 
 @dataclass(frozen=True)
