@@ -28,6 +28,7 @@ from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
 from worker.telemetry.failpoints import reach
 from worker.work import executor
+from worker.work.room import SMALL
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
@@ -41,9 +42,10 @@ def register(app: Celery, services: Services) -> None:
 
     def receive(task: Task[Any, None], message: Message) -> None:
         """Accept a request, or answer an ask about a job; it is acknowledged once that is committed or announced."""
-        bound = structlog.contextvars.bound_contextvars(task_id=str(task.request.id))
-        with bound, services.reading.taken(len(message.body or "")):
-            _receive(app, services, message)
+        task_id = str(task.request.id)
+        bound = structlog.contextvars.bound_contextvars(task_id=task_id)
+        with bound, services.door.entered(), services.reading.taken(len(message.body or "")):
+            _receive(app, services, message, task_id)
 
     for name in SENT:
         define(name=name)(receive)
@@ -64,7 +66,7 @@ def register(app: Celery, services: Services) -> None:
         _run(services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
 
 
-def _receive(app: Celery, services: Services, message: Message) -> None:
+def _receive(app: Celery, services: Services, message: Message, task_id: str) -> None:
     """Take a request or an ask, or put it where it comes again; if that fails, the broker keeps it."""
     try:
         origin = origin_of(message, app.producer_pool)
@@ -74,8 +76,17 @@ def _receive(app: Celery, services: Services, message: Message) -> None:
     except Exception as error:  # Nothing that a message does to us may lose it.
         _put_away(app, services, message, error)
     else:
-        services.post.send(follow_up)
+        _go_on(services, task_id, follow_up, len(message.body or ""))
         reach("accept.sent")
+
+
+def _go_on(services: Services, task_id: str, submit: FollowUp | None, size: int) -> None:
+    """Submit a job at once where few requests come, or have a message do it, which waits behind theirs."""
+    is_quiet = size <= SMALL and services.door.is_quiet(services.settings.process.concurrency)
+    if submit and submit.delay <= NOW and is_quiet:
+        _run(services, task_id, submit)
+    else:
+        services.post.send(submit)
 
 
 def _put_away(app: Celery, services: Services, message: Message, error: Exception) -> None:

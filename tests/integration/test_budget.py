@@ -431,7 +431,8 @@ def test_a_worker_that_dies_with_a_slot_leaks_nothing(limited: App, clock: Clock
     sent: list[FollowUp] = []
     make_scheduler(limited, sent).duties.sweep()
     assert [each.ticket for each in sent] == [ticket]
-    assert execute(limited.services, Step.POLL, ticket)
+    execute(limited.services, Step.POLL, ticket)
+    assert job_row(limited, ticket)["polls"] == 1
     assert account_row(limited)["next_slot_at"] == clock.time + slot_of(limited)
 
 

@@ -1,4 +1,4 @@
-"""How many bytes of photos a process has in hand: those it reads from messages, and those it sends to the vendor."""
+"""How much a process has in hand: bytes of photos that it reads and sends, and requests that it is at."""
 
 import ctypes
 import threading
@@ -75,3 +75,32 @@ class Room:
             finally:
                 self._queue.remove(place)
                 self._changed.notify_all()
+
+
+class Door:
+    """Counts the requests that a process is at."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Lock()
+        self._inside = 0
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be one of them."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, number: int) -> None:
+        with self._changed:
+            self._inside += number
+
+    def is_quiet(self, slots: int) -> bool:
+        """Tell whether so few of a process's slots are at requests that those that come have the others."""
+        return self._inside <= slots // SHARE
+
+
+SHARE = 4
+"""Of so many slots one may go on with its request; fewer have none to spare."""

@@ -20,7 +20,7 @@ from worker.work.office import Office
 from worker.work.outlook import Outlook
 from worker.work.post import Post
 from worker.work.receipts import Receipts
-from worker.work.room import READ, SENT, Room
+from worker.work.room import READ, SENT, Door, Room
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Services(Office):
     memory: Memory = field(default_factory=Memory)
     reading: Room = field(default_factory=partial(Room, READ))
     sending: Room = field(default_factory=partial(Room, SENT))
+    door: Door = field(default_factory=Door)
 
     def close(self) -> None:
         """Give connections back."""

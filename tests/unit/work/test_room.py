@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from tests.support.waiting import wait_until
 from worker.work import room as room_module
-from worker.work.room import SMALL, Room
+from worker.work.room import SMALL, Door, Room
 
 MIB = 2**20
 
@@ -109,3 +109,14 @@ def test_who_waits_shows_that_he_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     with room.taken(MIB, beat):
         assert beats
     thread.join(60)
+
+
+@pytest.mark.parametrize(("slots", "most"), [(1, 0), (3, 0), (4, 1), (8, 2), (16, 4)])
+def test_a_quarter_of_the_slots_may_go_on_with_their_requests(slots: int, most: int) -> None:
+    """The others are for the requests that come."""
+    door = Door()
+    with ExitStack() as inside:
+        for number in range(1, most + 3):
+            inside.enter_context(door.entered())
+            assert door.is_quiet(slots) == (number <= most)
+    assert door.is_quiet(slots), "whoever left is not counted"
