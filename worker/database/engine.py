@@ -41,6 +41,8 @@ LONGEST_REASON = 200
 
 _SESSION = (
     "-c timezone=UTC -c statement_timeout=8s -c lock_timeout=6s -c idle_in_transaction_session_timeout=10s "
+    # Each query of ours takes less than to compile it.
+    "-c jit=off "
     # A host that is gone gives its locks back within half a minute; a process that is frozen in a transaction, sooner.
     "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 )

@@ -1,13 +1,22 @@
 """What was committed stays committed, whatever the server's default: our sessions ask for it themselves."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import text
 
 from tests.support.services.postgres import PrivatePostgres
 from worker.database import engine as database
-from worker.database.engine import DatabaseError, Engine, create_database_engine, once_committed, ping, transaction
+from worker.database.engine import (
+    DatabaseError,
+    Engine,
+    create_database_engine,
+    once_committed,
+    ping,
+    single,
+    transaction,
+)
 from worker.database.server_checks import require_durable
 from worker.errors import ConfigurationError
 
@@ -85,3 +94,25 @@ def say_and_insert(engine: Engine, said: list[str], values: str) -> None:
         once_committed(connection, lambda: said.append(values))
         connection.execute(text(f"INSERT INTO said VALUES {values}"))
         assert said == []
+
+
+def test_no_query_is_compiled(postgres: PrivatePostgres, migrated_url: str, engine: Engine) -> None:
+    """Whatever the server's default is: that took the sweep a hundred times what its query does."""
+    postgres.execute(f"ALTER DATABASE {_name(migrated_url)} SET jit = on")
+    with single(engine) as connection:
+        assert connection.execute(text("SHOW jit")).scalar() == "off"
+
+
+def test_a_single_statement_is_committed_by_itself(engine: Engine) -> None:
+    """Others see it at once, and nothing that comes after it undoes it; the next who has the connection commits."""
+    add = text("INSERT INTO accounts (name) VALUES (:name)")
+    names = text("SELECT count(*) FROM accounts WHERE name LIKE 'of %'")
+    with single(engine) as connection:
+        connection.execute(add, {"name": "of one"})
+        with transaction(engine) as another:
+            assert another.execute(names).scalar() == 1
+    with suppress(ZeroDivisionError), transaction(engine) as connection:
+        connection.execute(add, {"name": "of two"})
+        raise ZeroDivisionError
+    with single(engine) as connection:
+        assert connection.execute(names).scalar() == 1

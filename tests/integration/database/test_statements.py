@@ -1,9 +1,10 @@
 """Statements are built once in a process, and executed with parameters."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import Select, UpdateBase, event
 from tests.support.in_process import settings_of
 from tests.walks import Walk, Walker, measured
 from worker.app import App, create_app
-from worker.database.engine import Engine
+from worker.database.engine import BoundedConnection, Engine
 from worker.database.tables import jobs
 from worker.rules.outcome import Learnt
 from worker.simulator import Simulator
@@ -58,6 +59,50 @@ def test_a_second_job_has_no_statement_built(app: App) -> None:
     built = [str(each) for each in _executed(app) if not any(each is known for known in first)]
     assert len(first) > 20
     assert built == []
+
+
+class Waits(Walk):
+    """How often a worker waits for the database while a job is worked on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count."""
+        self.stages[name] = []
+        wait = BoundedConnection.wait
+
+        def counted(connection: Any, spoken: Generator[Any, Any, Any], *given: Any, **named: Any) -> Any:
+            return wait(connection, self._counted(spoken), *given, **named)
+
+        with patch.object(BoundedConnection, "wait", counted):
+            yield
+
+    def _counted(self, spoken: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Count what is waited for: what goes to the server without an answer is not."""
+        ready = None
+        while True:
+            try:
+                wanted = spoken.send(ready)
+            except StopIteration as done:
+                return done.value
+            self.count += 1
+            ready = yield wanted
+
+
+def test_a_job_waits_seldom_for_the_database(app: App) -> None:
+    """BEGIN, each statement, COMMIT and each look at a lock are a round trip to a server that may be far."""
+    _executed(app)
+    app.services.outlook._stale_at = float("inf")
+    waits = Waits()
+    Walker(app).walk(waits)
+    assert waits.count <= (UNLIMITED if app.services.settings.budget.limit is None else LIMITED)
+
+
+UNLIMITED, LIMITED = 42, 66
+"""Round trips of a job that is polled once, without a request limit and with one."""
 
 
 def _executed(app: App) -> list[Any]:
