@@ -82,7 +82,7 @@ def create_app(settings: Settings, steps: Sequence[str] = STEPS) -> App:
     # The only fix-up is Django's, which imports the whole worker program for whoever just sends.
     app = App("sam3d", broker=settings.broker.url, set_as_current=False, fixups=[])
     app.conf.update(_celery_settings(settings))
-    app.services = open_services(settings, app.producer_pool)
+    app.services = open_services(settings, app.producer_pool, steps)
     app.services.stores.require()
     app.services.post.receipts.require()
     noticing.watch(app.services)

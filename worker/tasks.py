@@ -83,7 +83,7 @@ def _receive(app: Celery, services: Services, message: Message, task_id: str) ->
 def _go_on(services: Services, task_id: str, submit: FollowUp | None, size: int) -> None:
     """Submit a job at once where few requests come, or have a message do it, which waits behind theirs."""
     is_quiet = size <= SMALL and services.door.is_quiet(services.settings.process.concurrency)
-    if submit and submit.delay <= NOW and is_quiet:
+    if submit and submit.step in services.steps and submit.delay <= NOW and is_quiet:
         _run(services, task_id, submit)
     else:
         services.post.send(submit)

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from kombu.message import Message
 
-from tests.support.in_process import PHOTO
+from tests.support.in_process import PHOTO, settings_of
 from tests.support.requests import rows
-from worker.app import App
+from worker.app import App, create_app
 from worker.broker.topology import RECONSTRUCT_TASK, REQUESTS
 from worker.intake.prepare import prepare_request
 from worker.rules.lifecycle import Step
@@ -92,3 +92,16 @@ def test_a_request_that_comes_again_is_not_submitted_again(app: App, simulator: 
     app.tasks[RECONSTRUCT_TASK](message)
     app.tasks[RECONSTRUCT_TASK](message)
     assert simulator.requests()["calls"]["submit"] == {"200": 1}
+
+
+def test_a_worker_that_does_not_submit_leaves_it_to_one_that_does(
+    migrated_url: str, simulator: Simulator, sent: list[Step]
+) -> None:
+    """By a message, as workers are split by role."""
+    accepting = create_app(settings_of(f"memory://{uuid4().hex}", migrated_url, simulator), ["accept"])
+    try:
+        receive(accepting)
+        assert state(accepting) == "accepted"
+    finally:
+        accepting.close()
+    assert sent == [Step.SUBMIT]

@@ -8,7 +8,6 @@ from typing import Any, Self
 from tests.support.deployment import Service
 from tests.support.services.zygote import Forked, Zygote
 from tests.support.waiting import wait_until
-from worker.rules.lifecycle import Step
 from worker.telemetry.failpoints import FAILPOINTS
 
 PUBLISH = "publish.confirmed"
@@ -20,9 +19,11 @@ def _step_of(place: str) -> str:
     return {"ask": "accept", "receipt": "fetch"}.get(step, step)
 
 
-_STEPS = {"accept", *Step}
+_STEPS = {"accept": "accept", "submit": "submit", "poll": "poll", "fetch": "poll,fetch"}
+"""What a worker does that comes to a step's places: a fetch is done by whoever polled, if he does both."""
+
 WORKERS: Mapping[str, Sequence[str]] = {
-    **{place: ("--steps", _step_of(place)) for place in FAILPOINTS if _step_of(place) in _STEPS},
+    **{place: ("--steps", _STEPS[_step_of(place)]) for place in FAILPOINTS if _step_of(place) in _STEPS},
     PUBLISH: (),
 }
 """The places that a worker comes to, and the arguments of one that comes to it soon."""

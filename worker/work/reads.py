@@ -17,17 +17,18 @@ log = structlog.get_logger(__name__)
 
 def commit(services: Services, job: Job, outcome: Outcome) -> Recorded:
     """Commit what a poll or a fetch came to, if the fence holds. Safe to run twice because the fence is its version."""
-    settings, lease = services.settings, _lease(services)
+    settings, session = services.settings, services.session.taken_key()
+    lease = _lease(services, session) if GOES_ON_WITH in services.steps else None
     with transaction(services.engine) as connection:
         outcome = judge_read(connection, job, outcome, settings.upkeep.probe_interval, settings.run.record_lifetime)
         recorded = changes.apply(connection, job, outcome, settings.upkeep.sweep_grace, lease=lease)
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
-        free(services, job.ticket, lease.session)  # It may be ourselves: the reply to a first commit was lost.
+        free(services, job.ticket, session)  # It may be ourselves: the reply to a first commit was lost.
     return recorded
 
 
-def _lease(services: Services) -> Lease:
+def _lease(services: Services, session: int) -> Lease:
     """Return the lease under which a job is kept whose next step can be taken at once."""
     needs_slot = services.outlook.terms().draws_for(GOES_ON_WITH)
-    return Lease(services.settings.run.lease_for(GOES_ON_WITH), services.session.taken_key(), needs_slot)
+    return Lease(services.settings.run.lease_for(GOES_ON_WITH), session, needs_slot)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,6 +15,7 @@ from worker.outputs.deposits import Deposits
 from worker.outputs.download import Downloads
 from worker.outputs.links import Links
 from worker.outputs.stores import Stores
+from worker.rules.lifecycle import Step
 from worker.vendor.api import Vendor
 from worker.work.memory import Memory
 from worker.work.office import Office
@@ -33,6 +35,7 @@ class Services(Office):
     outlook: Outlook
     session: Session
     worker_name: str
+    steps: Collection[str] = tuple(Step)  # What this process does at once of a job that it has in hand.
     memory: Memory = field(default_factory=Memory)
     reading: Room = field(default_factory=partial(Room, READ))
     sending: Room = field(default_factory=partial(Room, SENT))
@@ -46,8 +49,11 @@ class Services(Office):
         self.engine.dispose()
 
 
-def open_services(settings: Settings, producers: ProducerPool) -> Services:
-    """Build the services of a process that publishes with these producers; nothing is connected yet."""
+def open_services(settings: Settings, producers: ProducerPool, steps: Collection[str]) -> Services:
+    """Build the services of a process that publishes with these producers and does these steps.
+
+    Nothing is connected yet.
+    """
     engine = create_database_engine(settings.database.url, settings.process.concurrency + 5)
     stores = Stores(settings.storage, engine)
     links, receipts = Links(settings.links, stores), Receipts(settings.receipts, engine, stores)
@@ -62,4 +68,5 @@ def open_services(settings: Settings, producers: ProducerPool) -> Services:
         outlook=Outlook(settings, engine),
         session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",
+        steps=steps,
     )

@@ -98,3 +98,11 @@ def test_it_can_be_cancelled_meanwhile(app: App, looked_at: FollowUp, monkeypatc
     assert execute(app.services, looked_at.step, looked_at.ticket) is None
     assert row_of(app, looked_at.ticket.job_id)["state"] == JobState.CANCELLED
     assert rows(app, "SELECT 1 FROM outputs") == []
+
+
+def test_a_worker_that_does_not_fetch_leaves_it_to_one_that_does(app: App, looked_at: FollowUp) -> None:
+    """By a message, as workers are split by role."""
+    following = execute(replace(app.services, steps=[Step.POLL]), looked_at.step, looked_at.ticket)
+    assert following
+    assert following.step is Step.FETCH
+    assert row_of(app, looked_at.ticket.job_id)["lease_until"] is None
