@@ -24,6 +24,7 @@
 ``outbox``        a job's events, until the broker has them
 ``shares``        runs that jobs share, and who waits for them
 ``retries``       a job in the place of another
+``latest``        runs in the order of their submits
 ``figures``       what is learnt from the last runs
 ``usage``         requests that were made, and what they carried
 ``lineage``       which database this is, and what it lacks of what a process remembers

@@ -9,7 +9,6 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Uuid, and_, case, exists, false, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database import blobs
 from worker.database.records import inputs
 from worker.database.tables import accounts, jobs, now
 from worker.rules.job import InputFile
@@ -45,10 +44,8 @@ def add_job(connection: Connection, values: Mapping[str, Any], grace: timedelta)
 
 
 def add_inputs(connection: Connection, job_id: str, files: Sequence[Mapping[str, Any]]) -> None:
-    """Add the files of a request; those that a store has are named from now on."""
+    """Add the files of a request."""
     connection.execute(insert(inputs), [{"job_id": job_id, **file} for file in files])
-    if stored := [file["location"] for file in files if file["location"]]:
-        blobs.name(connection, stored)
 
 
 def find_existing(connection: Connection, job_id: str, key: Key | None, body_id: str | None = None) -> Existing | None:

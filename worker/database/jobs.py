@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
 
 from worker.database.arrivals import inputs_of
-from worker.database.stages import Stage
+from worker.database.stages import Phase
 from worker.database.tables import accounts, incarnation, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
@@ -140,8 +140,8 @@ def _suspect(connection: Connection, ticket: Ticket) -> str | None:
 def _posting(account: str) -> ColumnElement[int]:
     """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
     other = jobs.alias()
-    under_way = (other.c.stage == Stage.SUBMITTING, other.c.lease_until > now)
-    return select(func.count()).where(other.c.account == account, *under_way).scalar_subquery()
+    posts = (other.c.phase == Phase.UNDER_WAY, other.c.state == JobState.SUBMITTING, other.c.lease_until > now)
+    return select(func.count()).where(other.c.account == account, *posts).scalar_subquery()
 
 
 def polled_soon(
@@ -152,7 +152,7 @@ def polled_soon(
         select(*SEEN)
         .where(
             jobs.c.account == account,
-            jobs.c.stage == Stage.LATER,
+            jobs.c.phase == Phase.UNDER_WAY,
             jobs.c.state == JobState.PROCESSING,
             jobs.c.due_at <= now + within,
             jobs.c.attempts == 0,  # What went wrong with one is for its poll to find out.
@@ -164,13 +164,6 @@ def polled_soon(
         .limit(limit)
     )
     return [Job.from_row(row) for row in connection.execute(query).mappings()]
-
-
-def submit_times(connection: Connection, account: str, limit: int) -> Sequence[datetime]:
-    """List when the newest runs were submitted, the newest first."""
-    at = jobs.c.submitted_at
-    query = select(at).where(jobs.c.account == account, at.is_not(None)).order_by(at.desc()).limit(limit)
-    return connection.execute(query).scalars().all()
 
 
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:

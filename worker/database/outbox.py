@@ -6,7 +6,21 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, literal, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.records import events, outbox
@@ -52,8 +66,9 @@ def add_refusal(connection: Connection, job_id: str, payload: Mapping[str, Any],
 
 
 def _add(connection: Connection, kind: EventType, job_id: str | None, payload: Mapping[str, Any], called: Any) -> Event:
-    values = {"id": str(uuid4()), "job_id": job_id, "type": kind, "payload": payload, "correlation_id": called}
-    return _event(connection.execute(insert(events).values(**values).returning(*_COLUMNS)).one())
+    of_job = {"job_id": job_id, "correlation_id": called}
+    row = insert(events).values(id=func.sam3d_event_id(now), type=kind, payload=payload, **of_job)
+    return _event(connection.execute(row.returning(*_COLUMNS)).one())
 
 
 def unwritten(
@@ -103,6 +118,25 @@ def tell_again(
     return _event(connection.execute(told).one())
 
 
+Time = ColumnElement[datetime]
+
+
+def is_of(since: Time | None = None, until: Time | None = None) -> ColumnElement[bool]:
+    """Tell which events are of a time, by their ids, which are in its order; the few whose are not have an index."""
+    at, told = events.c.occurred_at, text("substr(events.id::text, 15, 1) <> '7'")
+    began = () if since is None else (at >= since, events.c.id >= _first_id(since - _NEAR))
+    ended = () if until is None else (at <= until, events.c.id <= _first_id(until + _NEAR))
+    return and_(*began[:1], *ended[:1], or_(and_(*began[1:], *ended[1:]), told))
+
+
+_NEAR = timedelta(seconds=1)
+"""By which the time of an id and that of its event differ at most: both are of one statement."""
+
+
+def _first_id(at: Time) -> ColumnElement[str]:
+    return func.sam3d_first_id(at, type_=events.c.id.type)
+
+
 AT_MOST = timedelta(minutes=10)
 """How far the outbox begins before what is under way at least: two clocks, or one that was set, may differ."""
 
@@ -128,7 +162,8 @@ def leave(connection: Connection, older_than: timedelta, since: datetime | None)
     seen = select(first, func.least(first + _SLICE, last), first + _SLICE < last).select_from(outbox)
     begin, end, has_more = connection.execute(seen).one()
     waits = (events.c.published_at.is_(None), events.c.left_at.is_(None))
-    connection.execute(update(events).where(*waits, events.c.occurred_at.between(begin, end)).values(left_at=now))
+    its_hour = is_of(literal(begin, TIME), literal(end, TIME))
+    connection.execute(update(events).where(*waits, its_hour).values(left_at=now))
     if not has_more:
         _move(connection, end)
     return end if has_more else None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, case, func, not_, select
 
 from worker.database.jobs import SLACK, is_closed, is_held
-from worker.database.stages import Stage
+from worker.database.stages import Phase
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState, Ticket
 
@@ -34,7 +34,7 @@ def whose_turn(connection: Connection, ticket: Ticket) -> Ticket:
         select(jobs.c.id, jobs.c.version)
         .where(
             jobs.c.account == select(own.c.account).where(own.c.id == ticket.job_id).scalar_subquery(),
-            jobs.c.stage == Stage.WAITING,
+            jobs.c.phase == Phase.WAITING,
             jobs.c.priority > func.coalesce(select(rank).where(*is_own).scalar_subquery(), LOWEST),
             jobs.c.lease_until.is_(None),
             jobs.c.due_at <= now + SLACK,
