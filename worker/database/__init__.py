@@ -21,6 +21,7 @@
 ``files``         a job's outputs, and where their bytes are
 ``blobs``         the files in each store, and the bytes of those that are kept here
 ``particulars``   what a receipt is made of
+``briefs``        what an event's row leaves out of its payload
 ``outbox``        a job's events, until the broker has them
 ``shares``        runs that jobs share, and who waits for them
 ``retries``       a job in the place of another
