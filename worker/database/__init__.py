@@ -4,7 +4,7 @@
 ``server_checks`` whether the server keeps what it commits, and is the one that was meant
 ``schema``        what the database is at, and the upgrade
 ``tables``        the tables of accounts and jobs, a comment on every column
-``stages``        what indexes know of a job's state
+``phases``        what indexes know of a job's state
 ``indexes``       the indexes of jobs
 ``records``       the tables of what they have: submits, files, outputs, events
 ``locks``         which process lives, and which scheduler works
@@ -21,7 +21,6 @@
 ``files``         a job's outputs, and where their bytes are
 ``blobs``         the files in each store, and the bytes of those that are kept here
 ``particulars``   what a receipt is made of
-``briefs``        what an event's row leaves out of its payload
 ``outbox``        a job's events, until the broker has them
 ``shares``        runs that jobs share, and who waits for them
 ``retries``       a job in the place of another

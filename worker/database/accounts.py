@@ -148,9 +148,8 @@ def refusals(connection: Connection, job: Job) -> Refusals:
         .where(jobs.c.account == job.account, jobs.c.id != job.id, submissions.c.answered_at > first)
     )
     passed = others.where(submissions.c.verdict.in_(_ACCEPTED), submissions.c.intended_at > first)
-    came_back = others.where(
-        submissions.c.intended_at > first - MINUTE, submissions.c.verdict == Verdict.DISPUTED, _passed_later()
-    )
+    since = others.where(submissions.c.intended_at > first - MINUTE)
+    came_back = since.where(submissions.c.verdict == Verdict.DISPUTED, _passed_later())
     query = select(count, passed.exists(), came_back.exists(), _last_verdict(job))
     of_job, has_passed, do_come_back, last = connection.execute(query).one()
     return Refusals(of_job + 1, has_passed, do_come_back, last in _REFUSED)
@@ -169,15 +168,10 @@ def _passed_later() -> ColumnElement[bool]:
 
 def _last_verdict(job: Job) -> ColumnElement[str | None]:
     """Return what the account's last submit was answered, of those that tell whether it works."""
-    newest = (
-        select(submissions.c.verdict, submissions.c.answered_at)
-        .join(jobs, jobs.c.id == submissions.c.job_id)
-        .where(jobs.c.account == job.account, submissions.c.verdict.in_((*_ACCEPTED, *_REFUSED)))
-        .where(submissions.c.answered_at.is_not(None), submissions.c.token != job.token)
-        .order_by(submissions.c.intended_at.desc())
-        .limit(AT_ONCE)
-        .subquery()
-    )
+    tells = (submissions.c.verdict.in_((*_ACCEPTED, *_REFUSED)), submissions.c.answered_at.is_not(None))
+    query = select(submissions.c.verdict, submissions.c.answered_at).join(jobs, jobs.c.id == submissions.c.job_id)
+    others = query.where(jobs.c.account == job.account, *tells, submissions.c.token != job.token)
+    newest = others.order_by(submissions.c.intended_at.desc()).limit(AT_ONCE).subquery()
     return select(newest.c.verdict).order_by(newest.c.answered_at.desc()).limit(1).scalar_subquery()
 
 

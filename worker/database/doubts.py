@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, select, update
 
 from worker.database.jobs import SEEN, is_held
+from worker.database.phases import Phase
 from worker.database.records import submissions
-from worker.database.stages import Phase
 from worker.database.submissions import is_open
 from worker.database.tables import accounts, jobs, now
 from worker.errors import HoldCause

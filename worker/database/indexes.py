@@ -5,7 +5,7 @@ None has a column, in its condition neither, that most steps change: the new ver
 
 from sqlalchemy import Index, text
 
-from worker.database.stages import Phase
+from worker.database.phases import Phase
 
 OF_JOBS = (
     *(

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, true, update
 
 from worker.database.arrivals import inputs_of
-from worker.database.stages import Phase
+from worker.database.latest import latest
+from worker.database.phases import Phase
 from worker.database.tables import accounts, incarnation, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
@@ -164,6 +165,11 @@ def polled_soon(
         .limit(limit)
     )
     return [Job.from_row(row) for row in connection.execute(query).mappings()]
+
+
+def submit_times(connection: Connection, account: str, limit: int) -> Sequence[datetime]:
+    """List when the newest runs were submitted, the newest first."""
+    return connection.execute(latest(select(jobs.c.submitted_at), account).limit(limit)).scalars().all()
 
 
 def until_due(connection: Connection, ticket: Ticket, state: JobState) -> timedelta | None:

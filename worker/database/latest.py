@@ -1,10 +1,10 @@
 """The latest runs, in the order of their submits, which the ledger has: no index of jobs changes with a submit."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, select
 
 from worker.database.records import submissions
 from worker.database.tables import jobs, now
@@ -22,8 +22,3 @@ def submitted_since(age: timedelta) -> Sequence[ColumnElement[bool]]:
     """Tell which jobs were submitted so short a time ago: the intent comes before that, but for clocks that differ."""
     intended = select(submissions.c.job_id).where(submissions.c.intended_at > now - age - MINUTE)
     return jobs.c.id.in_(intended), jobs.c.submitted_at > now - age
-
-
-def submit_times(connection: Connection, account: str, limit: int) -> Sequence[datetime]:
-    """List when the newest runs were submitted, the newest first."""
-    return connection.execute(latest(select(jobs.c.submitted_at), account).limit(limit)).scalars().all()

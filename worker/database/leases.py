@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from worker.database.stages import Phase
+from worker.database.phases import Phase
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState, Ticket
 

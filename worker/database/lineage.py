@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.arrivals import inputs_of
 from worker.database.jobs import SEEN
+from worker.database.phases import Phase
 from worker.database.records import strays, submissions
-from worker.database.stages import Phase
 from worker.database.submissions import Digest
 from worker.database.tables import accounts, incarnation, jobs, now
 from worker.rules.job import Job

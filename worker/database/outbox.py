@@ -1,7 +1,7 @@
 """A job's events: written with the change they tell of, marked when the broker has them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database.briefs import brief, shapes_of, shapes_of_jobs, whole
 from worker.database.records import events, outbox
 from worker.database.tables import TIME, jobs, now
 from worker.rules.lifecycle import EventType
@@ -68,16 +67,8 @@ def add_refusal(connection: Connection, job_id: str, payload: Mapping[str, Any],
 
 def _add(connection: Connection, kind: EventType, job_id: str | None, payload: Mapping[str, Any], called: Any) -> Event:
     of_job = {"job_id": job_id, "correlation_id": called}
-    row = insert(events).values(id=func.sam3d_event_id(now), type=kind, payload=brief(payload), **of_job)
-    written = _event(connection.execute(row.returning(*_COLUMNS)).one())
-    return replace(written, payload=whole(written.payload, shapes_of(payload)))
-
-
-def _as_told(connection: Connection, rows: Iterable[Row[Any, Any, Any, Any, Any, Any]]) -> Sequence[Event]:
-    """Make events of rows, with what these leave out."""
-    found = [_event(row) for row in rows]
-    shapes = shapes_of_jobs(connection, [each.job_id for each in found if each.job_id and each.payload.get("outputs")])
-    return [replace(each, payload=whole(each.payload, shapes.get(each.job_id or "", {}))) for each in found]
+    row = insert(events).values(id=func.sam3d_event_id(now), type=kind, payload=payload, **of_job)
+    return _event(connection.execute(row.returning(*_COLUMNS)).one())
 
 
 def unwritten(
@@ -91,8 +82,8 @@ def unwritten(
 def newest(connection: Connection, job_id: str, kind: EventType) -> Event | None:
     """Find the last event of a type of a job, as it was told first."""
     query = select(*_COLUMNS).where(events.c.job_id == job_id, events.c.type == kind, events.c.duplicate_of.is_(None))
-    last = connection.execute(query.order_by(events.c.position.desc()).limit(1))
-    return next(iter(_as_told(connection, last)), None)
+    row = connection.execute(query.order_by(events.c.position.desc()).limit(1)).first()
+    return _event(row) if row else None
 
 
 @dataclass(frozen=True)
@@ -118,14 +109,13 @@ def tell_again(
         id=event_id,
         job_id=first.job_id,
         type=first.type,
-        payload=brief({**first.payload, **more}),
+        payload={**first.payload, **more},
         duplicate_of=first.id,
         correlation_id=correlation_id,
     )
     unpublished_again = {"published_at": None, "was_routed": None}
     told = row.on_conflict_do_update(index_elements=[events.c.id], set_=unpublished_again).returning(*_COLUMNS)
-    written = _event(connection.execute(told).one())
-    return replace(written, payload=whole(written.payload, shapes_of(first.payload)))
+    return _event(connection.execute(told).one())
 
 
 Time = ColumnElement[datetime]
@@ -190,7 +180,7 @@ def unpublished(connection: Connection, limit: int) -> Sequence[Event]:
     """List what was left, oldest first, without what somebody is marking just now."""
     query = select(*_COLUMNS).where(events.c.left_at.is_not(None), events.c.published_at.is_(None))
     first = query.order_by(events.c.position).limit(limit).with_for_update(skip_locked=True)
-    return _as_told(connection, connection.execute(first))
+    return [_event(row) for row in connection.execute(first)]
 
 
 def mark_published(connection: Connection, event_id: str, *, was_routed: bool) -> None:

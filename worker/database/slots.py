@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.jobs import asks_vendor, is_closed, is_due, is_held
 from worker.database.latest import submitted_since
+from worker.database.phases import Phase
 from worker.database.records import requests
-from worker.database.stages import Phase
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from worker.database.indexes import OF_JOBS
-from worker.database.stages import PHASE, STAGE, WAITS_UNTIL, Phase
+from worker.database.phases import PHASE, STAGE, WAITS_UNTIL, Phase
 from worker.rules.lifecycle import JobState
 
 metadata = MetaData(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, case, func, not_, select
 
 from worker.database.jobs import SLACK, is_closed, is_held
-from worker.database.stages import Phase
+from worker.database.phases import Phase
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState, Ticket
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, Float, cast, func, select
 
 from worker.database.latest import latest
+from worker.database.phases import Phase
 from worker.database.records import requests
-from worker.database.stages import Phase
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import MINUTE, Kind
 from worker.rules.lifecycle import NOW, JobState

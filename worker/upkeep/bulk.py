@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from worker.database import jobs, latest, slots
+from worker.database import jobs, slots
 from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
 from worker.rules.budget import LEAST_BULK, MINUTE, Kind
@@ -113,7 +113,7 @@ def _status(job: Job, listed: Mapping[str, Listed]) -> RemoteStatus | None:
 def _listed(services: Services, due: Sequence[Job]) -> Mapping[str, Listed]:
     """Read the pages that the runs may be on, until the pages end or too few are missing for another one."""
     with transaction(services.engine) as connection:
-        newest = latest.submit_times(connection, services.account, MOST_RUNS)
+        newest = jobs.submit_times(connection, services.account, MOST_RUNS)
     expected = {canonical_id(job.request_id or ""): _page_of(job, newest) for job in due}
     listed: dict[str, Listed] = {}
     first = min(expected.values())

@@ -4,7 +4,7 @@ from sqlalchemy import select, text
 
 from worker.app import App
 from worker.database.engine import transaction
-from worker.database.stages import Phase
+from worker.database.phases import Phase
 from worker.database.tables import is_live, jobs
 from worker.rules.lifecycle import JobState
 
