@@ -41,8 +41,9 @@ def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
 
 
 def loose(judge: Judge) -> list[bool]:
-    """Tell of each photo in the store whether no row names it, as far as it is noted."""
-    query = "SELECT loose_since IS NOT NULL AS is_loose FROM blobs WHERE location ^@ 'objects:input/'"
+    """Tell of each photo in the store whether no row names it."""
+    named = "EXISTS (SELECT FROM inputs WHERE inputs.location = blobs.location)"
+    query = f"SELECT NOT {named} AS is_loose FROM blobs WHERE location ^@ 'objects:input/'"
     return [row["is_loose"] for row in judge.rows(query)]
 
 

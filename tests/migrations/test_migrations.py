@@ -142,3 +142,20 @@ def test_each_revision_is_the_number_of_its_file() -> None:
     """What a command compares the schema with is what Alembic would say, without importing it."""
     walked = ScriptDirectory.from_config(schema._alembic("")).walk_revisions()
     assert schema.revisions() == tuple(script.revision for script in walked)
+
+
+def test_a_run_that_only_its_job_has_comes_into_the_ledger(database_url: str) -> None:
+    """An early release wrote it nowhere else, or to its submit in the vendor's writing alone: nobody else gets it."""
+    config = schema._alembic(database_url)
+    command_upgrade(config, "0015")
+    engine = create_database_engine(database_url, 1)
+    add = "INSERT INTO submissions (token, job_id, worker, request_id) VALUES (gen_random_uuid(), '{}', '', 'A-B')"
+    with transaction(engine) as connection:
+        _add_job(connection, JobState.PROCESSING, id=f"'{RUN}'", request_id="'A-B'")
+        _add_job(connection, JobState.SUCCEEDED, request_id="'C-D'")
+        connection.execute(text(add.format(RUN)))
+    schema.upgrade(database_url)
+    with transaction(engine) as connection:
+        told = connection.execute(text("SELECT run, verdict FROM submissions ORDER BY run")).all()
+    assert [tuple(row) for row in told] == [("ab", None), ("cd", "adopted")]
+    engine.dispose()

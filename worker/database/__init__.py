@@ -7,7 +7,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``server_checks`` whether the server keeps what it commits, and is the one that was meant
 ``schema``        what the database is at, and the upgrade
 ``tables``        the tables of accounts and jobs, a comment on every column
-``stages``        what indexes know of a job's state
+``phases``        what indexes know of a job's state
 ``indexes``       the indexes of jobs
 ``records``       the tables of what they have: submits, files, outputs, events
 ``locks``         which process lives, and which scheduler works
@@ -31,6 +31,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``outbox``        a job's events, until the broker has them
 ``shares``        runs that jobs share, and who waits for them
 ``retries``       a job in the place of another
+``latest``        runs in the order of their submits
 ``figures``       what is learnt from the last runs
 ``usage``         requests that were made, and what they carried
 ``lineage``       which database this is, and what it lacks of what a process remembers

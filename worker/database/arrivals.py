@@ -29,7 +29,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningInsert
 
-from worker.database import blobs
 from worker.database.records import inputs
 from worker.database.tables import accounts, jobs, now
 from worker.rules.job import InputFile
@@ -70,10 +69,8 @@ def _adding(*, is_over: bool) -> ReturningInsert[str]:
 
 
 def add_inputs(connection: Connection, job_id: str, files: Sequence[Mapping[str, Any]]) -> None:
-    """Add the files of a request; those that a store has are named from now on."""
+    """Add the files of a request."""
     connection.execute(_adding_inputs(), [{"job_id": job_id, **file} for file in files])
-    if stored := [file["location"] for file in files if file["location"]]:
-        blobs.name(connection, stored)
 
 
 @cache

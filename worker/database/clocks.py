@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from worker.database import outbox
 from worker.database.records import events, submissions
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import MINUTE
@@ -54,12 +55,15 @@ def move_records(connection: Connection, by: timedelta) -> None:
     """Bring back what is on record as sent for live jobs, or as waiting to be announced, later than now."""
     of_live = submissions.c.job_id.in_(select(jobs.c.id).where(_LIVE))
     _move_where(connection, submissions.c.intended_at, of_live, by)
-    _move_where(connection, events.c.occurred_at, events.c.published_at.is_(None), by)
+    waits = and_(events.c.published_at.is_(None), outbox.is_of(since=now))
+    _move_where(connection, events.c.occurred_at, waits, by, left_at=now)  # Their ids still tell the time ahead.
 
 
-def _move_where(connection: Connection, column: Column[Any], which: ColumnElement[bool], by: timedelta) -> None:
+def _move_where(
+    connection: Connection, column: Column[Any], which: ColumnElement[bool], by: timedelta, **more: Any
+) -> None:
     ahead = update(column.table).where(which, column > now)
-    connection.execute(ahead.values(_moved(by, (), (column,))))
+    connection.execute(ahead.values({**_moved(by, (), (column,)), **more}))
 
 
 def bring_back(connection: Connection, further_than: timedelta, limit: int) -> int:

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, s
 
 from worker.database.due import is_held
 from worker.database.jobs import SEEN
+from worker.database.phases import Phase
 from worker.database.records import submissions
-from worker.database.stages import Stage
 from worker.database.submissions import is_open
 from worker.database.tables import accounts, jobs, now
 from worker.errors import HoldCause
@@ -53,7 +53,8 @@ def unanswered(connection: Connection, limit: int) -> list[Unanswered]:
     query = (
         select(*SEEN)
         .where(
-            jobs.c.stage == Stage.SUBMITTING,
+            jobs.c.phase == Phase.UNDER_WAY,
+            jobs.c.state == JobState.SUBMITTING,
             jobs.c.due_at <= now,
             or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= now),
             not_(is_held),
@@ -129,7 +130,8 @@ def last_intended(connection: Connection, job_id: str) -> datetime | None:
 
 def look_now(connection: Connection, account: str) -> None:
     """Let the jobs in doubt be looked at again at once."""
-    in_doubt = (jobs.c.account == account, jobs.c.stage == Stage.SUBMITTING, jobs.c.lease_until.is_(None))
+    is_doubted = (jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until.is_(None))
+    in_doubt = (jobs.c.account == account, *is_doubted)
     connection.execute(update(jobs).where(*in_doubt, jobs.c.due_at > now).values(due_at=now))
 
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, update
 
+from worker.database.latest import latest
+from worker.database.phases import Phase
 from worker.database.slots import is_waiting
-from worker.database.stages import Stage
 from worker.database.tables import accounts, jobs, now
 from worker.errors import RemoteJobFailed
 from worker.rules.lifecycle import NOW, JobState
@@ -38,7 +39,7 @@ class Known:
 def known(connection: Connection, account: str) -> Known:
     """Read what was learnt of an account; more than :data:`MANY` jobs are not counted."""
     waiting = _count(*is_waiting(account))
-    polled = _count(jobs.c.account == account, jobs.c.stage == Stage.LATER, jobs.c.state == JobState.PROCESSING)
+    polled = _count(jobs.c.account == account, jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == JobState.PROCESSING)
     query = select(
         accounts.c.learnt_limit,
         now - accounts.c.learnt_at,
@@ -81,16 +82,8 @@ def recent_runs(connection: Connection, account: str) -> Sequence[Run]:
         for name, moment in (("running_at", jobs.c.running_at), ("over_by", over_at))
     )
     times = (jobs.c.metrics[name].as_float().label(name) for name in ("total_time", "queue_time"))
-    query = (
-        select(*ages, *times)
-        .where(
-            jobs.c.account == account,
-            jobs.c.submitted_at.is_not(None),
-            or_(over_at.is_not(None), jobs.c.running_at > jobs.c.submitted_at),
-        )
-        .order_by(jobs.c.submitted_at.desc())
-        .limit(RUNS)
-    )
+    tells = or_(over_at.is_not(None), jobs.c.running_at > jobs.c.submitted_at)
+    query = latest(select(*ages, *times).where(tells), account).limit(RUNS)
     return [_run(*row) for row in connection.execute(query)]
 
 

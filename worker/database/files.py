@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import Connection, Executable, Insert, bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from worker.database import blobs
 from worker.database.records import outputs
 from worker.rules.outcome import StoredFile
 
@@ -16,7 +15,6 @@ def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> Non
     """Write the rows of files whose bytes are stored."""
     if files:
         connection.execute(_adding(), [_row(job_id, file) for file in files])
-        blobs.name(connection, [file.location for file in files])
 
 
 @cache
@@ -42,9 +40,7 @@ def add_once(connection: Connection, job_id: str, file: StoredFile) -> Mapping[s
     row = upsert(outputs).values(_row(job_id, file))
     connection.execute(row.on_conflict_do_nothing(index_elements=[outputs.c.job_id, outputs.c.name]))
     has_it = select(*_COLUMNS).where(outputs.c.job_id == job_id, outputs.c.name == file.name)
-    found = connection.execute(has_it).mappings().one()
-    blobs.name(connection, [found["location"]])
-    return dict(found)
+    return dict(connection.execute(has_it).mappings().one())
 
 
 def remove(connection: Connection, job_id: str) -> None:

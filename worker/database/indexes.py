@@ -5,7 +5,7 @@ None has a column, in its condition neither, that most steps change: the new ver
 
 from sqlalchemy import Index, text
 
-from worker.database.stages import Stage
+from worker.database.phases import Phase
 
 OF_JOBS = (
     *(
@@ -17,31 +17,24 @@ OF_JOBS = (
         "uq_jobs_shared_run",
         "share_key",
         unique=True,
-        postgresql_where=text("is_shared AND stage IS NOT NULL"),
+        postgresql_where=text("is_shared AND phase IS NOT NULL"),
     ),
-    Index("ix_jobs_shares", "shares", "stage", postgresql_where=text("shares IS NOT NULL")),
+    Index("ix_jobs_shares", "shares", "phase", postgresql_where=text("shares IS NOT NULL")),
     Index(
         "uq_jobs_owned_key",
         text("coalesce(source, '')"),
         "idempotency_key",
         unique=True,
-        postgresql_where=text("idempotency_key IS NOT NULL AND stage IS NOT NULL"),
+        postgresql_where=text("idempotency_key IS NOT NULL AND phase IS NOT NULL"),
     ),
     Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
-    Index("ix_jobs_live", "stage", "waits_until", postgresql_where=text(f"stage <= {Stage.LATER}")),
+    Index("ix_jobs_live", "phase", postgresql_where=text(f"phase >= {Phase.UNDER_WAY} AND phase <= {Phase.LATER}")),
     Index(
         "ix_jobs_waiting",
         "account",
         text("priority DESC"),
         "accepted_at",
-        postgresql_where=text(f"stage = {Stage.WAITING}"),
+        "waits_until",
+        postgresql_where=text(f"phase = {Phase.WAITING}"),
     ),
-    Index(
-        "uq_jobs_run_id",
-        text("lower(replace(request_id, '-', ''))"),
-        unique=True,
-        postgresql_where=text("request_id IS NOT NULL"),
-    ),
-    Index("ix_jobs_recent", text("accepted_at DESC")),
-    Index("ix_jobs_submitted", "account", text("submitted_at DESC"), postgresql_where=text("submitted_at IS NOT NULL")),
 )

@@ -5,14 +5,14 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from worker.database.stages import Stage
+from worker.database.phases import Phase
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState, Ticket
 
 _READ = (JobState.PROCESSING, JobState.FETCHING)
 """A submit is not taken over by who is gone alone: its POST may still be under way until its deadline."""
 
-_is_read = and_(jobs.c.stage == Stage.LATER, jobs.c.state.in_(_READ))
+_is_read = and_(jobs.c.phase == Phase.UNDER_WAY, jobs.c.state.in_(_READ))
 _is_taken = (_is_read, jobs.c.lease_until > now)
 
 

@@ -13,8 +13,8 @@ from sqlalchemy.sql.dml import ReturningDelete
 
 from worker.database.arrivals import inputs_of
 from worker.database.jobs import SEEN
+from worker.database.phases import Phase
 from worker.database.records import strays, submissions
-from worker.database.stages import Stage
 from worker.database.submissions import Digest
 from worker.database.tables import accounts, incarnation, jobs, now
 from worker.rules.job import Job
@@ -139,7 +139,7 @@ def drive_waiting(connection: Connection, account: str) -> None:
     """Let the sweep send the submits whose messages came while they were not allowed."""
     waiting = (
         jobs.c.account == account,
-        jobs.c.stage == Stage.WAITING,
+        jobs.c.phase == Phase.WAITING,
         jobs.c.lease_until.is_(None),
         jobs.c.due_at <= now,
         jobs.c.waits_until > now,
@@ -150,7 +150,7 @@ def drive_waiting(connection: Connection, account: str) -> None:
 def waiting_jobs(connection: Connection, account: str) -> Sequence[tuple[str, datetime, Mapping[str, Any]]]:
     """List the jobs that are to be submitted, in the order in which they are: id, age and parameters, without files."""
     query = select(jobs.c.id, jobs.c.accepted_at, jobs.c.parameters)
-    which = query.where(jobs.c.account == account, jobs.c.stage == Stage.WAITING)
+    which = query.where(jobs.c.account == account, jobs.c.phase == Phase.WAITING)
     rows = connection.execute(which.order_by(jobs.c.priority.desc(), jobs.c.accepted_at))
     return [(row.id, row.accepted_at, row.parameters) for row in rows]
 

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, not_, select, true
 
 from worker.database.due import is_held
 from worker.database.jobs import SEEN
-from worker.database.stages import Stage
+from worker.database.latest import latest
+from worker.database.phases import Phase
 from worker.database.tables import jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState
@@ -21,7 +22,7 @@ def polled_soon(
         select(*SEEN)
         .where(
             jobs.c.account == account,
-            jobs.c.stage == Stage.LATER,
+            jobs.c.phase == Phase.UNDER_WAY,
             jobs.c.state == JobState.PROCESSING,
             jobs.c.due_at <= now + within,
             jobs.c.attempts == 0,  # What went wrong with one is for its poll to find out.
@@ -37,6 +38,4 @@ def polled_soon(
 
 def submit_times(connection: Connection, account: str, limit: int) -> Sequence[datetime]:
     """List when the newest runs were submitted, the newest first."""
-    at = jobs.c.submitted_at
-    query = select(at).where(jobs.c.account == account, at.is_not(None)).order_by(at.desc()).limit(limit)
-    return connection.execute(query).scalars().all()
+    return connection.execute(latest(select(jobs.c.submitted_at), account).limit(limit)).scalars().all()

@@ -1,4 +1,7 @@
-"""Which submit has which run: a run is one POST's, and whoever is answered with another's has none."""
+"""Which submit has which run: a run is one POST's, and whoever is answered with another's has none.
+
+A job's run is always that of a submit of its: the database writes one for it where none is (``sam3d_own_run``).
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 
 from worker.database.records import submissions
 from worker.database.submissions import Answered, run_of, written
-from worker.database.tables import jobs, now
+from worker.database.tables import now
 from worker.rules.lifecycle import Verdict
 from worker.rules.run import canonical_id
 
@@ -61,7 +64,7 @@ def _of_post() -> Update:
 
 
 def _is_known(connection: Connection, token: str | None, run: str) -> bool:
-    """Tell whether the ledger knows a run of anybody but this submit and its job."""
+    """Tell whether the ledger knows a run of anybody but this submit."""
     return bool(connection.execute(_is_known_of_others(), {"run": run, "post": token}).scalar())
 
 
@@ -70,10 +73,7 @@ def _is_known_of_others() -> Select[bool]:
     run, post = bindparam("run", type_=Text), bindparam("post", type_=submissions.c.token.type)
     is_told = and_(submissions.c.told == run, _is_told_only)
     names_it = or_(have([run]), submissions.c.run == run, is_told)
-    others = exists().where(names_it, submissions.c.token.is_distinct_from(post))
-    own_job = select(submissions.c.job_id).where(submissions.c.token == post).scalar_subquery()
-    job = exists().where(run_of(jobs) == run, jobs.c.id.is_distinct_from(own_job))
-    return select(or_(others, job))
+    return select(exists().where(names_it, submissions.c.token.is_distinct_from(post)))
 
 
 @dataclass(frozen=True)
@@ -125,15 +125,11 @@ def give_back(connection: Connection, run: str, why: str) -> None:
 
 def claimed(connection: Connection, runs: Iterable[str]) -> frozenset[str]:
     """Return those of some runs that a job or a submit has."""
-    named = list(runs)
-    of_jobs = select(run_of(jobs)).where(run_of(jobs).in_(named))
-    has = (of_jobs, select(run_of(submissions)).where(have(named)))
-    return frozenset(each for query in has for each in connection.execute(query).scalars())
+    has = select(run_of(submissions)).where(have(list(runs)))
+    return frozenset(connection.execute(has).scalars())
 
 
 def is_claimed(connection: Connection, request_id: str, job_id: str) -> bool:
     """Tell whether another job has this run."""
-    run = canonical_id(request_id)
-    job = exists().where(run_of(jobs) == run, jobs.c.id != job_id)
-    submission = exists().where(have([run]), submissions.c.job_id != job_id)
-    return bool(connection.execute(select(or_(job, submission))).scalar())
+    another = exists().where(have([canonical_id(request_id)]), submissions.c.job_id != job_id)
+    return bool(connection.execute(select(another)).scalar())

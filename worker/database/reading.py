@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, select, true
+from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, true
 
+from worker.database.phases import Phase
 from worker.database.records import events, inputs, submissions
 from worker.database.retries import files_are_of
-from worker.database.stages import Stage
-from worker.database.tables import accounts, jobs, now
+from worker.database.tables import TIME, accounts, is_live, jobs, now
 from worker.errors import HoldCause
 from worker.rules.lifecycle import JobState
 
@@ -20,8 +20,8 @@ _LISTED = (
     jobs.c.accepted_at, jobs.c.finished_at, (now - jobs.c.accepted_at).label("age"),
 )  # fmt: skip
 _HIDDEN = {
-    "parameters", "fingerprint", "share_key", "body_id", "stage", "sweep_at", "waits_until", "session", "addresses",
-    "kept", "result", "inputs", "address",
+    "parameters", "fingerprint", "share_key", "body_id", "stage", "phase", "sweep_at", "waits_until", "session",
+    "addresses", "kept", "result", "inputs", "address",
 }  # fmt: skip
 """A prompt, where outputs are for whoever knows it, what may quote both, and what nobody needs to see."""
 
@@ -33,10 +33,21 @@ Rows = Sequence[Mapping[str, Any]]
 
 def newest_jobs(connection: Connection, state: str | None, limit: int, *, has_runs: bool = True) -> Rows:
     """List the newest jobs, of one state or of all; with or without the runs that jobs share."""
+    which = (jobs.c.state == state if state else true(), true() if has_runs else ~jobs.c.is_shared)
     query = select(*_LISTED, *_HOLD).join(accounts, accounts.c.name == jobs.c.account)
-    query = query.where(true() if has_runs else ~jobs.c.is_shared).order_by(jobs.c.accepted_at.desc()).limit(limit)
-    rows = _rows(connection, query.where(jobs.c.state == state) if state else query)
-    return [_with_hold(row) for row in rows]
+    since = literal(_since(connection, limit, *which), TIME)
+    newest = query.where(*which, or_(is_live, jobs.c.finished_at >= since))
+    return [_with_hold(row) for row in _rows(connection, newest.order_by(jobs.c.accepted_at.desc()).limit(limit))]
+
+
+def _since(connection: Connection, limit: int, *which: ColumnElement[bool]) -> datetime | None:
+    """Return from when on jobs ended that may be among the newest: when the first of the last to end was accepted.
+
+    Whatever ended before that is older than all of these.
+    """
+    ended = select(jobs.c.accepted_at).where(*which, jobs.c.finished_at.is_not(None))
+    last = ended.order_by(jobs.c.finished_at.desc()).limit(limit).subquery()
+    return connection.execute(select(func.min(last.c.accepted_at))).scalar()
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ def jobs_in_review(connection: Connection, which: Reviewed) -> Rows:
             jobs.c.error_message,
         )
         .select_from(jobs.outerjoin(shown, true()))
-        .where(jobs.c.stage == Stage.LATER, jobs.c.state == JobState.REVIEW)
+        .where(jobs.c.phase == Phase.LATER, jobs.c.state == JobState.REVIEW)
     )
     if which.code:
         query = query.where(jobs.c.error_code == which.code)

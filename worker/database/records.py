@@ -59,7 +59,6 @@ submissions = Table(
         text("lower(replace(request_id, '-', ''))"),
         postgresql_where=text("run IS NULL AND request_id IS NOT NULL"),
     ),
-    Index("ix_submissions_answered", text("answered_at DESC"), postgresql_where=text("answered_at IS NOT NULL")),
     postgresql_with=ROOMY,
     comment="one row for each POST that may cost money, written before it: the ledger",
 )
@@ -126,7 +125,7 @@ outputs = Table(
     Column("geometry", JSONB(none_as_null=True), comment="what was found in a model"),
     Index("uq_outputs_job_id_name", "job_id", "name", unique=True),
     Index("ix_outputs_stored", "role", "stored_at"),
-    Index("ix_outputs_location", "location", postgresql_where=text("location IS NOT NULL")),
+    Index("ix_outputs_location", "location", postgresql_using="hash", postgresql_where=text("location IS NOT NULL")),
     comment="what was made",
 )
 
@@ -157,11 +156,18 @@ blobs = Table(
         "loose_since",
         TIME,
         server_default=NOW,
-        comment="since when no row names it; null: one does",
+        comment="since when no row names it, if none does: put last, or let go by one; null: by an earlier release",
     ),
-    Index("ix_blobs_loose", "loose_since", postgresql_where=text("loose_since IS NOT NULL")),
-    postgresql_with=ROOMY,
     comment="the files in each store, written before their first byte and deleted after their last",
+)
+
+
+walks = Table(
+    "walks",
+    metadata,
+    Column("name", Text, primary_key=True, comment="the table that is walked through"),
+    Column("reached", Text, nullable=False, comment="its last row that was looked at, by its key"),
+    comment="how far the upkeep has come in tables that it looks through a little at a time, again and again",
 )
 
 
@@ -193,12 +199,13 @@ events = Table(
     ),
     Column("type", Text, nullable=False, comment="the CloudEvent's type and routing key"),
     Column("payload", JSONB, nullable=False, comment="the CloudEvent's data"),
-    Column("occurred_at", TIME, nullable=False, server_default=NOW, index=True, comment="the CloudEvent's time"),
+    Column("occurred_at", TIME, nullable=False, server_default=NOW, comment="the CloudEvent's time"),
     Column("published_at", TIME, comment="when the broker confirmed it; null: it waits in the outbox"),
     Column("was_routed", Boolean, comment="whether a queue was bound for it"),
     Column("duplicate_of", Uuid(as_uuid=False), comment="the event that it tells again"),
     Column("correlation_id", Text, comment="what the sender calls its message"),
     Column("left_at", TIME, comment="since when it waits though it should be out; set by the relay; null: it does not"),
+    Index("ix_events_occurred_at", "occurred_at", postgresql_where=text("substr(id::text, 15, 1) <> '7'")),
     Index("ix_events_outbox", "position", postgresql_where=text("left_at IS NOT NULL")),
     comment="the outbox, and the history of each job",
     postgresql_with=ROOMY,

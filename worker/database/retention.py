@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, tuple_, update
 
-from worker.database import shares
+from worker.database import outbox, shares
 from worker.database.records import events, inputs, outputs
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState
@@ -58,7 +58,7 @@ def delete_outputs(connection: Connection, old: Old, limit: int) -> int:
 def old_events(age: timedelta) -> Old:
     """Find events of that age that no job is behind: of accounts, of refused messages, of deleted jobs."""
     has_job = exists().where(jobs.c.id == events.c.job_id)
-    return select(events.c.id).where(events.c.occurred_at < now - age, _IS_OUT, ~has_job).order_by(events.c.occurred_at)
+    return select(events.c.id).where(outbox.is_of(until=now - age), _IS_OUT, ~has_job)
 
 
 def delete_events(connection: Connection, old: Old, limit: int) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, case, func, insert, literal, select, text, update
 
 from worker.database.jobs import SEEN
+from worker.database.phases import Phase
 from worker.database.records import outputs
-from worker.database.stages import Stage
 from worker.database.tables import jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState
@@ -29,7 +29,7 @@ def lock(connection: Connection, key: str) -> str | None:
     Everybody locks in this order, and jobs after the run that they share, as its end does.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
-    its = (jobs.c.is_shared, jobs.c.share_key == key, jobs.c.stage.is_not(None))
+    its = (jobs.c.is_shared, jobs.c.share_key == key, jobs.c.phase.is_not(None))
     return connection.execute(select(jobs.c.id).where(*its).with_for_update()).scalar()
 
 
@@ -76,12 +76,12 @@ def waiting(connection: Connection, run_id: str) -> Sequence[Sharer]:
 
 
 def _waits_for(run_id: str) -> Sequence[ColumnElement[bool]]:
-    return jobs.c.shares == run_id, jobs.c.stage == Stage.LATER, jobs.c.state == JobState.SHARING
+    return jobs.c.shares == run_id, jobs.c.phase == Phase.LATER, jobs.c.state == JobState.SHARING
 
 
 def untold(connection: Connection, limit: int) -> Sequence[Job]:
     """Lock runs that are over while jobs wait for them still: whoever ended them knows nothing of sharing."""
-    waits = (_sharer.c.stage == Stage.LATER, _sharer.c.state == JobState.SHARING, _sharer.c.sweep_at <= now)
+    waits = (_sharer.c.phase == Phase.LATER, _sharer.c.state == JobState.SHARING, _sharer.c.sweep_at <= now)
     chosen = select(_sharer.c.shares).where(*waits).distinct()
     waited_for = chosen.cte("waited_for").prefix_with("MATERIALIZED")  # They are few, all jobs are many.
     its = jobs.c.state.in_([state for state in JobState if state.is_final])

@@ -28,8 +28,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.database.due import asks_vendor, is_closed, is_due, is_held, said
+from worker.database.latest import submitted_since
+from worker.database.phases import Phase
 from worker.database.records import requests
-from worker.database.stages import Stage
 from worker.database.tables import TIME, accounts, is_live, jobs, now
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket
@@ -152,12 +153,13 @@ def _is_afforded() -> ColumnElement[bool]:
 
 def _together() -> ColumnElement[int]:
     """Count the jobs whose polls fall on the same time, from their rows: a worker that dies leaves no count behind."""
-    submitted = _count(jobs.c.submitted_at > now - bindparam("together", type_=Interval))
-    posting = _count(jobs.c.stage == Stage.SUBMITTING, jobs.c.lease_until > now)  # One in doubt is polled by nobody.
+    submitted = _count(*submitted_since(bindparam("together", type_=Interval)))
+    is_posting = (jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until > now)
+    posting = _count(*is_posting)  # One in doubt is polled by nobody.
     return submitted + posting + _count(*_has_message, _has_slot)
 
 
-_has_message = (jobs.c.stage == Stage.WAITING, jobs.c.waits_until > now)
+_has_message = (jobs.c.phase == Phase.WAITING, jobs.c.waits_until > now)
 _has_slot = jobs.c.slot_at >= now - UNUSED
 _has_none = or_(jobs.c.slot_at.is_(None), ~_has_slot)
 
@@ -201,7 +203,7 @@ def is_waiting(account: str | BindParameter[str]) -> Sequence[ColumnElement[bool
     """Tell which of an account's jobs wait as rows: no message of theirs is under way."""
     return (
         jobs.c.account == account,
-        jobs.c.stage == Stage.WAITING,
+        jobs.c.phase == Phase.WAITING,
         jobs.c.waits_until <= now,
         jobs.c.lease_until.is_(None),
     )

@@ -167,12 +167,9 @@ def answered(connection: Connection, since: datetime, deadline: timedelta) -> li
 
 def answered_id(connection: Connection) -> str | None:
     """Return the id that a submit was answered with last, as the vendor wrote it."""
-    query = select(submissions.c.request_id).where(
-        submissions.c.verdict == Verdict.ACCEPTED,
-        submissions.c.request_id.is_not(None),
-        submissions.c.answered_at.is_not(None),
-    )
-    return connection.execute(query.order_by(submissions.c.answered_at.desc()).limit(1)).scalar()
+    is_answered = (submissions.c.verdict == Verdict.ACCEPTED, submissions.c.request_id.is_not(None))
+    query = select(submissions.c.request_id).where(*is_answered).order_by(submissions.c.intended_at.desc())
+    return connection.execute(query.limit(1)).scalar()
 
 
 def without_run(connection: Connection, since: datetime, deadline: timedelta) -> list[Sent]:

@@ -6,7 +6,7 @@ from functools import cache
 from sqlalchemy import Connection, Select, bindparam, case, func, not_, select
 
 from worker.database.due import SLACK, is_closed, is_held
-from worker.database.stages import Stage
+from worker.database.phases import Phase
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState, Ticket
 
@@ -42,7 +42,7 @@ def _more_important() -> Select[str, int]:
         select(jobs.c.id, jobs.c.version)
         .where(
             jobs.c.account == select(own.c.account).where(own.c.id == bindparam("job")).scalar_subquery(),
-            jobs.c.stage == Stage.WAITING,
+            jobs.c.phase == Phase.WAITING,
             jobs.c.priority > func.coalesce(select(rank).where(*is_own).scalar_subquery(), LOWEST),
             jobs.c.lease_until.is_(None),
             jobs.c.due_at <= now + SLACK,

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Float, cast, func, select
 
+from worker.database.latest import latest
+from worker.database.phases import Phase
 from worker.database.records import requests
-from worker.database.stages import Stage
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import MINUTE, Kind
 from worker.rules.lifecycle import NOW, JobState
@@ -52,17 +53,12 @@ class Carried:
 
 def carried(connection: Connection, account: str) -> Carried:
     """Read how an account's jobs fare."""
-    last = (
-        select(jobs.c.requests, jobs.c.polls)
-        .where(jobs.c.account == account, jobs.c.submitted_at.is_not(None), jobs.c.state == JobState.SUCCEEDED)
-        .order_by(jobs.c.submitted_at.desc())
-        .limit(LAST_JOBS)
-        .subquery()
-    )
+    succeeded = select(jobs.c.requests, jobs.c.polls).where(jobs.c.state == JobState.SUCCEEDED)
+    last = latest(succeeded, account).limit(LAST_JOBS).subquery()
     took = select(func.count(), cast(func.avg(last.c.requests), Float), cast(func.avg(last.c.polls), Float))
     under_way = (JobState.SUBMITTING, JobState.PROCESSING, JobState.FETCHING)
     of_account = select(func.count()).select_from(jobs).where(jobs.c.account == account)
-    waiting = of_account.where(jobs.c.stage == Stage.WAITING).scalar_subquery()
+    waiting = of_account.where(jobs.c.phase == Phase.WAITING).scalar_subquery()
     in_flight = of_account.where(is_live, jobs.c.state.in_(under_way)).scalar_subquery()
     closed = func.greatest(accounts.c.closed_until - now, NOW)
     rest = select(waiting, in_flight, closed).where(accounts.c.name == account)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, exists, func, select, true, update
 
+from worker.database.latest import submitted_since
 from worker.database.records import submissions
 from worker.database.tables import jobs, now
+from worker.rules.budget import MINUTE
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
 from worker.rules.retry import OUTPUT_LIFETIME
@@ -16,6 +18,9 @@ def count_refusal(connection: Connection, job_id: str) -> None:
     """Note that a job was refused: where a held account is tried, others go first."""
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(refusals=jobs.c.refusals + 1))
 
+
+AT_ONCE = 500
+"""Submits of which the one that was sent last need not be the one that was answered last: more are not under way."""
 
 _ACCEPTED = (Verdict.ACCEPTED, Verdict.ADOPTED)
 _REFUSED = (Verdict.HELD, Verdict.DISPUTED)
@@ -31,7 +36,8 @@ def refusals(connection: Connection, job: Job) -> Refusals:
         .where(jobs.c.account == job.account, jobs.c.id != job.id, submissions.c.answered_at > first)
     )
     passed = others.where(submissions.c.verdict.in_(_ACCEPTED), submissions.c.intended_at > first)
-    came_back = others.where(submissions.c.verdict == Verdict.DISPUTED, _passed_later())
+    since = others.where(submissions.c.intended_at > first - MINUTE)
+    came_back = since.where(submissions.c.verdict == Verdict.DISPUTED, _passed_later())
     query = select(count, passed.exists(), came_back.exists(), _last_verdict(job))
     of_job, has_passed, do_come_back, last = connection.execute(query).one()
     return Refusals(of_job + 1, has_passed, do_come_back, last in _REFUSED)
@@ -50,15 +56,11 @@ def _passed_later() -> ColumnElement[bool]:
 
 def _last_verdict(job: Job) -> ColumnElement[str | None]:
     """Return what the account's last submit was answered, of those that tell whether it works."""
-    return (
-        select(submissions.c.verdict)
-        .join(jobs, jobs.c.id == submissions.c.job_id)
-        .where(jobs.c.account == job.account, submissions.c.verdict.in_((*_ACCEPTED, *_REFUSED)))
-        .where(submissions.c.answered_at.is_not(None), submissions.c.token != job.token)
-        .order_by(submissions.c.answered_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+    tells = (submissions.c.verdict.in_((*_ACCEPTED, *_REFUSED)), submissions.c.answered_at.is_not(None))
+    query = select(submissions.c.verdict, submissions.c.answered_at).join(jobs, jobs.c.id == submissions.c.job_id)
+    others = query.where(jobs.c.account == job.account, *tells, submissions.c.token != job.token)
+    newest = others.order_by(submissions.c.intended_at.desc()).limit(AT_ONCE).subquery()
+    return select(newest.c.verdict).order_by(newest.c.answered_at.desc()).limit(1).scalar_subquery()
 
 
 def refused_reads(connection: Connection, job: Job) -> RefusedReads:
@@ -67,7 +69,7 @@ def refused_reads(connection: Connection, job: Job) -> RefusedReads:
     since = connection.execute(noted.returning(jobs.c.refused_at)).scalar()
     ended_at = case((jobs.c.state == JobState.SUCCEEDED, jobs.c.finished_at))
     read_at = func.greatest(jobs.c.running_at, jobs.c.completed_at, ended_at)
-    recent = (jobs.c.account == job.account, jobs.c.id != job.id, jobs.c.submitted_at > now - OUTPUT_LIFETIME)
+    recent = (jobs.c.account == job.account, jobs.c.id != job.id, *submitted_since(OUTPUT_LIFETIME))
     last = connection.execute(select(func.max(read_at)).where(*recent)).scalar()
     since_then = true() if last is None else jobs.c.refused_at > last
     under_way = jobs.c.state.in_((JobState.PROCESSING, JobState.FETCHING))

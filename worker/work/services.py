@@ -15,7 +15,6 @@ from worker.outputs.deposits import Deposits
 from worker.outputs.download import Downloads
 from worker.outputs.links import Links
 from worker.outputs.stores import Stores
-from worker.rules.lifecycle import Step
 from worker.vendor.api import Vendor
 from worker.work.memory import Memory
 from worker.work.office import Office
@@ -35,7 +34,7 @@ class Services(Office):
     outlook: Outlook
     session: Session
     worker_name: str
-    steps: Collection[str] = tuple(Step)  # What this process does at once of a job that it has in hand.
+    steps: Collection[str]  # What this process does.
     memory: Memory = field(default_factory=Memory)
     reading: Room = field(default_factory=partial(Room, READ))
     sending: Room = field(default_factory=partial(Room, SENT))

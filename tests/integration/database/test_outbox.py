@@ -1,14 +1,17 @@
 """The outbox: what should be out and is not is found, though no index has what waits only for a moment."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import uuid4
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, literal, select, text
 
 from tests.support.clock import Clock
 from worker.app import App
 from worker.database import outbox
 from worker.database.engine import transaction
 from worker.database.outbox import Event
+from worker.database.records import events
+from worker.database.tables import TIME
 from worker.rules.lifecycle import EventType
 
 GRACE = timedelta(seconds=5)
@@ -109,3 +112,22 @@ def test_a_clock_that_is_set_back_hides_nothing(app: App, clock: Clock) -> None:
     clock.advance(2 * GRACE)
     assert _left(app) == [event.id]
     assert _execute(app, "SELECT begins_at < sam3d_now() FROM outbox") is True
+
+
+def test_an_event_is_found_by_the_time_in_its_id(app: App) -> None:
+    """Those that go out in their order lie together; what has another id, as of the last release, has an index."""
+    with transaction(app.services.engine) as connection:
+        made = [outbox.add(connection, EventType.ACCOUNT_RESUMED, None, {}) for _ in range(2)]
+        old = {"id": str(uuid4()), "kind": EventType.ACCOUNT_RESUMED}
+        connection.execute(text("INSERT INTO events (id, type, payload) VALUES (:id, :kind, '{}')"), old)
+        at = max(each.occurred_at for each in made)
+        found = [
+            set(connection.execute(select(events.c.id).where(outbox.is_of(*map(_time, between)))).scalars())
+            for between in ((at - HOUR, at + HOUR), (at + HOUR, at + 2 * HOUR), (at - 2 * HOUR, at - HOUR))
+        ]
+    assert found == [{*(each.id for each in made), old["id"]}, set(), set()]
+    assert all(each.id[14] == "7" for each in made)
+
+
+def _time(at: datetime) -> ColumnElement[datetime]:
+    return literal(at, TIME)

@@ -130,8 +130,7 @@ def test_a_file_that_a_row_names_stays_for_ever(app: App, stores: Stores) -> Non
             ),
             {"id": job_id, "location": stored.location},
         )
-    assert forget(app, stores) == 1, "it was looked at"
-    assert forget(app, stores) == 0, "and is known to be named now"
+    assert forget(app, stores) == 0
     assert b"".join(stores.read(row(stored))) == content
 
 
@@ -167,6 +166,17 @@ def test_what_a_store_does_not_let_go_is_tried_again_a_day_later(app: App, store
     assert (looked_at, len(asked)) == (3, 3)
     assert forget(app, stores) == 2, "the first is gone, the others waited for a day"
     assert {each.location for each in stored} == set(asked)
+
+
+def test_files_are_walked_through_again_and_again(app: App, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page in each transaction, in the order of their places; after the last comes the first."""
+    monkeypatch.setattr(blobs, "PAGE", 2)
+    for number in range(5):
+        stores.put(fetched(bytes([number]) * 9))
+    found = [forget(app, stores) for _ in range(3)]
+    assert (sum(found), found[0]) == (5, 2)
+    stores.put(fetched(b"glTF"))
+    assert sum(forget(app, stores) for _ in range(2)) == 1
 
 
 def test_a_store_is_tried_out(stores: Stores) -> None:

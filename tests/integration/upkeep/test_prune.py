@@ -238,10 +238,12 @@ def test_files_go_with_their_job(keeping: App) -> None:
 def test_whoever_deletes_a_row_loosens_its_file(app: App, deleted: str) -> None:
     """A scheduler of the last release, or a person, knows nothing of where its bytes are."""
     job_id = stored(app, Role.OUTPUT)
-    assert rows(app, "SELECT location FROM blobs WHERE loose_since IS NULL")
+    rows(app, "UPDATE blobs SET loose_since = loose_since - interval '2 days' RETURNING location")
     column = "id" if deleted == "jobs" else "job_id"
     rows(app, f"DELETE FROM {deleted} WHERE {column} = :id RETURNING id", id=UUID(job_id))
-    assert rows(app, "SELECT location FROM blobs WHERE loose_since IS NULL") == []
+    assert rows(app, "SELECT loose_since > sam3d_now() - interval '1 day' AS is_young FROM blobs") == [
+        {"is_young": True}
+    ]
 
 
 def test_fewer_are_tried_where_the_database_gives_up(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from tests.support.requests import at_once, rows
 from tests.support.waiting import wait_until
 from worker.app import App, create_app
 from worker.broker.topology import declare
-from worker.database import outbox, particulars
+from worker.database import blobs, outbox, particulars, retention
 from worker.database.engine import transaction
 from worker.database.outbox import Event
 from worker.intake.accept import accept
@@ -160,7 +160,8 @@ def test_it_is_made_once(app: App, listener: Listener) -> None:
         assert (again["sha256"], again["location"]) == (first["sha256"], first["location"])
         assert told(listener, job_id, times)["receipt"]["sha256"] == first["sha256"]
     assert rows(app, "SELECT count(*) FROM blobs WHERE location = :it", it=first["location"]) == [{"count": 1}]
-    assert rows(app, "SELECT loose_since FROM blobs") == [{"loose_since": None}] * 2
+    with transaction(app.services.engine) as connection:
+        assert retention.count(connection, blobs.loose(timedelta(0))) == 0
 
 
 def test_two_who_announce_at_once_make_one(app: App) -> None:
