@@ -63,6 +63,8 @@ def test_jobs_are_listed_within_80_columns(app: App, accepted_job: FollowUp, sam
     """Whatever they wait for or failed of: each word is whole, and an id can be copied."""
     set_all(app, f"state = '{state}', shares = id, request_id = 'r', error_code = 'remote_rate_limited'")
     set_all(app, "waits_for = :why, accepted_at = accepted_at - interval '2 days 3 hours'", why=WAITS)
+    if state.is_final:
+        set_all(app, "finished_at = sam3d_now()")
     printed = sam3d("jobs").stdout
     assert fits(printed)
     assert printed.splitlines()[0].split() == ["id", "state", "age", "why"]
