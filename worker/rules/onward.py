@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Step
-from worker.rules.outcome import Change, Learnt, known
+from worker.rules.outcome import Change, Hold, Learnt, Limited, Outcome, known
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,36 @@ def with_request(job: Job, change: Change) -> Change:
     return change if is_named(change) else replace(change, learnt=change.learnt | Learnt(requests=made + 1))
 
 
-def kept(job: Job, change: Change, version: int) -> Job:
-    """Return a job as its row is after a change that its worker goes on with."""
-    learnt = {name: value for name, value in change.learnt.columns().items() if name in _SEEN}
-    return replace(job, state=change.state, version=version, attempts=0, gone_looks=0, **learnt)
+LONG = ("addresses", "metrics", "cost", "result")
+"""Columns that are written with the end alone where it comes at once; if it does not, the vendor is asked again."""
+
+
+def without_long(change: Change) -> Change:
+    """Return what is written of a change whose worker goes on."""
+    short = {name: value for name, value in change.learnt.columns().items() if name not in LONG}
+    return replace(change, learnt=Learnt(**short, tells_of_account=change.learnt.tells_of_account))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A job that its worker goes on with, as it is known now, and what of that is not written yet."""
+
+    job: Job
+    unwritten: Learnt
+
+    def with_unwritten(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of its next step with what was not written before."""
+        if isinstance(outcome, Hold | Limited):
+            return outcome
+        return replace(outcome, learnt=self.unwritten | outcome.learnt)
+
+
+def keep(job: Job, change: Change, version: int) -> Kept:
+    """Return a job as it is after a change that its worker goes on with."""
+    learnt = change.learnt.columns()
+    seen = {name: value for name, value in learnt.items() if name in _SEEN}
+    job = replace(job, state=change.state, version=version, attempts=0, gone_looks=0, **seen)
+    return Kept(job, Learnt(**{name: value for name, value in learnt.items() if name in LONG}))
 
 
 _SEEN = frozenset(each.name for each in fields(Job))

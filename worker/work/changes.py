@@ -15,7 +15,7 @@ from worker.database.submissions import Answered
 from worker.events.payloads import change_payload, metrics_of
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
-from worker.rules.onward import Lease, goes_on, kept, with_request
+from worker.rules.onward import Kept, Lease, goes_on, keep, with_request, without_long
 from worker.rules.outcome import Change, Outcome, decide, known
 from worker.work import holding, limiting, shared_runs
 from worker.work.ends import tell_end
@@ -41,7 +41,7 @@ class Recorded:
     change: Change
     version: int | None
     events: Sequence[Event]
-    kept: Job | None = None
+    kept: Kept | None = None
 
 
 def apply(
@@ -58,11 +58,9 @@ def apply(
     under which it keeps the job.
     """
     change = decide(job.state, job.attempts, outcome)
-    if lease and goes_on(job, change, lease):
-        change = with_request(job, change)
-    else:
-        lease = None
-    written = jobs.write(connection, job, change, grace, lease)
+    lease = lease if lease and goes_on(job, change, lease) else None
+    change = with_request(job, change) if lease else change
+    written = jobs.write(connection, job, without_long(change) if lease else change, grace, lease)
     if written is None:
         return Recorded(change, None, ())
     files.add(connection, job.id, change.files)
@@ -70,7 +68,7 @@ def apply(
         submissions.resolve(connection, job.id, answer)
     of_account = _account_events(connection, job, change, is_in_trouble=written.is_in_trouble)
     events = [*announcement(connection, job, change), *of_account]
-    return Recorded(change, written.version, events, kept(job, change, written.version) if lease else None)
+    return Recorded(change, written.version, events, keep(job, change, written.version) if lease else None)
 
 
 def persist(work: Callable[[], T], what: str) -> T:

@@ -10,7 +10,7 @@ from worker.errors import Sam3dError
 from worker.network import deadline
 from worker.rules.job import MAX_IMAGE_BYTES, Job
 from worker.rules.lifecycle import LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
-from worker.rules.onward import GOES_ON_WITH
+from worker.rules.onward import GOES_ON_WITH, Kept
 from worker.rules.outcome import Change, Doubt, Outcome, known, learnt_of
 from worker.telemetry.failpoints import reach
 from worker.work import changes, ledger, reads, steps
@@ -47,11 +47,11 @@ def _end(services: Services, step: Step, job: Job, outcome: Outcome) -> FollowUp
     return _go_on(services, recorded.kept) if recorded.kept else changes.follow_up(job, recorded)
 
 
-def _go_on(services: Services, job: Job) -> FollowUp | None:
+def _go_on(services: Services, kept: Kept) -> FollowUp | None:
     """Run the next step of a job that was kept: no message is waited for, and nothing taken."""
     with deadline(services.settings.run.time_for(GOES_ON_WITH)):
-        outcome = run(services, GOES_ON_WITH, job)
-    return _end(services, GOES_ON_WITH, job, outcome)
+        outcome = run(services, GOES_ON_WITH, kept.job)
+    return _end(services, GOES_ON_WITH, kept.job, kept.with_unwritten(outcome))
 
 
 _MOST_SENT = {Step.SUBMIT: MAX_IMAGE_BYTES, Step.POLL: 0, Step.FETCH: 0}

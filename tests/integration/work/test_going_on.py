@@ -54,20 +54,47 @@ def test_one_message_takes_a_job_from_its_poll_to_its_end(app: App, looked_at: F
 
 
 def test_what_is_gone_on_with_is_what_the_row_says(app: App, looked_at: FollowUp) -> None:
-    """It is not read again."""
+    """It is not read again; what is long is written with the end alone."""
     _, recorded = _taken_and_recorded(app, looked_at)
     assert recorded.kept
+    job, unwritten = recorded.kept.job, recorded.kept.unwritten
     with transaction(app.services.engine) as connection:
         found = jobs.find(connection, looked_at.ticket.job_id)
     assert found
-    assert recorded.kept == replace(found, observed_at=recorded.kept.observed_at)
+    assert (found.addresses, found.metrics) == (None, None)
+    written = {name: value for name, value in unwritten.columns().items() if name in {"addresses", "metrics"}}
+    assert job == replace(found, observed_at=job.observed_at, **written)
+
+
+def test_what_was_not_written_yet_is_written_with_the_end(app: App, looked_at: FollowUp) -> None:
+    """What the vendor said, its times and what it costs."""
+    assert execute(app.services, looked_at.step, looked_at.ticket) is None
+    [row] = rows(app, "SELECT metrics, cost, result, addresses FROM jobs")
+    assert row["metrics"]["cost"] == float(row["cost"]) == 0.06
+    assert row["result"]["said_by"] == "result"
+    assert row["addresses"] is None
+
+
+def test_where_the_end_does_not_come_it_is_written_as_well(app: App, looked_at: FollowUp, simulator: Simulator) -> None:
+    """A host of files that fails is asked again where the files were, and not the vendor."""
+    simulator.add_fault(call="download", kind="status", http_status=502, count=1)
+    following = execute(app.services, looked_at.step, looked_at.ticket)
+    assert following
+    [row] = rows(app, "SELECT state, result, addresses FROM jobs")
+    assert (following.step, row["state"]) == (Step.FETCH, JobState.FETCHING)
+    assert row["addresses"]
+    assert row["result"]["said_by"] == "result"
+    asked = simulator.requests()["calls"]["result"]
+    wait_until_due(app, following)
+    assert execute(app.services, following.step, following.ticket) is None
+    assert simulator.requests()["calls"]["result"] == asked
 
 
 def test_nobody_else_has_it_meanwhile(app: App, looked_at: FollowUp) -> None:
     """No message is sent for it, nor by the sweep as long as its worker lives."""
     _, recorded = _taken_and_recorded(app, looked_at)
     assert recorded.kept
-    assert changes.follow_up(recorded.kept, recorded) is None
+    assert changes.follow_up(recorded.kept.job, recorded) is None
     sent: list[FollowUp] = []
     Scheduler(keeping(app.services, sent.append), dict).duties.sweep()
     assert sent == []
@@ -80,8 +107,8 @@ def test_it_is_given_back_where_the_reply_to_its_commit_was_lost(app: App, looke
     assert again().version is None
     sent: list[FollowUp] = []
     Scheduler(keeping(app.services, sent.append), dict).duties.sweep()
-    assert [(each.step, each.ticket) for each in sent] == [(Step.FETCH, recorded.kept.ticket)]
-    assert execute(app.services, Step.FETCH, recorded.kept.ticket) is None
+    assert [(each.step, each.ticket) for each in sent] == [(Step.FETCH, recorded.kept.job.ticket)]
+    assert execute(app.services, Step.FETCH, recorded.kept.job.ticket) is None
     assert row_of(app, looked_at.ticket.job_id)["state"] == JobState.SUCCEEDED
 
 

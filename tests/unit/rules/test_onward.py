@@ -8,7 +8,7 @@ import pytest
 from worker.errors import HoldCause
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, JobState, Trigger
-from worker.rules.onward import GOES_ON_WITH, Lease, goes_on, with_request
+from worker.rules.onward import GOES_ON_WITH, Lease, goes_on, keep, with_request, without_long
 from worker.rules.outcome import NOTHING, Advance, Fail, Hold, Learnt, Limited, Outcome, Snooze, decide
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,3 +54,17 @@ def test_a_result_that_is_to_be_asked_for_waits_for_its_slot(learnt: Learnt) -> 
 def test_everything_else_waits_for_its_message(job: Job, outcome: Outcome) -> None:
     """A try that failed needs time, and whoever is not over is looked at again."""
     assert not goes_on(job, decide(job.state, 0, outcome), FREE)
+
+
+def test_what_is_long_is_kept_for_the_end() -> None:
+    """It is known meanwhile, and goes with whatever the end is, where that says nothing newer."""
+    learnt = NAMED | Learnt(metrics={"cost": 0.06}, cost=0.06, result={"body": {}}, polls=3, tells_of_account=True)
+    change = decide(POLLED.state, 0, Advance(Trigger.COMPLETED, learnt=learnt))
+    assert without_long(change).learnt == Learnt(polls=3, tells_of_account=True)
+    kept = keep(POLLED, change, 9)
+    assert (kept.job.version, kept.job.polls, kept.job.addresses) == (9, 3, NAMED.addresses)
+    put_off = kept.with_unwritten(Snooze(SECOND, "a file", learnt=Learnt(addresses=None)))
+    assert isinstance(put_off, Snooze)
+    assert put_off.learnt == Learnt(addresses=None, metrics={"cost": 0.06}, cost=0.06, result={"body": {}})
+    held = Hold(HoldCause.KEY, "refused")
+    assert kept.with_unwritten(held) == held
