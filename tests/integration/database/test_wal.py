@@ -16,7 +16,7 @@ from worker.intake.request import derived_job_id
 from worker.work.executor import execute
 
 JOBS = 30
-MOST = 9_700
+MOST = 9_000
 """Bytes a job, page images aside; `python -m tests.benchmarks.wal` has the figures by table and index."""
 
 
