@@ -36,7 +36,7 @@ AS_IN_PRODUCTION = (
     "checkpoint_timeout = '1h'",
     "max_wal_size = '8GB'",
 )
-"""As `docs/operations.md` recommends, but for checkpoints, one in an hour, and autovacuum, none: what both write depends
+"""As docs/operations.md recommends, but for checkpoints, one in an hour, and autovacuum, none: what both write depends
 on when they come.
 """
 
