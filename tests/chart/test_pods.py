@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.config.environment import VARIABLES
+from worker.config.environment import VARIABLES, Settings
+from worker.rules.lifecycle import Step
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
@@ -69,7 +70,7 @@ def test_pods_write_to_a_limited_directory_only(render: Render, values: Manifest
 
 @both_values
 def test_deployments_are_probed_and_roll_without_a_gap(render: Render, values: Manifest) -> None:
-    """Liveness and start look at /livez, readiness at /readyz, and tasks have two minutes to finish."""
+    """Liveness and start look at /livez, readiness at /readyz, and the longest task has time to finish."""
     for deployment in of_kind(render(values), "Deployment").values():
         spec = deployment["spec"]["template"]["spec"]
         (container,) = spec["containers"]
@@ -81,7 +82,13 @@ def test_deployments_are_probed_and_roll_without_a_gap(render: Render, values: M
             "readinessProbe": {"path": "/readyz", "port": "health"},
         }
         assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-        assert spec["terminationGracePeriodSeconds"] == 120
+        assert spec["terminationGracePeriodSeconds"] >= _longest_task()
+
+
+def _longest_task() -> float:
+    """Return how long a task takes at most, s: a look may go on with the fetch, an acceptance with the submit."""
+    run = Settings().run
+    return (run.time_for(Step.POLL) + max(run.time_for(step) for step in Step)).total_seconds()
 
 
 def test_roles_run_their_commands(render: Render) -> None:
