@@ -54,7 +54,7 @@ def add_jobs(app: App, count: int, state: JobState = JobState.ACCEPTED, **values
     """Add jobs that are due, as rows; those that are accepted wait for the scheduler unless told otherwise."""
     ids = [str(uuid4()) for _ in range(count)]
     later = {} if state is JobState.ACCEPTED else {"sweep_at": now + timedelta(minutes=1)}
-    runs = {JobState.PROCESSING, JobState.FETCHING}
+    runs = {JobState.PROCESSING, JobState.FETCHING, JobState.SUCCEEDED}
     with transaction(app.services.engine) as connection:
         for each in ids:
             request_id = each if state in runs else None
