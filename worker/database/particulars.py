@@ -1,12 +1,17 @@
-"""What a receipt is made of: the rows of a job, all of one moment where they are read in one transaction."""
+"""What a receipt is made of: the rows of a job, all of one moment where they are read in one transaction.
+
+What is known of its run is written here too, where nobody wrote it with an end.
+"""
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, literal, select, update
 
 from worker.database.records import events, inputs, outputs, submissions
 from worker.database.tables import jobs
+from worker.rules.job import Job
 from worker.rules.lifecycle import CURRENT_EVENT
+from worker.rules.outcome import Learnt
 from worker.rules.receipt import TIMES, Particulars
 
 _JOB = (
@@ -19,6 +24,17 @@ _OF_RUN = ("request_id", "metrics", "submitted_at", "completed_at")
 _INPUT = ("name", "media_type", "bytes", "sha256", "url")
 _SUBMISSION = ("verdict", "http_status", "request_id", "intended_at", "answered_at")
 _OUTPUT = ("name", "media_type", "bytes", "sha256", "role", "geometry")
+
+
+_OF_END = ("metrics", "cost", "result")
+
+
+def note_run(connection: Connection, job: Job, learnt: Learnt) -> None:
+    """Write what is known of a job's run that is over where nobody has, though somebody else moved the job on."""
+    told = {jobs.c[name]: value for name, value in learnt.columns().items() if name in _OF_END}
+    known = {column: func.coalesce(column, literal(value, column.type)) for column, value in told.items()}
+    if known:
+        connection.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.request_id == job.request_id).values(known))
 
 
 def read(connection: Connection, job_id: str) -> Particulars | None:

@@ -2,10 +2,11 @@
 
 import structlog
 
+from worker.database import particulars
 from worker.database.engine import transaction
 from worker.rules.job import Job
 from worker.rules.onward import GOES_ON_WITH, Lease
-from worker.rules.outcome import Outcome
+from worker.rules.outcome import Outcome, learnt_of
 from worker.work import changes
 from worker.work.changes import Recorded
 from worker.work.judging import judge_read
@@ -22,6 +23,8 @@ def commit(services: Services, job: Job, outcome: Outcome) -> Recorded:
     with transaction(services.engine) as connection:
         outcome = judge_read(connection, job, outcome, settings.upkeep.probe_interval, settings.run.record_lifetime)
         recorded = changes.apply(connection, job, outcome, settings.upkeep.sweep_grace, lease=lease)
+        if recorded.version is None:
+            particulars.note_run(connection, job, learnt_of(outcome))
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
         free(services, job.ticket, session)  # It may be ourselves: the reply to a first commit was lost.

@@ -113,7 +113,7 @@ def test_it_is_given_back_where_the_reply_to_its_commit_was_lost(app: App, looke
 
 
 def test_it_can_be_cancelled_meanwhile(app: App, looked_at: FollowUp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was downloaded is not written then."""
+    """What was downloaded is not written then; what the run cost, and what was said of it, is."""
     run_step = executor.run
 
     def cancelled_before(services: object, step: Step, job: object) -> object:
@@ -125,6 +125,10 @@ def test_it_can_be_cancelled_meanwhile(app: App, looked_at: FollowUp, monkeypatc
     assert execute(app.services, looked_at.step, looked_at.ticket) is None
     assert row_of(app, looked_at.ticket.job_id)["state"] == JobState.CANCELLED
     assert rows(app, "SELECT 1 FROM outputs") == []
+    [row] = rows(app, "SELECT metrics, cost, result, addresses FROM jobs")
+    assert (row["metrics"]["cost"], float(row["cost"])) == (0.06, 0.06)
+    assert row["result"]["said_by"] == "result"
+    assert row["addresses"] is None
 
 
 def test_a_worker_that_does_not_fetch_leaves_it_to_one_that_does(app: App, looked_at: FollowUp) -> None:
