@@ -1,11 +1,12 @@
 """Pure: the addresses in a body, and what their ends say of the files there."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from worker.places import LONGEST_ADDRESS
 
 MAX_ADDRESSES = 16
+"""Files of a run that are downloaded; of more, models first."""
 
 DEEPEST_OUTPUT = 16
 """Levels of lists and objects that an address may be in."""
@@ -13,7 +14,18 @@ DEEPEST_OUTPUT = 16
 
 def read_addresses(value: object) -> tuple[str, ...]:
     """Return the URLs in an output, each once, and not too many."""
-    return tuple(dict.fromkeys(find_addresses(value)))[:MAX_ADDRESSES]
+    return first_of(find_addresses(value))
+
+
+def first_of(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return addresses, each once, and not too many: of more than that no model is left out."""
+    each_once = tuple(dict.fromkeys(addresses))
+    if len(each_once) <= MAX_ADDRESSES:
+        return each_once
+    return tuple(sorted(each_once, key=lambda each: promised(each) not in _MODELS))[:MAX_ADDRESSES]
+
+
+_MODELS = {"glb", "gltf", "ply", "obj", "stl", "usdz", "splat", "spz"}
 
 
 def find_addresses(value: object, depth: int = DEEPEST_OUTPUT) -> Iterator[str]:
@@ -26,10 +38,7 @@ def find_addresses(value: object, depth: int = DEEPEST_OUTPUT) -> Iterator[str]:
             yield from find_addresses(each, depth - 1)
 
 
-FILES = {
-    "glb", "gltf", "ply", "obj", "stl", "usdz", "splat", "spz", "zip", "png", "jpg", "jpeg", "webp", "json", "npz",
-    "mtl", "mp4",
-}  # fmt: skip
+FILES = {*_MODELS, "zip", "png", "jpg", "jpeg", "webp", "json", "npz", "mtl", "mp4"}
 """What an address of a file ends in."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.errors import RemoteUnavailable, SubmitUnknown
 from worker.places import LONGEST_ADDRESS
-from worker.rules.addresses import MAX_ADDRESSES, find_addresses, find_beside
+from worker.rules.addresses import find_addresses, find_beside, first_of
 from worker.rules.run import FAILED_RUN, OK, RemoteStatus, RunResult, RunStatus, Submitted, canonical_id, is_request_id
 from worker.vendor.received import Answer
 from worker.vendor.refusals import refused_read, refused_submit
@@ -131,7 +131,7 @@ def read_result(answer: Answer, request_id: str) -> RunResult:
     beside = {name: value for name, value in body.items() if name not in _INPUTS}
     found = [*made, *find_beside(beside, made)]
     is_kept = run.status is RemoteStatus.COMPLETED
-    return RunResult(run, tuple(dict.fromkeys(found))[:MAX_ADDRESSES], kept(body, "result") if is_kept else None)
+    return RunResult(run, first_of(found), kept(body, "result") if is_kept else None)
 
 
 _INPUTS = {"image", "mask", "input", "inputs", "parameters", "request_body", "output"}

@@ -314,6 +314,13 @@ def test_outputs_are_bounded(answered: Callable[..., Vendor]) -> None:
     assert len(result_of(answered, output=[f"{OUTPUT}?{n}" for n in range(10_000)]).addresses) == MAX_ADDRESSES
 
 
+def test_no_model_is_left_out_of_many_files(answered: Callable[..., Vendor]) -> None:
+    """Whatever comes before it; the others stay as they were named."""
+    pictures = [f"https://files.segmind.com/view-{number}.png" for number in range(40)]
+    named = result_of(answered, output=[*pictures, OUTPUT]).addresses
+    assert named == (OUTPUT, *pictures[: MAX_ADDRESSES - 1])
+
+
 def test_a_result_does_not_show_its_addresses(answered: Callable[..., Vendor]) -> None:
     """Whoever has the address of an output can read it."""
     assert MARKER not in repr(result_of(answered, output=f"{OUTPUT}?{MARKER}"))
