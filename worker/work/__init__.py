@@ -28,7 +28,7 @@
 ``expecting``   what makes the sweep come sooner: who is gone, which messages are lost
 ``noticing``    a database that lacks what was committed was set back
 ``memory``      what this process remembers of the database
-``room``        how many bytes of photos a process has in hand
+``room``        how much a process has in hand: bytes of photos, and requests
 ``decisions``   what a person decides about a job that nobody can tell the fate of
 ``cancelling``  a job that its caller gives up
 ``retrying``    a new job in the place of one that failed or was cancelled
