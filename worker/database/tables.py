@@ -234,8 +234,8 @@ jobs = Table(
     comment="one row for each request",
 )
 
-goes_on = and_(jobs.c.phase >= Phase.UNDER_WAY, jobs.c.phase <= Phase.LATER)
+_is_begun = and_(jobs.c.phase >= Phase.UNDER_WAY, jobs.c.phase <= Phase.LATER)
 """Whether a job is neither accepted nor final, as the index of these tells it."""
 
-is_live = or_(jobs.c.phase == Phase.WAITING, goes_on)
+is_live = or_(jobs.c.phase == Phase.WAITING, _is_begun)
 """Whether a job is not final, as two indexes tell it."""

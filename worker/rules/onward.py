@@ -44,7 +44,10 @@ def with_request(job: Job, change: Change) -> Change:
     return change if is_named(change) else replace(change, learnt=change.learnt | Learnt(requests=made + 1))
 
 
-LONG = ("addresses", "metrics", "cost", "result")
+OF_END = ("metrics", "cost", "result")
+"""What is known of a run that is over, whatever becomes of its job."""
+
+LONG = ("addresses", *OF_END)
 """Columns that are written with the end alone where it comes at once; if it does not, the vendor is asked again."""
 
 

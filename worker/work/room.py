@@ -81,7 +81,7 @@ class Door:
     """Counts the requests that a process is at."""
 
     def __init__(self) -> None:
-        self._changed = threading.Lock()
+        self._guard = threading.Lock()
         self._inside = 0
 
     @contextmanager
@@ -94,7 +94,7 @@ class Door:
             self._count(-1)
 
     def _count(self, number: int) -> None:
-        with self._changed:
+        with self._guard:
             self._inside += number
 
     def is_quiet(self, slots: int) -> bool:

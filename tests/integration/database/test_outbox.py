@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, literal, select, text
 
 from tests.support.clock import Clock
 from worker.app import App
-from worker.database import outbox
+from worker.database import clocks, outbox
 from worker.database.engine import transaction
 from worker.database.outbox import Event
 from worker.database.records import events
@@ -112,6 +112,19 @@ def test_a_clock_that_is_set_back_hides_nothing(app: App, clock: Clock) -> None:
     clock.advance(2 * GRACE)
     assert _left(app) == [event.id]
     assert _execute(app, "SELECT begins_at < sam3d_now() FROM outbox") is True
+
+
+def test_an_event_of_a_clock_that_was_ahead_is_found(app: App, clock: Clock) -> None:
+    """Its time is brought back with the clock; its id, which tells the time ahead, stays."""
+    clock.advance(3 * HOUR)
+    event = _add(app)
+    clock.advance(-3 * HOUR)
+    with transaction(app.services.engine) as connection:
+        clocks.move_records(connection, 3 * HOUR)
+    clock.advance(2 * GRACE)
+    assert _left(app) == [event.id]
+    _publish(app, event)
+    assert _left(app) == []
 
 
 def test_an_event_is_found_by_the_time_in_its_id(app: App) -> None:
