@@ -39,8 +39,11 @@ bench-polling: .venv/.dev-stamp services  ## Measure what requests jobs take, an
 	$(BIN)/python -m tests.benchmarks.budget --bulk
 	$(BIN)/python -m tests.benchmarks.waiting
 
-bench-speed: .venv/.dev-stamp services  ## Measure how many jobs two cores carry, beside a bare Celery loop and the SDK (5 minutes).
+bench-speed: .venv/.dev-stamp services  ## Measure how many jobs two cores carry and what they cost, beside a bare Celery loop and the SDK (15 minutes).
 	$(BIN)/python -m tests.benchmarks.speed
+	$(BIN)/python -m tests.benchmarks.latency
+	$(BIN)/python -m tests.benchmarks.burst
+	$(BIN)/python -m tests.benchmarks.growth
 
 check: lint test  ## Everything that continuous integration checks: lint, then test.
 

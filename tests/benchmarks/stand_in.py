@@ -1,7 +1,7 @@
 """A vendor that is no bottleneck: the calls that a job makes, answered from memory by one small loop.
 
-``python -m tests.benchmarks.stand_in PORT RUN_SECONDS`` serves until it is killed. ``GET /count`` tells how many files
-were fetched. What the real API answers in every other case is the simulator's to know.
+``python -m tests.benchmarks.stand_in PORT RUN_SECONDS`` serves until it is killed. ``GET /seen`` tells what it has
+seen. What the real API answers in every other case is the simulator's to know.
 """
 
 import asyncio
@@ -20,12 +20,16 @@ Answer = tuple[int, str, bytes]
 
 
 class StandIn:
-    """The runs that were submitted, and how the calls are answered."""
+    """The runs that were submitted, and how the calls are answered.
+
+    It has seen so many ``posts`` and ``files`` asked for, and when, by the machine's monotonic clock: the last POST
+    (``posted_at``), and the last look that showed a run to be over (``over_at``).
+    """
 
     def __init__(self, url: str, run_seconds: float) -> None:
         self._url, self._run_seconds = url, run_seconds
         self._began: dict[str, float] = {}
-        self._files = 0
+        self._seen: dict[str, float] = {"posts": 0, "files": 0, "posted_at": 0, "over_at": 0}
 
     def answer(self, method: str, path: str) -> Answer:
         """Answer a request; its body is of no account."""
@@ -34,10 +38,10 @@ class StandIn:
         parts = path.partition("?")[0].strip("/").split("/")
         match parts:
             case ["files", _]:
-                self._files += 1
+                self._seen["files"] += 1
                 return 200, "model/gltf-binary", MODEL
-            case ["count"]:
-                return _json({"files": self._files})
+            case ["seen"]:
+                return _json(self._seen)
             case [_, "requests", request_id, *_]:
                 return self._looked_at(request_id)
             case _:
@@ -45,13 +49,15 @@ class StandIn:
 
     def _submitted(self) -> Answer:
         request_id = str(uuid4())
-        self._began[request_id] = time.monotonic()
+        self._began[request_id] = self._seen["posted_at"] = time.monotonic()
+        self._seen["posts"] += 1
         return _json({"request_id": request_id, "status": "QUEUED", **self._addresses(request_id)})
 
     def _looked_at(self, request_id: str) -> Answer:
         body = {"request_id": request_id, **self._addresses(request_id)}
         if time.monotonic() - self._began.get(request_id, 0) < self._run_seconds:
             return _json({**body, "status": "PROCESSING", "metrics": {}})
+        self._seen["over_at"] = time.monotonic()
         took = {"inference_time": self._run_seconds, "queue_time": 0, "total_time": self._run_seconds, "cost": 0.06}
         output = f"{self._url}/files/{request_id}.glb"
         return _json({**body, "status": "COMPLETED", "metrics": took, "output": output})
