@@ -6,31 +6,26 @@ has checked.
 """
 
 import math
-import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpcore
 import httpx
 
 from worker.errors import OutputUnusable
-from worker.places import LONGEST_ADDRESS, is_public
+from worker.places import AllowedHosts, is_public
 
 _WRITE_BYTES = 64 * 1024
-
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -169,38 +164,6 @@ def _look_up(host: str, port: int, found: Future[Sequence[str]]) -> None:
         _lookups.release()
 
 
-@dataclass(frozen=True)
-class AllowedHosts:
-    """Where outputs may be downloaded from: names, domains with a leading dot, or exact plain origins."""
-
-    entries: tuple[str, ...]
-
-    def refusal(self, url: str) -> str | None:
-        """Say why a URL may not be read, without quoting it; None where it may."""
-        if len(url) > LONGEST_ADDRESS:
-            return "the output's address is too long"
-        try:
-            parts = urlsplit(url)
-            host, port = (parts.hostname or "").lower(), parts.port
-        except ValueError:
-            return "the output's address is not a URL"
-        if self.has_origin(host, port, parts.scheme):
-            return None
-        if parts.scheme != "https" or port not in {None, 443} or parts.username is not None:
-            return "the output's address is not a plain https one"
-        if not _HOST.fullmatch(host) or not any(_covers(entry.lower(), host) for entry in self.entries):
-            return "the output's host is not in SAM3D_OUTPUT_HOSTS"
-        return None
-
-    def has_origin(self, host: str, port: int | None, scheme: str = "http") -> bool:
-        """Tell whether just this address was allowed by the operator, private or not."""
-        return f"{scheme}://{host}:{port}" in self.entries
-
-
-def _covers(entry: str, host: str) -> bool:
-    return host.endswith(entry) if entry.startswith(".") else host == entry
-
-
 class _GuardedBackend(_DeadlineBackend):
     """Resolves a name once, refuses it if any of its addresses is not public, and connects to what it checked."""
 
@@ -235,6 +198,46 @@ def _transport(backend: httpcore.NetworkBackend, connections: int, kept_alive: i
     return transport
 
 
+class _PlainClient(httpx.Client):
+    """Sends a request as it is: what httpx does around that, for cookies, redirects and logins, takes as long again."""
+
+    def __init__(self, wire: httpx.BaseTransport, **more: Any) -> None:
+        super().__init__(transport=_Answering(wire), **more)
+        self._wire = wire
+
+    def send(self, request: httpx.Request, *, stream: bool = False, **more: Any) -> httpx.Response:
+        """Send a request; one that has a login, or is answered with a redirect, goes httpx's own way."""
+        is_plain = all(each is httpx.USE_CLIENT_DEFAULT for each in more.values()) and not request.url.userinfo
+        if self.is_closed or not is_plain:
+            return super().send(request, stream=stream, **more)
+        response = self._wire.handle_request(request)
+        response.request = request
+        if response.has_redirect_location:
+            request.extensions[_ANSWER] = response
+            return super().send(request, stream=stream, **more)
+        if not stream:
+            with closing(response):
+                response.read()
+        return response
+
+
+class _Answering(httpx.BaseTransport):
+    """Gives the answer that a request has already, and asks for none twice."""
+
+    def __init__(self, wire: httpx.BaseTransport) -> None:
+        self._wire = wire
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer: httpx.Response | None = request.extensions.pop(_ANSWER, None)
+        return self._wire.handle_request(request) if answer is None else answer
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+_ANSWER = "answer"
+
+
 def create_client(
     *,
     connections: int,
@@ -246,8 +249,8 @@ def create_client(
     Its calls must run inside :func:`deadline`. With ``allowed``, it connects to public addresses only.
     """
     backend = _GuardedBackend(allowed) if allowed else _DeadlineBackend()
-    return httpx.Client(
-        transport=_transport(backend, connections, connections if is_kept_alive else 0),
+    return _PlainClient(
+        _transport(backend, connections, connections if is_kept_alive else 0),
         timeout=httpx.Timeout(30, connect=5, pool=10),
         follow_redirects=False,
         trust_env=False,

@@ -1,11 +1,15 @@
-"""Pure: which IP addresses are public: a table of our own, as Python's says something else with each version.
+"""Pure: which hosts are allowed, and which IP addresses are public.
 
-From IANA's registries of special-purpose addresses (IPv4 and IPv6) and RFC 6890. Whoever serves files has none of them,
-so what is there for special services counts among them, though it can be reached.
+These are in a table of our own, as Python's says something else with each version: from IANA's registries of
+special-purpose addresses (IPv4 and IPv6) and RFC 6890. Whoever serves files has none of them, so what is there for
+special services counts among them, though it can be reached.
 """
 
 import ipaddress
+import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from urllib.parse import urlsplit
 
 LONGEST_ADDRESS = 4096
 """Characters of a URL that is followed."""
@@ -67,3 +71,38 @@ def is_public(address: str) -> bool:
     if isinstance(parsed, IPv4Address):
         return not any(parsed in network for network in NOT_PUBLIC_V4)
     return parsed in GLOBAL_UNICAST and not any(parsed in network for network in NOT_PUBLIC_V6)
+
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class AllowedHosts:
+    """Where outputs may be downloaded from: names, domains with a leading dot, or exact plain origins."""
+
+    entries: tuple[str, ...]
+
+    def refusal(self, url: str) -> str | None:
+        """Say why a URL may not be read, without quoting it; None where it may."""
+        if len(url) > LONGEST_ADDRESS:
+            return "the output's address is too long"
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            return "the output's address is not a URL"
+        if self.has_origin(host, port, parts.scheme):
+            return None
+        if parts.scheme != "https" or port not in {None, 443} or parts.username is not None:
+            return "the output's address is not a plain https one"
+        if not _HOST.fullmatch(host) or not any(_covers(entry.lower(), host) for entry in self.entries):
+            return "the output's host is not in SAM3D_OUTPUT_HOSTS"
+        return None
+
+    def has_origin(self, host: str, port: int | None, scheme: str = "http") -> bool:
+        """Tell whether just this address was allowed by the operator, private or not."""
+        return f"{scheme}://{host}:{port}" in self.entries
+
+
+def _covers(entry: str, host: str) -> bool:
+    return host.endswith(entry) if entry.startswith(".") else host == entry

@@ -25,7 +25,7 @@ from worker.intake.envelope import open_envelope
 from worker.intake.fingerprint import raw_fingerprint
 from worker.intake.images import image_of, parse_image
 from worker.intake.request import parse_request, readable_metadata
-from worker.network import AllowedHosts
+from worker.places import AllowedHosts
 from worker.rules.addresses import find_addresses
 from worker.rules.origin import read_origin, with_properties
 from worker.rules.untrusted import MAX_MESSAGE_BYTES, Unreadable

@@ -15,11 +15,11 @@ import pytest
 from worker.gate.formats import identify
 from worker.intake.images import parse_image
 from worker.intake.request import derived_job_id, given_job_id, parse_request, readable_metadata
-from worker.network import AllowedHosts
 from worker.outputs.download import _following
 from worker.outputs.fetching import read_links
 from worker.outputs.object_store import told
 from worker.outputs.serving import _with_one_range
+from worker.places import AllowedHosts
 from worker.rules.addresses import promised, read_addresses
 from worker.rules.run import canonical_id, is_request_id, written_like
 from worker.rules.signing import SHORTEST_KEY, Signer
@@ -94,7 +94,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "history, a time": lambda text: created({"created_at": text}),
     "history, a row": lambda text: read_rows([row(text)]),
     "history, inputs": lambda text: mark_inputs({"image": text, "prompt": text, "seed": [text]}),
-    "network": lambda text: (HOSTS.refusal(text), HOSTS.refusal("https://" + text), HOSTS.refusal(f"https://a/{text}")),
+    "places": lambda text: (HOSTS.refusal(text), HOSTS.refusal("https://" + text), HOSTS.refusal(f"https://a/{text}")),
     "download": redirected,
     "images": parse_image,
     "images, a data URI": lambda text: parse_image("data:" + text),

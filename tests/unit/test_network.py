@@ -3,7 +3,7 @@
 import http.server
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import ClassVar
 
@@ -13,8 +13,9 @@ import pytest
 
 from worker.config.environment import Settings
 from worker.errors import OutputUnusable, RemoteUnavailable
-from worker.network import MOST_ADDRESSES, MOST_LOOKUPS, AllowedHosts, _DeadlineStream, create_client, deadline
+from worker.network import MOST_ADDRESSES, MOST_LOOKUPS, _DeadlineStream, _PlainClient, create_client, deadline
 from worker.outputs.download import Downloads
+from worker.places import AllowedHosts
 
 HOSTS = AllowedHosts((".segmind.com", "files.example", "http://127.0.0.1:9100"))
 PRIVATE = [
@@ -371,3 +372,49 @@ def test_an_address_is_cut_before_it_is_looked_at() -> None:
     """Normalising a name takes as long as it has marks, squared."""
     refusal = HOSTS.refusal("https://" + "\u0316\u0301" * 2**19)
     assert refusal == "the output's address is too long"
+
+
+REDIRECTS = ["/there", "https://files.example/there", "http://[", "mailto:m4rk3r", "", "//", "x" * 70_000, "https:///a"]
+
+
+def came_of(kind: type[httpx.Client], url: str, headers: Mapping[str, str], code: int) -> tuple[object, ...]:
+    """Return what a client sends, and what it makes of an answer."""
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(code, headers=headers, stream=httpx.ByteStream(b"body"))
+
+    made: Callable[..., httpx.Client] = kind
+    wire = httpx.MockTransport(answer)
+    client = made(wire) if kind is _PlainClient else made(transport=wire)
+    came: tuple[object, ...]
+    try:
+        with client, client.stream("POST", url, content=b"asked") as response:
+            came = (
+                response.status_code,
+                sorted(response.headers.items()),
+                str(response.url),
+                b"".join(response.iter_raw()),
+            )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        came = (type(error).__name__,)
+    [request] = sent
+    return *came, str(request.url), sorted(request.headers.items()), request.extensions
+
+
+@pytest.mark.parametrize("url", ["http://name.example/a?b=c d#e", "https://user:word@name.example"])
+@pytest.mark.parametrize("code", [200, 204, 301, 302, 303, 307, 308, 401, 500])
+@pytest.mark.parametrize("location", [None, *REDIRECTS])
+def test_a_call_is_what_it_is_with_httpx(url: str, code: int, location: str | None) -> None:
+    """What is left out was of no effect: one request goes out, and its answer is the same, or the same error."""
+    headers = {} if location is None else {"location": location}
+    assert came_of(_PlainClient, url, headers, code) == came_of(httpx.Client, url, headers, code)
+
+
+def test_a_client_that_is_closed_sends_nothing() -> None:
+    """As httpx has it."""
+    client = create_client(connections=1)
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.get("http://127.0.0.1:1/")

@@ -15,8 +15,8 @@ import httpx
 from worker.config.environment import Settings
 from worker.errors import ConfigurationError, OutputBroken, OutputUnusable, RemoteUnavailable
 from worker.gate.formats import OTHER, FileKind, Found, identify
-from worker.network import AllowedHosts, create_client, deadline
-from worker.places import LONGEST_ADDRESS
+from worker.network import create_client, deadline
+from worker.places import LONGEST_ADDRESS, AllowedHosts
 from worker.rules.addresses import FILES, promised
 from worker.rules.outcome import FetchedFile, StoredFile
 

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from worker.errors import ConfigurationError, OutputUnusable
-from worker.network import AllowedHosts, create_client, deadline
+from worker.network import create_client, deadline
 from worker.outputs.stores import Stores
+from worker.places import AllowedHosts
 
 WITHIN = timedelta(seconds=15)
 GOOD_FOR = timedelta(minutes=5)
