@@ -1,6 +1,5 @@
 """Pure: the addresses in a body, and what their ends say of the files there."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from worker.places import LONGEST_ADDRESS
@@ -68,4 +67,4 @@ def promised(address: str) -> str:
 
 
 def _without_query(address: str) -> str:
-    return re.split(r"[?#]", address, maxsplit=1)[0]
+    return address.partition("?")[0].partition("#")[0]

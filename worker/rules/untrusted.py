@@ -46,7 +46,8 @@ def read_json(body: bytes, bounds: Bounds = MESSAGE) -> Any:
     if len(body) > bounds.size:
         raise Unreadable(f"the body is larger than {bounds.size // 2**20} MiB")
     # Each value but the first has one of these before it; in texts they count as well, where there are few.
-    if sum(map(body.count, (b"{", b"[", b","))) > bounds.values or body.count(b'"') > 2 * bounds.values:
+    opened = body.count(b"{") + body.count(b"[")
+    if opened + body.count(b",") > bounds.values or body.count(b'"') > 2 * bounds.values:
         raise Unreadable(f"the body holds more than {bounds.values} values")
     if len(body) > bounds.beside and _beside(body) > bounds.beside:
         raise Unreadable(f"the body holds more than {bounds.beside // 2**10} KiB beside its photos")
@@ -54,7 +55,7 @@ def read_json(body: bytes, bounds: Bounds = MESSAGE) -> Any:
         value = _decoded(body.removeprefix(BOM_UTF8))
     except (ValueError, RecursionError):
         raise Unreadable("the body is not JSON") from None
-    if not is_nested_at_most(value, DEEPEST):
+    if opened > DEEPEST and not is_nested_at_most(value, DEEPEST):
         raise Unreadable("the body is nested too deep")
     return value
 
@@ -113,6 +114,8 @@ def is_nested_at_most(value: object, levels: int) -> bool:
     """Tell whether lists and objects are at most so many levels deep."""
     level: list[object] = [value]
     for _ in range(levels):
+        if not level:
+            return True
         level = [inner for each in level for inner in _within(each)]
     return not any(isinstance(each, dict | list) for each in level)
 

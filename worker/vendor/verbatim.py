@@ -25,8 +25,12 @@ CUT = "…"
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 """Characters that no text of PostgreSQL has."""
 
+SHORTEST_PHOTO = 600
+"""Characters of base64 that may be a photo."""
+
 _NOBODYS = re.compile(
-    r"\bSG_\w+|data:[^\s,]{0,100},\S*|(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{600,}+={0,2}", re.IGNORECASE
+    rf"\bSG_\w+|data:[^\s,]{{0,100}},\S*|(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST_PHOTO},}}+={{0,2}}",
+    re.IGNORECASE,
 )
 """A key and a photo: the one is not the job's, the other goes when its job has ended."""
 
@@ -80,8 +84,16 @@ _LONGEST_NUMBER = 4096
 
 
 def _text(value: str) -> str:
+    if _is_plain(value):
+        return value
     shown = value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}{CUT} of {len(value)} characters"
     return _NOBODYS.sub(CUT, _UNFIT.sub("\N{REPLACEMENT CHARACTER}", shown))
+
+
+def _is_plain(text: str) -> bool:
+    """Tell what nearly all texts are: ASCII, shorter than a photo, and without what a key or a data URI begins with."""
+    is_short = len(text) < SHORTEST_PHOTO and text.isascii() and "\0" not in text
+    return is_short and "sg_" not in (lower := text.lower()) and "data:" not in lower
 
 
 def _size(value: object) -> int:

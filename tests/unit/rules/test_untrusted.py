@@ -63,3 +63,14 @@ def test_what_is_out_of_bounds_is_unreadable(name: str) -> None:
         read_json(body)
     assert MARKER not in str(unreadable.value)
     assert unreadable.value.__context__ is None or unreadable.value.__suppress_context__
+
+
+@pytest.mark.parametrize("inner", [b"[" + b"[],[]," * DEEPEST + b"1]", b'"' + b"[{" * DEEPEST + b'"', b"1"])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_so_many_levels_and_no_more(inner: bytes, opening: bytes, closing: bytes) -> None:
+    """What is beside each other, or in a text, is no level."""
+    own = 2 if inner.startswith(b"[") else 0
+    at_most = DEEPEST - own
+    read_json(opening * at_most + inner + closing * at_most)
+    with pytest.raises(Unreadable, match="nested too deep"):
+        read_json(opening * (at_most + 1) + inner + closing * (at_most + 1))

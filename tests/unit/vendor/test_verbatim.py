@@ -5,9 +5,10 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from worker.vendor import verbatim
 from worker.vendor.verbatim import CUT, KEPT_BYTES, kept, shown
 
 KEY = "SG_0123456789abcdef"
@@ -64,6 +65,35 @@ def test_what_not_every_reader_takes_is_kept_otherwise(value: object, as_kept: o
     assert kept({"x": [value]}, "result")["body"] == {"x": [as_kept]}
     if isinstance(value, str) and isinstance(as_kept, str):
         assert kept({value: 1}, "result")["body"] == {as_kept: 1}
+
+
+PARTS = [
+    "SG_",
+    "sg_",
+    "sG_",
+    "\u017fG_",
+    "data:",
+    "DATA:x,",
+    "dat\u0430:",
+    "\0",
+    "\ud800",
+    "\xe9",
+    " ",
+    "/",
+    "=",
+    "0aZ",
+    "a" * 599,
+    "+",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=9).map("".join))
+@example("\u017fG_0aZ")
+@example("DATA:,x")
+@example("a" * 600)
+def test_what_is_taken_as_it_is_has_nothing_that_goes(text: str) -> None:
+    """Most texts are told from those with a key or a photo at a glance: no text comes through that would be changed."""
+    assert verbatim._text(text) == verbatim._NOBODYS.sub(CUT, verbatim._UNFIT.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def test_an_echoed_photo_is_not_kept_however_small() -> None:
