@@ -4,7 +4,9 @@ import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from PIL import Image
 
 from worker.gate.unfit import require
 
@@ -14,7 +16,7 @@ PIECE = 2**18
 MOST_COMPARED = 2**21
 """Numbers of a column that are compared; of a longer one every second is, or every third, and so on.
 
-A million take 0.15 s of CPU. What is no finite number is found among all: that takes a hundredth.
+A million doubles take 0.05 s of CPU, of all others a twentieth. What is no finite number is found among all.
 """
 
 
@@ -51,7 +53,7 @@ class Column:
     @property
     def width(self) -> int:
         """Bytes of a number."""
-        return array(self.code).itemsize
+        return _WIDTHS[self.code]
 
     def pieces(self) -> Iterator[bytes]:
         """Give the bytes from the first of a number to the last of one, so many numbers at a time."""
@@ -77,6 +79,9 @@ class Column:
         return values
 
 
+_WIDTHS = {code: array(code).itemsize for code in "bBhHiIfd"}
+
+
 def extremes(column: Column) -> tuple[float, float]:
     """Return the least and the largest number of a column.
 
@@ -87,10 +92,29 @@ def extremes(column: Column) -> tuple[float, float]:
     lows, highs = [], []
     for piece in column.pieces():
         require(column.code not in "fd" or _is_finite(column, piece), "has a position that is no finite number")
-        values = column.numbers(piece, step)
-        lows.append(min(values))
-        highs.append(max(values))
+        low, high = _ends(column.numbers(piece, step))
+        lows.append(low)
+        highs.append(high)
     return min(lows), max(highs)
+
+
+def _ends(values: "array[float]") -> tuple[float, float]:
+    """Return the least and the largest of some numbers.
+
+    Pillow finds them as the darkest and the brightest of a picture's points, in a twentieth of the time of ``min`` and
+    ``max``, which make an object of each. Its whole numbers have a sign: where there are negative ones of a kind that
+    has none, they are too large for it.
+    """
+    if form := _POINTS.get(values.typecode):
+        found: Any = Image.frombytes(form[0], (len(values), 1), values.tobytes(), "raw", form).getextrema()
+        low, high = found
+        if low >= 0 or values.typecode != "I":
+            return low, high
+    return min(values), max(values)
+
+
+_POINTS = {"f": "F;32NF", "b": "I;8S", "B": "I;8", "h": "I;16NS", "H": "I;16N", "i": "I;32NS", "I": "I;32N"}
+"""How Pillow calls points of a picture that are such numbers, as this machine writes them (its ``Unpack.c``)."""
 
 
 def _is_finite(column: Column, piece: bytes) -> bool:
@@ -109,6 +133,6 @@ def largest_index(column: Column) -> int:
     for piece in column.pieces():
         first = first or piece[: column.width]
         is_flat = is_flat and piece == first * (len(piece) // column.width)
-        largest = max(largest, int(max(column.numbers(piece))))
+        largest = max(largest, int(_ends(column.numbers(piece))[1]))
     require(not is_flat or column.count < 3, f"has {column.count} indices that are all {largest}")
     return largest

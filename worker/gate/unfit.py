@@ -34,6 +34,8 @@ def natural(owner: Mapping[str, Any], name: str, default: int | None = None, *, 
         Unfit: it is none, or not from ``least`` to 2**53.
     """
     value = owner.get(name, default)
+    if type(value) is int and least <= value <= LARGEST:
+        return value
     is_number = type(value) is int or (isinstance(value, float) and value.is_integer())
     if value is None or not is_number or not least <= value <= LARGEST:
         raise Unfit(f"has a {name} that is no whole number from {least}")
@@ -47,7 +49,8 @@ def index(owner: Mapping[str, Any], name: str, among: Sequence[object]) -> int:
         Unfit: there is no such thing.
     """
     value = natural(owner, name)
-    require(value < len(among), f"names {name} {value} of {len(among)}")
+    if value >= len(among):
+        raise Unfit(f"names {name} {value} of {len(among)}")
     return value
 
 
@@ -60,13 +63,13 @@ def numbers(owner: Mapping[str, Any], name: str, length: int) -> Sequence[float]
     values = owner.get(name)
     if values is None:
         return None
-    is_list = isinstance(values, list) and len(values) == length
-    require(is_list and all(_is_finite(each) for each in values), f"has a {name} that is no list of {length} numbers")
-    return tuple(float(each) for each in values)
+    if not (isinstance(values, list) and len(values) == length and all(map(_is_finite, values))):
+        raise Unfit(f"has a {name} that is no list of {length} numbers")
+    return tuple(map(float, values))
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST_FINITE
+    return (type(value) is float or type(value) is int) and abs(value) < MOST_FINITE
 
 
 def parts(owner: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
@@ -75,11 +78,19 @@ def parts(owner: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
     Raises:
         Unfit: it is something else, or too long.
     """
-    values = owner.get(name, [])
-    require(isinstance(values, list), f"has {name} that are no list")
-    require(len(values) <= MOST_PARTS, f"has {len(values)} {name}, and {MOST_PARTS} are read at most")
-    require(all(isinstance(each, dict) for each in values), f"has something else among its {name}")
-    return list(values)
+    if name not in owner:
+        return ()
+    values = owner[name]
+    if not isinstance(values, list):
+        raise Unfit(f"has {name} that are no list")
+    if len(values) > MOST_PARTS:
+        raise Unfit(f"has {len(values)} {name}, and {MOST_PARTS} are read at most")
+    if not {*map(type, values)} <= _OBJECTS:
+        raise Unfit(f"has something else among its {name}")
+    return values
+
+
+_OBJECTS = {dict}
 
 
 def part(owner: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -89,8 +100,9 @@ def part(owner: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         Unfit: it is something else.
     """
     value = owner.get(name, {})
-    require(isinstance(value, dict), f"has {name} that are no object")
-    return dict(value)
+    if not isinstance(value, dict):
+        raise Unfit(f"has {name} that are no object")
+    return value
 
 
 def require_size(box: Sequence[Sequence[float]]) -> None:

@@ -13,7 +13,14 @@ from worker.gate.arrays import Column, Source, extremes, largest_index
 from worker.gate.unfit import Unfit
 
 NARROW = {"f": st.floats(width=32, min_value=-(2.0**100), max_value=2.0**100), "d": st.floats(-1e200, 1e200)}
-WHOLE = {"b": (-128, 127), "B": (0, 255), "h": (-(2**15), 2**15 - 1), "H": (0, 2**16 - 1), "I": (0, 2**32 - 1)}
+WHOLE = {
+    "b": (-128, 127),
+    "B": (0, 255),
+    "h": (-(2**15), 2**15 - 1),
+    "H": (0, 2**16 - 1),
+    "I": (0, 2**32 - 1),
+    "i": (-(2**31), 2**31 - 1),
+}
 NUMBERS = {**NARROW, **{code: st.integers(*ends) for code, ends in WHOLE.items()}}
 
 
@@ -25,7 +32,8 @@ def column(values: Sequence[float], code: str, gap: int = 0, *, is_big_endian: b
     return Column(Source(io.BytesIO(b"#" + content), 1, len(content)), gap, stride, len(values), code, is_big_endian)
 
 
-@given(st.data(), st.sampled_from(sorted(NUMBERS)), st.integers(0, 9), st.booleans(), st.sampled_from([1, 16, 64]))
+@pytest.mark.parametrize("code", sorted(NUMBERS))
+@given(data=st.data(), gap=st.integers(0, 9), is_big=st.booleans(), piece=st.sampled_from([1, 16, 64]))
 def test_the_ends_are_those_of_all(data: st.DataObject, code: str, gap: int, is_big: bool, piece: int) -> None:
     """Of every kind of number, in either order of bytes."""
     values = data.draw(st.lists(NUMBERS[code], min_size=1, max_size=40))
