@@ -1,11 +1,15 @@
 """Each log line is one line of JSON, whoever wrote it, and holds no local variable."""
 
+import io
 import json
 import logging
 import re
+import sys
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -171,3 +175,62 @@ def test_nothing_is_written_to_standard_output(capsys: pytest.CaptureFixture[str
     configure_logging("INFO", is_console=False)
     a_log().info("job_polled")
     assert capsys.readouterr().out == ""
+
+
+class Unspeakable:
+    """What has no text."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise ValueError(MARKER)
+
+
+def test_a_line_that_cannot_be_made_breaks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever logs goes on, and so does the log."""
+    configure_logging("INFO", is_console=False)
+    a_log().info("job_polled", y=Unspeakable())
+    logging.getLogger("some.library").warning("slow %s", Unspeakable())
+    a_log().info("job_polled")
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["event"] == "job_polled"
+
+
+class Full(io.StringIO):
+    """A disk without room, or a pipe that nobody reads any more."""
+
+    def write(self, _: str) -> int:
+        """Fail."""
+        raise OSError(28, MARKER)
+
+
+def test_a_line_that_cannot_be_written_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job goes on, and ends, whatever became of its lines."""
+    monkeypatch.setattr(sys, "stderr", Full())
+    configure_logging("INFO", is_console=False)
+    a_log().info("job_polled")
+    logging.getLogger("some.library").warning("slow")
+
+
+class Piecemeal(io.StringIO):
+    """Takes a text in two pieces, and lets others write between them."""
+
+    def write(self, text: str) -> int:
+        """Write."""
+        super().write(text[:9])
+        time.sleep(0)
+        return 9 + super().write(text[9:])
+
+
+def test_lines_of_all_threads_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours and those of libraries, in one stream."""
+    stream = Piecemeal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logging("INFO", is_console=False)
+
+    def write(number: int) -> None:
+        for _ in range(50):
+            a_log().info("job_polled", number=number)
+            logging.getLogger("some.library").warning("slow")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, range(8)))
+    assert len([json.loads(line) for line in stream.getvalue().splitlines()]) == 800
