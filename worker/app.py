@@ -69,6 +69,7 @@ class App(Celery):
 
     def close(self) -> None:
         """Give all connections back: nothing can be sent or done after."""
+        self.services.post.close()
         self.pool.force_close_all()
         self.services.close()
         super().close()
@@ -149,6 +150,7 @@ def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
         loglevel="INFO",
     )
     app.services.session.keep()
+    app.services.post.start()
     worker.start()
     return int(worker.exitcode or 0)
 

@@ -121,6 +121,7 @@ def _service(settings: Settings) -> Iterator[App]:
         loglevel="WARNING",
         ready_callback=lambda _: is_ready.set(),
     )
+    app.services.post.start()
     scheduler = Scheduler(app.services, dict)
     threads = [threading.Thread(target=each, daemon=True) for each in (worker.start, scheduler.run)]
     for thread in threads:

@@ -86,7 +86,7 @@ def _go_on(services: Services, task_id: str, submit: FollowUp | None, size: int)
     if submit and submit.step in services.steps and submit.delay <= NOW and is_quiet:
         _run(services, task_id, submit)
     else:
-        services.post.send(submit)
+        services.post.follow((), submit)
 
 
 def _put_away(app: Celery, services: Services, message: Message, error: Exception) -> None:
@@ -122,9 +122,9 @@ def _run(services: Services, task_id: str, due: FollowUp) -> None:
     with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
         try:
             follow_up = executor.execute(services, due.step, due.ticket)
-            services.post.send(follow_up)
+            services.post.follow((), follow_up)
             if follow_up:
                 reach(f"{due.step}.sent")
         except DatabaseError as error:
             log.warning("step_delayed", step=due.step, reason=describe(error), next="it comes again in 5 s")
-            services.post.send(FollowUp(due.step, due.ticket, BROKEN_WINDOW))
+            services.post.follow((), FollowUp(due.step, due.ticket, BROKEN_WINDOW))

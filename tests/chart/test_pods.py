@@ -9,6 +9,7 @@ import yaml
 
 from worker.config.environment import VARIABLES, Settings
 from worker.rules.lifecycle import Step
+from worker.work.outgoing import FLUSH_SECONDS
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
@@ -70,7 +71,7 @@ def test_pods_write_to_a_limited_directory_only(render: Render, values: Manifest
 
 @both_values
 def test_deployments_are_probed_and_roll_without_a_gap(render: Render, values: Manifest) -> None:
-    """Liveness and start look at /livez, readiness at /readyz, and the longest task has time to finish."""
+    """Liveness and start look at /livez, readiness at /readyz; the longest task can finish, and its event get out."""
     for deployment in of_kind(render(values), "Deployment").values():
         spec = deployment["spec"]["template"]["spec"]
         (container,) = spec["containers"]
@@ -82,7 +83,7 @@ def test_deployments_are_probed_and_roll_without_a_gap(render: Render, values: M
             "readinessProbe": {"path": "/readyz", "port": "health"},
         }
         assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-        assert spec["terminationGracePeriodSeconds"] >= _longest_task()
+        assert spec["terminationGracePeriodSeconds"] >= _longest_task() + FLUSH_SECONDS
 
 
 def _longest_task() -> float:

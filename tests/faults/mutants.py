@@ -69,6 +69,11 @@ MUTANTS = (
         [f"{CRASHES}::test_killed_anywhere_without_history"],
     ),
     Mutant(
+        "what was handed over goes down with its worker",
+        [Edit("worker/app.py", "        self.services.post.close()\n", "")],
+        ["tests/integration/work/test_outgoing.py::test_what_was_handed_over_is_out_before_the_process_ends"],
+    ),
+    Mutant(
         "there is no sweep",
         [Edit("worker/upkeep/duties.py", "            self.sweep,\n", "")],
         [f"{CRASHES}::test_killed_anywhere"],

@@ -179,7 +179,50 @@ def test_a_channel_has_its_callbacks_and_events() -> None:
     channel.events.pop("basic_return", None)
 
 
+def test_a_channels_class_publishes_without_waiting() -> None:
+    """``Channel.basic_publish``, which a channel with confirms waits in; they come to ``events`` by their number."""
+    confirming: Any = amqp.Connection(confirm_publish=True)
+    channel: Any = Channel(confirming, 1)
+    assert channel.basic_publish == channel.basic_publish_confirm
+    waits = inspect.getsource(amqp.Channel.basic_publish_confirm)
+    assert "self.wait(" in waits
+    assert "wait" not in inspect.getsource(amqp.Channel.basic_publish).replace("to wait maximum", "")
+    assert {"msg", "exchange", "routing_key", "mandatory"} <= set(names_of(amqp.Channel.basic_publish))
+    heard: list[Any] = []
+    for name in ("basic_ack", "basic_nack"):
+        channel.events[name].add(lambda *said, name=name: heard.append((name, *said)))
+    for method in (spec.Basic.Ack, spec.Basic.Nack):
+        channel.dispatch_method(method, bytes(4) + dumps("Lb", (7, True)), None)
+    assert heard == [("basic_ack", 7, True), ("basic_nack", 7, True)]
+
+
+def test_a_message_that_is_given_back_has_its_properties() -> None:
+    """``events["basic_return"]`` is called with the error, the exchange, the routing key and the message."""
+    channel: Any = Channel(amqp.Connection(), 1)
+    given: list[Any] = []
+    channel.events["basic_return"].add(lambda *said: given.append(said))
+    message = amqp.Message(b"", message_id="id")
+    channel.dispatch_method(spec.Basic.Return, bytes(4) + dumps("Bsss", (312, "NO_ROUTE", "x", "key")), message)
+    ((error, exchange, key, back),) = given
+    assert (error.reply_code, exchange, key, back.properties) == (312, "x", "key", {"message_id": "id"})
+
+
 # kombu
+
+
+def test_a_pool_of_producers_has_its_connections() -> None:
+    """``ProducerPool.connections``: one of them is kept, connected, read, given up and given back."""
+    pool: Any = ProducerPool(Connection("memory://names").Pool(limit=1), limit=1)
+    kept = pool.connections.acquire(block=True, timeout=1)
+    kept.ensure_connection(**topology.CONFIRMED["retry_policy"])
+    assert kept.connected
+    kept.collect()
+    kept.release()
+    assert pool.connections.acquire(block=True, timeout=1) is kept
+    assert names_of(Connection.drain_events) == ["self", "kwargs"]
+    assert {"body", "priority", "content_type", "content_encoding", "headers", "properties"} <= set(
+        names_of(Channel.prepare_message)
+    )
 
 
 def test_a_consumer_knows_the_tags_of_its_queues() -> None:

@@ -11,6 +11,7 @@ from tests.support.waiting import wait_until
 from worker.telemetry.failpoints import FAILPOINTS
 
 PUBLISH = "publish.confirmed"
+HANDED_OVER = "publish.taken"
 
 
 def _step_of(place: str) -> str:
@@ -24,6 +25,7 @@ _STEPS = {"accept": "accept", "submit": "submit", "poll": "poll", "fetch": "poll
 
 WORKERS: Mapping[str, Sequence[str]] = {
     **{place: ("--steps", _STEPS[_step_of(place)]) for place in FAILPOINTS if _step_of(place) in _STEPS},
+    HANDED_OVER: (),
     PUBLISH: (),
 }
 """The places that a worker comes to, and the arguments of one that comes to it soon."""

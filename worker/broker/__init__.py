@@ -6,6 +6,7 @@
 ``frames``        what comes over the wire, before a library unpacks it
 ``delivery``      a message as it was delivered: what it holds, and by what way it came
 ``publishing``    how everything is published: confirmed, within bounds
+``batches``       messages that are published together, with one wait for their confirms
 ``next_message``  the message of a step
 ``quarantine``    where messages go that nobody can read
 ``dead_letters``  what is there, and how it goes back

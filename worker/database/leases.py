@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, func, select, tuple_, update
 
 from worker.database.phases import Phase
 from worker.database.tables import jobs, now
@@ -37,10 +37,19 @@ def free_job(connection: Connection, ticket: Ticket, session: int) -> bool:
     return connection.execute(taken.values(lease_until=None, session=None, sweep_at=now)).rowcount > 0
 
 
-def expect(connection: Connection, ticket: Ticket) -> None:
-    """Have the sweep come for a job as soon as it is due: its message did not get out."""
-    waits = update(jobs).where(jobs.c.id == ticket.job_id, jobs.c.version == ticket.version)
-    connection.execute(waits.where(jobs.c.lease_until.is_(None)).values(sweep_at=func.greatest(jobs.c.due_at, now)))
+def expect(connection: Connection, tickets: Collection[Ticket]) -> None:
+    """Have the sweep come for jobs as soon as they are due: their messages did not get out.
+
+    What somebody writes to just now is left to him, and to the sweep in its time: several rows are locked here.
+    """
+    named = [(each.job_id, each.version) for each in tickets]
+    unsent = (
+        select(jobs.c.id)
+        .where(tuple_(jobs.c.id, jobs.c.version).in_(named), jobs.c.lease_until.is_(None))
+        .with_for_update(skip_locked=True)
+    )
+    soon = update(jobs).where(jobs.c.id.in_(unsent)).values(sweep_at=func.greatest(jobs.c.due_at, now))
+    connection.execute(soon)
 
 
 def expect_all(connection: Connection, within: timedelta, limit: int) -> int:

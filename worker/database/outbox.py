@@ -8,12 +8,15 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Connection,
     Executable,
     Row,
     Update,
+    all_,
     and_,
+    any_,
     bindparam,
     case,
     func,
@@ -179,7 +182,9 @@ def leave(connection: Connection, older_than: timedelta, since: datetime | None)
     begin, end, has_more = connection.execute(seen).one()
     waits = (events.c.published_at.is_(None), events.c.left_at.is_(None))
     its_hour = is_of(literal(begin, TIME), literal(end, TIME))
-    connection.execute(update(events).where(*waits, its_hour).values(left_at=now))
+    # Who marks several just now and whoever is here would wait for one another; these are out, and looked at again.
+    left = select(events.c.id).where(*waits, its_hour).with_for_update(skip_locked=True)
+    connection.execute(update(events).where(events.c.id.in_(left)).values(left_at=now))
     if not has_more:
         _move(connection, end)
     return end if has_more else None
@@ -207,3 +212,17 @@ def mark_published(connection: Connection, event_id: str, *, was_routed: bool) -
 @cache
 def _marking() -> Update:
     return update(events).where(events.c.id == bindparam("event")).values(published_at=now)
+
+
+def mark_all(connection: Connection, were_routed: Mapping[str, bool]) -> None:
+    """Note in one statement that the broker confirmed events; by the id of each, whether any queue took it."""
+    unheard = [event_id for event_id, was_routed in were_routed.items() if not was_routed]
+    connection.execute(_marking_all(), {"events": list(were_routed), "unheard": unheard})
+
+
+@cache
+def _marking_all() -> Update:
+    ids = ARRAY(events.c.id.type)
+    named, unheard = bindparam("events", type_=ids), bindparam("unheard", type_=ids)
+    was_routed = events.c.id != all_(unheard)
+    return update(events).where(events.c.id == any_(named)).values(published_at=now, was_routed=was_routed)

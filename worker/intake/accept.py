@@ -48,7 +48,7 @@ def accept(
         reach("accept.taken")
         accepted = _commit(office, fields, identity)
         reach("accept.recorded")
-        office.post.announce(accepted.events)
+        office.post.follow(accepted.events)
         reach("accept.announced")
         return accepted.follow_up
 

@@ -99,7 +99,7 @@ class Inbox(ConsumerMixin):
             self._put_away(message, error)
         else:
             self._heart.beat()
-            self._services.post.send(follow_up)
+            self._services.post.follow((), follow_up)
             reach("accept.sent")
             message.ack()
 

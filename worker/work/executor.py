@@ -42,7 +42,7 @@ def _end(services: Services, step: Step, job: Job, outcome: Outcome) -> FollowUp
     reach(f"{step}.answered")
     recorded = record(services, job, outcome)
     reach(f"{step}.recorded")
-    services.post.announce(recorded.events)
+    services.post.follow(recorded.events)
     reach(f"{step}.announced")
     return _go_on(services, recorded.kept) if recorded.kept else changes.follow_up(job, recorded)
 

@@ -1,4 +1,7 @@
-"""Post: what follows a commit. Its events are announced, then the message of the next step is sent."""
+"""Post: what follows a commit. Its events are announced, then the message of the next step is sent.
+
+A worker has a thread that does so for all of its tasks; whoever has none does it at once.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -7,17 +10,18 @@ from typing import Any
 import structlog
 from kombu.pools import ProducerPool
 
-from worker.broker.next_message import publish_step
+from worker.broker.next_message import publish_step, step_publication
 from worker.broker.topology import PUBLISH_ERRORS
 from worker.database import files, leases, outbox
 from worker.database.engine import DatabaseError, Engine, describe, single, transaction
 from worker.database.outbox import Event
 from worker.errors import TransientError
 from worker.events.linking import with_links
-from worker.events.publisher import publish_event
+from worker.events.publisher import event_publication, publish_event
 from worker.outputs.links import Links
-from worker.rules.lifecycle import FollowUp, Ticket
+from worker.rules.lifecycle import FollowUp
 from worker.telemetry.failpoints import reach
+from worker.work.outgoing import Outgoing, Parcel
 from worker.work.receipts import Receipts
 
 log = structlog.get_logger(__name__)
@@ -34,11 +38,36 @@ class Post:
         self.receipts = receipts
         self._producers = producers
         self._is_embedded = is_embedded
+        self._outgoing: Outgoing | None = None
 
-    def follow(self, events: Sequence[Event], follow_up: FollowUp | None) -> None:
-        """Announce what was committed, then send the message that follows, if one does."""
-        self.announce(events)
-        self.send(follow_up)
+    def start(self) -> None:
+        """Have a thread publish what follows commits in this process from now on."""
+        self._outgoing = Outgoing(self._engine, self._producers, is_embedded=self._is_embedded)
+
+    def close(self) -> None:
+        """Get out what that thread was given, for some seconds at most; whoever has more publishes it himself."""
+        if self._outgoing:
+            self._outgoing.close()
+
+    def follow(self, events: Sequence[Event], follow_up: FollowUp | None = None) -> None:
+        """Have what was committed announced, then the message sent that follows, if one does: by the thread, if any."""
+        if not events and follow_up is None:
+            return
+        if self._outgoing is None or not self._outgoing.take(self._ready(events, follow_up)):
+            self.announce(events)
+            self.send(follow_up)
+
+    def _ready(self, events: Sequence[Event], follow_up: FollowUp | None) -> Sequence[Parcel]:
+        """Write what is to be published. What links and receipts are asked for holds up nobody but who asks."""
+        ready = []
+        try:
+            for event in events:
+                ready.append(Parcel(event, event_publication(self._linked(event))))
+        except DatabaseError as error:
+            log.warning("event_delayed", event_id=event.id, reason=describe(error), next="the scheduler sends it")
+        if follow_up:
+            ready.append(Parcel(follow_up, step_publication(follow_up, is_embedded=self._is_embedded)))
+        return ready
 
     def deliver(self, what: Sequence[Event | FollowUp], beat: Callable[[], None]) -> None:
         """Announce the events and send the messages, until the broker takes one no more: the sweep sends what is left.
@@ -105,11 +134,7 @@ class Post:
             publish_step(self._producers, follow_up, is_embedded=self._is_embedded)
         except PUBLISH_ERRORS as error:
             log.warning("step_unsent", reason=type(error).__name__, next="the sweep finds the job")
-            self._expect(follow_up.ticket)
+            with suppress(DatabaseError), single(self._engine) as connection:
+                leases.expect(connection, [follow_up.ticket])
             return False
         return True
-
-    def _expect(self, ticket: Ticket) -> None:
-        """Have the sweep come for a job without waiting for a message that is not there."""
-        with suppress(DatabaseError), transaction(self._engine) as connection:
-            leases.expect(connection, ticket)

@@ -77,6 +77,6 @@ def test_each_message_has_a_name_of_its_own(broker: Connection, producers: Produ
 
 def test_a_message_that_nobody_takes_is_told(producers: ProducerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep has to come for its job."""
-    monkeypatch.setattr("worker.broker.next_message.publish", lambda *_, **__: False)
+    monkeypatch.setattr("worker.broker.publishing.publish", lambda *_, **__: False)
     with pytest.raises(Unroutable):
         publish_step(producers, FollowUp(Step.POLL, TICKET, NOW), is_embedded=False)
