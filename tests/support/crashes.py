@@ -40,23 +40,33 @@ def ask_until_struck(fleet: Fleet, judge: Judge, ids: Collection[str]) -> None:
 
 
 def leave_in_doubt(judge: Judge, simulator: Simulator) -> list[str]:
-    """Submit a job whose answer the vendor does not get through, after one that it does: one alone is no outage."""
-    answered = submit_until_one_is(judge, "processing", "fetching", "succeeded")
-    simulator.add_fault(call="submit", kind="drop_answer", count=1)
-    return answered + submit_until_one_is(judge, "submitting")
+    """Have the vendor's answer to a submit lost, after one that was not: one alone is no outage.
 
-
-def submit_until_one_is(judge: Judge, *states: str) -> list[str]:
-    """Submit a job a second until one of them gets into a state: a frozen process keeps what it was handed ahead."""
+    It is that of whichever job comes first: some that were sent before may still wait for their turn.
+    """
     ids: list[str] = []
+    submit_until(judge, ids, lambda: any(judge.states(ids)[state] for state in ("processing", "fetching", "succeeded")))
+    before = doubted(judge)
+    simulator.add_fault(call="submit", kind="drop_answer", count=1)
+    submit_until(judge, ids, lambda: doubted(judge) - before)
+    return ids
 
-    def one_is() -> bool:
+
+def doubted(judge: Judge) -> set[str]:
+    """Return the jobs that wait for the history to tell what became of their submit."""
+    query = "SELECT id::text FROM jobs WHERE state = 'submitting' AND waits_for LIKE 'the vendor''s request history%%'"
+    return {row["id"] for row in judge.rows(query)}
+
+
+def submit_until(judge: Judge, ids: list[str], is_so: Callable[[], object]) -> None:
+    """Submit a job a second until something is so: a frozen process keeps what it was handed ahead."""
+
+    def is_so_now() -> bool:
         ids.extend(judge.submit(1))
         time.sleep(1)
-        return any(judge.states(ids)[state] for state in states)
+        return bool(is_so())
 
-    wait_until(one_is, f"one job is {'/'.join(states)}")
-    return ids
+    wait_until(is_so_now, "what a job that is submitted leads to")
 
 
 def await_out_of_doubt(judge: Judge, ids: Collection[str]) -> None:
