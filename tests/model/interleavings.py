@@ -20,6 +20,7 @@ from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, JobState, Step, Trigger, Verdict, next_state
+from worker.rules.onward import GOES_ON_WITH
 from worker.rules.outcome import Advance, Change, Doubt, Fail, Outcome, Snooze, decide
 from worker.rules.plan import PROMPT, make_plan
 from worker.rules.proof import NO_HISTORY
@@ -174,12 +175,16 @@ class Model:
             case "taken" | "checked" if worker.step is Step.SUBMIT:
                 yield self._send(state, index, worker)
             case "taken":
-                seen = worker._replace(at="answered", saw=READS[worker.step], run=state.row.run)
+                run = state.row.run if worker.run == NOBODY else worker.run
+                seen = worker._replace(at="answered", saw=READS[worker.step], run=run)
                 yield Move("read", _with_worker(state, index, seen))
             case "sent":
                 yield from self._receive(state, index, worker)
             case "answered":
                 yield Move("record", _with_worker(self._record(state, worker), index, IDLE))
+                if worker.saw == "completed":
+                    going_on = worker._replace(at="taken", step=GOES_ON_WITH)
+                    yield Move("go on", _with_worker(state, index, going_on))
 
     def _take(self, state: State, index: int) -> Iterator[Move]:
         row = state.row

@@ -14,9 +14,9 @@ from worker.app import App, create_app
 from worker.config.environment import Settings
 from worker.database import reading
 from worker.database.engine import transaction
+from worker.rules import onward
 from worker.rules.lifecycle import FollowUp
 from worker.simulator import Simulator
-from worker.work import changes
 from worker.work.executor import execute
 
 PHOTO = Path("worker/photos/cat.png")
@@ -48,7 +48,7 @@ def app(migrated_url: str, simulator: Simulator) -> Iterator[App]:
 def advance(app: App, follow_up: FollowUp) -> FollowUp:
     """Do a job's next step and no other, waiting for its time by the database's clock."""
     following: FollowUp | None = follow_up
-    with patch.object(changes, "goes_on", return_value=False):
+    with patch.object(onward, "goes_on", return_value=False):
         while following and following.ticket == follow_up.ticket:
             following = execute(app.services, following.step, following.ticket)
     assert following, "the job goes on"

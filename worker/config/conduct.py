@@ -63,19 +63,18 @@ class RunSettings(Group):
         "For how long the vendor knows a run, s; no 404 ends a job before that, and no age alone does.",
     )
 
-    def time_for(self, step: Step) -> timedelta:
-        """Return within what a step's calls must end, counted from before its job is taken."""
-        match step:
-            case Step.SUBMIT:
-                return self.submit_deadline
-            case Step.POLL:
-                return self.read_deadline
-            case Step.FETCH:
-                return self.read_deadline + self.download_deadline
+    def time_for(self, *steps: Step) -> timedelta:
+        """Return within what the calls of steps must end, counted from before their job is taken."""
+        within = {
+            Step.SUBMIT: self.submit_deadline,
+            Step.POLL: self.read_deadline,
+            Step.FETCH: self.read_deadline + self.download_deadline,
+        }
+        return sum((within[step] for step in steps), timedelta(0))
 
-    def lease_for(self, step: Step) -> timedelta:
-        """Return how long a worker owns a job whose step it does."""
-        return self.time_for(step) + self.lease_margin
+    def lease_for(self, *steps: Step) -> timedelta:
+        """Return how long a worker owns a job of which it does these steps in one go."""
+        return self.time_for(*steps) + self.lease_margin
 
 
 class UpkeepSettings(Group):

@@ -40,7 +40,6 @@ from worker.database.phases import Phase
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
-from worker.rules.onward import Lease
 from worker.rules.outcome import Change
 from worker.rules.standing import FEW
 
@@ -79,6 +78,7 @@ def _job(connection: Connection, statement: Executable, values: Mapping[str, Any
 @cache
 def _taking(*, needs_slot: bool, only: Callable[[], ColumnElement[bool]] = true) -> Executable:
     """Take a job that is due; ``only``: if that holds as well."""
+    until = now + bindparam("lease", type_=Interval)
     return (
         update(jobs)
         .where(*is_due, or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true(), only())
@@ -86,15 +86,11 @@ def _taking(*, needs_slot: bool, only: Callable[[], ColumnElement[bool]] = true)
             version=jobs.c.version + 1,
             slot_at=None,
             requests=jobs.c.requests + case((asks_vendor, 1), else_=0),
-            **_leased(),
+            lease_until=until,
+            sweep_at=until,
         )
-        .returning(*SEEN)
+        .returning(*SEEN, is_in_trouble.label("is_in_trouble"))
     )
-
-
-def _leased() -> dict[str, ColumnElement[Any]]:
-    until = now + bindparam("lease", type_=Interval)
-    return {"lease_until": until, "sweep_at": until}
 
 
 def take_for_submit(
@@ -163,16 +159,10 @@ class Written(NamedTuple):
     is_in_trouble: bool
 
 
-def write(
-    connection: Connection, job: Job, change: Change, grace: timedelta, lease: Lease | None = None
-) -> Written | None:
-    """Write a change if nobody wrote since the job was taken, else return None.
-
-    With a ``lease`` it stays taken.
-    """
-    of_lease = {"lease": lease.lasts, "session": lease.session} if lease else {"grace": grace, **_FREE}
-    values = {"job": job.id, "seen": job.version, **_values(job.state, change), **of_lease}
-    row = connection.execute(_writing(_stamped(job.state, change), is_kept=lease is not None), values).first()
+def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> Written | None:
+    """Write a change if nobody wrote since the job was taken, else return None."""
+    values = {"job": job.id, "seen": job.version, **_values(job.state, change), **_FREE, "grace": grace}
+    row = connection.execute(_writing(_stamped(job.state, change)), values).first()
     return Written(*row) if row else None
 
 
@@ -180,17 +170,17 @@ _FREE = {"lease_until": None, "session": None}
 
 
 @cache
-def _writing(stamped: str | None, *, is_kept: bool) -> ReturningUpdate[int, bool]:
+def _writing(stamped: str | None) -> ReturningUpdate[int, bool]:
     which = (jobs.c.id == bindparam("job"), jobs.c.version == bindparam("seen"))
-    return _changing(stamped, is_kept=is_kept).where(*which).returning(jobs.c.version, is_in_trouble)
+    return _changing(stamped).where(*which).returning(jobs.c.version, is_in_trouble)
 
 
-def _changing(stamped: str | None, *, is_kept: bool = False) -> Update:
+def _changing(stamped: str | None) -> Update:
     """Change a job, and note that something has ended now; the columns beside these are those of the parameters."""
     due_at = now + bindparam("due_in", type_=Interval)
-    swept = _leased() if is_kept else {"sweep_at": due_at + bindparam("grace", type_=Interval)}
+    sweep_at = due_at + bindparam("grace", type_=Interval)
     stamps = {stamped: now} if stamped else {}
-    return update(jobs).values(version=jobs.c.version + 1, due_at=due_at, **swept, **stamps)
+    return update(jobs).values(version=jobs.c.version + 1, due_at=due_at, sweep_at=sweep_at, **stamps)
 
 
 def _stamped(state: JobState, change: Change) -> str | None:

@@ -11,7 +11,6 @@ from worker.database.records import events, inputs, outputs, submissions
 from worker.database.tables import jobs
 from worker.rules.job import Job
 from worker.rules.lifecycle import CURRENT_EVENT
-from worker.rules.onward import OF_END
 from worker.rules.outcome import Learnt
 from worker.rules.receipt import TIMES, Particulars
 
@@ -27,9 +26,13 @@ _SUBMISSION = ("verdict", "http_status", "request_id", "intended_at", "answered_
 _OUTPUT = ("name", "media_type", "bytes", "sha256", "role", "geometry")
 
 
+_SAID = ("metrics", "cost", "result")
+"""What is known of a run that is over, whatever becomes of its job."""
+
+
 def note_run(connection: Connection, job: Job, learnt: Learnt) -> None:
     """Write what is known of a job's run that is over where nobody has, though somebody else moved the job on."""
-    told = {jobs.c[name]: value for name, value in learnt.columns().items() if name in OF_END}
+    told = {jobs.c[name]: value for name, value in learnt.columns().items() if name in _SAID}
     known = {column: func.coalesce(column, literal(value, column.type)) for column, value in told.items()}
     if known:
         connection.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.request_id == job.request_id).values(known))

@@ -55,6 +55,7 @@ class Job:
     kept: Mapping[str, str] | None = field(default=None, repr=False)
     is_shared: bool = False
     shares: str | None = None
+    is_in_trouble: bool = False  # Its account, when it was taken: what the job is answered may tell something of that.
     obstacle: TransientError | None = None  # Why its submit can't be sent now, though it was taken for it.
 
     @classmethod

@@ -15,7 +15,7 @@ class JobState(StrEnum):
     ACCEPTED = "accepted"  # The row is committed, nothing was sent; a worker's submit moves it on.
     SUBMITTING = "submitting"  # The intent to pay is committed; the answer moves it on, or what the history says.
     PROCESSING = "processing"  # The vendor has it; a poll moves it on.
-    FETCHING = "fetching"  # The run completed; the fetch of its output moves it on.
+    FETCHING = "fetching"  # The run completed, and its output was not fetched in the same go; its fetch moves it on.
     SHARING = "sharing"  # It waits for a run that it shares with other jobs; that one's end moves it on.
     REVIEW = "review"  # Nobody can tell whether a run was paid; a person or a late answer moves it on.
     SUCCEEDED = "succeeded"  # Final: the outputs are stored.

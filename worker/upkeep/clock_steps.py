@@ -101,5 +101,5 @@ class ClockWatch:
 
 def furthest(settings: Settings) -> timedelta:
     """Return how far ahead anything of a job can lie: its longest wait, the grace for its message, a lease."""
-    longest = max(LONGEST_RESET, PATIENT_RETRY, *(settings.run.lease_for(step) for step in Step))
+    longest = max(LONGEST_RESET, PATIENT_RETRY, settings.run.lease_for(*Step))
     return longest + settings.upkeep.sweep_grace + settings.upkeep.sweep_interval

@@ -15,7 +15,6 @@ from worker.database.submissions import Answered
 from worker.events.payloads import change_payload, metrics_of
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
-from worker.rules.onward import Kept, Lease, goes_on, keep, with_request, without_long
 from worker.rules.outcome import Change, Outcome, decide, known
 from worker.work import holding, limiting, shared_runs
 from worker.work.ends import tell_end
@@ -33,34 +32,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was written: the change, the job's new version or None where another worker had it, and the events.
-
-    ``kept`` is the job where its worker goes on with it.
-    """
+    """What was written: the change, the job's new version or None where another worker had it, and the events."""
 
     change: Change
     version: int | None
     events: Sequence[Event]
-    kept: Kept | None = None
 
 
 def apply(
-    connection: Connection,
-    job: Job,
-    outcome: Outcome,
-    grace: timedelta,
-    answer: Answered | None = None,
-    lease: Lease | None = None,
+    connection: Connection, job: Job, outcome: Outcome, grace: timedelta, answer: Answered | None = None
 ) -> Recorded:
     """Write what an outcome makes of a job, and what it announces, if nobody wrote since the job was read.
 
-    With it goes the ``answer`` to a submit of the job that had none. Whoever can go on at once gives the ``lease``
-    under which it keeps the job.
+    With it goes the ``answer`` to a submit of the job that had none.
     """
     change = decide(job.state, job.attempts, outcome)
-    lease = lease if lease and goes_on(job, change, lease) else None
-    change = with_request(job, change) if lease else change
-    written = jobs.write(connection, job, without_long(change) if lease else change, grace, lease)
+    written = jobs.write(connection, job, change, grace)
     if written is None:
         return Recorded(change, None, ())
     files.add(connection, job.id, change.files)
@@ -68,7 +55,7 @@ def apply(
         submissions.resolve(connection, job.id, answer)
     of_account = _account_events(connection, job, change, is_in_trouble=written.is_in_trouble)
     events = [*announcement(connection, job, change), *of_account]
-    return Recorded(change, written.version, events, keep(job, change, written.version) if lease else None)
+    return Recorded(change, written.version, events)
 
 
 def persist(work: Callable[[], T], what: str) -> T:
@@ -128,7 +115,7 @@ def follow_up(job: Job, recorded: Recorded) -> FollowUp | None:
     """Return the message that moves the job on, if one does and the job is still ours."""
     change, version = recorded.change, recorded.version
     step = DRIVEN_BY[change.state]
-    if step is None or version is None or recorded.kept or change.hold:  # What waits for its account waits as a row.
+    if step is None or version is None or change.hold:  # What waits for its account waits as a row.
         return None
     return FollowUp(step, Ticket(job.id, version), change.due_in)
 

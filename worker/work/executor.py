@@ -1,5 +1,6 @@
 """One job, one step: load, run, decide, record, announce; what follows is returned as the next message."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -10,8 +11,8 @@ from worker.errors import Sam3dError
 from worker.network import deadline
 from worker.rules.job import MAX_IMAGE_BYTES, Job
 from worker.rules.lifecycle import LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
-from worker.rules.onward import GOES_ON_WITH, Kept
-from worker.rules.outcome import Change, Doubt, Outcome, known, learnt_of
+from worker.rules.onward import GOES_ON_WITH, Kept, in_one_go
+from worker.rules.outcome import Change, Doubt, Outcome, decide, known, learnt_of
 from worker.telemetry.failpoints import reach
 from worker.work import changes, ledger, reads, steps
 from worker.work.changes import Recorded
@@ -23,35 +24,40 @@ log = structlog.get_logger(__name__)
 
 
 def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
-    """Run a step of a job if its ticket still holds, and return the message to send next.
+    """Run a step of a job if its ticket still holds, or two in one go, and return the message to send next.
 
     Safe to run twice because each write is fenced by the version that the ticket names.
     """
+    within = services.settings.run.time_for
     # Counted from before the job is taken: a worker that was frozen since then sends nothing.
-    with services.sending.taken(_MOST_SENT[step]) as keep, deadline(services.settings.run.time_for(step)):
-        job = load(services, step, ticket)
-        keep(job.weight if job else 0)
-        if job is None:
-            return wait_out(services, step, ticket)
-        outcome = run(services, step, job)
-    return _end(services, step, job, outcome)
-
-
-def _end(services: Services, step: Step, job: Job, outcome: Outcome) -> FollowUp | None:
-    """Record what a step came to and announce it; return the message of the next, or go on with that at once."""
-    reach(f"{step}.answered")
-    recorded = record(services, job, outcome)
-    reach(f"{step}.recorded")
-    services.post.follow(recorded.events)
-    reach(f"{step}.announced")
-    return _go_on(services, recorded.kept) if recorded.kept else changes.follow_up(job, recorded)
+    with deadline(within(*in_one_go(step, services.steps))):
+        with services.sending.taken(_MOST_SENT[step]) as keep, deadline(within(step)):
+            job = load(services, step, ticket)
+            keep(job.weight if job else 0)
+            if job is None:
+                return wait_out(services, step, ticket)
+            taken_at = time.monotonic()
+            outcome = run(services, step, job)
+        kept = reads.keep(services, job, outcome, taken_at)
+        return _go_on(services, kept) if kept else _end(services, step, job, outcome)
 
 
 def _go_on(services: Services, kept: Kept) -> FollowUp | None:
-    """Run the next step of a job that was kept: no message is waited for, and nothing taken."""
+    """Run the next step of a job that was kept: no message is waited for, nothing is written before it or taken."""
+    with structlog.contextvars.bound_contextvars(request_id=kept.job.request_id):
+        _tell(kept.taken, decide(kept.taken.state, kept.taken.attempts, kept.polled))
     with deadline(services.settings.run.time_for(GOES_ON_WITH)):
         outcome = run(services, GOES_ON_WITH, kept.job)
-    return _end(services, GOES_ON_WITH, kept.job, kept.with_unwritten(outcome))
+    return _end(services, GOES_ON_WITH, kept.job, outcome, kept)
+
+
+def _end(services: Services, step: Step, job: Job, outcome: Outcome, kept: Kept | None = None) -> FollowUp | None:
+    """Record what a step came to, announce it, and return the message of the next."""
+    recorded = record(services, job, outcome, kept)
+    reach(f"{step}.recorded")
+    services.post.follow(recorded.events)
+    reach(f"{step}.announced")
+    return changes.follow_up(job, recorded)
 
 
 _MOST_SENT = {Step.SUBMIT: MAX_IMAGE_BYTES, Step.POLL: 0, Step.FETCH: 0}
@@ -61,6 +67,12 @@ _MOST_SENT = {Step.SUBMIT: MAX_IMAGE_BYTES, Step.POLL: 0, Step.FETCH: 0}
 def run(services: Services, step: Step, job: Job) -> Outcome:
     """Do the step; an error that is part of the contract is an outcome as well."""
     reach(f"{step}.taken")
+    outcome = _outcome(services, step, job)
+    reach(f"{step}.answered")
+    return outcome
+
+
+def _outcome(services: Services, step: Step, job: Job) -> Outcome:
     with structlog.contextvars.bound_contextvars(request_id=job.request_id):
         try:
             return steps.RUN[step](services, job)
@@ -73,11 +85,11 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
             return Doubt("an error of the service")
 
 
-def record(services: Services, job: Job, outcome: Outcome) -> Recorded:
+def record(services: Services, job: Job, outcome: Outcome, kept: Kept | None = None) -> Recorded:
     """Commit what the step learnt: the submission's answer in any case, the job's change if the fence holds."""
     request_id = known(learnt_of(outcome).request_id) or job.request_id
     with structlog.contextvars.bound_contextvars(request_id=request_id):
-        commit = ledger.commit_answer if job.token else reads.commit
+        commit = ledger.commit_answer if job.token else partial(reads.commit, kept=kept)
         recorded = changes.persist(partial(commit, services, job, outcome), "what a step learnt")
         if recorded.version is not None:
             _tell(job, recorded.change)

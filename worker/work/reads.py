@@ -1,37 +1,55 @@
 """What a read of a run found is committed, and whether its worker goes on with the job at once."""
 
+import time
+from dataclasses import replace
+from datetime import timedelta
+
 import structlog
 
 from worker.database import particulars
-from worker.database.engine import transaction
+from worker.database.engine import Connection, transaction
+from worker.rules import onward
 from worker.rules.job import Job
-from worker.rules.onward import GOES_ON_WITH, Lease
-from worker.rules.outcome import Outcome, learnt_of
+from worker.rules.onward import GOES_ON_WITH, Kept
+from worker.rules.outcome import NOTHING, Outcome, learnt_of
 from worker.work import changes
 from worker.work.changes import Recorded
 from worker.work.judging import judge_read
 from worker.work.services import Services
-from worker.work.taking import free
 
 log = structlog.get_logger(__name__)
 
 
-def commit(services: Services, job: Job, outcome: Outcome) -> Recorded:
-    """Commit what a poll or a fetch came to, if the fence holds. Safe to run twice because the fence is its version."""
-    settings, session = services.settings, services.session.taken_key()
-    lease = _lease(services, session) if GOES_ON_WITH in services.steps else None
+def keep(services: Services, job: Job, outcome: Outcome, taken_at: float) -> Kept | None:
+    """Keep a job that this worker goes on with at once; it took it at ``taken_at`` of the monotonic clock."""
+    if GOES_ON_WITH not in services.steps or not onward.is_over(outcome):
+        return None  # Nothing is asked for it: an answer to a submit is committed first.
+    after = timedelta(seconds=time.monotonic() - taken_at)
+    return onward.keep(job, outcome, after) if onward.goes_on(job, outcome, services.outlook.terms()) else None
+
+
+def commit(services: Services, job: Job, outcome: Outcome, kept: Kept | None = None) -> Recorded:
+    """Commit what a poll or a fetch came to, and the poll that was ``kept`` for it, if the fence holds.
+
+    Safe to run twice because the fence is the version that was taken.
+    """
     with transaction(services.engine) as connection:
-        outcome = judge_read(connection, job, outcome, settings.upkeep.probe_interval, settings.run.record_lifetime)
-        recorded = changes.apply(connection, job, outcome, settings.upkeep.sweep_grace, lease=lease)
+        recorded = _written(connection, services, job, outcome, kept)
         if recorded.version is None:
-            particulars.note_run(connection, job, learnt_of(outcome))
+            polled = kept.polled.learnt if kept else NOTHING
+            particulars.note_run(connection, job, polled | learnt_of(outcome))
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
-        free(services, job.ticket, session)  # It may be ourselves: the reply to a first commit was lost.
     return recorded
 
 
-def _lease(services: Services, session: int) -> Lease:
-    """Return the lease under which a job is kept whose next step can be taken at once."""
-    needs_slot = services.outlook.terms().draws_for(GOES_ON_WITH)
-    return Lease(services.settings.run.lease_for(GOES_ON_WITH), session, needs_slot)
+def _written(connection: Connection, services: Services, job: Job, outcome: Outcome, kept: Kept | None) -> Recorded:
+    """Write an end with all that was learnt since the job was taken; where it does not end, one after the other."""
+    upkeep, lifetime = services.settings.upkeep, services.settings.run.record_lifetime
+    end = kept.with_end(outcome) if kept else None
+    if kept and end is None:
+        polled = changes.apply(connection, kept.taken, kept.polled, upkeep.sweep_grace)
+        after = _written(connection, services, replace(job, version=polled.version or job.version), outcome, None)
+        return replace(after, events=[*polled.events, *after.events])
+    judged = judge_read(connection, job, end or outcome, upkeep.probe_interval, lifetime)
+    return changes.apply(connection, job, judged, upkeep.sweep_grace)

@@ -8,6 +8,7 @@ from worker.database import jobs, leases, slots
 from worker.database.engine import DatabaseError, single, transaction
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, Step, Ticket
+from worker.rules.onward import in_one_go
 from worker.work import changes
 from worker.work.enclosing import enclose
 from worker.work.intent import intend
@@ -25,7 +26,7 @@ def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
     session = services.session.taken_key()
     try:
         with single(services.engine) as connection:
-            lease = services.settings.run.lease_for(step)
+            lease = services.settings.run.lease_for(*in_one_go(step, services.steps))
             return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
     except DatabaseError:  # It may be taken all the same: the reply was lost.
         changes.persist(partial(free, services, ticket, session), "what was taken")
@@ -33,7 +34,7 @@ def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
 
 
 def free(services: Services, ticket: Ticket, session: int) -> None:
-    """Leave a job to the sweep that this process took or kept by a ticket, without having seen that it did."""
+    """Leave a job to the sweep that this process took by a ticket, without having seen that it did."""
     with transaction(services.engine) as connection:
         if leases.free_job(connection, ticket, session):
             log.warning("job_freed", job_id=ticket.job_id, next="the sweep finds it")

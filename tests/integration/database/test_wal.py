@@ -34,7 +34,7 @@ def test_a_job_writes_little_to_the_log(app: App, migrated_url: str, tmp_path: P
     assert found.bytes / JOBS < MOST, found.each(JOBS)
     in_place, elsewhere = (found.count("jobs", f"Heap {kind}") for kind in ("HOT_UPDATE", "UPDATE"))
     assert in_place >= 1.5 * JOBS, found.each(JOBS)
-    assert in_place + elsewhere <= 5 * JOBS, found.each(JOBS)
+    assert in_place + elsewhere <= 4 * JOBS, found.each(JOBS)
     assert found.count("events", "Heap UPDATE") <= JOBS, found.each(JOBS)
 
 

@@ -280,7 +280,10 @@ def test_the_in_memory_broker_is_the_embedded_service() -> None:
 
 def test_a_lease_is_longer_than_what_is_done_under_it(settings: Settings) -> None:
     """Nobody takes over a job whose worker still keeps its deadlines."""
-    assert all(settings.run.lease_for(step) > settings.run.time_for(step) for step in Step)
+    in_one_go = [(step,) for step in Step] + [(Step.POLL, Step.FETCH)]
+    assert all(settings.run.lease_for(*steps) > settings.run.time_for(*steps) for steps in in_one_go)
+    each = settings.run.time_for(Step.POLL) + settings.run.time_for(Step.FETCH)
+    assert settings.run.time_for(Step.POLL, Step.FETCH) == each
 
 
 KEY = "0123456789abcdef" * 2

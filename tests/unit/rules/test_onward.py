@@ -6,65 +6,108 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.errors import HoldCause
+from worker.rules.budget import Terms
 from worker.rules.job import Job
-from worker.rules.lifecycle import DRIVEN_BY, JobState, Trigger
-from worker.rules.onward import GOES_ON_WITH, Lease, goes_on, keep, with_request, without_long
-from worker.rules.outcome import NOTHING, Advance, Fail, Hold, Learnt, Limited, Outcome, Snooze, decide
+from worker.rules.lifecycle import DRIVEN_BY, JobState, Step, Trigger
+from worker.rules.onward import GOES_ON_WITH, goes_on, in_one_go, is_over, keep
+from worker.rules.outcome import Advance, Doubt, Fail, Hold, Learnt, Lesson, Limited, Outcome, Snooze, decide
+from worker.rules.plan import prior_plan
+from worker.rules.run import RemoteStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-POLLED = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)
-FETCHED = replace(POLLED, state=JobState.FETCHING)
-SUBMITTED = replace(POLLED, state=JobState.SUBMITTING, request_id=None)
 SECOND = timedelta(seconds=1)
-LEASE = Lease(SECOND, 1)
-FREE = replace(LEASE, needs_slot=False)
-NAMED = Learnt(addresses=["https://files/model.glb"])
+POLLED = Job("job", "default", JobState.PROCESSING, 1, {}, {}, 0, 0, 0, "run", NOW, NOW)
+ADDRESSES = ["https://files/model.glb"]
+NAMED = Learnt(addresses=ADDRESSES, metrics={"cost": 0.06}, cost=0.06, result={"body": {}}, polls=3)
+OVER = Advance(Trigger.COMPLETED, learnt=NAMED)
+UNNAMED = Advance(Trigger.COMPLETED, learnt=Learnt(polls=3))
+FREE = Terms(prior_plan(SECOND))
+DRAWN = replace(FREE, limit=60.0)
 
 
 def test_a_run_that_is_over_is_fetched_by_whoever_saw_it() -> None:
-    """Its files were named with it, so nobody is to be asked; or the request needs no slot, and is counted."""
-    named = decide(POLLED.state, 0, Advance(Trigger.COMPLETED, learnt=NAMED))
-    assert goes_on(POLLED, named, LEASE)
-    assert DRIVEN_BY[named.state] is GOES_ON_WITH
-    assert with_request(POLLED, named) == named
-    unnamed = decide(POLLED.state, 0, Advance(Trigger.COMPLETED))
-    assert goes_on(POLLED, unnamed, FREE)
-    assert with_request(replace(POLLED, requests=1), unnamed).learnt.requests == 2
+    """Its files were named with it, so nobody is to be asked; or the request needs no slot."""
+    assert is_over(OVER)
+    assert goes_on(POLLED, OVER, DRAWN)
+    assert goes_on(POLLED, UNNAMED, FREE)
+    assert DRIVEN_BY[decide(POLLED.state, 0, OVER).state] is GOES_ON_WITH
 
 
-@pytest.mark.parametrize("learnt", [NOTHING, Learnt(addresses=[])])
+@pytest.mark.parametrize("learnt", [Learnt(), Learnt(addresses=[])])
 def test_a_result_that_is_to_be_asked_for_waits_for_its_slot(learnt: Learnt) -> None:
     """Where reads draw from the budget."""
-    assert not goes_on(POLLED, decide(POLLED.state, 0, Advance(Trigger.COMPLETED, learnt=learnt)), LEASE)
+    assert not goes_on(POLLED, Advance(Trigger.COMPLETED, learnt=learnt), DRAWN)
+
+
+def test_what_an_account_in_trouble_or_the_service_waits_for_is_not_kept_back() -> None:
+    """The end of a hold, what a 429 taught, how looks are answered: a download may take a minute and more."""
+    assert not goes_on(replace(POLLED, is_in_trouble=True), OVER, FREE)
+    assert not goes_on(POLLED, replace(OVER, lesson=Lesson(single_look=True)), FREE)
+    assert not goes_on(POLLED, replace(OVER, due_in=SECOND), FREE)
 
 
 @pytest.mark.parametrize(
-    ("job", "outcome"),
+    "outcome",
     [
-        (POLLED, Advance(Trigger.COMPLETED, SECOND, NAMED)),
-        (POLLED, Snooze(SECOND, "the run")),
-        (POLLED, Fail(Trigger.ENDED, "code", "message")),
-        (POLLED, Hold(HoldCause.KEY, "refused")),
-        (POLLED, Limited(SECOND, is_told=True, closes_reads=True)),
-        (FETCHED, Snooze(timedelta(0), "a file", learnt=NAMED)),
-        (FETCHED, Advance(Trigger.STORED)),
-        (SUBMITTED, Advance(Trigger.ANSWERED, learnt=Learnt(request_id="run"))),
+        Snooze(SECOND, "the run"),
+        Fail(Trigger.ENDED, "code", "message"),
+        Hold(HoldCause.KEY, "refused"),
+        Limited(SECOND, is_told=True, closes_reads=True),
+        Doubt("no answer"),
+        Advance(Trigger.STORED),
+        Advance(Trigger.ANSWERED, learnt=Learnt(request_id="run")),
     ],
 )
-def test_everything_else_waits_for_its_message(job: Job, outcome: Outcome) -> None:
+def test_everything_else_waits_for_its_message(outcome: Outcome) -> None:
     """A try that failed needs time, and whoever is not over is looked at again."""
-    assert not goes_on(job, decide(job.state, 0, outcome), FREE)
+    assert not is_over(outcome)
 
 
-def test_what_is_long_is_kept_for_the_end() -> None:
-    """It is known meanwhile, and goes with whatever the end is, where that says nothing newer."""
-    learnt = NAMED | Learnt(metrics={"cost": 0.06}, cost=0.06, result={"body": {}}, polls=3, tells_of_account=True)
-    change = decide(POLLED.state, 0, Advance(Trigger.COMPLETED, learnt=learnt))
-    assert without_long(change).learnt == Learnt(polls=3, tells_of_account=True)
-    kept = keep(POLLED, change, 9)
-    assert (kept.job.version, kept.job.polls, kept.job.addresses) == (9, 3, NAMED.addresses)
-    put_off = kept.with_unwritten(Snooze(SECOND, "a file", learnt=Learnt(addresses=None)))
-    assert isinstance(put_off, Snooze)
-    assert put_off.learnt == Learnt(addresses=None, metrics={"cost": 0.06}, cost=0.06, result={"body": {}})
-    held = Hold(HoldCause.KEY, "refused")
-    assert kept.with_unwritten(held) == held
+def test_a_job_is_taken_for_all_that_its_worker_may_do_of_it() -> None:
+    """One that polls alone, or fetches what others polled, does one thing."""
+    everything = [*Step, "accept"]
+    assert [in_one_go(step, everything) for step in Step] == [
+        (Step.SUBMIT,),
+        (Step.POLL, Step.FETCH),
+        (Step.FETCH,),
+    ]
+    assert in_one_go(Step.POLL, ["submit", "poll"]) == (Step.POLL,)
+
+
+def test_what_is_kept_is_known_as_if_it_were_written() -> None:
+    """When the run was seen to be over is counted from the take, by a clock that does not step."""
+    kept = keep(replace(POLLED, attempts=2, gone_looks=1, requests=1), OVER, 2 * SECOND)
+    assert kept.job == replace(
+        POLLED, state=JobState.FETCHING, polls=3, requests=1, metrics={"cost": 0.06}, addresses=ADDRESSES
+    )
+    assert kept.polled.learnt == NAMED | Learnt(completed_at=NOW + 2 * SECOND)
+
+
+@pytest.mark.parametrize(("learnt", "before", "made"), [(Learnt(), 1, 2), (Learnt(requests=4), 1, 5)])
+def test_the_request_for_the_result_is_counted_as_no_take_counts_it(learnt: Learnt, before: int, made: int) -> None:
+    """Beside those that the look made."""
+    kept = keep(replace(POLLED, requests=before), Advance(Trigger.COMPLETED, learnt=learnt), SECOND)
+    assert (kept.job.requests, kept.polled.learnt.requests) == (made, made)
+
+
+def test_an_end_is_written_with_what_the_poll_found() -> None:
+    """Where both know something, what was learnt later counts."""
+    kept = keep(POLLED, replace(OVER, learnt=NAMED | Learnt(remote_status=RemoteStatus.COMPLETED)), SECOND)
+    stored = Advance(Trigger.STORED, learnt=Learnt(metrics={"cost": 0.07}, kept={}, tells_of_account=True))
+    assert kept.with_end(stored) == replace(stored, learnt=kept.polled.learnt | stored.learnt)
+    failed = Fail(Trigger.ENDED, "output_invalid", "no model")
+    assert kept.with_end(failed) == replace(failed, learnt=kept.polled.learnt)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Snooze(SECOND, "a file"),
+        Hold(HoldCause.KEY, "refused"),
+        Limited(SECOND, is_told=True, closes_reads=True),
+        Doubt("it has another's run"),
+    ],
+)
+def test_what_is_no_end_is_written_after_what_the_poll_found(outcome: Outcome) -> None:
+    """As the job stays in the state that the poll led to."""
+    assert keep(POLLED, OVER, SECOND).with_end(outcome) is None
