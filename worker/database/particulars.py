@@ -5,10 +5,10 @@ What is known of its run is written here too, where nobody wrote it with an end.
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, literal, select, update
+from sqlalchemy import Connection, Select, func, literal, or_, select, update
 
 from worker.database.records import events, inputs, outputs, submissions
-from worker.database.tables import jobs
+from worker.database.tables import is_live, jobs
 from worker.rules.job import Job
 from worker.rules.lifecycle import CURRENT_EVENT
 from worker.rules.outcome import Learnt
@@ -31,11 +31,15 @@ _SAID = ("metrics", "cost", "result")
 
 
 def note_run(connection: Connection, job: Job, learnt: Learnt) -> None:
-    """Write what is known of a job's run that is over where nobody has, though somebody else moved the job on."""
+    """Write what is known of a job's run that is over where nobody has, though somebody else moved the job on.
+
+    What a run cost that was shared is told by the job that pays for it once the run has ended.
+    """
     told = {jobs.c[name]: value for name, value in learnt.columns().items() if name in _SAID}
     known = {column: func.coalesce(column, literal(value, column.type)) for column, value in told.items()}
     if known:
-        connection.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.request_id == job.request_id).values(known))
+        is_its = (jobs.c.id == job.id, jobs.c.request_id == job.request_id, or_(is_live, ~jobs.c.is_shared))
+        connection.execute(update(jobs).where(*is_its).values(known))
 
 
 def read(connection: Connection, job_id: str) -> Particulars | None:

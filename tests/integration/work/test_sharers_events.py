@@ -1,12 +1,14 @@
 """What those who share a run are told: each the same, whenever he came, and what it cost once."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.in_process import advance
+from tests.support.in_process import advance, wait_until_due
 from tests.support.requests import rows
 from tests.support.sharing import drive, row_of, send, send_all, told
 from worker.app import App
@@ -16,11 +18,13 @@ from worker.database.outbox import Event
 from worker.intake.asking import answer
 from worker.intake.envelope import Envelope
 from worker.rules.asks import Ask
-from worker.rules.lifecycle import Trigger
+from worker.rules.lifecycle import Step, Trigger
 from worker.rules.origin import Origin
 from worker.rules.outcome import Fail
-from worker.work import changes
+from worker.work import changes, reads
 from worker.work.cancelling import cancel
+from worker.work.executor import record, run
+from worker.work.taking import load
 
 
 def types_of(app: App, job_id: str) -> list[str]:
@@ -113,3 +117,18 @@ def test_a_cost_that_nobody_was_told_is_told_the_next(sharing: App) -> None:
     later = [send(sharing)[0] for _ in range(2)]
     assert [event["cost"]["amount"] for event in told(sharing, "succeeded")] == [float(cost), 0]
     assert [row_of(sharing, job_id)["cost"] for job_id in (*later, submit.ticket.job_id)] == [cost, 0, None]
+
+
+def test_its_cost_is_one_jobs_though_the_reply_to_the_commit_of_its_end_was_lost(sharing: App) -> None:
+    """The second try finds that the run was written, and adds nothing to what is paid."""
+    _, submit = send_all(sharing, 3)
+    poll = advance(sharing, submit)
+    wait_until_due(sharing, poll)
+    job = load(sharing.services, poll.step, poll.ticket)
+    assert job
+    kept = reads.keep(sharing.services, job, run(sharing.services, poll.step, job), time.monotonic())
+    assert kept
+    stored = run(sharing.services, Step.FETCH, kept.job)
+    assert record(sharing.services, kept.job, stored, kept).version
+    assert record(sharing.services, kept.job, stored, kept).version is None
+    assert [row["cost"] for row in rows(sharing, "SELECT cost FROM jobs WHERE cost > 0")] == [Decimal("0.06")]
