@@ -6,10 +6,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
 
 from tests.support.budgeted import alter_account, alter_job, count_calls, job_row, send
 from tests.support.clock import Clock
+from tests.support.in_process import is_awaited
 from tests.support.waiting import wait_until
 from worker.app import App
 from worker.database.engine import transaction
@@ -135,10 +135,3 @@ def test_two_messages_at_once_forget_nobody(app: App, clock: Clock) -> None:
         taken = following.result(60)
     assert taken
     assert (taken.step, taken.ticket.job_id) == (Step.POLL, low.ticket.job_id)
-
-
-def is_awaited(app: App) -> bool:
-    """Tell whether a session waits for a lock of another."""
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with transaction(app.services.engine) as connection:
-        return bool(connection.execute(text(waits)).scalar())

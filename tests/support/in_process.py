@@ -67,3 +67,10 @@ def row_of(app: App, job_id: str) -> dict[str, object]:
         row = reading.job_row(connection, job_id)
     assert row
     return dict(row)
+
+
+def is_awaited(app: App) -> bool:
+    """Tell whether a session waits for a lock of another."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with transaction(app.services.engine) as connection:
+        return bool(connection.execute(text(waits)).scalar())

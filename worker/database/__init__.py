@@ -19,6 +19,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``turns``         which job is submitted next
 ``looks``         runs that a look at the request history may tell of
 ``slots``         requests that may be made: who draws one, whom it goes to
+``idle_slots``    those that nobody waits for, each drawn in one statement
 ``window``        the vendor's request limit, when it is used up
 ``submissions``   a job's POSTs, each with its intent and its answer
 ``ownership``     which submit has which run

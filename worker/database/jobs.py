@@ -78,19 +78,20 @@ def _job(connection: Connection, statement: Executable, values: Mapping[str, Any
 @cache
 def _taking(*, needs_slot: bool, only: Callable[[], ColumnElement[bool]] = true) -> Executable:
     """Take a job that is due; ``only``: if that holds as well."""
+    has_slot = or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true()
+    return taken().where(*is_due, has_slot, only()).returning(*TAKEN)
+
+
+TAKEN = (*SEEN, is_in_trouble.label("is_in_trouble"))
+"""What is read of a job with its taking."""
+
+
+def taken() -> Update:
+    """Write that a job is taken, and that it uses the slot that it has for a request to the vendor, if it makes one."""
+    made = jobs.c.requests + case((asks_vendor, 1), else_=0)
     until = now + bindparam("lease", type_=Interval)
-    return (
-        update(jobs)
-        .where(*is_due, or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true(), only())
-        .values(
-            version=jobs.c.version + 1,
-            slot_at=None,
-            requests=jobs.c.requests + case((asks_vendor, 1), else_=0),
-            lease_until=until,
-            sweep_at=until,
-        )
-        .returning(*SEEN, is_in_trouble.label("is_in_trouble"))
-    )
+    values = {"slot_at": None, "requests": made, "lease_until": until, "sweep_at": until}
+    return update(jobs).values(version=jobs.c.version + 1, **values)
 
 
 def take_for_submit(

@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
-    Insert,
     Integer,
     Interval,
     Select,
@@ -24,6 +23,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.dialects.postgresql import Insert as Upsert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -47,7 +47,8 @@ AFTER = {
 }
 """Which jobs' requests come after those of jobs in a state: results before polls before submits."""
 
-_next_slot_at = func.greatest(accounts.c.next_slot_at, now)
+next_slot_at = func.greatest(accounts.c.next_slot_at, now)
+"""The slot that is drawn next: what was not drawn before now is lost."""
 
 
 def draw(connection: Connection, ticket: Ticket, step: Step, state: JobState, terms: Terms, grace: timedelta) -> None:
@@ -79,8 +80,8 @@ def _last_slot(connection: Connection, account: str, step: Step, terms: Terms, s
     is_submit = step is Step.SUBMIT
     if is_submit:  # What others draw meanwhile is counted only by a statement that begins after it.
         connection.execute(_locking(), {"payer": account})
-    affords = _affords(terms, slot) if is_submit else {}
-    return connection.execute(_drawing(is_submit=is_submit), {"payer": account, "slot": slot, **affords}).scalar()
+    limits = limits_of(terms, slot) if is_submit else {}
+    return connection.execute(_drawing(is_submit=is_submit), {"payer": account, "slot": slot, **limits}).scalar()
 
 
 @cache
@@ -94,7 +95,7 @@ def _drawing(*, is_submit: bool) -> ReturningUpdate[datetime]:
     return (
         update(accounts)
         .where(accounts.c.name == bindparam("payer"), _is_afforded() if is_submit else true())
-        .values(next_slot_at=_next_slot_at + slot)
+        .values(next_slot_at=next_slot_at + slot)
         .returning(accounts.c.next_slot_at - slot)
     )
 
@@ -105,9 +106,13 @@ def _give(connection: Connection, job_id: str, slot_at: datetime, grace: timedel
 
 @cache
 def _giving() -> Update:
-    due_at = func.greatest(jobs.c.due_at, bindparam("at", type_=TIME))
-    sweep_at = func.greatest(jobs.c.sweep_at, bindparam("with_grace", type_=TIME))
-    return update(jobs).where(jobs.c.id == bindparam("job")).values(due_at=due_at, sweep_at=sweep_at)
+    slot = given(bindparam("at", type_=TIME), bindparam("with_grace", type_=TIME))
+    return update(jobs).where(jobs.c.id == bindparam("job")).values(slot)
+
+
+def given(at: ColumnElement[datetime], with_grace: ColumnElement[datetime]) -> dict[str, ColumnElement[datetime]]:
+    """Return the times of a job that has drawn a slot, beside that: it is due then, and left behind some time after."""
+    return {"due_at": func.greatest(jobs.c.due_at, at), "sweep_at": func.greatest(jobs.c.sweep_at, with_grace)}
 
 
 def _first_slot(connection: Connection, account: str, state: JobState, slot_at: datetime, grace: timedelta) -> datetime:
@@ -138,40 +143,45 @@ def _due(connection: Connection, ticket: Ticket, state: JobState) -> str | None:
 
 @cache
 def _account_of() -> Select[str]:
-    return select(jobs.c.account).where(*is_due, _has_none, asks_vendor).with_for_update()
+    return select(jobs.c.account).where(*is_due, has_no_slot, asks_vendor).with_for_update()
 
 
-def _affords(terms: Terms, slot: timedelta) -> dict[str, Any]:
+def limits_of(terms: Terms, slot: timedelta) -> dict[str, Any]:
+    """Return the parameters that tell what a submit can be afforded by."""
     return {"queue": terms.queue, "slot": slot, "together": terms.together, "most": terms.most_together}
 
 
 def _is_afforded() -> ColumnElement[bool]:
     """Tell whether few wait for a slot, and whether the polls of what is submitted together can be afforded."""
-    slots_until = now + bindparam("queue", type_=Interval) + bindparam("slot", type_=Interval)
-    return and_(_next_slot_at <= slots_until, _together() < bindparam("most", type_=Integer))
+    return and_(is_queue_short(), count_together(accounts.c.name) < bindparam("most", type_=Integer))
 
 
-def _together() -> ColumnElement[int]:
+def is_queue_short() -> ColumnElement[bool]:
+    """Tell whether so few wait for a slot that a submit gets one as well."""
+    return next_slot_at <= now + bindparam("queue", type_=Interval) + bindparam("slot", type_=Interval)
+
+
+def count_together(account: ColumnElement[str]) -> ColumnElement[int]:
     """Count the jobs whose polls fall on the same time, from their rows: a worker that dies leaves no count behind."""
-    submitted = _count(*submitted_since(bindparam("together", type_=Interval)))
+    submitted = _count(account, *submitted_since(bindparam("together", type_=Interval)))
     is_posting = (jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until > now)
-    posting = _count(*is_posting)  # One in doubt is polled by nobody.
-    return submitted + posting + _count(*_has_message, _has_slot)
+    posting = _count(account, *is_posting)  # One in doubt is polled by nobody.
+    return submitted + posting + _count(account, *_has_message, _has_slot)
 
 
 _has_message = (jobs.c.phase == Phase.WAITING, jobs.c.waits_until > now)
 _has_slot = jobs.c.slot_at >= now - UNUSED
-_has_none = or_(jobs.c.slot_at.is_(None), ~_has_slot)
+has_no_slot = or_(jobs.c.slot_at.is_(None), ~_has_slot)
 
 
-def _count(*which: ColumnElement[bool]) -> ColumnElement[int]:
-    return select(func.count()).where(jobs.c.account == accounts.c.name, *which).scalar_subquery()
+def _count(account: ColumnElement[str], *which: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count()).where(jobs.c.account == account, *which).scalar_subquery()
 
 
 def charge(connection: Connection, account: str, kind: Kind, slot: timedelta | None) -> None:
     """Take the next slot for a request that can't wait."""
     if slot is not None:
-        drawn = update(accounts).where(accounts.c.name == account).values(next_slot_at=_next_slot_at + slot)
+        drawn = update(accounts).where(accounts.c.name == account).values(next_slot_at=next_slot_at + slot)
         connection.execute(drawn)
         count(connection, account, kind)
 
@@ -182,10 +192,14 @@ def count(connection: Connection, account: str, kind: Kind) -> None:
 
 
 @cache
-def _counting() -> Insert:
-    row = upsert(requests).values(minute=func.date_trunc("minute", now))
-    once_more = {"count": requests.c.count + 1}
-    return row.on_conflict_do_update(index_elements=requests.primary_key.columns, set_=once_more)
+def _counting() -> Upsert:
+    return once_more(upsert(requests).values(minute=func.date_trunc("minute", now)))
+
+
+def once_more(row: Upsert) -> Upsert:
+    """Count one more where its minute has a count."""
+    added = {"count": requests.c.count + 1}
+    return row.on_conflict_do_update(index_elements=requests.primary_key.columns, set_=added)
 
 
 def has_waiting(connection: Connection, account: str) -> bool:
@@ -234,8 +248,8 @@ def _first(connection: Connection, account: str, limit: int) -> Sequence[Ticket]
 
 def _free(connection: Connection, account: str, terms: Terms, slot: timedelta) -> int:
     """Return how many submits the budget affords now, less those whose message is on its way."""
-    under_way = _count(*_has_message, _has_none, jobs.c.due_at <= now + terms.queue + slot)
-    query = select(_next_slot_at - now, _together(), under_way).where(accounts.c.name == account)
+    under_way = _count(accounts.c.name, *_has_message, has_no_slot, jobs.c.due_at <= now + terms.queue + slot)
+    query = select(next_slot_at - now, count_together(accounts.c.name), under_way).where(accounts.c.name == account)
     ahead, together, sent = connection.execute(query, {"together": terms.together}).one()
     slots = int((terms.queue + slot - ahead) / slot)
     return max(0, min(terms.most_together - int(together), slots) - int(sent))

@@ -4,8 +4,9 @@ The vendor counts requests by the minute, by which clock is not known: so they a
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from worker.rules.lifecycle import NOW, Step
 from worker.rules.plan import PROMPT, Plan
@@ -107,6 +108,21 @@ class Terms:
         if self.slot is None:
             raise ValueError("Without a limit nothing is counted.")
         return max(1, int(OVERBOOKED * self.together / (self.slot * self.requests)))
+
+
+class Margin(NamedTuple):
+    """From which next slot to which one a submit can be afforded, as those that go together were counted.
+
+    Each draw since then has moved the next slot on, so it holds whoever has drawn, for whatever: a slot counts as a
+    submit. It ends by itself, as slots pass that nobody draws. A next slot before it tells of a clock that went back.
+    """
+
+    begins_at: datetime
+    ends_at: datetime
+
+
+NO_MARGIN = Margin(datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
+"""Where nothing was counted yet."""
 
 
 def slot_of(limit: float) -> timedelta:

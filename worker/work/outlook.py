@@ -12,7 +12,7 @@ import structlog
 from worker.config.environment import Settings
 from worker.database import figures as repository
 from worker.database.engine import DatabaseError, Engine, describe, transaction
-from worker.rules.budget import Terms, limit_now, price, slot_of
+from worker.rules.budget import NO_MARGIN, Margin, Terms, limit_now, price, slot_of
 from worker.rules.job import ACCOUNT
 from worker.rules.plan import make_plan, prior_plan
 from worker.rules.survival import learn
@@ -34,6 +34,7 @@ class Outlook:
         self._engine = engine
         self._guard = threading.Lock()
         self._terms = self._from_nothing()
+        self._margin = (self._terms, NO_MARGIN)
         self._stale_at = time.monotonic()
 
     def terms(self) -> Terms:
@@ -49,6 +50,15 @@ class Outlook:
                 self._stale_at = time.monotonic() + FRESH.total_seconds()
                 self._guard.release()
         return self._terms
+
+    def margin(self, terms: Terms) -> Margin:
+        """Return the margin of submits that was counted by these terms; by others it is counted anew."""
+        counted_by, margin = self._margin
+        return margin if counted_by is terms else NO_MARGIN
+
+    def keep_margin(self, terms: Terms, margin: Margin) -> None:
+        """Go by a margin that was counted, as long as these terms last."""
+        self._margin = (terms, margin)
 
     def _learn(self) -> Terms:
         settings = self._settings

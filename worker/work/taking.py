@@ -1,11 +1,14 @@
 """Take: a job whose step is due, under a lease, if the request budget has a slot for it."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 import structlog
 
-from worker.database import jobs, leases, slots
+from worker.database import idle_slots, jobs, leases, slots
 from worker.database.engine import DatabaseError, single, transaction
+from worker.rules.budget import Kind, Terms
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, Step, Ticket
 from worker.rules.onward import in_one_go
@@ -19,15 +22,24 @@ log = structlog.get_logger(__name__)
 
 def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
     """Take the job under a lease, if the request budget allows; a submit's intent to pay is committed with it."""
-    needs_slot = draw(services, step, ticket)
     if step is Step.SUBMIT:
-        job = intend(services, ticket, needs_slot=needs_slot)
+        job = intend(services, ticket, needs_slot=draw(services, step, ticket))
         return enclose(services, job) if job else None
+    terms, state = services.outlook.terms(), _WAITS_IN[step]
+    if needs_slot := terms.draws_for(step):
+        if job := _take(services, step, ticket, partial(idle_slots.take, state=state, kind=Kind(step), terms=terms)):
+            return job
+        draw(services, step, ticket)
+    return _take(services, step, ticket, partial(jobs.take, state=state, needs_slot=needs_slot))
+
+
+def _take(services: Services, step: Step, ticket: Ticket, take: Callable[..., Job | None]) -> Job | None:
+    """Take a job to read its run, in one statement."""
     session = services.session.taken_key()
     try:
         with single(services.engine) as connection:
             lease = services.settings.run.lease_for(*in_one_go(step, services.steps))
-            return jobs.take(connection, ticket, _WAITS_IN[step], lease, needs_slot=needs_slot, session=session)
+            return take(connection, ticket, lease=lease, session=session)
     except DatabaseError:  # It may be taken all the same: the reply was lost.
         changes.persist(partial(free, services, ticket, session), "what was taken")
         raise
@@ -45,9 +57,34 @@ def draw(services: Services, step: Step, ticket: Ticket) -> bool:
     terms = services.outlook.terms()
     if not terms.draws_for(step):
         return False
+    grace = services.settings.upkeep.sweep_grace
+    if step is Step.SUBMIT and _draw_idle(services, ticket, terms, grace):
+        return True
     with transaction(services.engine) as connection:
-        slots.draw(connection, ticket, step, _WAITS_IN[step], terms, services.settings.upkeep.sweep_grace)
+        slots.draw(connection, ticket, step, _WAITS_IN[step], terms, grace)
     return True
+
+
+def _draw_idle(services: Services, ticket: Ticket, terms: Terms, grace: timedelta) -> bool:
+    """Draw a slot for a submit, if nobody waits for one; return whether it is so."""
+    outlook = services.outlook
+    with single(services.engine) as connection:
+        margin = idle_slots.draw(connection, ticket, terms, grace, outlook.margin(terms))
+    if margin:
+        outlook.keep_margin(terms, margin)
+    return margin is not None
+
+
+def draw_at_once(services: Services, job: Job, step: Step) -> bool:
+    """Draw a slot for a read of a job that this worker has, if one is due; return whether the read can be made.
+
+    Safe to run twice because a slot that nobody uses is only lost.
+    """
+    terms = services.outlook.terms()
+    if not terms.draws_for(step):
+        return True
+    with single(services.engine) as connection:
+        return idle_slots.use(connection, job.account, Kind(step), terms)
 
 
 _WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}

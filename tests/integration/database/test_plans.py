@@ -11,6 +11,7 @@ from worker.database import (
     arrivals,
     doubts,
     figures,
+    idle_slots,
     leases,
     lineage,
     looks,
@@ -28,7 +29,7 @@ from worker.database import (
 )
 from worker.database import jobs as repository
 from worker.database.engine import Connection, Engine, create_database_engine, transaction
-from worker.rules.budget import Terms
+from worker.rules.budget import NO_MARGIN, Kind, Terms
 from worker.rules.lifecycle import NOW, JobState, Step, Ticket
 from worker.rules.plan import Plan
 
@@ -100,6 +101,8 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
     "leases": lambda c: (leases.lessees(c), leases.free(c, [1]), leases.expect_all(c, SECOND, 10)),
     "budget": lambda c: slots.release(c, "default", TERMS, SECOND),
     "draw": lambda c: slots.draw(c, TICKET, Step.SUBMIT, JobState.ACCEPTED, TERMS, SECOND),
+    "drawn at once": lambda c: idle_slots.draw(c, TICKET, TERMS, SECOND, NO_MARGIN),
+    "taken at once": lambda c: idle_slots.take(c, TICKET, JobState.PROCESSING, Kind.POLL, TERMS, SECOND, 1),
     "waiting": lambda c: slots.has_waiting(c, "default"),
     "figures": lambda c: (figures.known(c, "default"), figures.recent_runs(c, "default")),
     "usage": lambda c: usage.carried(c, "default"),
