@@ -45,12 +45,16 @@ def test_a_living_worker_is_not_robbed(deployment: Service, judge: Judge, postgr
     assert not count_logged(deployment, "leases_freed")
 
 
-@pytest.mark.parametrize("reply", [COMMITTED, UPDATED], ids=["committed", "updated"])
+@pytest.mark.parametrize(
+    ("reply", "limit"),
+    [(COMMITTED, {}), (UPDATED, {}), (UPDATED, {"SAM3D_REQUESTS_PER_MINUTE": "100000"})],
+    ids=["committed", "updated", "updated with its slot"],
+)
 def test_a_take_whose_reply_was_lost_is_given_back(
-    deployment: Service, judge: Judge, postgres: PrivatePostgres, reply: bytes
+    deployment: Service, judge: Judge, postgres: PrivatePostgres, reply: bytes, limit: dict[str, str]
 ) -> None:
     """The worker does not know that it has the job; nobody waits for the end of its lease."""
-    deployment.environment |= LONG_LEASES
+    deployment.environment |= LONG_LEASES | limit
     with Proxy(postgres.port) as proxy:
         url = deployment.environment["SAM3D_DATABASE_URL"].replace(f":{postgres.port}/", f":{proxy.port}/")
         start_all(deployment, SAM3D_DATABASE_URL=url)

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tests.support.budgeted import (
     SECOND,
@@ -31,6 +33,7 @@ from tests.support.budgeted import (
 )
 from tests.support.clock import Clock
 from worker.app import App
+from worker.database import idle_slots
 from worker.database.engine import DatabaseError, transaction
 from worker.database.jobs import cancel
 from worker.database.slots import UNUSED, WAITS
@@ -249,6 +252,56 @@ def test_a_slot_that_was_left_behind_is_not_taken(limited: App, clock: Clock) ->
     (fetched,) = _queued(limited, FETCHED)
     assert job_row(limited, fetched)["slot_at"] == clock.time
     assert job_row(limited, polled)["slot_at"] == clock.time - 2 * SECOND
+
+
+# Results
+
+
+def test_a_result_follows_its_poll_where_nobody_waits_for_a_slot(budgeted: Budgeted, simulator: Simulator) -> None:
+    """Its slot is drawn and counted before it is asked for: no message, and nobody has the job in between."""
+    limited = budgeted(600)
+    (ticket,) = add_submitted(limited, simulator)
+    assert execute(limited.services, Step.POLL, ticket) is None
+    row = job_row(limited, ticket)
+    assert (row["state"], row["requests"]) == (JobState.SUCCEEDED, 2)
+    assert counted_requests(limited) == {Kind.POLL: 1, Kind.FETCH: 1}
+
+
+def test_a_result_waits_for_a_slot_that_is_not_due(budgeted: Budgeted, clock: Clock, simulator: Simulator) -> None:
+    """Nothing is drawn for it before its message comes, so that it goes before what matters less."""
+    limited = budgeted(60)
+    (ticket,) = add_submitted(limited, simulator)
+    following = execute(limited.services, Step.POLL, ticket)
+    assert following
+    assert following.step is Step.FETCH
+    assert counted_requests(limited) == {Kind.POLL: 1}
+    drive(limited, clock, following)
+    assert counted_requests(limited) == {Kind.POLL: 1, Kind.FETCH: 1}
+    assert job_row(limited, ticket)["state"] == JobState.SUCCEEDED
+
+
+def test_a_result_waits_for_its_message_where_nothing_can_be_drawn(
+    budgeted: Budgeted, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the poll found is committed first, by whatever waits for the database."""
+    limited = budgeted(600)
+    (ticket,) = add_submitted(limited, simulator)
+    monkeypatch.setattr(idle_slots, "use", Mock(side_effect=OperationalError("", {}, ConnectionError())))
+    following = execute(limited.services, Step.POLL, ticket)
+    assert following
+    assert following.step is Step.FETCH
+    assert job_row(limited, ticket)["state"] == JobState.FETCHING
+
+
+def test_a_look_that_named_the_files_draws_no_more(budgeted: Budgeted, simulator: Simulator) -> None:
+    """The vendor is asked no more, so nothing is drawn, and nobody is waited for."""
+    limited = budgeted(60)
+    alter_account(limited, single_look=True, single_look_at=now)
+    fresh_terms(limited)
+    (ticket,) = add_submitted(limited, simulator)
+    assert execute(limited.services, Step.POLL, ticket) is None
+    assert job_row(limited, ticket)["state"] == JobState.SUCCEEDED
+    assert counted_requests(limited) == {Kind.POLL: 1}
 
 
 # Submits

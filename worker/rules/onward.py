@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import TypeGuard
 
-from worker.rules.budget import Terms
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Step, Trigger
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome, known
@@ -42,17 +41,15 @@ def is_over(outcome: Outcome) -> TypeGuard[Advance]:
     return isinstance(outcome, Advance) and outcome.trigger is Trigger.COMPLETED
 
 
-def goes_on(job: Job, polled: Advance, terms: Terms) -> bool:
-    """Tell whether the next step of a run that is over needs nothing that its worker lacks: no wait, no turn, no slot.
+def goes_on(job: Job, polled: Advance) -> bool:
+    """Tell whether the next step of a run that is over can be taken at once, if it needs no slot or has one.
 
-    So it is where a look named its files, or where the result costs nothing. What the look tells of an account in
-    trouble, or taught of the vendor, is not kept back until the files are there.
+    What the look tells of an account in trouble, or taught of the vendor, is not kept back until the files are there.
     """
-    is_awaited = job.is_in_trouble or polled.lesson is not None
-    return polled.due_in <= NOW and not is_awaited and (_is_named(polled) or not terms.draws_for(GOES_ON_WITH))
+    return polled.due_in <= NOW and not job.is_in_trouble and polled.lesson is None
 
 
-def _is_named(polled: Advance) -> bool:
+def is_named(polled: Advance) -> bool:
     """Tell whether it is known where the files are: then the vendor is asked no more."""
     return bool(known(polled.learnt.addresses))
 
@@ -63,7 +60,7 @@ def keep(job: Job, polled: Advance, after: timedelta) -> Kept:
     The request that its next step makes to the vendor, if it does, is counted now, as there is no take.
     """
     learnt = polled.learnt | Learnt(completed_at=job.observed_at + after)
-    if not _is_named(polled):
+    if not is_named(polled):
         learnt |= Learnt(requests=(known(learnt.requests) or job.requests) + 1)
     seen = {name: value for name, value in learnt.columns().items() if name in _SEEN}
     known_now = replace(job, state=JobState.FETCHING, attempts=0, gone_looks=0, **seen)

@@ -16,6 +16,7 @@ from worker.work import changes
 from worker.work.changes import Recorded
 from worker.work.judging import judge_read
 from worker.work.services import Services
+from worker.work.taking import draw_at_once
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +25,9 @@ def keep(services: Services, job: Job, outcome: Outcome, taken_at: float) -> Kep
     """Keep a job that this worker goes on with at once; it took it at ``taken_at`` of the monotonic clock."""
     if GOES_ON_WITH not in services.steps or not onward.is_over(outcome):
         return None  # Nothing is asked for it: an answer to a submit is committed first.
-    after = timedelta(seconds=time.monotonic() - taken_at)
-    return onward.keep(job, outcome, after) if onward.goes_on(job, outcome, services.outlook.terms()) else None
+    if not onward.goes_on(job, outcome) or not (onward.is_named(outcome) or draw_at_once(services, job, GOES_ON_WITH)):
+        return None
+    return onward.keep(job, outcome, timedelta(seconds=time.monotonic() - taken_at))
 
 
 def commit(services: Services, job: Job, outcome: Outcome, kept: Kept | None = None) -> Recorded:

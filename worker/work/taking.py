@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from worker.database import idle_slots, jobs, leases, slots
-from worker.database.engine import DatabaseError, single, transaction
+from worker.database.engine import DatabaseError, describe, single, transaction
 from worker.rules.budget import Kind, Terms
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, Step, Ticket
@@ -78,13 +78,18 @@ def _draw_idle(services: Services, ticket: Ticket, terms: Terms, grace: timedelt
 def draw_at_once(services: Services, job: Job, step: Step) -> bool:
     """Draw a slot for a read of a job that this worker has, if one is due; return whether the read can be made.
 
-    Safe to run twice because a slot that nobody uses is only lost.
+    Safe to run twice because a slot that nobody uses is only lost. Without the database nothing is drawn: what is in
+    hand has to be committed first.
     """
     terms = services.outlook.terms()
     if not terms.draws_for(step):
         return True
-    with single(services.engine) as connection:
-        return idle_slots.use(connection, job.account, Kind(step), terms)
+    try:
+        with single(services.engine) as connection:
+            return idle_slots.use(connection, job.account, Kind(step), terms)
+    except DatabaseError as error:
+        log.warning("slot_not_drawn", reason=describe(error), next="the read waits for its message")
+        return False
 
 
 _WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}

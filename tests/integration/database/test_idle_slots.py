@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 from sqlalchemy import event, insert
+from sqlalchemy.exc import OperationalError
 
 from tests.support.budgeted import (
     SECOND,
@@ -29,7 +30,7 @@ from tests.support.waiting import wait_until
 from worker.app import App
 from worker.database import idle_slots, slots
 from worker.database.due import SLACK
-from worker.database.engine import Connection, single, transaction
+from worker.database.engine import Connection, DatabaseError, Engine, single, transaction
 from worker.database.records import submissions
 from worker.database.slots import UNUSED
 from worker.database.tables import now
@@ -38,7 +39,7 @@ from worker.rules.budget import NO_MARGIN, Kind, Margin
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Step, Ticket
 from worker.rules.outcome import Hold
-from worker.work import holding
+from worker.work import holding, taking
 from worker.work.taking import draw, draw_at_once, load
 
 POLLED, FETCHED = JobState.PROCESSING, JobState.FETCHING
@@ -373,3 +374,52 @@ def test_where_nothing_is_drawn_reads_go_at_once(app: App, budgeted: Budgeted) -
         assert draw_at_once(free.services, job, Step.FETCH)
         alter_job(free, ticket, state=JobState.REVIEW)
     assert counted_requests(app) == {}
+
+
+# Replies that are lost
+
+
+@pytest.fixture
+def unheard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lose the reply to whatever is committed by a single statement."""
+
+    @contextmanager
+    def lost(engine: Engine) -> Iterator[Connection]:
+        with single(engine) as connection:
+            yield connection
+        raise OperationalError("", {}, ConnectionError())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(taking, "single", lost)
+        yield
+
+
+def _heard(app: App, step: Step, ticket: Ticket) -> Job | None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(taking, "single", single)
+        return load(app.services, step, ticket)
+
+
+@pytest.mark.usefixtures("unheard")
+def test_a_submit_whose_draw_was_not_heard_of_uses_it_when_it_comes_again(limited: App) -> None:
+    """It is in its row, so it draws no other."""
+    (ticket,) = add_jobs(limited, 1)
+    with pytest.raises(DatabaseError):
+        load(limited.services, Step.SUBMIT, ticket)
+    assert _heard(limited, Step.SUBMIT, ticket)
+    assert counted_requests(limited) == {Kind.SUBMIT: 1}
+
+
+@pytest.mark.usefixtures("unheard")
+def test_a_read_whose_take_was_not_heard_of_is_taken_again_with_another_slot(limited: App, clock: Clock) -> None:
+    """The first is lost, as nobody knows whether it was used; no request is made without one."""
+    (ticket,) = add_jobs(limited, 1, POLLED)
+    with pytest.raises(DatabaseError):
+        load(limited.services, Step.POLL, ticket)
+    row = job_row(limited, ticket)
+    assert (row["lease_until"], row["sweep_at"]) == (None, clock.time)
+    again = Ticket(ticket.job_id, row["version"])
+    assert _heard(limited, Step.POLL, again) is None
+    clock.advance(slot_of(limited))
+    assert _heard(limited, Step.POLL, again)
+    assert counted_requests(limited) == {Kind.POLL: 2}

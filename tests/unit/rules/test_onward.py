@@ -6,12 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.errors import HoldCause
-from worker.rules.budget import Terms
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, JobState, Step, Trigger
-from worker.rules.onward import GOES_ON_WITH, goes_on, in_one_go, is_over, keep
+from worker.rules.onward import GOES_ON_WITH, goes_on, in_one_go, is_named, is_over, keep
 from worker.rules.outcome import Advance, Doubt, Fail, Hold, Learnt, Lesson, Limited, Outcome, Snooze, decide
-from worker.rules.plan import prior_plan
 from worker.rules.run import RemoteStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,29 +19,27 @@ ADDRESSES = ["https://files/model.glb"]
 NAMED = Learnt(addresses=ADDRESSES, metrics={"cost": 0.06}, cost=0.06, result={"body": {}}, polls=3)
 OVER = Advance(Trigger.COMPLETED, learnt=NAMED)
 UNNAMED = Advance(Trigger.COMPLETED, learnt=Learnt(polls=3))
-FREE = Terms(prior_plan(SECOND))
-DRAWN = replace(FREE, limit=60.0)
 
 
 def test_a_run_that_is_over_is_fetched_by_whoever_saw_it() -> None:
-    """Its files were named with it, so nobody is to be asked; or the request needs no slot."""
+    """Nothing is waited for."""
     assert is_over(OVER)
-    assert goes_on(POLLED, OVER, DRAWN)
-    assert goes_on(POLLED, UNNAMED, FREE)
+    assert goes_on(POLLED, OVER)
     assert DRIVEN_BY[decide(POLLED.state, 0, OVER).state] is GOES_ON_WITH
 
 
 @pytest.mark.parametrize("learnt", [Learnt(), Learnt(addresses=[])])
-def test_a_result_that_is_to_be_asked_for_waits_for_its_slot(learnt: Learnt) -> None:
-    """Where reads draw from the budget."""
-    assert not goes_on(POLLED, Advance(Trigger.COMPLETED, learnt=learnt), DRAWN)
+def test_a_result_that_is_to_be_asked_for_needs_a_slot(learnt: Learnt) -> None:
+    """Where reads draw from the budget; one whose files the look has named is not asked for."""
+    assert not is_named(Advance(Trigger.COMPLETED, learnt=learnt))
+    assert is_named(OVER)
 
 
 def test_what_an_account_in_trouble_or_the_service_waits_for_is_not_kept_back() -> None:
     """The end of a hold, what a 429 taught, how looks are answered: a download may take a minute and more."""
-    assert not goes_on(replace(POLLED, is_in_trouble=True), OVER, FREE)
-    assert not goes_on(POLLED, replace(OVER, lesson=Lesson(single_look=True)), FREE)
-    assert not goes_on(POLLED, replace(OVER, due_in=SECOND), FREE)
+    assert not goes_on(replace(POLLED, is_in_trouble=True), OVER)
+    assert not goes_on(POLLED, replace(OVER, lesson=Lesson(single_look=True)))
+    assert not goes_on(POLLED, replace(OVER, due_in=SECOND))
 
 
 @pytest.mark.parametrize(
