@@ -242,3 +242,21 @@ def test_draws_and_closures_at_the_same_time(budgeted: Budgeted) -> None:
     assert len(set(slots)) == len(slots) == counted[Kind.POLL] < 40
     assert counted[Kind.LIMITED] == 10
     assert all(load(app.services, Step.POLL, ticket) is None for ticket in tickets[:4])
+
+
+def test_takes_and_closures_at_the_same_time(budgeted: Budgeted) -> None:
+    """No deadlock; whoever was taken has had a slot, and nobody is taken once it is closed."""
+    apps = budgeted(60_000), budgeted(60_000)
+    tickets = add_jobs(apps[0], 40, JobState.PROCESSING)
+
+    def work(number: int) -> bool:
+        is_taken = load(apps[number % 2].services, Step.POLL, tickets[number]) is not None
+        if number % 8 == 7:
+            close_window(apps[0], timedelta(minutes=1), step=Step.POLL, learnt=1000)
+        return is_taken
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = sum(pool.map(work, range(40)))
+    assert 0 < taken < 40
+    assert counted_requests(apps[0])[Kind.POLL] == taken + len(drawn_slots(apps[0]))
+    assert load(apps[0].services, Step.POLL, add_jobs(apps[0], 1, JobState.PROCESSING)[0]) is None
