@@ -5,8 +5,8 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 from worker.database import records  # noqa: F401 - Its tables are among the metadata.
-from worker.database.engine import tell_why_unreachable
 from worker.database.tables import metadata
+from worker.database.unreachable import tell_why_unreachable
 
 MIGRATION_LOCK = 0x5A3D0000
 

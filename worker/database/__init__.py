@@ -4,6 +4,7 @@ A statement that each job needs is built once, by a function with ``functools.ca
 and is executed with parameters. Those have names that no column has that is written: such a one would be set.
 
 ``engine``        the engine, what its errors tell, and ``transaction()`` and ``single()``, the only commits
+``unreachable``   why there was no connection
 ``server_checks`` whether the server keeps what it commits, and is the one that was meant
 ``schema``        what the database is at, and the upgrade
 ``tables``        the tables of accounts and jobs, a comment on every column

@@ -2,13 +2,13 @@
 
 import select
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as Busy
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from worker.database.unreachable import Unreachable, tell_why_unreachable
 from worker.errors import ConfigurationError
 
 __all__ = ["Connection", "DatabaseError", "Engine"]
@@ -37,7 +38,6 @@ IDLE_SECONDS = 1.0
 
 CONNECT_SECONDS = 5
 POOL_SECONDS = 5
-LONGEST_REASON = 200
 
 _SESSION = (
     "-c timezone=UTC -c statement_timeout=8s -c lock_timeout=6s -c idle_in_transaction_session_timeout=10s "
@@ -133,35 +133,6 @@ def _connect(*arguments: Any, **parameters: Any) -> BoundedConnection:
     return connection
 
 
-class Unreachable(psycopg.OperationalError):
-    """No connection was made; the text says where to and why, and holds no secret and no value."""
-
-
-def tell_why_unreachable(engine: Engine, connect: Callable[..., Any]) -> None:
-    """Have an engine connect by a function of the driver, and tell in a line why that fails."""
-
-    def connect_or_tell(_: Dialect, __: object, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> Any:
-        try:
-            return connect(*arguments, **parameters)
-        except psycopg.Error as error:
-            raise Unreachable(_why_unreachable(str(error), parameters)) from None
-
-    event.listen(engine, "do_connect", connect_or_tell)
-
-
-def _why_unreachable(said: str, parameters: Mapping[str, Any]) -> str:
-    """Say which server was not had and why, from the first line of what libpq says.
-
-    Part of that may be the server's own words: whoever answers there gets no control characters through, and no echo
-    of the password.
-    """
-    reason = said.partition("\n")[0].rpartition(" failed: ")[2].removeprefix("connection is bad: ")
-    reason = "".join(each if each.isprintable() else " " for each in reason)[:LONGEST_REASON]
-    if password := str(parameters.get("password") or ""):
-        reason = reason.replace(password, "…")
-    return f"{parameters.get('host', 'the local socket')}:{parameters.get('port', 5432)}: {reason}"
-
-
 _DURABLE = (
     "SELECT set_config('synchronous_commit', 'on', false) "
     "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
@@ -221,10 +192,24 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 def single(engine: Engine) -> Iterator[Connection]:
     """Give a connection for one statement, which commits by itself: neither BEGIN nor COMMIT is waited for.
 
-    A second one would not be of one piece with it.
+    A second one would not be of one piece with it. The driver is told by itself, which takes a third of what SQLAlchemy
+    takes to set its isolation level and back.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        yield connection
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            _have_transactions(connection, driver)
+
+
+def _have_transactions(connection: Connection, driver: Any) -> None:
+    """Let nobody get a connection that commits by itself: one of which that can't be told is given up."""
+    try:
+        driver.autocommit = False
+    except psycopg.Error:
+        connection.invalidate()
 
 
 def once_committed(connection: Connection, act: Callable[[], object]) -> None:

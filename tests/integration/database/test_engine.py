@@ -116,3 +116,34 @@ def test_a_single_statement_is_committed_by_itself(engine: Engine) -> None:
         raise ZeroDivisionError
     with single(engine) as connection:
         assert connection.execute(names).scalar() == 1
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_became_of_a_single_statement_is_nothing_to_the_next_who_has_the_connection(
+    postgres: PrivatePostgres, engine: Engine, *, is_lost: bool
+) -> None:
+    """He has a transaction, which is undone as a whole, whether it failed or the server went away."""
+    names = text("SELECT count(*) FROM accounts WHERE name = 'undone'")
+    for wrong in (
+        "SELECT 1 / 0",
+        "SELECT pg_terminate_backend(pg_backend_pid())" if is_lost else "SELECT 'a'::integer",
+    ):
+        with pytest.raises(DatabaseError), single(engine) as connection:
+            connection.execute(text(wrong))
+    for _ in range(2):
+        with suppress(ZeroDivisionError), transaction(engine) as connection:
+            connection.execute(text("INSERT INTO accounts (name) VALUES ('undone')"))
+            raise ZeroDivisionError
+    with single(engine) as connection:
+        assert connection.execute(names).scalar() == 0
+
+
+def test_a_connection_that_cannot_have_transactions_again_is_given_up(engine: Engine) -> None:
+    """Such as one on which somebody has begun one with a statement of his own: nobody gets it, and it is undone."""
+    with single(engine) as connection:
+        connection.execute(text("BEGIN"))
+        connection.execute(text("INSERT INTO accounts (name) VALUES ('undone')"))
+        backend = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+    with single(engine) as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar() != backend
+        assert connection.execute(text("SELECT count(*) FROM accounts WHERE name = 'undone'")).scalar() == 0
