@@ -8,9 +8,26 @@ from typing import Any
 PIECE = 3 * 2**14
 """Bytes of a photo that are written at a time, 64 KiB of base64; a multiple of three, so that the pieces join."""
 
+LARGE = PIECE * 4 // 3
+"""Bytes up to which pieces are written as one: each is a system call, and a tenth of a millisecond."""
+
 
 def write_body(inputs: Mapping[str, Any]) -> Iterator[bytes]:
-    """Write a JSON object, in the pieces that ``json.dumps`` of it would join; bytes are written as base64."""
+    """Write a JSON object as ``json.dumps`` does, in few pieces; bytes are written as base64."""
+    held = bytearray()
+    for piece in _pieces(inputs):
+        if held and len(held) + len(piece) > LARGE:
+            yield bytes(held)
+            held.clear()
+        if len(piece) < LARGE:
+            held += piece
+        else:
+            yield piece
+    if held:
+        yield bytes(held)
+
+
+def _pieces(inputs: Mapping[str, Any]) -> Iterator[bytes]:
     before = b"{"
     for name, value in inputs.items():
         yield before + _json(name) + b": "

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.vendor.body import PIECE, length_of_body, write_body
+from worker.vendor.body import LARGE, PIECE, length_of_body, write_body
 
 values = st.text() | st.integers() | st.booleans() | st.none() | st.binary(max_size=10)
 
@@ -32,3 +32,13 @@ def test_a_large_photo_is_written_in_small_pieces() -> None:
         assert b"".join(write_body(inputs)) == whole(inputs)
         assert length_of_body(inputs) == len(whole(inputs))
         assert max(map(len, write_body(inputs))) <= PIECE * 4 // 3
+
+
+def test_a_small_body_is_written_at_once() -> None:
+    """Each piece takes as long as all else of it; of a large one none is empty, and few are small."""
+    assert len(list(write_body({"seed": 1, "image": bytes(2000), "prompt": "a" * 1000}))) == 1
+    pieces = [
+        len(each) for each in write_body({"seed": 1, "mask": "a" * LARGE, "image": bytes(3 * PIECE), "prompt": "a"})
+    ]
+    assert len(pieces) == 7
+    assert min(pieces) > 0
