@@ -120,7 +120,7 @@ MUTANTS = (
         [
             Edit(
                 "worker/work/ledger.py",
-                "if request_id and not ownership.claim(connection, job.token, request_id, said):",
+                "if request_id and not ownership.claim(connection, job.token, said):",
                 "if request_id and request_id == job.id:",
             )
         ],

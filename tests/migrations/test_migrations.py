@@ -159,3 +159,38 @@ def test_a_run_that_only_its_job_has_comes_into_the_ledger(database_url: str) ->
         told = connection.execute(text("SELECT run, verdict FROM submissions ORDER BY run")).all()
     assert [tuple(row) for row in told] == [("ab", None), ("cd", "adopted")]
     engine.dispose()
+
+
+_POST = """
+INSERT INTO submissions (token, job_id, worker, verdict, request_id, run, told)
+VALUES (gen_random_uuid(), :job, :name, :verdict, :request_id, :run, :told)
+"""
+_KNOWN_BY = (
+    {"name": "holder", "verdict": "accepted", "request_id": "a-b", "run": "ab", "told": "ab"},
+    {"name": "told", "verdict": "unknown", "request_id": None, "run": None, "told": "ab"},
+    {"name": "early", "verdict": "accepted", "request_id": "A-B", "run": None, "told": None},
+)
+
+
+def test_a_run_that_several_know_since_before_is_left_alone(database_url: str) -> None:
+    """Whatever changes of their rows, and whosever it turns out to be; it is an answer to nobody any more."""
+    command_upgrade(schema._alembic(database_url), "0016")
+    engine = create_database_engine(database_url, 1)
+    with transaction(engine) as connection:
+        _add_job(connection, JobState.SUBMITTING, id=f"'{RUN}'", request_id="NULL")
+        for each in _KNOWN_BY:
+            connection.execute(text(_POST), {"job": RUN, **each})
+    schema.upgrade(database_url)
+
+    def written(post: str, values: str) -> int:
+        with transaction(engine) as connection:
+            return connection.execute(text(f"UPDATE submissions SET {values} WHERE worker ~ '{post}'")).rowcount
+
+    assert written(".", "run = run, told = told, verdict = verdict, missed_at = sam3d_now()") == 3
+    assert written("holder", "run = NULL, verdict = 'unknown'") == 1
+    assert written("told", "run = told, verdict = 'adopted'") == 1
+    assert written("told", "run = NULL, verdict = 'unknown'") == 1
+    for post in ("holder", "told", "early"):
+        with pytest.raises(DatabaseError, match="another submit knows this run"):
+            written(post, "run = 'ab', told = 'ab', verdict = 'accepted'")
+    engine.dispose()

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    Select,
-    Text,
     Update,
     and_,
     bindparam,
@@ -33,24 +32,30 @@ from worker.rules.lifecycle import Verdict
 from worker.rules.run import canonical_id
 
 
-def claim(connection: Connection, token: str | None, request_id: str, what: Answered) -> bool:
+def claim(connection: Connection, token: str | None, what: Answered) -> bool:
     """Write which run a POST has started, and its answer; return False where the ledger knows that run already.
 
-    Whoever has it: then only that it was told is written. Of two that write at once the database lets one through; an
-    id that was given back stays known.
+    Whoever has it, or was told it and gave it back: then only that it was told is written. The database refuses it
+    (``uq_submissions_run``, ``sam3d_known_run``), so that of two that write at once one gets through.
     """
-    run = canonical_id(request_id)
-    own = {"post": token, "told": run}
+    its = claim_of(what)
     try:
-        with connection.begin_nested() as attempt:
-            connection.execute(_answering(), {**own, "run": run, **written(what)})
-            if not _is_known(connection, token, run):  # Asked now: one that had it meanwhile has said so.
-                return True
-            attempt.rollback()
+        with connection.begin_nested():
+            connection.execute(_answering(), {"post": token, **its})
     except IntegrityError:
-        pass
-    connection.execute(_of_post(), own)
-    return False
+        connection.execute(_of_post(), {"post": token, "told": its["told"]})
+        return False
+    return True
+
+
+def claim_of(what: Answered) -> dict[str, Any]:
+    """Return what the row of a POST says that was answered with a run, beside when."""
+    run = canonical_id(what.request_id or "")
+    return {"run": run, "told": run, **written(what)}
+
+
+CLAIMED = tuple(claim_of(Answered(Verdict.ACCEPTED)))
+"""The columns of that."""
 
 
 @cache
@@ -61,19 +66,6 @@ def _answering() -> Update:
 @cache
 def _of_post() -> Update:
     return update(submissions).where(submissions.c.token == bindparam("post"))
-
-
-def _is_known(connection: Connection, token: str | None, run: str) -> bool:
-    """Tell whether the ledger knows a run of anybody but this submit."""
-    return bool(connection.execute(_is_known_of_others(), {"run": run, "post": token}).scalar())
-
-
-@cache
-def _is_known_of_others() -> Select[bool]:
-    run, post = bindparam("run", type_=Text), bindparam("post", type_=submissions.c.token.type)
-    is_told = and_(submissions.c.told == run, _is_told_only)
-    names_it = or_(have([run]), submissions.c.run == run, is_told)
-    return select(exists().where(names_it, submissions.c.token.is_distinct_from(post)))
 
 
 @dataclass(frozen=True)
@@ -111,10 +103,6 @@ def have(runs: Sequence[str | BindParameter[str]]) -> ColumnElement[bool]:
         and_(submissions.c.run.in_(runs), submissions.c.request_id.is_not(None)),
         and_(is_unwritten, run_of(submissions).in_(runs)),
     )
-
-
-_is_told_only = and_(submissions.c.told.is_not(None), submissions.c.run.is_distinct_from(submissions.c.told))
-"""Whether a submit was answered with a run that is another's: the index of ``told`` has only those."""
 
 
 def give_back(connection: Connection, run: str, why: str) -> None:

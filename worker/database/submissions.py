@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Insert,
+    Select,
     Update,
     and_,
     bindparam,
@@ -133,6 +134,16 @@ def resolve(connection: Connection, job_id: str, what: Answered) -> None:
         which = and_(which, submissions.c.token == (what.token or newest.scalar_subquery()))
         values["run"] = canonical_id(what.request_id)
     connection.execute(update(submissions).where(which).values(values))
+
+
+def is_intended(connection: Connection, token: str) -> bool:
+    """Tell whether the intent of a POST is committed."""
+    return bool(connection.execute(_is_intended(), {"token": token}).scalar())
+
+
+@cache
+def _is_intended() -> Select[bool]:
+    return select(exists().where(submissions.c.token == bindparam("token")))
 
 
 def job_of(connection: Connection, token: str) -> Job | None:

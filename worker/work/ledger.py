@@ -49,7 +49,7 @@ def _as_taken(connection: Connection, services: Services, job: Job) -> Job:
 
     The version that was taken may be that of another change by now, so it is no fence any more.
     """
-    if job.token is None or submissions.job_of(connection, job.token):
+    if job.token is None or submissions.is_intended(connection, job.token):
         return job
     found = jobs.find(connection, job.id)
     if found and found.request_id is None:
@@ -67,7 +67,7 @@ def _answered(connection: Connection, services: Services, job: Job, outcome: Out
     """Write a POST's answer to the ledger; the id of a run that the ledger knows already is no answer."""
     request_id = known(learnt_of(outcome).request_id)
     said = _said(job, outcome, outcome, request_id)
-    if request_id and not ownership.claim(connection, job.token, request_id, said):
+    if request_id and not ownership.claim(connection, job.token, said):
         contest(connection, services, job, request_id)
         outcome, request_id = Doubt(_OF_ANOTHER, outcome.http_status), None
     judged = judge_submit(connection, job, outcome, services.settings.upkeep.probe_interval / 2)

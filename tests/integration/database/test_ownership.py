@@ -30,7 +30,7 @@ def test_a_run_that_another_has_is_no_answer(app: App, accepted_job: FollowUp, w
         its = {"job_id": accepted_job.ticket.job_id}
         connection.execute(text(_ADD.format(columns, values)), its)
         connection.execute(text(_ADD.format("verdict", "NULL").replace("gen_random_uuid()", f"'{token}'")), its)
-        assert not ownership.claim(connection, token, RUN, answer)
+        assert not ownership.claim(connection, token, answer)
         seen = text(f"SELECT told, run, request_id, verdict FROM submissions WHERE token = '{token}'")
         assert tuple(connection.execute(seen).one()) == (CANONICAL, None, None, None)
         has_it = written != "though it was given back"
