@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 COPIED = ("worker", "tests", "migrations", "pyproject.toml", "README.md")
 CRASHES = "tests/faults/test_crash_points.py"
+AT_ONCE = "tests/integration/database/test_at_once.py"
 HISTORY = "tests/faults/test_history.py"
 SUBMITS = "tests/faults/test_vendor_faults.py::test_broken_submits_are_looked_up"
 READS = "tests/faults/test_reads.py"
@@ -125,6 +126,16 @@ MUTANTS = (
             )
         ],
         [f"{HISTORY}::test_an_id_that_was_given_before_is_no_answer"],
+    ),
+    Mutant(
+        "an id that was told to another, and given back, is an answer",
+        [Edit("migrations/versions/0017_refuse_a_known_run.py", "    op.execute(_ASK)\n", "")],
+        [AT_ONCE],
+    ),
+    Mutant(
+        "an answer is written of a job that somebody has written meanwhile",
+        [Edit("worker/database/at_once.py", ', jobs.c.version == bindparam("seen")]', ', bindparam("seen") > 0]')],
+        [AT_ONCE],
     ),
     Mutant(
         "an outage of submits holds no account",

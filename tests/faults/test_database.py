@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tests.support.deployment import IMPATIENT, Service, start_all, told_again
 from tests.support.judge import Judge
 from tests.support.services.postgres import PrivatePostgres
-from tests.support.services.proxy import COMMITTED, UPDATED, Proxy
+from tests.support.services.proxy import COMMITTED, UPDATED, WRITTEN, Proxy
 from tests.support.waiting import wait_until
 from worker.database import engine as database
 from worker.database.engine import create_database_engine, is_outage, transaction
@@ -109,7 +109,7 @@ def test_a_frozen_database_holds_nobody(deployment: Service, judge: Judge, postg
     judge.check(ids)
 
 
-@pytest.mark.parametrize("reply", [COMMITTED, UPDATED], ids=["committed", "updated"])
+@pytest.mark.parametrize("reply", [COMMITTED, UPDATED, WRITTEN], ids=["committed", "updated", "written"])
 def test_the_reply_to_a_commit_is_lost(
     deployment: Service, judge: Judge, postgres: PrivatePostgres, reply: bytes
 ) -> None:

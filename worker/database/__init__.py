@@ -31,6 +31,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``blobs``         the files in each store, and the bytes of those that are kept here
 ``particulars``   what a receipt is made of
 ``outbox``        a job's events, until the broker has them
+``at_once``       a job's change with all that goes with it, in one statement
 ``shares``        runs that jobs share, and who waits for them
 ``retries``       a job in the place of another
 ``latest``        runs in the order of their submits

@@ -23,8 +23,12 @@ def _adding() -> Insert:
 
 
 def _row(job_id: str, file: StoredFile) -> dict[str, Any]:
+    return {"job_id": job_id, **facts_of(file)}
+
+
+def facts_of(file: StoredFile) -> dict[str, Any]:
+    """Return what a row says of a file, beside whose it is."""
     return {
-        "job_id": job_id,
         "name": file.name,
         "media_type": file.media_type,
         "bytes": file.size,
@@ -33,6 +37,10 @@ def _row(job_id: str, file: StoredFile) -> dict[str, Any]:
         "role": file.role,
         "geometry": file.geometry and file.geometry.to_json(),
     }
+
+
+FACTS = ("name", "media_type", "bytes", "sha256", "location", "role", "geometry")
+"""What :func:`facts_of` says."""
 
 
 def add_once(connection: Connection, job_id: str, file: StoredFile) -> Mapping[str, Any]:

@@ -162,21 +162,22 @@ class Written(NamedTuple):
 
 def write(connection: Connection, job: Job, change: Change, grace: timedelta) -> Written | None:
     """Write a change if nobody wrote since the job was taken, else return None."""
-    values = {"job": job.id, "seen": job.version, **_values(job.state, change), **_FREE, "grace": grace}
-    row = connection.execute(_writing(_stamped(job.state, change)), values).first()
+    values = {"job": job.id, "seen": job.version, **values_of(job.state, change), **FREE, "grace": grace}
+    row = connection.execute(_writing(stamp_of(job.state, change)), values).first()
     return Written(*row) if row else None
 
 
-_FREE = {"lease_until": None, "session": None}
+FREE = {"lease_until": None, "session": None}
+"""Of a job that nobody has taken."""
 
 
 @cache
 def _writing(stamped: str | None) -> ReturningUpdate[int, bool]:
     which = (jobs.c.id == bindparam("job"), jobs.c.version == bindparam("seen"))
-    return _changing(stamped).where(*which).returning(jobs.c.version, is_in_trouble)
+    return changing(stamped).where(*which).returning(jobs.c.version, is_in_trouble)
 
 
-def _changing(stamped: str | None) -> Update:
+def changing(stamped: str | None) -> Update:
     """Change a job, and note that something has ended now; the columns beside these are those of the parameters."""
     due_at = now + bindparam("due_in", type_=Interval)
     sweep_at = due_at + bindparam("grace", type_=Interval)
@@ -184,13 +185,14 @@ def _changing(stamped: str | None) -> Update:
     return update(jobs).values(version=jobs.c.version + 1, due_at=due_at, sweep_at=sweep_at, **stamps)
 
 
-def _stamped(state: JobState, change: Change) -> str | None:
+def stamp_of(state: JobState, change: Change) -> str | None:
     """Return the column that says since when a job is in its new state, unless the time was learnt."""
     column = _ENTERED_AT.get(change.state) if change.state is not state else None
     return column.name if column is not None and column.name not in change.learnt.columns() else None
 
 
-def _values(state: JobState, change: Change) -> dict[str, Any]:
+def values_of(state: JobState, change: Change) -> dict[str, Any]:
+    """Return what a row says of a change, beside the stamp, and in how long the next step is due."""
     learnt = change.learnt.columns()
     of_new_state: dict[str, Any] = {}
     if change.state is not state:
@@ -214,11 +216,11 @@ def write_late(connection: Connection, job: Job, change: Change, grace: timedelt
     waiting = [state for state in JobState if next_state(state, change.trigger) is change.state]
     states = [state for state in waiting if state in {JobState.REVIEW, JobState.ACCEPTED}]
     written = (
-        _changing(_stamped(JobState.SUBMITTING, change))
+        changing(stamp_of(JobState.SUBMITTING, change))
         .where(jobs.c.id == job.id, jobs.c.state.in_(states), jobs.c.request_id.is_(None))
         .returning(*SEEN)
     )
-    values = {**_values(JobState.SUBMITTING, change), **_FREE, "grace": grace}
+    values = {**values_of(JobState.SUBMITTING, change), **FREE, "grace": grace}
     row = connection.execute(written, values).mappings().first()
     return Job.from_row(row) if row else None
 

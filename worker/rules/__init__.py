@@ -8,6 +8,7 @@
 ``lifecycle``  the states of a job and the table of its transitions
 ``job``        a job's row as a step sees it
 ``outcome``    what a step learnt and reports, and what that makes of a job
+``plain``      whether a change is of its job alone, so that one statement can write all that goes with it
 ``onward``     which step a worker takes at once of a job that it has in hand, without a message to itself
 ``receipt``    what a receipt says of a job
 ``geometry``   what is in a model: its triangles, its corners, its box

@@ -10,6 +10,7 @@
 ``reactions``   what an error of a step makes of its job
 ``looking``     look at a run: its status and its result, in one request where that is enough
 ``collecting``  every file that is whole is kept, and what becomes of the others
+``recording``   what a step learnt is committed: in one statement, or by what follows
 ``reads``       what a read of a run found is committed, and whether its worker goes on with the job at once
 ``ledger``      money: what came back to a submit, whatever became of its job
 ``changes``     a change of a job: its row, its files, its event and the message that follows

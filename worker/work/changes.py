@@ -12,12 +12,12 @@ from worker.database import files, jobs, outbox, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage
 from worker.database.outbox import Event
 from worker.database.submissions import Answered
-from worker.events.payloads import change_payload, metrics_of
+from worker.events.payloads import change_payload
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
-from worker.rules.outcome import Change, Outcome, decide, known
+from worker.rules.outcome import Change, Outcome, decide
 from worker.work import holding, limiting, shared_runs
-from worker.work.ends import tell_end
+from worker.work.ends import tell_end, told_of_end
 
 PATIENCE = timedelta(seconds=60)
 """How long is held on to what can't be committed: it was paid for, or cost a request."""
@@ -83,9 +83,7 @@ def announcement(connection: Connection, job: Job, change: Change) -> Sequence[E
     if kind is None:
         return ()
     if change.state in LOGGED_END:
-        code, reason = known(change.learnt.error_code), known(change.learnt.error_message)
-        cost = metrics_of(job, change).get("cost")
-        tell_end(connection, job.id, change.state, code=code, reason=reason, trigger=change.trigger, cost=cost)
+        tell_end(connection, job.id, change.state, **told_of_end(job, change))
     has_files = kind is EventType.SUCCEEDED or (kind is EventType.FAILED and (change.files or job.kept))
     stored = files.of_job(connection, job.id) if has_files else ()
     if job.is_shared:

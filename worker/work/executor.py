@@ -14,7 +14,7 @@ from worker.rules.lifecycle import LOGGED_END, FollowUp, JobState, Step, Ticket,
 from worker.rules.onward import GOES_ON_WITH, Kept, in_one_go
 from worker.rules.outcome import Change, Doubt, Outcome, decide, known, learnt_of
 from worker.telemetry.failpoints import reach
-from worker.work import changes, ledger, reads, steps
+from worker.work import changes, recording, steps
 from worker.work.changes import Recorded
 from worker.work.reactions import react
 from worker.work.services import Services
@@ -89,8 +89,8 @@ def record(services: Services, job: Job, outcome: Outcome, kept: Kept | None = N
     """Commit what the step learnt: the submission's answer in any case, the job's change if the fence holds."""
     request_id = known(learnt_of(outcome).request_id) or job.request_id
     with structlog.contextvars.bound_contextvars(request_id=request_id):
-        commit = ledger.commit_answer if job.token else partial(reads.commit, kept=kept)
-        recorded = changes.persist(partial(commit, services, job, outcome), "what a step learnt")
+        commit = partial(recording.commit, services, job, outcome, kept)
+        recorded = changes.persist(commit, "what a step learnt")
         if recorded.version is not None:
             _tell(job, recorded.change)
         return recorded

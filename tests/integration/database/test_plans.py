@@ -1,7 +1,7 @@
 """What is asked again and again reads no table whole, however many jobs have ended."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 
 from worker.database import (
     arrivals,
+    at_once,
     doubts,
     figures,
     idle_slots,
@@ -30,7 +31,9 @@ from worker.database import (
 from worker.database import jobs as repository
 from worker.database.engine import Connection, Engine, create_database_engine, transaction
 from worker.rules.budget import NO_MARGIN, Kind, Terms
-from worker.rules.lifecycle import NOW, JobState, Step, Ticket
+from worker.rules.job import Job
+from worker.rules.lifecycle import NOW, EventType, JobState, Step, Ticket, Trigger, Verdict
+from worker.rules.outcome import Advance, Learnt, Outcome, StoredFile, decide
 from worker.rules.plan import Plan
 
 ENDED, LIVE = 30_000, 200
@@ -116,6 +119,37 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
     "outbox": lambda c: (outbox.leave(c, SECOND, None), outbox.unpublished(c, 10)),
     "retention": lambda c: retention.delete_jobs(c, retention.old_jobs(timedelta(days=90)), 10),
 }
+
+
+def _at_once(connection: Connection, outcome: Outcome, **more: Any) -> None:
+    """Write a change of a job that there is not."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    job = Job(ID, "default", JobState.SUBMITTING if more else JobState.FETCHING, 1, {}, {}, 0, 0, 0, "x", at, at, ID)
+    change = decide(job.state, 0, outcome)
+    at_once.write(connection, at_once.Whole(job, change, SECOND, EventType.SUBMITTED, {}, **more))
+
+
+_TELLS = Learnt(tells_of_account=True)
+ASKED |= {
+    "answer": lambda c: _at_once(
+        c, Advance(Trigger.ANSWERED, learnt=_TELLS), answer=submissions.Answered(Verdict.ACCEPTED, ID)
+    ),
+    "end": lambda c: _at_once(
+        c, Advance(Trigger.STORED, learnt=_TELLS, files=[StoredFile("x", "x", 1, "x", "database:output/x")])
+    ),
+}
+
+
+def test_an_answer_is_compared_by_indexes(engine: Engine) -> None:
+    """Whether another knows its run the database asks itself, of all submits that there ever were."""
+    counted = text("SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'submissions'")
+    with transaction(engine) as connection:
+        post = connection.execute(text("SELECT token FROM submissions LIMIT 1")).scalar_one()
+        whole, found = connection.execute(counted).one()
+        assert ownership.claim(connection, str(post), submissions.Answered(Verdict.ACCEPTED, "another"))
+        after = connection.execute(counted).one()
+    assert after.seq_scan == whole
+    assert after.idx_scan >= (found or 0) + 3, "its row, and who was told its run, in either writing"
 
 
 def test_no_table_is_read_whole(engine: Engine) -> None:

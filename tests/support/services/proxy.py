@@ -20,6 +20,9 @@ COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
 UPDATED = b"C\x00\x00\x00\x0dUPDATE 1\x00"
 """Its reply to an UPDATE of one row, which was committed with it where it was a transaction of its own."""
 
+WRITTEN = b"\x00\x05version\x00"
+"""The head of its reply to a statement that writes a whole change, and commits by itself: five columns."""
+
 _CALL_TIMEOUT = 10.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
