@@ -14,7 +14,7 @@ from worker.rules.lifecycle import LOGGED_END, FollowUp, JobState, Step, Ticket,
 from worker.rules.onward import GOES_ON_WITH, Kept, in_one_go
 from worker.rules.outcome import Change, Doubt, Outcome, decide, known, learnt_of
 from worker.telemetry.failpoints import reach
-from worker.work import changes, recording, steps
+from worker.work import changes, reads, recording, steps
 from worker.work.changes import Recorded
 from worker.work.reactions import react
 from worker.work.services import Services
