@@ -13,6 +13,8 @@ and is executed with parameters. Those have names that no column has that is wri
 ``records``       the tables of what they have: submits, files, outputs, events
 ``locks``         which process lives, and which scheduler works
 ``arrivals``      a job's birth: its row, its files, and who had its identity or key before
+``binary``        answers in the driver's binary form
+``births``        a job's birth in one statement, where nobody had its identity or key before
 ``due``           whether a job's next step is due
 ``jobs``          a job's life: taken, written, found
 ``overdue``       jobs that nobody works on though they are due

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import (
+    BindParameter,
     Boolean,
     ColumnElement,
     Connection,
@@ -29,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningInsert
 
+from worker.database.binary import BINARY
 from worker.database.records import inputs
 from worker.database.tables import accounts, jobs, now
 from worker.rules.job import InputFile
@@ -88,10 +90,10 @@ def find_existing(connection: Connection, job_id: str, key: Key | None, body_id:
 @cache
 def _existing(*, has_key: bool) -> Executable:
     is_same = or_(jobs.c.id == bindparam("job"), jobs.c.body_id == bindparam("body"))
-    is_of_key = and_(_is_key(), jobs.c.state.not_in(FREED)) if has_key else false()
+    has_its_key = and_(is_of_key(), jobs.c.state.not_in(FREED)) if has_key else false()
     return (
         select(jobs.c.id, jobs.c.state, _reached, jobs.c.fingerprint, jobs.c.metadata, jobs.c.source, jobs.c.is_shared)
-        .where(or_(is_same, is_of_key))
+        .where(or_(is_same, has_its_key))
         .order_by(case((is_same, 0), else_=1))
     )
 
@@ -105,7 +107,7 @@ FREED = [JobState.FAILED, JobState.CANCELLED]
 """The states in which a job gives its idempotency key back; the same as in the index that makes keys unique."""
 
 
-def _is_key() -> ColumnElement[bool]:
+def is_of_key() -> ColumnElement[bool]:
     """Tell a key from those of other sources; one from before sources were asked after may be anybody's."""
     is_own = or_(jobs.c.source == bindparam("source"), jobs.c.source.is_(None))
     return and_(jobs.c.idempotency_key == bindparam("key"), is_own)
@@ -131,7 +133,7 @@ def last_of_key(connection: Connection, key: Key) -> str | None:
 def _last_of_key() -> Select[str]:
     later = jobs.alias()
     query = select(jobs.c.id).where(
-        _is_key(),
+        is_of_key(),
         jobs.c.state.in_(FREED),
         ~exists().where(later.c.retry_of == jobs.c.id),
     )
@@ -171,16 +173,24 @@ def is_account_held(connection: Connection, account: str) -> bool:
 
 @cache
 def _is_held() -> Select[bool]:
-    is_held = or_(accounts.c.held_at.is_not(None), accounts.c.paused_at.is_not(None))
-    return select(exists().where(accounts.c.name == bindparam("account"), is_held))
+    return select(is_held(bindparam("account")))
 
 
-_INPUTS = "SELECT name, url, content, location, place, bytes FROM inputs WHERE job_id = %s"
+def is_held(account: BindParameter[str]) -> ColumnElement[bool]:
+    """Tell whether an account's jobs have to wait."""
+    has_stopped = or_(accounts.c.held_at.is_not(None), accounts.c.paused_at.is_not(None))
+    return exists().where(accounts.c.name == account, has_stopped)
 
 
 def inputs_of(connection: Connection, job_id: str) -> list[InputFile]:
-    """Read the files of a request, in the driver's binary form: as text a photo comes as digits, twice as long."""
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor(binary=True) as cursor:
-        rows = cursor.execute(_INPUTS, [job_id])
-        return [InputFile(*row) for row in rows]
+    """Read the files of a request."""
+    return [InputFile(*row) for row in connection.execute(_its_inputs(), {"job": job_id})]
+
+
+OF_INPUT = (inputs.c.name, inputs.c.url, inputs.c.content, inputs.c.location, inputs.c.place, inputs.c.bytes)
+"""What an :class:`InputFile` is made of."""
+
+
+@cache
+def _its_inputs() -> Select[Any]:
+    return select(*OF_INPUT).where(inputs.c.job_id == bindparam("job")).execution_options(**BINARY)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as Busy
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from worker.database.binary import let_binary
 from worker.database.unreachable import Unreachable, tell_why_unreachable
 from worker.errors import ConfigurationError
 
@@ -90,6 +91,7 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
     )
     tell_why_unreachable(engine, _connect)
     _try_what_was_idle(engine)
+    let_binary(engine)
     return engine
 
 

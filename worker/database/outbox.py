@@ -47,11 +47,12 @@ class Event:
     correlation_id: str | None = None
 
 
-def _event(row: Row[Any, Any, Any, Any, Any, Any]) -> Event:
+def event_of(row: Row[*tuple[Any, ...]]) -> Event:
+    """Return the event that a row tells by the columns of :data:`TOLD`."""
     return Event(row.id, row.job_id, EventType(row.type), row.payload, row.occurred_at, row.correlation_id)
 
 
-_COLUMNS = (
+TOLD = (
     events.c.id,
     events.c.job_id,
     events.c.type,
@@ -59,6 +60,10 @@ _COLUMNS = (
     events.c.occurred_at,
     events.c.correlation_id,
 )
+"""What is read of an event that is to be announced."""
+
+id_of_now = func.sam3d_event_id(now)
+"""The id of an event that is written now: they are in the order of their times."""
 
 
 def add(connection: Connection, kind: EventType, job_id: str | None, payload: Mapping[str, Any]) -> Event:
@@ -80,14 +85,14 @@ def _add(
     called: Mapping[str, str | None],
 ) -> Event:
     values = {"job_id": job_id, "type": kind, "payload": payload, **called}
-    return _event(connection.execute(_adding(as_its_job="job" in called), values).one())
+    return event_of(connection.execute(_adding(as_its_job="job" in called), values).one())
 
 
 @cache
 def _adding(*, as_its_job: bool) -> Executable:
     called = select(jobs.c.correlation_id).where(jobs.c.id == bindparam("job")).scalar_subquery()
-    row = insert(events).values(id=func.sam3d_event_id(now))
-    return (row.values(correlation_id=called) if as_its_job else row).returning(*_COLUMNS)
+    row = insert(events).values(id=id_of_now)
+    return (row.values(correlation_id=called) if as_its_job else row).returning(*TOLD)
 
 
 def unwritten(
@@ -100,9 +105,9 @@ def unwritten(
 
 def newest(connection: Connection, job_id: str, kind: EventType) -> Event | None:
     """Find the last event of a type of a job, as it was told first."""
-    query = select(*_COLUMNS).where(events.c.job_id == job_id, events.c.type == kind, events.c.duplicate_of.is_(None))
+    query = select(*TOLD).where(events.c.job_id == job_id, events.c.type == kind, events.c.duplicate_of.is_(None))
     row = connection.execute(query.order_by(events.c.position.desc()).limit(1)).first()
-    return _event(row) if row else None
+    return event_of(row) if row else None
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,8 @@ def tell_again(
         correlation_id=correlation_id,
     )
     unpublished_again = {"published_at": None, "was_routed": None}
-    told = row.on_conflict_do_update(index_elements=[events.c.id], set_=unpublished_again).returning(*_COLUMNS)
-    return _event(connection.execute(told).one())
+    told = row.on_conflict_do_update(index_elements=[events.c.id], set_=unpublished_again).returning(*TOLD)
+    return event_of(connection.execute(told).one())
 
 
 Time = ColumnElement[datetime]
@@ -199,9 +204,9 @@ def _move(connection: Connection, end: datetime) -> None:
 
 def unpublished(connection: Connection, limit: int) -> Sequence[Event]:
     """List what was left, oldest first, without what somebody is marking just now."""
-    query = select(*_COLUMNS).where(events.c.left_at.is_not(None), events.c.published_at.is_(None))
+    query = select(*TOLD).where(events.c.left_at.is_not(None), events.c.published_at.is_(None))
     first = query.order_by(events.c.position).limit(limit).with_for_update(skip_locked=True)
-    return [_event(row) for row in connection.execute(first)]
+    return [event_of(row) for row in connection.execute(first)]
 
 
 def mark_published(connection: Connection, event_id: str, *, was_routed: bool) -> None:

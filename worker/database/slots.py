@@ -31,7 +31,7 @@ from worker.database.due import asks_vendor, is_closed, is_due, is_held, said
 from worker.database.latest import submitted_since
 from worker.database.phases import Phase
 from worker.database.records import requests
-from worker.database.tables import TIME, accounts, is_live, jobs, now
+from worker.database.tables import TIME, WAITING, accounts, is_live, jobs, now
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket
 
@@ -209,15 +209,19 @@ def has_waiting(connection: Connection, account: str) -> bool:
 
 @cache
 def _has_waiting() -> Select[bool]:
-    # One whose message was lost waits for nothing but the scheduler.
-    return select(exists().where(*is_waiting(bindparam("payer")), jobs.c.waits_for == WAITS))
+    return select(are_waiting(bindparam("payer")))
+
+
+def are_waiting(account: BindParameter[str]) -> ColumnElement[bool]:
+    """Tell whether jobs of an account wait for the budget; one whose message was lost waits for the scheduler alone."""
+    return exists().where(*is_waiting(account), jobs.c.waits_for == WAITS)
 
 
 def is_waiting(account: str | BindParameter[str]) -> Sequence[ColumnElement[bool]]:
     """Tell which of an account's jobs wait as rows: no message of theirs is under way."""
     return (
         jobs.c.account == account,
-        jobs.c.phase == Phase.WAITING,
+        jobs.c.phase == WAITING,
         jobs.c.waits_until <= now,
         jobs.c.lease_until.is_(None),
     )

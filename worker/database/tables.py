@@ -17,6 +17,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     func,
+    literal_column,
     or_,
     text,
 )
@@ -233,6 +234,9 @@ jobs = Table(
     postgresql_with={"fillfactor": 45},  # A row is twice as long in the end.
     comment="one row for each request",
 )
+
+WAITING = literal_column(str(int(Phase.WAITING)), SmallInteger)
+"""The phase of an accepted job as statements name it: as a parameter, no plan for all parameters had an index of it."""
 
 _is_begun = and_(jobs.c.phase >= Phase.UNDER_WAY, jobs.c.phase <= Phase.LATER)
 """Whether a job is neither accepted nor final, as the index of these tells it."""

@@ -22,7 +22,7 @@ from worker.intake.sharing import share_key
 from worker.rules.lifecycle import FollowUp, JobState
 from worker.rules.origin import NOBODY, Origin
 from worker.telemetry.failpoints import reach
-from worker.work.begin import Accepted, begin, fail_at_once, lock_shared
+from worker.work.begin import Accepted, begin, begin_alone, fail_at_once, lock_shared
 from worker.work.office import Office
 
 log = structlog.get_logger(__name__)
@@ -61,33 +61,46 @@ def _commit(office: Office, fields: Mapping[str, Any], identity: Identity) -> Ac
             return _reject(connection, office, fields, identity, error)
     files = files_of(office, request)  # Bytes go between, and only what names them is in the transaction.
     reach("accept.stored")
+    key = share_key(request, identity.origin.source) if office.settings.intake.shares_runs else None
+    # Nobody else is concerned then, unless somebody has its identity or its key.
+    is_alone = key is None and identity.body_id is None
+    if is_alone and (begun := begin_alone(office, _values(request, identity, identity.job_id), files)):
+        return begun
     with transaction(office.engine) as connection:
-        return _admit(connection, office, request, identity, files)
+        return _admit(connection, office, request, identity, files, key)
 
 
 def _admit(
-    connection: Connection, office: Office, request: ReconstructionRequest, identity: Identity, files: Files
+    connection: Connection,
+    office: Office,
+    request: ReconstructionRequest,
+    identity: Identity,
+    files: Files,
+    share: str | None,
 ) -> Accepted:
-    key = share_key(request, identity.origin.source) if office.settings.intake.shares_runs else None
-    lock_shared(connection, key)
+    lock_shared(connection, share)
     job_id = _id_of_job(connection, office, identity, has_key=request.idempotency_key is not None)
     claim = Claim(identity, job_id, request.idempotency_key, request.fingerprint, request.metadata)
-    values = {
-        "id": job_id,
-        "body_id": identity.body_id,
-        **_of_origin(identity),
-        "idempotency_key": request.idempotency_key,
-        "retry_of": repository.last_of_key(connection, claim.owned_key) if claim.owned_key else None,
-        "fingerprint": request.fingerprint,
-        "parameters": request.parameters,
-        "metadata": request.metadata,
-        "priority": request.priority,
-        "share_key": key,
-    }
+    last = repository.last_of_key(connection, claim.owned_key) if claim.owned_key else None
+    values = {**_values(request, identity, job_id), "retry_of": last, "share_key": share}
     if claim.owned_key and repository.is_everybodys(connection, claim.owned_key):
         return _answer(connection, claim)
     add_files = partial(repository.add_inputs, connection, files=files)
     return begin(connection, office, values, add_files) or _answer(connection, claim)
+
+
+def _values(request: ReconstructionRequest, identity: Identity, job_id: str) -> dict[str, Any]:
+    """Return what a row says of its request alone."""
+    return {
+        "id": job_id,
+        "body_id": identity.body_id,
+        **_of_origin(identity),
+        "idempotency_key": request.idempotency_key,
+        "fingerprint": request.fingerprint,
+        "parameters": request.parameters,
+        "metadata": request.metadata,
+        "priority": request.priority,
+    }
 
 
 def _id_of_job(connection: Connection, office: Office, identity: Identity, *, has_key: bool) -> str:

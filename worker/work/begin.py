@@ -8,8 +8,9 @@ from uuid import uuid4
 import structlog
 
 from worker.database import arrivals as repository
-from worker.database import outbox, shares, slots
-from worker.database.engine import Connection
+from worker.database import births, outbox, shares, slots
+from worker.database.births import Newborn
+from worker.database.engine import Connection, single
 from worker.database.outbox import Event
 from worker.database.shares import Sharer
 from worker.errors import InvalidMessage
@@ -36,6 +37,21 @@ def lock_shared(connection: Connection, share_key: str | None) -> None:
     """Lock the run that a job may share before any job that shares it, as the end of the run does."""
     if share_key:
         shares.lock(connection, share_key)
+
+
+def begin_alone(office: Office, values: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> Accepted | None:
+    """Commit a job that shares no run, its files and its event, at once; None, and nothing, where others are concerned.
+
+    They are where a job has its identity, or had its key: :func:`begin` tells them apart.
+    """
+    payload = job_payload(values["id"], JobState.ACCEPTED, values["metadata"])
+    what = Newborn(values, files, payload, is_limited=bool(office.settings.budget.limit))
+    with single(office.engine) as connection:
+        born = births.add(connection, what, office.account, office.settings.upkeep.sweep_grace)
+    if born is None:
+        return None
+    log.info("job_accepted", job_id=values["id"], priority=values["priority"])
+    return Accepted([born.event], None if born.waits else _submit(values["id"]))
 
 
 def begin(
@@ -65,7 +81,11 @@ def _drive(
     add_files(values["id"])
     if repository.is_account_held(connection, office.account) or must_wait:
         return Accepted([])
-    return Accepted([], FollowUp(Step.SUBMIT, Ticket(values["id"], FIRST_VERSION), NOW))
+    return Accepted([], _submit(values["id"]))
+
+
+def _submit(job_id: str) -> FollowUp:
+    return FollowUp(Step.SUBMIT, Ticket(job_id, FIRST_VERSION), NOW)
 
 
 def _join(

@@ -10,6 +10,7 @@ from sqlalchemy import event, text
 from worker.database import (
     arrivals,
     at_once,
+    births,
     doubts,
     figures,
     idle_slots,
@@ -41,6 +42,10 @@ SECOND = timedelta(seconds=1)
 ID = "00000000-0000-4000-8000-000000000001"
 TICKET = Ticket(ID, 1)
 KEY = arrivals.Key("x", "x")
+_ROW = {"id": ID, "fingerprint": "", "parameters": {}, "metadata": {}, "priority": 0}
+NEWBORN = births.Newborn(
+    {**_ROW, "source": "x", "correlation_id": None, "idempotency_key": "x"}, [], {}, is_limited=True
+)
 
 _JOBS = """
 INSERT INTO jobs (id, state, fingerprint, request_id, accepted_at, submitted_at, finished_at, error_code)
@@ -87,6 +92,7 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
     "take": lambda c: repository.take(c, TICKET, JobState.PROCESSING, SECOND, needs_slot=True),
     "existing": lambda c: arrivals.find_existing(c, ID, KEY, ID),
     "key": lambda c: (arrivals.is_everybodys(c, KEY), arrivals.last_of_key(c, KEY)),
+    "birth": lambda c: births.add(c, NEWBORN, "default", SECOND),
     "body": lambda c: arrivals.id_for_body(c, ID, SECOND, is_sent_anew=True),
     "retry": lambda c: retries.lock(c, ID),
     "cancel": lambda c: repository.cancel(c, ID),
