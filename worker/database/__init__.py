@@ -25,6 +25,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``idle_slots``    those that nobody waits for, each drawn in one statement
 ``window``        the vendor's request limit, when it is used up
 ``submissions``   a job's POSTs, each with its intent and its answer
+``purchases``     a job is taken with the intent to pay for it in one statement, where nothing is against it
 ``ownership``     which submit has which run
 ``doubts``        POSTs that have no answer that tells
 ``accounts``      who pays, and what holds him

@@ -78,8 +78,11 @@ def _job(connection: Connection, statement: Executable, values: Mapping[str, Any
 @cache
 def _taking(*, needs_slot: bool, only: Callable[[], ColumnElement[bool]] = true) -> Executable:
     """Take a job that is due; ``only``: if that holds as well."""
-    has_slot = or_(jobs.c.slot_at.is_not(None), ~asks_vendor) if needs_slot else true()
-    return taken().where(*is_due, has_slot, only()).returning(*TAKEN)
+    return taken().where(*is_due, has_slot if needs_slot else true(), only()).returning(*TAKEN)
+
+
+has_slot = or_(jobs.c.slot_at.is_not(None), ~asks_vendor)
+"""Whether a job has drawn a slot of the request budget, if its next step needs one."""
 
 
 TAKEN = (*SEEN, is_in_trouble.label("is_in_trouble"))

@@ -214,16 +214,20 @@ def take_stray(connection: Connection, inputs: Inputs) -> Run | None:
 @cache
 def _taking() -> ReturningDelete[str, str, datetime]:
     has_submit = exists().where(submissions.c.run == strays.c.run)
-    sent = cast(bindparam("sent", type_=JSONB), JSONB)
     first = (
         select(strays.c.run)
-        .where(or_(strays.c.inputs == sent, strays.c.placed == sent), strays.c.made_at > now - KEPT_FOR, ~has_submit)
+        .where(is_sent, strays.c.made_at > now - KEPT_FOR, ~has_submit)
         .order_by(strays.c.made_at)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
     taken = delete(strays).where(strays.c.run == first.scalar_subquery())
     return taken.returning(strays.c.request_id, strays.c.remote_status, strays.c.made_at)
+
+
+_sent = cast(bindparam("sent", type_=JSONB), JSONB)
+is_sent = or_(strays.c.inputs == _sent, strays.c.placed == _sent)
+"""Whether a run shows what is ``sent``."""
 
 
 def write_adopted(connection: Connection, token: str, job: Job, worker: str, what: Adopted) -> None:

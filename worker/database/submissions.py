@@ -29,7 +29,7 @@ from worker.database.records import submissions
 from worker.database.tables import jobs, now
 from worker.errors import NotSent
 from worker.rules.habits import Sent
-from worker.rules.job import Job
+from worker.rules.job import Body, Job
 from worker.rules.lifecycle import Verdict
 from worker.rules.run import Inputs, canonical_id
 
@@ -51,8 +51,25 @@ class Digest:
 
 def intend(connection: Connection, token: str, job: Job, worker: str, session: int, sent: Digest) -> None:
     """Write the intent to pay, in the transaction that takes the job."""
-    values = {"token": token, "job_id": job.id, "worker": worker, "session": session, "is_addressed": job.is_addressed}
-    connection.execute(_intending(), {**values, **_marks(job, sent)})
+    connection.execute(_intending(), {"job_id": job.id, **intent_of(token, job, worker, session, sent)})
+
+
+def forestall(connection: Connection, token: str, job_id: str, worker: str) -> None:
+    """Take the token of an intent that may come yet, so that it can't be written: its whole statement is undone."""
+    known = {"verdict": Verdict.NOT_STARTED, "answered_at": now, "detail": "it came to nothing before it was written"}
+    connection.execute(insert(submissions).values(token=token, job_id=job_id, worker=worker, **known))
+
+
+def is_void(connection: Connection, token: str) -> bool:
+    """Tell whether nothing was sent for an intent, as is known."""
+    is_so = exists().where(submissions.c.token == token, submissions.c.verdict == Verdict.NOT_STARTED)
+    return bool(connection.execute(select(is_so)).scalar())
+
+
+def intent_of(token: str, body: Body, worker: str, session: int, sent: Digest) -> dict[str, Any]:
+    """Return what the row of an intent says, beside whose it is."""
+    named = {"token": token, "worker": worker, "session": session, "is_addressed": body.is_addressed}
+    return {**named, **_marks(body, sent)}
 
 
 @cache
@@ -60,9 +77,9 @@ def _intending() -> Insert:
     return insert(submissions)
 
 
-def _marks(job: Job, sent: Digest) -> dict[str, Any]:
+def _marks(body: Body, sent: Digest) -> dict[str, Any]:
     marks = {"inputs_sha256": sent.sha256, "inputs": dict(sent.inputs), "address": sent.address}
-    return {**marks, "is_inline": job.is_inline}
+    return {**marks, "is_inline": body.is_inline}
 
 
 def enclose(connection: Connection, job: Job, sent: Digest) -> bool:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from functools import cache
 
-from sqlalchemy import Connection, Select, bindparam, case, func, not_, select
+from sqlalchemy import Connection, Select, bindparam, case, exists, func, not_, select
 
 from worker.database.due import SLACK, is_closed, is_held
-from worker.database.phases import Phase
-from worker.database.tables import jobs, now
+from worker.database.tables import WAITING, jobs, now
 from worker.rules.lifecycle import JobState, Ticket
 
 
@@ -42,7 +41,7 @@ def _more_important() -> Select[str, int]:
         select(jobs.c.id, jobs.c.version)
         .where(
             jobs.c.account == select(own.c.account).where(own.c.id == bindparam("job")).scalar_subquery(),
-            jobs.c.phase == Phase.WAITING,
+            jobs.c.phase == WAITING,
             jobs.c.priority > func.coalesce(select(rank).where(*is_own).scalar_subquery(), LOWEST),
             jobs.c.lease_until.is_(None),
             jobs.c.due_at <= now + SLACK,
@@ -54,6 +53,16 @@ def _more_important() -> Select[str, int]:
         .with_for_update(skip_locked=True, of=jobs)
     )
 
+
+_other = jobs.alias("other")
+is_first = ~exists().where(
+    _other.c.account == jobs.c.account,
+    _other.c.phase == WAITING,
+    _other.c.priority > jobs.c.priority,
+    _other.c.lease_until.is_(None),
+    _other.c.due_at <= now + SLACK,
+)
+"""Whether no job that waits and is due is more important than a job; one that is held counts as well."""
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
 """Below and above every priority."""

@@ -28,8 +28,35 @@ class InputFile:
     size: int | None = None
 
 
+class Body:
+    """What a submit says, of a job that is taken or of one that is about to be."""
+
+    parameters: Mapping[str, Any]
+    files: Sequence[InputFile]
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What a submit says: the parameters, and each file as a URL or as its bytes."""
+        return {**self.parameters, **{file.name: file.url or file.content or b"" for file in self.files}}
+
+    @property
+    def weight(self) -> int:
+        """How many bytes of files a submit has to have in hand, as far as it is known."""
+        return sum(len(file.content or b"") or (file.size or 0) for file in self.files if file.url is None)
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether a file is sent in the body, not as a URL."""
+        return any(file.url is None and file.location is None for file in self.files)
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether a file of our object store is sent as an address, or will be."""
+        return any(file.location is not None for file in self.files)
+
+
 @dataclass(frozen=True)
-class Job:
+class Job(Body):
     """What a step needs to know; read in the statement that takes the lease."""
 
     id: str
@@ -63,26 +90,6 @@ class Job:
         """Make a job of a row that has ``observed_at``, the database's time."""
         values = {each.name: row[each.name] for each in fields(cls) if each.default is MISSING or each.name in row}
         return cls(**{**values, "state": JobState(row["state"])})
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """What its submit says: the parameters, and each file as a URL or as its bytes."""
-        return {**self.parameters, **{file.name: file.url or file.content or b"" for file in self.files}}
-
-    @property
-    def weight(self) -> int:
-        """How many bytes of files its submit has to have in hand, as far as it is known."""
-        return sum(len(file.content or b"") or (file.size or 0) for file in self.files if file.url is None)
-
-    @property
-    def is_inline(self) -> bool:
-        """Whether a file is sent in the body, not as a URL."""
-        return any(file.url is None and file.location is None for file in self.files)
-
-    @property
-    def is_addressed(self) -> bool:
-        """Whether a file of our object store is sent as an address, or will be."""
-        return any(file.location is not None for file in self.files)
 
     @property
     def age(self) -> timedelta:

@@ -5,6 +5,7 @@
 ``executor``    one job, one step; returns the message that follows
 ``taking``      a job whose step is due is taken, under a lease
 ``intent``      money: a submit is written down before its first byte
+``buying``      money: that a submit is written down in one statement, where nothing is against it
 ``enclosing``   the photos that go with a submit, as addresses made for it or as their bytes
 ``steps``       what each step does to the outside world; returns an ``Outcome``
 ``reactions``   what an error of a step makes of its job

@@ -9,7 +9,7 @@ from worker.database import submissions
 from worker.database.engine import DatabaseError, describe, transaction
 from worker.database.submissions import Digest
 from worker.errors import ConfigurationError, NotSent, StoreUnavailable
-from worker.rules.job import InputFile, Job
+from worker.rules.job import Body, InputFile, Job
 from worker.rules.naming import address_of, lifetime, mark_of_address, mark_of_place
 from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work.services import Services
@@ -57,7 +57,7 @@ def _with_file(services: Services, job: Job, file: InputFile, number: int) -> In
     return replace(file, content=content, location=None)
 
 
-def digest_of(job: Job) -> Digest:
+def digest_of(job: Body) -> Digest:
     """Return the marks of a job's inputs as they are sent, an address of ours by where it leads."""
     addressed = {file.name: file for file in job.files if file.location is not None}
     sent = {name: value for name, value in job.inputs.items() if name not in addressed}

@@ -10,9 +10,9 @@ from worker.database.lineage import Adopted, Intended
 from worker.rules.job import Job
 from worker.rules.lifecycle import Step, Ticket
 from worker.work.adopting import give
-from worker.work.changes import persist
+from worker.work.buying import take_at_once
 from worker.work.enclosing import digest_of
-from worker.work.ledger import withdraw
+from worker.work.ledger import take_back
 from worker.work.noticing import is_set_back
 from worker.work.services import Services
 from worker.work.shared_runs import drop_unneeded
@@ -21,12 +21,20 @@ from worker.work.shared_runs import drop_unneeded
 def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | None:
     """Take a job, the ticket's or a more important one, and commit the intent to pay for it.
 
-    One whose commit can't be seen is withdrawn: nothing will be sent for it.
+    One whose commit can't be seen is taken back: nothing will be sent for it.
 
     Raises:
         DatabaseError: the job is not taken.
     """
     token, session = str(uuid4()), services.session.key()
+    job = take_at_once(services, ticket, token, session, needs_slot=needs_slot)
+    job = job or _take_in_turn(services, ticket, token, session, needs_slot=needs_slot)
+    services.memory.keep(Intended(token, job.observed_at) if job else None)
+    return job
+
+
+def _take_in_turn(services: Services, ticket: Ticket, token: str, session: int, *, needs_slot: bool) -> Job | None:
+    """Take the ticket's job or a more important one, and write the intent, step by step in a transaction."""
     turn, job = ticket, None
     try:
         with transaction(services.engine) as connection:
@@ -36,9 +44,8 @@ def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | Non
                 if job:
                     break
     except DatabaseError:
-        persist(lambda: withdraw(services, turn, token), "intent")
+        take_back(services, turn, token)
         raise
-    services.memory.keep(Intended(token, job.observed_at) if job else None)
     return job
 
 

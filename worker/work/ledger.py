@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -105,11 +106,23 @@ def _late(connection: Connection, job: Job, change: Change, grace: timedelta) ->
     return ()
 
 
-def withdraw(services: Services, ticket: Ticket, token: str) -> None:
-    """Take an intent back whose commit could not be seen: nothing was sent for it."""
+def take_back(services: Services, ticket: Ticket, token: str, *, may_come: bool = False) -> None:
+    """Take an intent back whose commit could not be seen: nothing was sent for it.
+
+    ``may_come``: one statement is all of it, which may reach the database after this, as it was on its way to it.
+    """
+    changes.persist(partial(_withdraw, services, ticket, token, may_come=may_come), "intent")
+
+
+def _withdraw(services: Services, ticket: Ticket, token: str, *, may_come: bool) -> None:
     with transaction(services.engine) as connection:
-        jobs.find(connection, ticket.job_id)  # A commit that is still under way holds the row: its end is waited for.
+        # A commit that is still under way holds the row: its end is waited for.
+        found = jobs.find(connection, ticket.job_id)
         job = submissions.job_of(connection, token)
+        if found and may_come and job is None:
+            submissions.forestall(connection, token, found.id, services.worker_name)
+        if job and submissions.is_void(connection, token):
+            return  # So a try made it whose own reply was lost; the job may be another worker's by now.
     if job:
         taken = replace(job, state=JobState.SUBMITTING, version=ticket.version + 1, token=token)
         commit_answer(services, taken, Snooze(NOW, "its turn"))

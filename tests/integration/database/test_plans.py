@@ -20,6 +20,7 @@ from worker.database import (
     outbox,
     overdue,
     ownership,
+    purchases,
     reading,
     retention,
     retries,
@@ -46,6 +47,9 @@ _ROW = {"id": ID, "fingerprint": "", "parameters": {}, "metadata": {}, "priority
 NEWBORN = births.Newborn(
     {**_ROW, "source": "x", "correlation_id": None, "idempotency_key": "x"}, [], {}, is_limited=True
 )
+ORDER, CHOSEN = (purchases.Order(TICKET, each, lineage.Intended(ID, datetime.now(UTC))) for each in (False, True))
+WANTED = purchases.Wanted({}, [], "")
+INTENT = submissions.intent_of(ID, WANTED, "x", 1, submissions.Digest("", {}))
 
 _JOBS = """
 INSERT INTO jobs (id, state, fingerprint, request_id, accepted_at, submitted_at, finished_at, error_code)
@@ -101,6 +105,8 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
     "history": lambda c: reading.history(c, ID),
     "list": lambda c: (reading.newest_jobs(c, None, 10), reading.jobs_in_review(c, reading.Reviewed())),
     "events": lambda c: retention.delete_events(c, retention.old_events(timedelta(days=900)), 10),
+    "purchase": lambda c: (purchases.read(c, ORDER), purchases.take(c, ORDER, WANTED, INTENT, SECOND)),
+    "chosen purchase": lambda c: (purchases.read(c, CHOSEN), purchases.take(c, CHOSEN, WANTED, INTENT, SECOND)),
     "turn": lambda c: turns.whose_turn(c, TICKET),
     "polled soon": lambda c: looks.polled_soon(c, "default", SECOND, 10),
     "submit times": lambda c: looks.submit_times(c, "default", 10),
