@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, tuple_, update
 
 from worker.database import outbox, shares
-from worker.database.records import events, inputs, outputs
+from worker.database.records import events, inputs, outputs, requests
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState
 
@@ -87,3 +87,8 @@ def forget_inputs(connection: Connection, needless: Old, limit: int) -> int:
         is_one = tuple_(inputs.c.job_id, inputs.c.name).in_(files)
         connection.execute(update(inputs).where(is_one).values(content=None, location=None))
     return len(files)
+
+
+def delete_counts(connection: Connection, older_than: timedelta) -> None:
+    """Delete the counts of requests of minutes that are older than this."""
+    connection.execute(requests.delete().where(requests.c.minute < now - older_than))

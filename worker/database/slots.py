@@ -257,8 +257,3 @@ def _free(connection: Connection, account: str, terms: Terms, slot: timedelta) -
     ahead, together, sent = connection.execute(query, {"together": terms.together}).one()
     slots = int((terms.queue + slot - ahead) / slot)
     return max(0, min(terms.most_together - int(together), slots) - int(sent))
-
-
-def forget(connection: Connection, older_than: timedelta) -> None:
-    """Delete the counts of minutes that are older than this."""
-    connection.execute(requests.delete().where(requests.c.minute < now - older_than))

@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 
 from worker.config.conduct import StorageSettings
-from worker.database import blobs, retention, slots
+from worker.database import blobs, retention
 from worker.database.engine import Connection, DatabaseError, Engine, sqlstate, transaction
 from worker.database.retention import Old
 from worker.errors import ConfigurationError, StoreUnavailable
@@ -84,7 +84,7 @@ class Eraser:
 def prune(services: Services, beat: Callable[[], None]) -> None:
     """Delete what is not to be kept. Safe to run twice because it only finds what is still there."""
     with transaction(services.engine) as connection:
-        slots.forget(connection, ONE_DAY)
+        retention.delete_counts(connection, ONE_DAY)
     for each in classes(services.settings.storage, services.stores):
         delete_old(services.engine, each, beat)
 
