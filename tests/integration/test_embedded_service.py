@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import pytest
 from celery.worker import WorkController
+from kombu.pools import ProducerPool
 
 from worker import embedded
 from worker.app import create_app
+from worker.broker.publishing import Publication
 from worker.config.environment import Settings
 from worker.errors import ConfigurationError
 from worker.rules.lifecycle import FollowUp, Step, Ticket
@@ -39,6 +41,25 @@ def test_what_an_earlier_service_left_is_forgotten(monkeypatch: pytest.MonkeyPat
         with embedded.running_service(settings) as app:
             app.services.post.send(fresh)
             assert heard.get(timeout=60) == fresh.ticket.job_id
+
+
+def test_its_tasks_hand_over_what_they_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To one thread, as a worker's do; it is out before the service ends."""
+    went = list[str]()
+    publish = Publication.publish
+
+    def slowly(publication: Publication, producers: ProducerPool) -> bool:
+        time.sleep(0.2)
+        went.append(threading.current_thread().name)
+        return publish(publication, producers)
+
+    monkeypatch.setattr(Publication, "publish", slowly)
+    monkeypatch.setattr(executor, "execute", lambda *_: None)
+    follow_up = FollowUp(Step.POLL, Ticket(str(uuid4()), 1), timedelta(0))
+    with embedded.embedded_settings(is_live=False) as settings, embedded.running_service(settings) as app:
+        for _ in range(5):
+            app.services.post.follow((), follow_up)
+    assert went == ["outgoing"] * 5
 
 
 def test_a_service_that_is_stopped_at_once_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, literal, select, text
 from tests.support.clock import Clock
 from worker.app import App
 from worker.database import clocks, outbox
-from worker.database.engine import transaction
+from worker.database.engine import single, transaction
 from worker.database.outbox import Event
 from worker.database.records import events
 from worker.database.tables import TIME
@@ -63,6 +63,30 @@ def test_what_its_worker_sent_is_never_left(app: App, clock: Clock) -> None:
     _publish(app, _add(app))
     clock.advance(2 * GRACE)
     assert (_left(app), _execute(app, _MARKED)) == ([], 0)
+
+
+def test_events_of_a_batch_are_marked_together(app: App, clock: Clock) -> None:
+    """Each with whether anybody heard it; an event beside them is as it was."""
+    heard, unheard, other = (_add(app) for _ in range(3))
+    with single(app.services.engine) as connection:
+        outbox.mark_all(connection, {unheard.id: False, heard.id: True})
+    said = "SELECT string_agg(was_routed::text, ',' ORDER BY position) FROM events WHERE published_at IS NOT NULL"
+    assert _execute(app, said) == "true,false"
+    clock.advance(2 * GRACE)
+    assert _left(app) == [other.id]
+
+
+def test_whoever_marks_events_is_not_waited_for(app: App, clock: Clock) -> None:
+    """Two that lock several rows would wait for one another; what is not marked after all is seen the next time."""
+    marked, given_up = _add(app), _add(app)
+    clock.advance(2 * GRACE)
+    with transaction(app.services.engine) as connection:
+        outbox.mark_all(connection, {marked.id: True})
+        with app.services.engine.connect() as other:
+            outbox.mark_all(other, {given_up.id: True})
+            assert _left(app) == []
+            other.rollback()
+    assert _left(app) == [given_up.id]
 
 
 def test_what_waits_again_is_left_whatever_its_age(app: App, clock: Clock) -> None:
