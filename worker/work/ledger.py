@@ -78,6 +78,11 @@ def _answered(connection: Connection, services: Services, job: Job, outcome: Out
     return judged
 
 
+def answer_with_run(change: Change) -> Answered:
+    """Return what a submission's row says of a POST that has started a run."""
+    return Answered(Verdict.ACCEPTED, known(change.learnt.request_id), change.http_status)
+
+
 def _said(job: Job, outcome: Outcome, judged: Outcome, request_id: str | None) -> Answered:
     change = decide(job.state, job.attempts, judged)
     detail = known(change.learnt.error_message) or known(change.learnt.waits_for)

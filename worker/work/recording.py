@@ -4,12 +4,11 @@ from worker.database import at_once
 from worker.database.at_once import Whole
 from worker.database.engine import single
 from worker.database.files import facts_of
-from worker.database.submissions import Answered
 from worker.events.payloads import change_payload
 from worker.rules.job import Job
-from worker.rules.lifecycle import ANNOUNCED_ON, LOGGED_END, Verdict
+from worker.rules.lifecycle import ANNOUNCED_ON, LOGGED_END
 from worker.rules.onward import Kept
-from worker.rules.outcome import Change, Outcome, decide, known
+from worker.rules.outcome import Change, Outcome, decide
 from worker.rules.plain import is_plain_answer, is_plain_end
 from worker.work import ledger, reads
 from worker.work.changes import Recorded
@@ -48,6 +47,6 @@ def _commit_whole(services: Services, job: Job, change: Change) -> Recorded | No
 def _whole(job: Job, change: Change, services: Services) -> Whole:
     """Return what is written: no file is stored but those of the change."""
     payload = change_payload(job, change, [facts_of(file) for file in change.files])
-    answer = Answered(Verdict.ACCEPTED, known(change.learnt.request_id), change.http_status) if job.token else None
+    answer = ledger.answer_with_run(change) if job.token else None
     grace = services.settings.upkeep.sweep_grace
     return Whole(job, change, grace, ANNOUNCED_ON[job.state, change.state], payload, answer)

@@ -37,10 +37,10 @@ def places() -> list[str]:
 
 
 def test_each_failpoint_is_reached_in_one_place() -> None:
-    """The list is the code's; accepting ends in two places, the Celery task and the inbox."""
+    """The list is the code's; accepting ends in the Celery task and the inbox, and the relay publishes as well."""
     found = [name for name in places() if name in FAILPOINTS]
     assert set(found) == set(FAILPOINTS)
-    assert sorted(found) == sorted([*FAILPOINTS, "accept.sent"])
+    assert sorted(found) == sorted([*FAILPOINTS, "accept.sent", "publish.confirmed"])
 
 
 def test_the_code_names_no_other_failpoint() -> None:
