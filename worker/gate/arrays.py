@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from PIL import Image
-
 from worker.gate.unfit import require
 
 PIECE = 2**18
@@ -106,6 +104,8 @@ def _ends(values: "array[float]") -> tuple[float, float]:
     has none, they are too large for it.
     """
     if form := _POINTS.get(values.typecode):
+        from PIL import Image  # Whoever looks at no model does without: it takes longer to import than all of this.
+
         found: Any = Image.frombytes(form[0], (len(values), 1), values.tobytes(), "raw", form).getextrema()
         low, high = found
         if low >= 0 or values.typecode != "I":
