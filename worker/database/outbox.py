@@ -209,24 +209,14 @@ def unpublished(connection: Connection, limit: int) -> Sequence[Event]:
     return [event_of(row) for row in connection.execute(first)]
 
 
-def mark_published(connection: Connection, event_id: str, *, was_routed: bool) -> None:
-    """Note that the broker confirmed an event."""
-    connection.execute(_marking(), {"event": event_id, "was_routed": was_routed})
+def mark_published(connection: Connection, were_routed: Mapping[str, bool]) -> None:
+    """Note in one statement that the broker confirmed events; by the id of each, whether any queue took it."""
+    unheard = [event_id for event_id, was_routed in were_routed.items() if not was_routed]
+    connection.execute(_marking(), {"events": list(were_routed), "unheard": unheard})
 
 
 @cache
 def _marking() -> Update:
-    return update(events).where(events.c.id == bindparam("event")).values(published_at=now)
-
-
-def mark_all(connection: Connection, were_routed: Mapping[str, bool]) -> None:
-    """Note in one statement that the broker confirmed events; by the id of each, whether any queue took it."""
-    unheard = [event_id for event_id, was_routed in were_routed.items() if not was_routed]
-    connection.execute(_marking_all(), {"events": list(were_routed), "unheard": unheard})
-
-
-@cache
-def _marking_all() -> Update:
     ids = ARRAY(events.c.id.type)
     named, unheard = bindparam("events", type_=ids), bindparam("unheard", type_=ids)
     was_routed = events.c.id != all_(unheard)

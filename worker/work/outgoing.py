@@ -134,7 +134,7 @@ class Outgoing:
         reach("publish.confirmed")
         try:
             with single(self._engine) as connection:
-                outbox.mark_all(connection, {event.id: was_routed for _, event, was_routed in out})
+                outbox.mark_published(connection, {event.id: was_routed for _, event, was_routed in out})
         except DatabaseError as error:
             _tell_delayed([(each, event, error) for each, event, _ in out])
             return

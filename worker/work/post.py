@@ -95,7 +95,7 @@ class Post:
         was_routed = publish_event(self._producers, self._linked(event))
         reach("publish.confirmed")
         with single(self._engine) as connection:
-            outbox.mark_published(connection, event.id, was_routed=was_routed)
+            outbox.mark_published(connection, {event.id: was_routed})
         level = log.info if was_routed else log.warning
         level("event_published", event_id=event.id, event_type=event.type, was_routed=was_routed)
 

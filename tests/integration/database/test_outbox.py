@@ -25,7 +25,7 @@ def _add(app: App) -> Event:
 
 def _publish(app: App, event: Event) -> None:
     with transaction(app.services.engine) as connection:
-        outbox.mark_published(connection, event.id, was_routed=True)
+        outbox.mark_published(connection, {event.id: True})
 
 
 def _left(app: App) -> list[str]:
@@ -69,7 +69,7 @@ def test_events_of_a_batch_are_marked_together(app: App, clock: Clock) -> None:
     """Each with whether anybody heard it; an event beside them is as it was."""
     heard, unheard, other = (_add(app) for _ in range(3))
     with single(app.services.engine) as connection:
-        outbox.mark_all(connection, {unheard.id: False, heard.id: True})
+        outbox.mark_published(connection, {unheard.id: False, heard.id: True})
     said = "SELECT string_agg(was_routed::text, ',' ORDER BY position) FROM events WHERE published_at IS NOT NULL"
     assert _execute(app, said) == "true,false"
     clock.advance(2 * GRACE)
@@ -81,9 +81,9 @@ def test_whoever_marks_events_is_not_waited_for(app: App, clock: Clock) -> None:
     marked, given_up = _add(app), _add(app)
     clock.advance(2 * GRACE)
     with transaction(app.services.engine) as connection:
-        outbox.mark_all(connection, {marked.id: True})
+        outbox.mark_published(connection, {marked.id: True})
         with app.services.engine.connect() as other:
-            outbox.mark_all(other, {given_up.id: True})
+            outbox.mark_published(other, {given_up.id: True})
             assert _left(app) == []
             other.rollback()
     assert _left(app) == [given_up.id]
