@@ -24,4 +24,5 @@ class KeptPost(Post):
 
 def keeping(services: Services, keep: Callable[[FollowUp], object]) -> Services:
     """Return services that keep what they send."""
-    return replace(services, post=KeptPost(services.post, keep))
+    kept = KeptPost(services.post, keep)
+    return replace(services, open_post=lambda: kept)

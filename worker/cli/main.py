@@ -43,8 +43,8 @@ def _options(
 
 
 OFTEN = gc.get_threshold()
-RARELY = 50_000
-"""Objects that are made between two looks for garbage: imports make as many, all of which stay. A process that goes on
+RARELY = 200_000
+"""Objects that are made between two looks for garbage: imports make fewer, all of which stay. A process that goes on
 looks as often as Python does by itself."""
 
 
@@ -59,3 +59,5 @@ def main() -> None:
         if explained is None:
             raise
         fail(*explained)
+    finally:
+        gc.freeze()  # Nothing is looked for among what the process leaves behind, which takes as long as a command.

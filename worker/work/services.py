@@ -63,7 +63,7 @@ def open_services(settings: Settings, producers: ProducerPool, steps: Collection
         downloads=Downloads(settings),
         stores=stores,
         deposits=Deposits(settings.storage, stores),
-        post=Post(engine, producers, links, receipts, is_embedded=settings.broker.is_embedded),
+        open_post=partial(Post, engine, producers, links, receipts, is_embedded=settings.broker.is_embedded),
         outlook=Outlook(settings, engine),
         session=Session(engine),
         worker_name=f"{socket.gethostname()}-{os.getpid()}",

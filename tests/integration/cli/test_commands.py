@@ -51,6 +51,11 @@ for names in {commands}:
         sys.exit(f"{{names}}: {{found}}")
 """
 
+SEEN = """
+import atexit, gc, sys
+atexit.register(lambda: print("garbage", len(gc.get_objects()), file=sys.stderr))
+"""
+
 ROOMLESS = """
 import sys, tempfile
 from worker.cli.main import main
@@ -109,13 +114,37 @@ def test_a_command_imports_what_it_needs(arguments: list[str], needed: set[str])
     assert imports(*arguments, SAM3D_DATABASE_URL="postgresql://127.0.0.1:1/x") == needed
 
 
-@pytest.mark.parametrize(
-    "arguments", [["hold"], ["resume"], ["cancel", NOBODY], ["retry", NOBODY], ["review"]], ids=" ".join
-)
-def test_a_decision_imports_neither_celery_nor_the_vendor(arguments: list[str]) -> None:
+DECIDED = [["hold"], ["resume"], ["cancel", NOBODY], ["retry", NOBODY], ["review"]]
+
+
+@pytest.mark.parametrize("arguments", [*DECIDED, ["prune"]], ids=" ".join)
+def test_a_decision_imports_neither_celery_nor_the_broker_nor_the_vendor(arguments: list[str]) -> None:
     """Each would take a tenth of the half second in which a command starts."""
-    needed = {"psycopg", "sqlalchemy", "structlog", "kombu"}
+    needed = {"psycopg", "sqlalchemy", "structlog"}
     assert imports(*arguments, SAM3D_DATABASE_URL="postgresql://127.0.0.1:1/x") == needed
+
+
+@pytest.mark.parametrize("arguments", DECIDED, ids=" ".join)
+def test_a_decision_that_the_broker_could_not_be_told_is_not_made(arguments: list[str]) -> None:
+    """What is wrong with the broker's settings is said before the database is asked for anything."""
+    given = {"SAM3D_BROKER_URL": "amqps://broker", "SAM3D_BROKER_CA_FILE": "/none.pem"}
+    script = ASKED.format(heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, **given, "SAM3D_DATABASE_URL": "postgresql://127.0.0.1:1/x"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr.startswith("sam3d: SAM3D_BROKER_CA_FILE is no file of certificates (PEM)")
+
+
+def test_a_command_ends_without_a_look_for_garbage() -> None:
+    """It would look at all that was imported, which takes as long as the command."""
+    script = f"{SEEN}\n{ASKED.format(heavy=HEAVY)}"
+    done = subprocess.run([sys.executable, "-c", script, "config"], capture_output=True, text=True, check=True)
+    looked_at = [int(line.split()[1]) for line in done.stderr.splitlines() if line.startswith("garbage ")]
+    assert looked_at
+    assert max(looked_at) < 1_000
 
 
 @pytest.mark.parametrize(
