@@ -20,6 +20,7 @@
 ``ends``        how a job's end is logged
 ``post``        what follows a commit: events are announced, the next message is sent
 ``outgoing``    what waits for the one thread of its process that publishes, all that waits at once
+``marks``       which events are out is written, of several at once
 ``receipts``    a job's receipt is made, signed, and kept beside its model
 ``outlook``     what a process goes by for some seconds: the plan of polls and the budget
 ``limiting``    the vendor's request limit is used up for a while, and what that teaches

@@ -16,12 +16,13 @@ from kombu.pools import ProducerPool
 
 from worker.broker.batches import Batches
 from worker.broker.publishing import Fate, Publication, Unroutable, publish_each
-from worker.database import leases, outbox
-from worker.database.engine import DatabaseError, Engine, describe, single
+from worker.database import leases
+from worker.database.engine import DatabaseError, Engine, single
 from worker.database.outbox import Event
 from worker.rules.lifecycle import FollowUp
 from worker.telemetry import watchdog
 from worker.telemetry.failpoints import reach
+from worker.work.marks import Marks, Out, tell_delayed
 
 MOST = 256
 """Events and messages that wait at most; as many more may be under way."""
@@ -58,6 +59,7 @@ class Outgoing:
         self._waiting: list[Parcel] = []
         self._under_way: list[Parcel] = []
         self._is_open = True
+        self._marks = Marks(engine)
         self._heart = watchdog.heart("outgoing")
         self._thread = threading.Thread(target=self._run, name="outgoing", daemon=True)
         self._thread.start()
@@ -90,7 +92,7 @@ class Outgoing:
 
     def _run(self) -> None:
         try:
-            while self._next():
+            while self._next() or self._marks.are_left:
                 self._send()
         finally:
             self._heart.rest()
@@ -98,23 +100,26 @@ class Outgoing:
             self._batches.close()
 
     def _next(self) -> bool:
-        """Take all that waits; return False once nothing will."""
+        """Take all that waits; return False where marks are due before anything comes, or nothing will."""
         self._heart.rest()
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or not self._is_open)
+            self._changed.wait_for(lambda: self._waiting or not self._is_open, self._marks.due_in)
             self._under_way, self._waiting = self._waiting, []
             self._changed.notify_all()
         self._heart.beat()
         return bool(self._under_way)
 
     def _send(self) -> None:
-        """Publish a batch and note what became of it, whatever that is."""
+        """Publish a batch and note what became of it, whatever that is; write the marks that are due."""
         batch = self._under_way
         try:
-            reach("publish.taken")
-            fates = self._publish([each.publication for each in batch])
-            self._heart.beat()
-            self._note(list(zip(batch, fates, strict=True)))
+            if batch:
+                reach("publish.taken")
+                fates = self._publish([each.publication for each in batch])
+                self._heart.beat()
+                self._note(list(zip(batch, fates, strict=True)))
+            if not batch or self._marks.due_in == 0:
+                self._marks.write()
         except Exception:
             log.exception("outgoing_broke", count=len(batch), next="the scheduler sends what is not out")
             self._expect(batch)
@@ -123,25 +128,9 @@ class Outgoing:
     def _note(self, sent: Sequence[tuple[Parcel, Fate]]) -> None:
         events = [(each, each.what, fate) for each, fate in sent if isinstance(each.what, Event)]
         steps = [(each, fate) for each, fate in sent if isinstance(each.what, FollowUp)]
-        self._mark([(each, event, fate) for each, event, fate in events if isinstance(fate, bool)])
-        _tell_delayed([(each, event, fate) for each, event, fate in events if isinstance(fate, Exception)])
+        self._marks.add([Out(event, fate, each.context) for each, event, fate in events if isinstance(fate, bool)])
+        tell_delayed([(each.context, event, fate) for each, event, fate in events if isinstance(fate, Exception)])
         self._expect_unsent([(each, fate or Unroutable()) for each, fate in steps if fate is not True])
-
-    def _mark(self, out: Sequence[tuple[Parcel, Event, bool]]) -> None:
-        """Note in one statement which events are out."""
-        if not out:
-            return
-        reach("publish.confirmed")
-        try:
-            with single(self._engine) as connection:
-                outbox.mark_published(connection, {event.id: was_routed for _, event, was_routed in out})
-        except DatabaseError as error:
-            _tell_delayed([(each, event, error) for each, event, _ in out])
-            return
-        for each, event, was_routed in out:
-            level = log.info if was_routed else log.warning
-            told = {"event_id": event.id, "event_type": event.type, "was_routed": was_routed}
-            each.context.run(level, "event_published", **told)
 
     def _expect_unsent(self, unsent: Sequence[tuple[Parcel, Exception]]) -> None:
         """Have the sweep come for the jobs whose messages did not get out."""
@@ -157,12 +146,3 @@ class Outgoing:
         if tickets:
             with suppress(DatabaseError), single(self._engine) as connection:
                 leases.expect(connection, tickets)
-
-
-def _tell_delayed(delayed: Sequence[tuple[Parcel, Event, Exception]]) -> None:
-    """Say once for all what holds events up."""
-    if not delayed:
-        return
-    (first, event, error), *_ = delayed
-    told = {"event_id": event.id, "count": len(delayed), "reason": describe(error), "next": "the scheduler sends it"}
-    first.context.run(log.warning, "event_delayed", **told)

@@ -24,6 +24,7 @@ from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp, Step
 from worker.simulator import Simulator
+from worker.work import marks as marks_of_events
 from worker.work import outgoing
 from worker.work.executor import execute
 from worker.work.outgoing import Outgoing
@@ -156,6 +157,36 @@ def test_what_is_committed_at_once_waits_once(app: App, gate: Gate) -> None:
     assert len(gate.batches[-1]) >= EACH * JOBS
     assert len(gate.batches) <= EACH + 1  # What the first job has may go apart, for nobody else was there.
     assert len(made) <= len(gate.batches)
+
+
+def test_what_goes_out_at_short_intervals_is_marked_at_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mark may come later than it, for nobody waits for it; a process that ends writes what it has."""
+    monkeypatch.setattr(marks_of_events, "WITHIN_SECONDS", 1000)
+    with marks(app) as made:
+        for number in range(JOBS):
+            hand_over(app)
+            wait_until(lambda: waiting(app) == number + 1, "the submit is in the broker")  # noqa: B023
+        assert (made, unpublished(app)) == ([], JOBS)
+        app.services.post.close()
+    assert (len(made), unpublished(app)) == (1, 0)
+
+
+def test_marks_that_are_due_wait_for_no_pause(app: App, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though something new waits whenever a batch is out."""
+    monkeypatch.setattr(marks_of_events, "WITHIN_SECONDS", 0)
+    publish, written = gate.publish, []
+
+    def keep_busy(what: Sequence[Publication]) -> Sequence[Fate]:
+        written.append(len(made))
+        if len(written) < 5:
+            hand_over(app)
+        return publish(what)
+
+    gate.publish = keep_busy
+    with marks(app) as made:
+        hand_over(app)
+        wait_until(lambda: len(written) >= 5, "a batch follows a batch")
+    assert written[:5] == [0, 1, 2, 3, 4]
 
 
 def test_what_a_job_hands_over_goes_out_in_that_order(app: App, gate: Gate) -> None:
