@@ -175,24 +175,45 @@ _OLDEST: ColumnElement[datetime] = literal_column(
 """Since when somebody writes who has not committed: his events are as old, and not seen yet, however long it takes."""
 
 
-def leave(connection: Connection, older_than: timedelta, since: datetime | None) -> datetime | None:
-    """Mark what should be out and is not, of an hour since a time or the begin; return its end, if there is more.
+@dataclass(frozen=True)
+class Walk:
+    """How far the outbox was looked through, from its begin, and whether all that waits there was left."""
+
+    until: datetime | None = None
+    has_all: bool = True
+
+
+def leave(connection: Connection, older_than: timedelta, walk: Walk) -> Walk | None:
+    """Mark what should be out and is not, of an hour from where a walk is; return how far it is, if there is more.
 
     Those few have an index. One of all events that wait would have each event, and to take it out again would write to
-    every index of events. The outbox begins so early that who was about to commit is seen the next time.
+    every index of events. The outbox begins so early that who was about to commit is seen the next time, and what
+    somebody was marking just now if he did not.
     """
-    first = _begin if since is None else literal(since, TIME)
+    first = _begin if walk.until is None else literal(walk.until, TIME)
     last = now - older_than
     seen = select(first, func.least(first + _SLICE, last), first + _SLICE < last).select_from(outbox)
     begin, end, has_more = connection.execute(seen).one()
-    waits = (events.c.published_at.is_(None), events.c.left_at.is_(None))
-    its_hour = is_of(literal(begin, TIME), literal(end, TIME))
-    # Who marks several just now and whoever is here would wait for one another; these are out, and looked at again.
-    left = select(events.c.id).where(*waits, its_hour).with_for_update(skip_locked=True)
-    connection.execute(update(events).where(events.c.id.in_(left)).values(left_at=now))
-    if not has_more:
+    has_all = _leave(connection, is_of(literal(begin, TIME), literal(end, TIME))) and walk.has_all
+    if has_more:
+        return Walk(end, has_all)
+    if has_all:
         _move(connection, end)
-    return end if has_more else None
+    return None
+
+
+def _leave(connection: Connection, its_hour: ColumnElement[bool]) -> bool:
+    """Mark what waits of a time; return whether that is all of it.
+
+    Who marks several just now and whoever is here would wait for one another, so his are passed over.
+    """
+    waits = (events.c.published_at.is_(None), events.c.left_at.is_(None))
+    late = select(events.c.id).where(*waits, its_hour).cte("late")
+    free = select(events.c.id).where(*waits, events.c.id.in_(select(late.c.id))).with_for_update(skip_locked=True)
+    left = update(events).where(events.c.id.in_(free)).values(left_at=now).returning(events.c.id).cte("left_now")
+    counts = (select(func.count()).select_from(each).scalar_subquery() for each in (late, left))
+    of_late, of_left = connection.execute(select(*counts)).one()
+    return bool(of_late == of_left)
 
 
 def _move(connection: Connection, end: datetime) -> None:

@@ -6,6 +6,7 @@ import structlog
 
 from worker.database import outbox
 from worker.database.engine import transaction
+from worker.database.outbox import Walk
 from worker.work.services import Services
 
 BATCH = 500
@@ -27,9 +28,8 @@ def relay(services: Services, beat: Callable[[], None]) -> None:
 
 
 def _leave(services: Services, beat: Callable[[], None]) -> None:
-    since, is_over = None, False
-    while not is_over:
+    walk: Walk | None = Walk()
+    while walk:
         beat()
         with transaction(services.engine) as connection:
-            since = outbox.leave(connection, services.settings.upkeep.relay_grace, since)
-        is_over = since is None
+            walk = outbox.leave(connection, services.settings.upkeep.relay_grace, walk)

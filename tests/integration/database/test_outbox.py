@@ -9,7 +9,7 @@ from tests.support.clock import Clock
 from worker.app import App
 from worker.database import clocks, outbox
 from worker.database.engine import single, transaction
-from worker.database.outbox import Event
+from worker.database.outbox import Event, Walk
 from worker.database.records import events
 from worker.database.tables import TIME
 from worker.rules.lifecycle import EventType
@@ -30,11 +30,10 @@ def _publish(app: App, event: Event) -> None:
 
 def _left(app: App) -> list[str]:
     """Look as the relay does, and return what it would send."""
-    since, is_over = None, False
-    while not is_over:
+    walk: Walk | None = Walk()
+    while walk:
         with transaction(app.services.engine) as connection:
-            since = outbox.leave(connection, GRACE, since)
-        is_over = since is None
+            walk = outbox.leave(connection, GRACE, walk)
     with transaction(app.services.engine) as connection:
         return [event.id for event in outbox.unpublished(connection, 10)]
 
@@ -87,6 +86,21 @@ def test_whoever_marks_events_is_not_waited_for(app: App, clock: Clock) -> None:
             assert _left(app) == []
             other.rollback()
     assert _left(app) == [given_up.id]
+
+
+def test_what_somebody_was_marking_when_he_died_is_seen_whatever_its_age(app: App, clock: Clock) -> None:
+    """The outbox begins no later as long as it passes somebody's events over, in whatever hour they are."""
+    clock.advance(-4 * HOUR)
+    old = _add(app)
+    _execute(app, "UPDATE outbox SET begins_at = sam3d_now()")
+    clock.advance(4 * HOUR - 2 * GRACE)
+    late = _add(app)
+    clock.advance(2 * GRACE)  # It is now, when who marks has begun.
+    with app.services.engine.connect() as other:
+        outbox.mark_published(other, {old.id: True})
+        assert _left(app) == [late.id]
+        other.rollback()
+    assert _left(app) == [old.id, late.id]
 
 
 def test_what_waits_again_is_left_whatever_its_age(app: App, clock: Clock) -> None:

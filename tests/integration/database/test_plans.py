@@ -128,7 +128,7 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
     "claims": lambda c: (ownership.is_claimed(c, ID, ID), ownership.claimed(c, [ID]), ownership.holder_of(c, ID, ID)),
     "answered": submissions.answered_id,
     "shares": lambda c: (shares.lock(c, "x"), shares.untold(c, 10), shares.count_waiting(c, ID)),
-    "outbox": lambda c: (outbox.leave(c, SECOND, None), outbox.unpublished(c, 10)),
+    "outbox": lambda c: (outbox.leave(c, SECOND, outbox.Walk()), outbox.unpublished(c, 10)),
     "retention": lambda c: retention.delete_jobs(c, retention.old_jobs(timedelta(days=90)), 10),
 }
 
