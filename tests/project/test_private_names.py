@@ -407,6 +407,13 @@ def test_every_wait_of_a_connection_goes_through_one_method() -> None:
     assert isinstance(pq.TransactionStatus.ACTIVE, int)
 
 
+def test_whether_each_statement_commits_is_a_flag() -> None:
+    """``Connection._autocommit``, which its setter sets where there is no transaction, and does nothing else."""
+    setter: Any = psycopg.Connection._set_autocommit_gen
+    assert "self._autocommit = bool(value)" in inspect.getsource(setter).splitlines()[-1]
+    assert len(inspect.getsource(setter).splitlines()) == 3
+
+
 def test_a_connection_tells_how_it_was_made() -> None:
     """The server's address, what was asked of libpq, and whether it is TLS."""
     for owner, name in ((psycopg.ConnectionInfo, "hostaddr"), (psycopg.ConnectionInfo, "get_parameters")):

@@ -8,7 +8,22 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, func, or_, select, text, true, union, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    union,
+    update,
+)
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -27,6 +42,22 @@ def touch(connection: Connection, location: str, size: int) -> bool:
 def _touching() -> ReturningInsert[bool]:
     again = upsert(blobs).on_conflict_do_update(index_elements=[blobs.c.location], set_={"loose_since": now})
     return again.returning(blobs.c.is_whole)
+
+
+def add(connection: Connection, location: str, content: bytes) -> None:
+    """Write a file of one chunk, whole, by one statement; one that is there already is put once more."""
+    connection.execute(_adding(), {"location": location, "bytes": len(content), "content": content})
+
+
+@cache
+def _adding() -> Insert:
+    row = upsert(blobs).values(location=bindparam("location"), bytes=bindparam("bytes"), is_whole=True)
+    again = row.on_conflict_do_update(index_elements=[blobs.c.location], set_={"loose_since": now, "is_whole": True})
+    # It comes after the row, whose lock is waited for where somebody forgets the file just now.
+    blob = again.returning(blobs.c.location).cte("blob")
+    content = bindparam("content", type_=blob_chunks.c.content.type)
+    chunk = upsert(blob_chunks).from_select(["location", "position", "content"], select(blob, literal(0), content))
+    return chunk.on_conflict_do_nothing()
 
 
 def add_chunk(connection: Connection, location: str, position: int, content: bytes) -> None:

@@ -65,6 +65,12 @@ class BoundedConnection(psycopg.Connection[Any]):
                 self.close()  # What the server makes of the statement is not known, nor when it answers.
             raise
 
+    def set_autocommit(self, value: bool) -> None:
+        """Have each statement commit by itself, or not, as psycopg does, which goes a long way round to set a flag."""
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            super().set_autocommit(value)  # It is refused there, in words.
+        self._autocommit = value
+
 
 def create_database_engine(url: str, pool_size: int) -> Engine:
     """Make the process's engine; no connection is opened yet.

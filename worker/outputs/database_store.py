@@ -1,4 +1,4 @@
-"""Files that PostgreSQL keeps, in chunks, each batch of them in a transaction of its own."""
+"""Files that PostgreSQL keeps, in chunks: one chunk in one statement, more of them in transactions of their own."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -6,11 +6,11 @@ from typing import TypeVar
 
 from worker.database import blobs
 from worker.database.blobs import CHUNK_BYTES
-from worker.database.engine import Connection, Engine, transaction
+from worker.database.engine import Connection, Engine, single, transaction
 from worker.rules.outcome import FetchedFile
 
 WRITTEN = 64
-"""Chunks of a transaction, 16 MiB: a small file is one, and none is long."""
+"""Chunks of a transaction, 16 MiB: none is long."""
 
 READ = 4
 
@@ -26,11 +26,19 @@ class DatabaseStore:
     def put(self, location: str, file: FetchedFile) -> None:
         """Write a file that is not whole there yet."""
         file.content.seek(0)
-        count = max(1, -(-file.size // CHUNK_BYTES))
+        with single(self._engine) as connection:
+            if file.size <= CHUNK_BYTES:
+                blobs.add(connection, location, file.content.read())
+                return
+            if blobs.touch(connection, location, file.size):
+                return
+        self._write(location, file)
+
+    def _write(self, location: str, file: FetchedFile) -> None:
+        """Write the chunks of a file that was touched just now: nobody deletes it for a day."""
+        count = -(-file.size // CHUNK_BYTES)
         for first in range(0, count, WRITTEN):
             with transaction(self._engine) as connection:
-                if blobs.touch(connection, location, file.size):
-                    return
                 for position in range(first, min(first + WRITTEN, count)):
                     blobs.add_chunk(connection, location, position, file.content.read(CHUNK_BYTES))
                 if first + WRITTEN >= count:

@@ -1,4 +1,4 @@
-"""Marks: that events are out is noted of all at once that the broker confirmed within some hundredths of a second.
+"""Marks: that events are out is noted at once of all that the broker confirmed within some tenths of a second.
 
 Their statement costs as much for one as for thirty. Whoever dies before it has the scheduler send them again, under the
 same ids.
@@ -16,7 +16,7 @@ from worker.database.engine import DatabaseError, Engine, describe, single
 from worker.database.outbox import Event
 from worker.telemetry.failpoints import reach
 
-WITHIN_SECONDS = 0.05
+WITHIN_SECONDS = 0.2
 """How long an event that is out waits for its mark."""
 
 log = structlog.get_logger(__name__)

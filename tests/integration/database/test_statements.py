@@ -101,7 +101,7 @@ def test_a_job_waits_seldom_for_the_database(app: App) -> None:
     assert waits.count <= (UNLIMITED if app.services.settings.budget.limit is None else LIMITED)
 
 
-UNLIMITED, LIMITED = 15, 22
+UNLIMITED, LIMITED = 12, 17
 """Round trips of a job that is polled once, without a request limit and with one; a large answer may be two."""
 
 

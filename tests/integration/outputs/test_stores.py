@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
@@ -9,9 +10,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.support.services.bucket import new_bucket, running_s3
+from tests.support.waiting import wait_until
 from worker.app import App
 from worker.config.environment import Settings
 from worker.database import blobs
@@ -112,6 +114,41 @@ def test_a_file_that_is_put_again_meanwhile_stays(app: App, stores: Stores) -> N
     with transaction(app.services.engine) as connection:
         assert blobs.forget_loose(connection, blobs.loose(DAY), 10, Eraser(stores).erase) == 0
     assert b"".join(stores.read(row(stored))) == content
+
+
+@pytest.mark.parametrize("size", [16, CHUNK_BYTES + 1])
+def test_a_file_that_is_put_while_it_is_forgotten_is_written_anew(app: App, size: int) -> None:
+    """Who puts it waits for who deletes it."""
+    content = uuid4().bytes * (size // 16 + 1)
+    stores = Stores(Settings().storage, app.services.engine)
+    stored = stores.put(fetched(content))
+    puts = threading.Thread(target=stores.put, args=(fetched(content),))
+    with transaction(app.services.engine) as connection:
+        connection.execute(text("UPDATE blobs SET loose_since = loose_since - interval '25 hours'"))
+        assert blobs.forget_loose(connection, blobs.loose(DAY), 10, Eraser(stores).erase) == 1
+        puts.start()
+        wait_until(lambda: is_waited_for(app), "who puts it waits")
+    puts.join(30)
+    assert b"".join(stores.read(row(stored))) == content
+
+
+def is_waited_for(app: App) -> bool:
+    """Tell whether somebody waits for another's lock in this database."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with transaction(app.services.engine) as connection:
+        return bool(connection.execute(text(waits)).scalar())
+
+
+def test_a_file_of_one_chunk_is_one_statement(app: App) -> None:
+    """Neither BEGIN nor COMMIT nor a look at what is there is waited for."""
+    seen: list[str] = []
+    listener = lambda *its: seen.append(its[2])  # noqa: E731
+    event.listen(app.services.engine, "before_cursor_execute", listener)
+    stores = Stores(Settings().storage, app.services.engine)
+    for _ in range(2):
+        stores.put(fetched(b"glTF of one chunk"))
+    event.remove(app.services.engine, "before_cursor_execute", listener)
+    assert len(seen) == 2
 
 
 def test_a_file_that_a_row_names_stays_for_ever(app: App, stores: Stores) -> None:
