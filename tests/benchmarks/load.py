@@ -161,8 +161,10 @@ class Deployed:
     pids: Pids
 
     def succeeded(self) -> int:
-        """Count the jobs that have."""
-        return self.count("SELECT count(*) FROM jobs WHERE state = 'succeeded'")
+        """Count the jobs that have since it began: to count old ones as well takes longer than a job does."""
+        return self.count(
+            "SELECT count(*) FROM jobs WHERE state = 'succeeded' AND finished_at > sam3d_now() - interval '12 hours'"
+        )
 
     def count(self, query: LiteralString) -> int:
         """Return the number that a query gives."""
