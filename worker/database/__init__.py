@@ -19,6 +19,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``jobs``          a job's life: taken, written, found
 ``overdue``       jobs that nobody works on though they are due
 ``leases``        who has taken a job
+``line``          the jobs that wait as rows, in their order
 ``turns``         which job is submitted next
 ``looks``         runs that a look at the request history may tell of
 ``slots``         requests that may be made: who draws one, whom it goes to

@@ -10,8 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, s
 from worker.database.due import is_held
 from worker.database.jobs import SEEN
 from worker.database.phases import Phase
-from worker.database.records import submissions
-from worker.database.submissions import is_open
+from worker.database.records import is_open, submissions
 from worker.database.tables import accounts, jobs, now
 from worker.errors import HoldCause
 from worker.rules.job import Job
@@ -74,7 +73,7 @@ def left_open(connection: Connection, within: timedelta, again: timedelta, limit
     age = submissions.c.looked_at - submissions.c.intended_at
     pause = func.least(timedelta(minutes=1), func.greatest(again, age))
     open_ones = select(submissions.c.job_id).where(
-        is_open(),
+        is_open,
         submissions.c.intended_at > now - within,
         or_(submissions.c.looked_at.is_(None), submissions.c.looked_at + pause <= now),
     )
@@ -84,7 +83,7 @@ def left_open(connection: Connection, within: timedelta, again: timedelta, limit
 
 def note_look(connection: Connection, job_ids: Iterable[str]) -> None:
     """Remember that the history was searched for the submits of some jobs."""
-    which = (submissions.c.job_id.in_(list(job_ids)), is_open())
+    which = (submissions.c.job_id.in_(list(job_ids)), is_open)
     connection.execute(update(submissions).where(*which).values(looked_at=now))
 
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, update
 
 from worker.database.latest import latest
+from worker.database.line import is_waiting
 from worker.database.phases import Phase
-from worker.database.slots import is_waiting
 from worker.database.tables import accounts, jobs, now
 from worker.errors import RemoteJobFailed
 from worker.rules.lifecycle import NOW, JobState

@@ -34,11 +34,19 @@ def sweep(services: Services, waiting: Callable[[Step | None], int], beat: Calla
     with transaction(services.engine) as connection:
         late = overdue.count_overdue(connection)
     for state, count in late.items():
-        if state is JobState.ACCEPTED and services.settings.budget.limit:
-            continue  # Those are released.
-        lost = count - waiting(DRIVEN_BY[state])
-        _drive(services, partial(overdue.untaken, state=state), lost, beat)
+        _drive(services, partial(overdue.untaken, state=state), count - waiting(DRIVEN_BY[state]), beat)
+    if not services.settings.budget.limit:  # Else they are released.
+        _drive_waiting(services, waiting(Step.SUBMIT), beat)
     _end_sharers(services, beat)
+
+
+def _drive_waiting(services: Services, messages: int, beat: Callable[[], None]) -> None:
+    """Drive the jobs that wait for their submit, some at a time: what has a message from now on counts no more."""
+    driven = BATCH
+    while driven >= BATCH:
+        with transaction(services.engine) as connection:
+            lost = overdue.count_waiting(connection, messages + BATCH) - messages
+        driven = _drive(services, partial(overdue.untaken, state=JobState.ACCEPTED), lost, beat)
 
 
 def _end_sharers(services: Services, beat: Callable[[], None]) -> None:
@@ -53,19 +61,21 @@ def _end_sharers(services: Services, beat: Callable[[], None]) -> None:
 
 def _drive(
     services: Services, find: Callable[[Connection, int], Sequence[Overdue]], most: int, beat: Callable[[], None]
-) -> None:
-    """Send the messages of some overdue rows again."""
-    while most > 0:
+) -> int:
+    """Send the messages of some overdue rows again; return of how many."""
+    driven = 0
+    while driven < most:
         beat()
         with transaction(services.engine) as connection:
-            left = find(connection, min(most, BATCH))
+            left = find(connection, min(most - driven, BATCH))
             swept = [what for each in left for what in _sweep(connection, services, each)]
         reach("sweep.recorded")
         services.post.deliver(swept, beat)
         if not left:
-            return
+            break
         log.info("jobs_swept", count=len(left))
-        most -= len(left)
+        driven += len(left)
+    return driven
 
 
 def _sweep(connection: Connection, services: Services, left: Overdue) -> Settled:
