@@ -43,6 +43,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``usage``         requests that were made, and what they carried
 ``lineage``       which database this is, and what it lacks of what a process remembers
 ``clocks``        what a step of its clock has put off
+``endings``       the jobs that have ended, walked through as they did
 ``retention``     what is deleted
 ``reading``       what people look at
 ``local_server``  a PostgreSQL of our own, out of a wheel, for the demo
