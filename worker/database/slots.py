@@ -16,6 +16,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    false,
     func,
     or_,
     select,
@@ -29,8 +30,9 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from worker.database import line
 from worker.database.due import asks_vendor, is_due, said
 from worker.database.latest import are_posting, submitted_since
+from worker.database.phases import Phase
 from worker.database.records import requests
-from worker.database.tables import TIME, accounts, is_live, jobs, now
+from worker.database.tables import TIME, accounts, jobs, now
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket
 
@@ -125,9 +127,15 @@ def _first_slot(connection: Connection, account: str, state: JobState, slot_at: 
 @cache
 def _less_urgent(state: JobState) -> Executable:
     is_earlier = jobs.c.slot_at.between(now, bindparam("until"))
+    is_after = [
+        jobs.c.waits_until > now
+        if each is JobState.ACCEPTED
+        else and_(jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == each)
+        for each in AFTER[state]
+    ]
     return (
         select(jobs.c.id, jobs.c.slot_at)
-        .where(jobs.c.account == bindparam("payer"), is_live, jobs.c.state.in_(AFTER[state]), is_earlier)
+        .where(jobs.c.account == bindparam("payer"), or_(false(), *is_after), is_earlier)
         .where(jobs.c.sweep_at > now, jobs.c.lease_until.is_(None))
         .order_by(jobs.c.slot_at)
         .limit(1)

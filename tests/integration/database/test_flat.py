@@ -5,14 +5,14 @@ No node of a plan goes through many rows: no table is read whole, nothing is sor
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import event, text
 
 from tests.integration.database.test_plans import ASKED, ORDER, TERMS
-from worker.database import idle_slots, overdue, purchases, retention, slots, turns
+from worker.database import accounts, clocks, idle_slots, lineage, overdue, purchases, retention, slots, turns
 from worker.database import jobs as repository
 from worker.database.engine import Connection, Engine, create_database_engine, transaction
 from worker.rules.budget import NO_MARGIN
@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 SELDOM = {"list", "usage", "lineage", "drive"}
 """What only a person asks, or a database that was set back."""
 
-LIMITED = {"budget", "own draw", "own draw at once"}
+LIMITED = {"budget", "own draw", "own draw at once", "own poll's slot"}
 """What is asked under a request limit: then who comes while jobs wait is a row, and the queue is short."""
 
 _JOBS = """
@@ -129,10 +129,19 @@ def _questions(connection: Connection) -> Mapping[str, Callable[[Connection], An
         "last purchase": lambda c: purchases.read(c, order),
         "last of all": lambda c: repository.take_for_submit(c, own, DAY, own.job_id, needs_slot=False),
         "waiting jobs": lambda c: (overdue.count_waiting(c, 500), overdue.untaken(c, 100, JobState.ACCEPTED)),
+        "own poll's slot": lambda c: [_swap(c, each) for each in (JobState.PROCESSING, JobState.FETCHING)],
+        "probe": lambda c: [accounts.let_one_through(c, each.name) for each in accounts.to_probe(c, DAY)],
+        "clock": lambda c: clocks.bring_back(c, DAY, 500),
+        "comparing": lambda c: lineage.read(c, "default"),
         "photos": lambda c: retention.forget_inputs(c, needless, 20, DAY),
         "files": lambda c: retention.delete_outputs(c, retention.old_outputs("output", 30 * DAY), 20),
         "counts": lambda c: retention.delete_counts(c, DAY),
     }
+
+
+def _swap(connection: Connection, state: JobState) -> object:
+    its = {"payer": "default", "until": datetime.now(UTC) + DAY}
+    return connection.execute(slots._less_urgent(state), its)
 
 
 def test_nothing_takes_longer_the_more_there_is(engine: Engine, request: pytest.FixtureRequest) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select, text
 
 from worker.app import App
 from worker.database import line
+from worker.database.accounts import let_one_through
 from worker.database.engine import Connection, transaction
 from worker.database.tables import accounts, jobs
 
@@ -72,3 +73,19 @@ def test_what_any_waits_for_is_told_of_the_last(connection: Connection) -> None:
     assert connection.execute(asked, {"payer": "default"}).scalar() is True
     connection.execute(text("UPDATE jobs SET sweep_at = sam3d_now() + interval '1 s' WHERE waits_for = 'money'"))
     assert connection.execute(asked, {"payer": "default"}).scalar() is False
+
+
+_LEAST_TRIED = """
+SELECT id::text FROM jobs WHERE state = 'accepted' ORDER BY refusals, attempts, priority DESC, accepted_at LIMIT 1
+"""
+
+
+def test_the_job_that_tries_a_held_account_is_the_least_tried(connection: Connection) -> None:
+    """The first in line of those that were never refused, another one each time, and at last those that were."""
+    connection.execute(accounts.update().values(held_at=text("sam3d_now()"), held_cause="limit"))
+    for column in ("attempts", "refusals") * 35:
+        expected = connection.execute(text(_LEAST_TRIED)).scalar()
+        chosen = let_one_through(connection, "default")
+        assert chosen
+        assert chosen.ticket.job_id == expected
+        connection.execute(text(f"UPDATE jobs SET {column} = {column} + 1 WHERE id = :id"), {"id": expected})
