@@ -17,6 +17,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``births``        a job's birth in one statement, where nobody had its identity or key before
 ``due``           whether a job's next step is due
 ``jobs``          a job's life: taken, written, found
+``under_way``     runs that go on, looked through a page at a time
 ``overdue``       jobs that nobody works on though they are due
 ``leases``        who has taken a job
 ``line``          the jobs that wait as rows, in their order

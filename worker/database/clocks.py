@@ -1,5 +1,6 @@
 """The database's clock, and the times in its rows that a step of it has put into the future."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,8 +21,9 @@ from sqlalchemy import (
 )
 
 from worker.database import outbox
+from worker.database.phases import Phase
 from worker.database.records import events, submissions
-from worker.database.tables import accounts, is_begun, is_live, jobs, now
+from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import MINUTE
 from worker.rules.lifecycle import JobState
 
@@ -66,8 +68,10 @@ def _move_where(
     connection.execute(ahead.values({**_moved(by, (), (column,)), **more}))
 
 
-def bring_back(connection: Connection, further_than: timedelta, limit: int) -> int:
+def bring_back(connection: Connection, further_than: timedelta, runs: Sequence[str], limit: int) -> int:
     """Let some live jobs be due now that lie further ahead than anything is put off; return how many.
+
+    Of those that are under way these ``runs`` may.
 
     A lease lasts a minute more: a submit may be under way. A slot of the budget may lie as far ahead as it has to.
     """
@@ -75,7 +79,9 @@ def bring_back(connection: Connection, further_than: timedelta, limit: int) -> i
     # An accepted job is swept no sooner than it is due, so that it lies too far ahead is told by an index.
     brought = _bring_back(connection, jobs.c.waits_until > far, limit)
     is_far = or_(jobs.c.sweep_at > far, jobs.c.due_at > far)
-    return brought + _bring_back(connection, and_(is_begun, jobs.c.state != JobState.REVIEW, is_far), limit - brought)
+    is_shared = and_(jobs.c.phase == Phase.LATER, jobs.c.state != JobState.REVIEW)
+    begun = or_(is_shared, and_(jobs.c.phase == Phase.UNDER_WAY, jobs.c.id.in_(runs)))
+    return brought + _bring_back(connection, and_(begun, is_far), limit - brought)
 
 
 def _bring_back(connection: Connection, lost: ColumnElement[bool], limit: int) -> int:

@@ -47,19 +47,18 @@ class Unanswered:
     account_up_at: datetime | None = None
 
 
-def unanswered(connection: Connection, limit: int) -> list[Unanswered]:
-    """List the jobs that are due to be looked up: nobody waits for their answer any more."""
+def unanswered(connection: Connection, job_ids: Sequence[str]) -> list[Unanswered]:
+    """List those of some jobs that are due to be looked up: nobody waits for their answer any more."""
     query = (
         select(*SEEN)
         .where(
-            jobs.c.phase == Phase.UNDER_WAY,
+            jobs.c.id.in_(job_ids),
             jobs.c.state == JobState.SUBMITTING,
             jobs.c.due_at <= now,
             or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= now),
             not_(is_held),
         )
         .order_by(jobs.c.due_at)
-        .limit(limit)
     )
     return _with_submissions(connection, query)
 

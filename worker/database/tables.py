@@ -238,8 +238,8 @@ jobs = Table(
 WAITING = literal_column(str(int(Phase.WAITING)), SmallInteger)
 """The phase of an accepted job as statements name it: as a parameter, no plan for all parameters had an index of it."""
 
-is_begun = and_(jobs.c.phase >= Phase.UNDER_WAY, jobs.c.phase <= Phase.LATER)
+_is_begun = and_(jobs.c.phase >= Phase.UNDER_WAY, jobs.c.phase <= Phase.LATER)
 """Whether a job is neither accepted nor final, as the index of these tells it."""
 
-is_live = or_(jobs.c.phase == Phase.WAITING, is_begun)
+is_live = or_(jobs.c.phase == Phase.WAITING, _is_begun)
 """Whether a job is not final, as two indexes tell it."""

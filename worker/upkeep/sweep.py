@@ -1,7 +1,7 @@
 """Sweep: every row that nobody works on though it is due gets a message, and never more of them than can be lost."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import structlog
 
@@ -9,10 +9,11 @@ from worker.database import overdue, shares
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.database.overdue import Overdue
-from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Step, Trigger
+from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, Step, Trigger
 from worker.rules.outcome import Fail
 from worker.rules.retry import SHORTEST_GAP
 from worker.telemetry.failpoints import reach
+from worker.upkeep.survey import Survey, survey
 from worker.work import changes
 from worker.work.changes import Settled
 from worker.work.services import Services
@@ -25,19 +26,34 @@ MAX_EXPIRED_LEASES = 5
 log = structlog.get_logger(__name__)
 
 
-def sweep(services: Services, waiting: Callable[[Step | None], int], beat: Callable[[], None]) -> None:
-    """Drive what is overdue; ``waiting`` tells how many messages are in a step's queue.
+def sweep(
+    services: Services, waiting: Callable[[Step | None], int], beat: Callable[[], None], seen: Survey | None = None
+) -> None:
+    """Drive what is overdue, of what was ``seen``; ``waiting`` tells how many messages are in a step's queue.
 
     Those count as the messages of its overdue rows: so a backlog never multiplies.
     """
-    _drive(services, overdue.abandoned, BATCH, beat)
-    with transaction(services.engine) as connection:
-        late = overdue.count_overdue(connection)
-    for state, count in late.items():
-        _drive(services, partial(overdue.untaken, state=state), count - waiting(DRIVEN_BY[state]), beat)
+    seen = seen or survey(services, beat)
+    _drive(services, _those(seen.abandoned), BATCH, beat)
+    for state, left in seen.untaken.items():
+        _drive(services, _those(left), len(left) - waiting(DRIVEN_BY[state]), beat)
     if not services.settings.budget.limit:  # Else they are released.
         _drive_waiting(services, waiting(Step.SUBMIT), beat)
     _end_sharers(services, beat)
+
+
+def _those(job_ids: Sequence[str]) -> Callable[[Connection, int], Sequence[Overdue]]:
+    """Return what finds the next of some runs that are left behind still."""
+    next_ones = deque(job_ids)
+
+    def find(connection: Connection, limit: int) -> Sequence[Overdue]:
+        while next_ones:
+            ids = [next_ones.popleft() for _ in range(min(limit, len(next_ones)))]
+            if left := overdue.left_behind(connection, ids):
+                return left
+        return ()
+
+    return find
 
 
 def _drive_waiting(services: Services, messages: int, beat: Callable[[], None]) -> None:
@@ -46,7 +62,7 @@ def _drive_waiting(services: Services, messages: int, beat: Callable[[], None]) 
     while driven >= BATCH:
         with transaction(services.engine) as connection:
             lost = overdue.count_waiting(connection, messages + BATCH) - messages
-        driven = _drive(services, partial(overdue.untaken, state=JobState.ACCEPTED), lost, beat)
+        driven = _drive(services, overdue.waiting, lost, beat)
 
 
 def _end_sharers(services: Services, beat: Callable[[], None]) -> None:
