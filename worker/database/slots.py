@@ -238,8 +238,16 @@ def release(connection: Connection, account: str, terms: Terms, again_in: timede
 
 def _free(connection: Connection, account: str, terms: Terms, slot: timedelta) -> int:
     """Return how many submits the budget affords now, less those whose message is on its way."""
-    under_way = _count(accounts.c.name, *_has_message, has_no_slot, jobs.c.due_at <= now + terms.queue + slot)
-    query = select(next_slot_at - now, count_together(accounts.c.name), under_way).where(accounts.c.name == account)
-    ahead, together, sent = connection.execute(query, {"together": terms.together}).one()
+    reach = {"together": terms.together, "within": terms.queue + slot}
+    ahead, together, sent = connection.execute(_standing(), {"payer": account, **reach}).one()
     slots = int((terms.queue + slot - ahead) / slot)
     return max(0, min(terms.most_together - int(together), slots) - int(sent))
+
+
+@cache
+def _standing() -> Select[timedelta, int, int]:
+    """Read how far ahead the next slot is, how many go together, and how many messages come for a slot."""
+    is_soon = jobs.c.due_at <= now + bindparam("within", type_=Interval)
+    sent = _count(accounts.c.name, *_has_message, has_no_slot, is_soon)
+    query = select(next_slot_at - now, count_together(accounts.c.name), sent)
+    return query.where(accounts.c.name == bindparam("payer"))
