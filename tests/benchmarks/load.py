@@ -68,10 +68,10 @@ def measured(load: Load) -> Speed:
     """Keep so many jobs in hand that the machine is full, and measure what lies between the first and the last ends."""
     first, last = round(load.jobs * FIRST), round(load.jobs * LAST)
     sent = _kept_full(load, 0, first)
-    began, begin_at, spent, counted = load.ended(), time.monotonic(), _cpu(load.pids), load.counts()
+    began, begin_at, spent, counted = load.ended(), time.monotonic(), cpu_seconds(load.pids), load.counts()
     _kept_full(load, sent, last)
     done, took = load.ended() - began, time.monotonic() - begin_at
-    cpu = {kind: (now - spent[kind]) * 1000 / done for kind, now in _cpu(load.pids).items()}
+    cpu = {kind: (now - spent[kind]) * 1000 / done for kind, now in cpu_seconds(load.pids).items()}
     counts = {what: (now - counted[what]) / done for what, now in load.counts().items()}
     return Speed(load.name, done / took, cpu, counts)
 
@@ -88,7 +88,7 @@ def _kept_full(load: Load, sent: int, until: int) -> int:
     return sent
 
 
-def _cpu(pids: Pids) -> Mapping[str, float]:
+def cpu_seconds(pids: Pids) -> Mapping[str, float]:
     """Return the seconds that each kind of process has used so far, its children with it."""
     return {kind: sum(map(_spent, ids)) for kind, ids in pids.items()}
 
@@ -161,8 +161,10 @@ class Deployed:
     pids: Pids
 
     def succeeded(self) -> int:
-        """Count the jobs that have."""
-        return self.count("SELECT count(*) FROM jobs WHERE state = 'succeeded'")
+        """Count the jobs that have since it began: to count old ones as well takes longer than a job does."""
+        return self.count(
+            "SELECT count(*) FROM jobs WHERE state = 'succeeded' AND finished_at > sam3d_now() - interval '12 hours'"
+        )
 
     def count(self, query: LiteralString) -> int:
         """Return the number that a query gives."""

@@ -101,6 +101,15 @@ def test_one_that_can_not_go_now_lets_others_go(app: App, clock: Clock, why: str
     assert following.ticket.job_id == ordinary.ticket.job_id
 
 
+def test_of_a_held_account_the_one_that_may_try_it_goes_first(app: App, clock: Clock) -> None:
+    """No other job of its line is looked at, however important it is."""
+    ordinary, _, probe = arrive(app, clock, 0, 9, 5)
+    alter_account(app, held_at=now, probe_job_id=probe.ticket.job_id)
+    following = execute(app.services, ordinary.step, ordinary.ticket)
+    assert following
+    assert following.ticket.job_id == probe.ticket.job_id
+
+
 def test_one_that_is_early_keeps_its_message(app: App, clock: Clock) -> None:
     """It is no turn of anybody: it is sent round again, and the others have messages of their own."""
     early, other = arrive(app, clock, 9, 0)

@@ -17,8 +17,10 @@ and is executed with parameters. Those have names that no column has that is wri
 ``births``        a job's birth in one statement, where nobody had its identity or key before
 ``due``           whether a job's next step is due
 ``jobs``          a job's life: taken, written, found
+``under_way``     runs that go on, looked through a page at a time
 ``overdue``       jobs that nobody works on though they are due
 ``leases``        who has taken a job
+``line``          the jobs that wait as rows, in their order
 ``turns``         which job is submitted next
 ``looks``         runs that a look at the request history may tell of
 ``slots``         requests that may be made: who draws one, whom it goes to
@@ -42,6 +44,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``usage``         requests that were made, and what they carried
 ``lineage``       which database this is, and what it lacks of what a process remembers
 ``clocks``        what a step of its clock has put off
+``endings``       the jobs that have ended, walked through as they did
 ``retention``     what is deleted
 ``reading``       what people look at
 ``local_server``  a PostgreSQL of our own, out of a wheel, for the demo

@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker.database.tables import accounts, is_live, jobs, now
+from worker.database.tables import WAITING, accounts, is_live, jobs, now
 from worker.errors import HoldCause
 from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Ticket
 from worker.rules.outcome import Hold
@@ -183,32 +183,39 @@ def let_one_through(connection: Connection, name: str) -> FollowUp | None:
 
     It is another one each time: first those that were refused the least.
     """
-    states = [state for state, step in DRIVEN_BY.items() if step]
-    first = (
-        select(jobs.c.id, jobs.c.version, jobs.c.state)
-        .join(accounts, accounts.c.name == jobs.c.account)
-        .where(
-            accounts.c.name == name,
-            _is_vendors,
-            accounts.c.held_cause.not_in(NOT_TRIED),
-            is_live,
-            jobs.c.state.in_(states),
-            jobs.c.lease_until.is_(None),
-            case((jobs.c.state == JobState.ACCEPTED, accounts.c.paused_at.is_(None)), else_=accounts.c.stops_reads),
-        )
-        .order_by(
-            jobs.c.state != JobState.ACCEPTED,
-            jobs.c.refusals,
-            jobs.c.attempts,
-            jobs.c.priority.desc(),
-            jobs.c.accepted_at,
-        )
-        .limit(1)
-    )
-    row = connection.execute(first).first()
+    row = connection.execute(_untried(name)).first() or connection.execute(_least_tried(name)).first()
     if row is None:
         return None
     connection.execute(update(jobs).where(jobs.c.id == row.id).values(due_at=now))
     connection.execute(update(accounts).where(accounts.c.name == name).values(probe_job_id=row.id))
     step = DRIVEN_BY[JobState(row.state)]
     return FollowUp(step, Ticket(row.id, row.version), NOW) if step else None
+
+
+def _untried(name: str) -> Select[str, int, str]:
+    """Find the first in line of the jobs that wait, of those that no request was made for: none goes before it."""
+    which = (jobs.c.account == name, jobs.c.phase == WAITING, jobs.c.refusals == 0, jobs.c.attempts == 0)
+    return _trying(name).where(*which).order_by(jobs.c.priority.desc(), jobs.c.accepted_at)
+
+
+def _least_tried(name: str) -> Select[str, int, str]:
+    order = (jobs.c.state != JobState.ACCEPTED, jobs.c.refusals, jobs.c.attempts)
+    return _trying(name).where(is_live).order_by(*order, jobs.c.priority.desc(), jobs.c.accepted_at)
+
+
+def _trying(name: str) -> Select[str, int, str]:
+    """Find a job whose step may try a held account."""
+    states = [state for state, step in DRIVEN_BY.items() if step]
+    return (
+        select(jobs.c.id, jobs.c.version, jobs.c.state)
+        .join(accounts, accounts.c.name == jobs.c.account)
+        .where(
+            accounts.c.name == name,
+            _is_vendors,
+            accounts.c.held_cause.not_in(NOT_TRIED),
+            jobs.c.state.in_(states),
+            jobs.c.lease_until.is_(None),
+            case((jobs.c.state == JobState.ACCEPTED, accounts.c.paused_at.is_(None)), else_=accounts.c.stops_reads),
+        )
+        .limit(1)
+    )

@@ -1,5 +1,6 @@
 """The database's clock, and the times in its rows that a step of it has put into the future."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy import (
 )
 
 from worker.database import outbox
+from worker.database.phases import Phase
 from worker.database.records import events, submissions
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.budget import MINUTE
@@ -66,14 +68,25 @@ def _move_where(
     connection.execute(ahead.values({**_moved(by, (), (column,)), **more}))
 
 
-def bring_back(connection: Connection, further_than: timedelta, limit: int) -> int:
+def bring_back(connection: Connection, further_than: timedelta, runs: Sequence[str], limit: int) -> int:
     """Let some live jobs be due now that lie further ahead than anything is put off; return how many.
+
+    Of those that are under way these ``runs`` may.
 
     A lease lasts a minute more: a submit may be under way. A slot of the budget may lie as far ahead as it has to.
     """
     far = now + further_than
-    lost = and_(_LIVE, jobs.c.slot_at.is_(None), or_(jobs.c.sweep_at > far, jobs.c.due_at > far))
-    chosen = select(jobs.c.id).where(lost).limit(limit).with_for_update(skip_locked=True)
+    # An accepted job is swept no sooner than it is due, so that it lies too far ahead is told by an index.
+    brought = _bring_back(connection, jobs.c.waits_until > far, limit)
+    is_far = or_(jobs.c.sweep_at > far, jobs.c.due_at > far)
+    is_shared = and_(jobs.c.phase == Phase.LATER, jobs.c.state != JobState.REVIEW)
+    begun = or_(is_shared, and_(jobs.c.phase == Phase.UNDER_WAY, jobs.c.id.in_(runs)))
+    return brought + _bring_back(connection, and_(begun, is_far), limit - brought)
+
+
+def _bring_back(connection: Connection, lost: ColumnElement[bool], limit: int) -> int:
+    its = (lost, jobs.c.slot_at.is_(None))
+    chosen = select(jobs.c.id).where(*its).limit(limit).with_for_update(skip_locked=True)
     lease_until = case((jobs.c.lease_until.is_not(None), func.least(jobs.c.lease_until, now + MINUTE)))
     due = {"due_at": func.least(jobs.c.due_at, now), "sweep_at": func.coalesce(lease_until, now)}
     moved = update(jobs).where(jobs.c.id.in_(chosen)).values(**due, lease_until=lease_until)

@@ -10,8 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, s
 from worker.database.due import is_held
 from worker.database.jobs import SEEN
 from worker.database.phases import Phase
-from worker.database.records import submissions
-from worker.database.submissions import is_open
+from worker.database.records import is_open, submissions
 from worker.database.tables import accounts, jobs, now
 from worker.errors import HoldCause
 from worker.rules.job import Job
@@ -48,19 +47,18 @@ class Unanswered:
     account_up_at: datetime | None = None
 
 
-def unanswered(connection: Connection, limit: int) -> list[Unanswered]:
-    """List the jobs that are due to be looked up: nobody waits for their answer any more."""
+def unanswered(connection: Connection, job_ids: Sequence[str]) -> list[Unanswered]:
+    """List those of some jobs that are due to be looked up: nobody waits for their answer any more."""
     query = (
         select(*SEEN)
         .where(
-            jobs.c.phase == Phase.UNDER_WAY,
+            jobs.c.id.in_(job_ids),
             jobs.c.state == JobState.SUBMITTING,
             jobs.c.due_at <= now,
             or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= now),
             not_(is_held),
         )
         .order_by(jobs.c.due_at)
-        .limit(limit)
     )
     return _with_submissions(connection, query)
 
@@ -74,7 +72,7 @@ def left_open(connection: Connection, within: timedelta, again: timedelta, limit
     age = submissions.c.looked_at - submissions.c.intended_at
     pause = func.least(timedelta(minutes=1), func.greatest(again, age))
     open_ones = select(submissions.c.job_id).where(
-        is_open(),
+        is_open,
         submissions.c.intended_at > now - within,
         or_(submissions.c.looked_at.is_(None), submissions.c.looked_at + pause <= now),
     )
@@ -84,7 +82,7 @@ def left_open(connection: Connection, within: timedelta, again: timedelta, limit
 
 def note_look(connection: Connection, job_ids: Iterable[str]) -> None:
     """Remember that the history was searched for the submits of some jobs."""
-    which = (submissions.c.job_id.in_(list(job_ids)), is_open())
+    which = (submissions.c.job_id.in_(list(job_ids)), is_open)
     connection.execute(update(submissions).where(*which).values(looked_at=now))
 
 

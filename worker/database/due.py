@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, not_, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, bindparam, exists, not_, or_, select
 
 from worker.database.tables import accounts, incarnation, jobs, now
 from worker.rules.lifecycle import JobState, Ticket
@@ -57,6 +57,21 @@ opens_at = (
 """When the account's request limit lets the job's next request through; null: it does now."""
 
 is_closed = opens_at.is_not(None)
+
+
+def lets_submits_through(account: ColumnElement[str] | ScalarSelect[str]) -> ColumnElement[bool]:
+    """Tell whether an account lets every job's submit through: then no accepted job is held or limited with it.
+
+    It is asked of the account alone, so once for all that wait: of one that is stopped, each would be asked in vain.
+    """
+    is_stopped = or_(
+        accounts.c.held_at.is_not(None),
+        accounts.c.paused_at.is_not(None),
+        accounts.c.missing_since.is_not(None),
+        accounts.c.compared_with != select(incarnation).scalar_subquery(),
+        accounts.c.closed_until > now,
+    )
+    return not_(exists().where(accounts.c.name == account, is_stopped))
 
 
 is_in_trouble = exists().where(

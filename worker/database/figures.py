@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, update
 
 from worker.database.latest import latest
+from worker.database.line import is_waiting
 from worker.database.phases import Phase
-from worker.database.slots import is_waiting
 from worker.database.tables import accounts, jobs, now
 from worker.errors import RemoteJobFailed
 from worker.rules.lifecycle import NOW, JobState
@@ -38,8 +38,9 @@ class Known:
 
 def known(connection: Connection, account: str) -> Known:
     """Read what was learnt of an account; more than :data:`MANY` jobs are not counted."""
-    waiting = _count(*is_waiting(account))
-    polled = _count(jobs.c.account == account, jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == JobState.PROCESSING)
+    waiting = _count(*is_waiting(account), order=jobs.c.waits_until)
+    is_polled = (jobs.c.account == account, jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == JobState.PROCESSING)
+    polled = _count(*is_polled, order=jobs.c.accepted_at)
     query = select(
         accounts.c.learnt_limit,
         now - accounts.c.learnt_at,
@@ -52,8 +53,9 @@ def known(connection: Connection, account: str) -> Known:
     return Known(float(learnt) if learnt is not None else None, ago or NOW, *more)
 
 
-def _count(*which: ColumnElement[bool]) -> ScalarSelect[int]:
-    found = select(jobs.c.id).where(*which).limit(MANY).subquery()
+def _count(*which: ColumnElement[bool], order: ColumnElement[datetime]) -> ScalarSelect[int]:
+    """Count some of the jobs in the order of their index: in none, PostgreSQL may begin with all that have ended."""
+    found = select(jobs.c.id).where(*which).order_by(order).limit(MANY).subquery()
     return select(func.count()).select_from(found).scalar_subquery()
 
 

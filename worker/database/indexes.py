@@ -28,13 +28,18 @@ OF_JOBS = (
         postgresql_where=text("idempotency_key IS NOT NULL AND phase IS NOT NULL"),
     ),
     Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
-    Index("ix_jobs_live", "phase", postgresql_where=text(f"phase >= {Phase.UNDER_WAY} AND phase <= {Phase.LATER}")),
+    Index(
+        "ix_jobs_live",
+        "phase",
+        "accepted_at",
+        postgresql_where=text(f"phase >= {Phase.UNDER_WAY} AND phase <= {Phase.LATER}"),
+    ),
     Index(
         "ix_jobs_waiting",
         "account",
         text("priority DESC"),
         "accepted_at",
-        "waits_until",
         postgresql_where=text(f"phase = {Phase.WAITING}"),
     ),
+    Index("ix_jobs_awaited", "waits_until", postgresql_where=text("waits_until IS NOT NULL")),
 )

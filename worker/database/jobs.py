@@ -36,7 +36,7 @@ from worker.database.due import (
     opens_at,
     said,
 )
-from worker.database.phases import Phase
+from worker.database.latest import are_posting
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
@@ -116,8 +116,7 @@ def _is_unsuspected() -> ColumnElement[bool]:
 def _are_few() -> ColumnElement[bool]:
     """Count the submits of an account that are under way; derived from the rows, so whoever dies leaks nothing."""
     other = jobs.alias()
-    posts = (other.c.phase == Phase.UNDER_WAY, other.c.state == JobState.SUBMITTING, other.c.lease_until > now)
-    posting = select(func.count()).where(other.c.account == bindparam("payer"), *posts)
+    posting = select(func.count()).select_from(other).where(other.c.account == bindparam("payer"), *are_posting(other))
     return posting.scalar_subquery() < FEW
 
 

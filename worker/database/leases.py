@@ -16,12 +16,6 @@ _is_read = and_(jobs.c.phase == Phase.UNDER_WAY, jobs.c.state.in_(_READ))
 _is_taken = (_is_read, jobs.c.lease_until > now)
 
 
-def lessees(connection: Connection) -> frozenset[int]:
-    """Return the sessions that have taken jobs to read."""
-    query = select(jobs.c.session).where(*_is_taken, jobs.c.session.is_not(None)).distinct()
-    return frozenset(each for each in connection.execute(query).scalars() if each is not None)
-
-
 def free(connection: Connection, sessions: Collection[int]) -> int:
     """Let the leases of sessions end now; return how many there were."""
     taken = update(jobs).where(*_is_taken, jobs.c.session.in_(list(sessions)))

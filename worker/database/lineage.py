@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, cast, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, cast, delete, exists, func, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningDelete
@@ -87,16 +87,17 @@ class Lineage:
 
 def read(connection: Connection, account: str) -> Lineage:
     """Read how an account stands to its database."""
+    at, life, compared_with, missing_since, cause, *newest = connection.execute(_standing(), {"payer": account}).one()
+    return Lineage(at, life, compared_with, missing_since, cause, Intended(*newest) if newest[0] else None)
+
+
+@cache
+def _standing() -> Select[Any]:
     shown = (accounts.c.compared_with, accounts.c.missing_since, accounts.c.held_cause)
-    query = select(now, incarnation, *shown).where(accounts.c.name == account)
-    at, life, compared_with, missing_since, cause = connection.execute(query).one()
-    return Lineage(at, life, compared_with, missing_since, cause, _newest(connection))
-
-
-def _newest(connection: Connection) -> Intended | None:
-    query = select(submissions.c.token, submissions.c.intended_at).order_by(submissions.c.intended_at.desc()).limit(1)
-    row = connection.execute(query).first()
-    return Intended(*row) if row else None
+    made = (submissions.c.token, submissions.c.intended_at)
+    newest = select(*made).order_by(submissions.c.intended_at.desc()).limit(1).subquery()
+    both = accounts.outerjoin(newest, true())
+    return select(now, incarnation, *shown, *newest.c).select_from(both).where(accounts.c.name == bindparam("payer"))
 
 
 def note_gap(connection: Connection, account: str, seen: Lineage) -> None:

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, select, update
+from sqlalchemy import Connection, and_, case, not_, select, update
 
+from worker.database import line
 from worker.database.due import is_closed, is_held
 from worker.database.jobs import SEEN
-from worker.database.tables import is_live, jobs, now
+from worker.database.phases import Phase
+from worker.database.tables import jobs, now
 from worker.rules.job import Job
-from worker.rules.lifecycle import DRIVEN_BY, JobState, Ticket
+from worker.rules.lifecycle import DRIVEN_BY, Ticket
 
 
 @dataclass(frozen=True)
@@ -21,38 +23,41 @@ class Overdue:
     expired_leases: int
 
 
-_DRIVEN = [state for state, step in DRIVEN_BY.items() if step]
+_is_overdue = and_(
+    jobs.c.phase == Phase.UNDER_WAY,
+    jobs.c.sweep_at <= now,
+    jobs.c.state.in_([state for state, step in DRIVEN_BY.items() if step]),
+    not_(is_held),
+    not_(is_closed),
+)
+"""Whether a run was left behind; of an accepted job the line tells."""
+
+_EXPIRED = (jobs.c.expired_leases + case((jobs.c.lease_until.is_not(None), 1), else_=0)).label("expired")
 
 
-_is_overdue = and_(is_live, jobs.c.sweep_at <= now, jobs.c.state.in_(_DRIVEN), not_(is_held), not_(is_closed))
+def count_waiting(connection: Connection, most: int) -> int:
+    """Count the jobs that wait as rows for their submit, up to ``most``."""
+    return sum(line.count(connection, each, most) for each in line.names(connection))
 
 
-def count_overdue(connection: Connection) -> dict[JobState, int]:
-    """Count the rows that are overdue and that nobody has taken: each of them should have a message somewhere."""
-    query = select(jobs.c.state, func.count()).where(_is_overdue, jobs.c.lease_until.is_(None)).group_by(jobs.c.state)
-    return {JobState(state): count for state, count in connection.execute(query)}
-
-
-def abandoned(connection: Connection, limit: int) -> Sequence[Overdue]:
-    """Lock the rows whose worker has died: what message there is names a version that is gone."""
-    return _overdue(connection, jobs.c.lease_until.is_not(None), limit)
-
-
-def untaken(connection: Connection, limit: int, state: JobState) -> Sequence[Overdue]:
-    """Lock overdue rows of a state that nobody has taken; those whose result expires first come first."""
-    return _overdue(connection, and_(jobs.c.lease_until.is_(None), jobs.c.state == state), limit)
-
-
-def _overdue(connection: Connection, which: ColumnElement[bool], limit: int) -> Sequence[Overdue]:
-    expired = jobs.c.expired_leases + case((jobs.c.lease_until.is_not(None), 1), else_=0)
+def left_behind(connection: Connection, job_ids: Sequence[str]) -> Sequence[Overdue]:
+    """Lock those of some runs that are left behind still; those whose result expires first come first."""
     query = (
-        select(*SEEN, expired.label("expired"))
-        .where(_is_overdue, which)
+        select(*SEEN, _EXPIRED)
+        .where(_is_overdue, jobs.c.id.in_(job_ids))
         .order_by(jobs.c.submitted_at.asc().nulls_last(), jobs.c.refusals, jobs.c.priority.desc(), jobs.c.accepted_at)
-        .limit(limit)
         .with_for_update(skip_locked=True, of=jobs)
     )
     return [Overdue(Job.from_row(row), row["expired"]) for row in connection.execute(query).mappings()]
+
+
+def waiting(connection: Connection, limit: int) -> Sequence[Overdue]:
+    """Lock the next of those that wait for their submit, account by account."""
+    found: list[Overdue] = []
+    for each in line.names(connection):
+        rows = line.first(connection, each, limit - len(found), (*SEEN, _EXPIRED)) if len(found) < limit else ()
+        found += [Overdue(Job.from_row(row), row["expired"]) for row in rows]
+    return found
 
 
 def redrive(connection: Connection, left: Overdue, again_in: timedelta) -> Ticket:

@@ -14,11 +14,16 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from worker.database.tables import NOW, ROOMY, TIME, metadata
+
+_IS_OPEN = "verdict IS NULL OR verdict IN ('unknown', 'unresolved')"
+is_open = literal_column(f"({_IS_OPEN})", Boolean)
+"""Whether a submit has no answer that tells, as its index tells it: no parameter could."""
 
 submissions = Table(
     "submissions",
@@ -51,6 +56,7 @@ submissions = Table(
     Column("missed_at", TIME, comment="when the request history last did not list its run, though it was read whole"),
     Column("looked_at", TIME, comment="when the history was last searched for it, once nothing waits for it"),
     Index("ix_submissions_intended_at", "intended_at"),
+    Index("ix_submissions_open", "intended_at", postgresql_where=text(_IS_OPEN)),
     Index("uq_submissions_address", "address", unique=True, postgresql_where=text("address IS NOT NULL")),
     Index("uq_submissions_run", "run", unique=True, postgresql_where=text("run IS NOT NULL")),
     Index("ix_submissions_told", "told", postgresql_where=text("told IS NOT NULL AND run IS DISTINCT FROM told")),

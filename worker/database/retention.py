@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, tuple_, update
 
 from worker.database import outbox, shares
+from worker.database.endings import Walk
 from worker.database.records import events, inputs, outputs, requests
 from worker.database.tables import jobs, now
 from worker.rules.lifecycle import JobState
@@ -76,17 +77,38 @@ def needless_inputs(failed_for: timedelta) -> Old:
     return query.where(or_(inputs.c.content.is_not(None), inputs.c.location.is_not(None)), is_over)
 
 
-def forget_inputs(connection: Connection, needless: Old, limit: int) -> int:
+def forget_inputs(connection: Connection, needless: Old, limit: int, failed_for: timedelta) -> int:
     """Delete the bytes of files; sizes and SHA-256 stay. Return how many.
 
     Those of an object store go once no job names them. A file that is being copied for a retry is left for next time.
+    Jobs are looked at in the order of their ends, failed ones once more when that is long ago: most of the photos that
+    are kept are of jobs that wait, and are not looked at.
     """
-    chosen = needless.limit(limit).with_for_update(of=inputs, skip_locked=True)
-    files = [tuple(row) for row in connection.execute(chosen)]
-    if files:
-        is_one = tuple_(inputs.c.job_id, inputs.c.name).in_(files)
-        connection.execute(update(inputs).where(is_one).values(content=None, location=None))
-    return len(files)
+    of_failed = jobs.c.state == JobState.FAILED
+    forgotten = _forget(connection, needless.where(~of_failed), Walk("ended", timedelta(0)), limit)
+    return forgotten or _forget(connection, needless.where(of_failed), Walk("failed", failed_for), limit)
+
+
+PAGES = 20
+"""Of jobs that have ended, looked at in a transaction until there is something to delete."""
+
+
+def _forget(connection: Connection, needless: Old, walk: Walk, limit: int) -> int:
+    page = None
+    for _ in range(PAGES):
+        page = walk.page(connection, page)
+        its = needless.where(*page.its)
+        chosen = connection.execute(its.limit(limit).with_for_update(of=inputs, skip_locked=True))
+        if files := [tuple(row) for row in chosen]:
+            is_one = tuple_(inputs.c.job_id, inputs.c.name).in_(files)
+            connection.execute(update(inputs).where(is_one).values(content=None, location=None))
+            return len(files)
+        if connection.execute(its.limit(1)).first():
+            break  # Somebody copies it just now.
+        walk.reach(connection, page)
+        if page.is_last:
+            break
+    return 0
 
 
 def delete_counts(connection: Connection, older_than: timedelta) -> None:

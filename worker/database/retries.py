@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, exists, func, insert, literal, or_, select
 
 from worker.database.arrivals import Key
-from worker.database.records import inputs, submissions
-from worker.database.submissions import OPEN
+from worker.database.records import inputs, is_open, submissions
 from worker.database.tables import jobs
 from worker.rules.lifecycle import JobState, Verdict
 
@@ -85,8 +84,7 @@ _has_run = exists().where(
 # What the vendor itself ended as FAILED it did not charge.
 _is_failed_there = _owner.c.remote_status.is_not_distinct_from("FAILED")
 _is_paid = (or_(_owner.c.request_id.is_not(None), _has_run) & ~_is_failed_there).label("is_paid")
-_is_open = or_(submissions.c.verdict.is_(None), submissions.c.verdict.in_(OPEN))
-_may_be_paid = exists().where(submissions.c.job_id == _owner.c.id, _is_open).label("may_be_paid")
+_may_be_paid = exists().where(submissions.c.job_id == _owner.c.id, is_open).label("may_be_paid")
 
 
 def copy_inputs(connection: Connection, job_id: str, new_id: str) -> None:

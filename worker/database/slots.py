@@ -16,7 +16,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
-    exists,
+    false,
     func,
     or_,
     select,
@@ -27,11 +27,12 @@ from sqlalchemy.dialects.postgresql import Insert as Upsert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from worker.database.due import asks_vendor, is_closed, is_due, is_held, said
-from worker.database.latest import submitted_since
+from worker.database import line
+from worker.database.due import asks_vendor, is_due, said
+from worker.database.latest import are_posting, submitted_since
 from worker.database.phases import Phase
 from worker.database.records import requests
-from worker.database.tables import TIME, WAITING, accounts, is_live, jobs, now
+from worker.database.tables import TIME, accounts, jobs, now
 from worker.rules.budget import Kind, Terms
 from worker.rules.lifecycle import JobState, Step, Ticket
 
@@ -126,9 +127,15 @@ def _first_slot(connection: Connection, account: str, state: JobState, slot_at: 
 @cache
 def _less_urgent(state: JobState) -> Executable:
     is_earlier = jobs.c.slot_at.between(now, bindparam("until"))
+    is_after = [
+        jobs.c.waits_until > now
+        if each is JobState.ACCEPTED
+        else and_(jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == each)
+        for each in AFTER[state]
+    ]
     return (
         select(jobs.c.id, jobs.c.slot_at)
-        .where(jobs.c.account == bindparam("payer"), is_live, jobs.c.state.in_(AFTER[state]), is_earlier)
+        .where(jobs.c.account == bindparam("payer"), or_(false(), *is_after), is_earlier)
         .where(jobs.c.sweep_at > now, jobs.c.lease_until.is_(None))
         .order_by(jobs.c.slot_at)
         .limit(1)
@@ -164,12 +171,11 @@ def is_queue_short() -> ColumnElement[bool]:
 def count_together(account: ColumnElement[str]) -> ColumnElement[int]:
     """Count the jobs whose polls fall on the same time, from their rows: a worker that dies leaves no count behind."""
     submitted = _count(account, *submitted_since(bindparam("together", type_=Interval)))
-    is_posting = (jobs.c.phase == Phase.UNDER_WAY, jobs.c.state == JobState.SUBMITTING, jobs.c.lease_until > now)
-    posting = _count(account, *is_posting)  # One in doubt is polled by nobody.
+    posting = _count(account, *are_posting())  # One in doubt is polled by nobody.
     return submitted + posting + _count(account, *_has_message, _has_slot)
 
 
-_has_message = (jobs.c.phase == Phase.WAITING, jobs.c.waits_until > now)
+_has_message = (jobs.c.waits_until > now,)  # Only an accepted one waits until a time.
 _has_slot = jobs.c.slot_at >= now - UNUSED
 has_no_slot = or_(jobs.c.slot_at.is_(None), ~_has_slot)
 
@@ -214,17 +220,7 @@ def _has_waiting() -> Select[bool]:
 
 def are_waiting(account: BindParameter[str]) -> ColumnElement[bool]:
     """Tell whether jobs of an account wait for the budget; one whose message was lost waits for the scheduler alone."""
-    return exists().where(*is_waiting(account), jobs.c.waits_for == WAITS)
-
-
-def is_waiting(account: str | BindParameter[str]) -> Sequence[ColumnElement[bool]]:
-    """Tell which of an account's jobs wait as rows: no message of theirs is under way."""
-    return (
-        jobs.c.account == account,
-        jobs.c.phase == WAITING,
-        jobs.c.waits_until <= now,
-        jobs.c.lease_until.is_(None),
-    )
+    return line.any_waits_for(account, WAITS)
 
 
 def release(connection: Connection, account: str, terms: Terms, again_in: timedelta) -> Sequence[Ticket]:
@@ -232,28 +228,26 @@ def release(connection: Connection, account: str, terms: Terms, again_in: timede
     if terms.slot is None:
         return ()
     free = _free(connection, account, terms, terms.slot)
-    chosen = _first(connection, account, free) if free else ()
+    found = line.first(connection, account, free, (jobs.c.id, jobs.c.version)) if free else ()
+    chosen = [Ticket(row.id, row.version) for row in found]
     if chosen:
         sent = jobs.c.id.in_([ticket.job_id for ticket in chosen])
         connection.execute(update(jobs).where(sent).values(sweep_at=now + again_in))
     return chosen
 
 
-def _first(connection: Connection, account: str, limit: int) -> Sequence[Ticket]:
-    query = (
-        select(jobs.c.id, jobs.c.version)
-        .where(*is_waiting(account), jobs.c.due_at <= now, ~is_held, ~is_closed)
-        .order_by(jobs.c.refusals, jobs.c.priority.desc(), jobs.c.accepted_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=jobs)
-    )
-    return [Ticket(*row) for row in connection.execute(query)]
-
-
 def _free(connection: Connection, account: str, terms: Terms, slot: timedelta) -> int:
     """Return how many submits the budget affords now, less those whose message is on its way."""
-    under_way = _count(accounts.c.name, *_has_message, has_no_slot, jobs.c.due_at <= now + terms.queue + slot)
-    query = select(next_slot_at - now, count_together(accounts.c.name), under_way).where(accounts.c.name == account)
-    ahead, together, sent = connection.execute(query, {"together": terms.together}).one()
+    reach = {"together": terms.together, "within": terms.queue + slot}
+    ahead, together, sent = connection.execute(_standing(), {"payer": account, **reach}).one()
     slots = int((terms.queue + slot - ahead) / slot)
     return max(0, min(terms.most_together - int(together), slots) - int(sent))
+
+
+@cache
+def _standing() -> Select[timedelta, int, int]:
+    """Read how far ahead the next slot is, how many go together, and how many messages come for a slot."""
+    is_soon = jobs.c.due_at <= now + bindparam("within", type_=Interval)
+    sent = _count(accounts.c.name, *_has_message, has_no_slot, is_soon)
+    query = select(next_slot_at - now, count_together(accounts.c.name), sent)
+    return query.where(accounts.c.name == bindparam("payer"))

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from worker.database.jobs import SEEN
-from worker.database.records import submissions
+from worker.database.records import is_open, submissions
 from worker.database.tables import jobs, now
 from worker.errors import NotSent
 from worker.rules.habits import Sent
@@ -119,7 +119,7 @@ def answer(connection: Connection, token: str | None, what: Answered) -> None:
 
     That nobody knows does not take the place of what was found out.
     """
-    may = or_(is_open(), literal(what.verdict not in OPEN))
+    may = or_(is_open, literal(what.verdict not in OPEN))
     now_known = update(submissions).where(submissions.c.token == token, may).values(answered_at=now)
     connection.execute(now_known, written(what))
 
@@ -145,7 +145,7 @@ def resolve(connection: Connection, job_id: str, what: Answered) -> None:
     A run is that of one submit: the newest without an answer, if none is named. The others stay as they are.
     """
     values = {"verdict": what.verdict, "request_id": what.request_id, "detail": what.detail}
-    which = and_(submissions.c.job_id == job_id, is_open())
+    which = and_(submissions.c.job_id == job_id, is_open)
     if what.request_id:
         newest = select(submissions.c.token).where(which).order_by(submissions.c.intended_at.desc()).limit(1)
         which = and_(which, submissions.c.token == (what.token or newest.scalar_subquery()))
@@ -175,14 +175,9 @@ def _job_of() -> Executable:
     return select(*SEEN).join(submissions, submissions.c.job_id == jobs.c.id).where(which)
 
 
-def is_open() -> Any:
-    """Tell whether a submit has no answer that tells yet."""
-    return or_(submissions.c.verdict.is_(None), submissions.c.verdict.in_(OPEN))
-
-
 def has_open(connection: Connection, job_id: str, but: str | None) -> bool:
     """Tell whether a job has a submit, beside one, of which nobody knows whether it started a run."""
-    query = exists().where(submissions.c.job_id == job_id, submissions.c.token.is_distinct_from(but), is_open())
+    query = exists().where(submissions.c.job_id == job_id, submissions.c.token.is_distinct_from(but), is_open)
     return bool(connection.execute(select(query)).scalar())
 
 
@@ -202,7 +197,7 @@ def answered_id(connection: Connection) -> str | None:
 
 def without_run(connection: Connection, since: datetime, deadline: timedelta) -> list[Sent]:
     """List the submits from some time on that may have started a run that nobody has."""
-    return _sent(connection, since, deadline, or_(is_open(), submissions.c.verdict == Verdict.ABSENT))
+    return _sent(connection, since, deadline, or_(is_open, submissions.c.verdict == Verdict.ABSENT))
 
 
 def _sent(connection: Connection, since: datetime, deadline: timedelta, *which: Any) -> list[Sent]:

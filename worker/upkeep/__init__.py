@@ -4,6 +4,7 @@
 ``readers``      since when a queue has messages and no reader
 ``duties``       what is done, in which order
 ``clock_steps``  what a step of the database's clock has put off is brought back
+``survey``       what is to be done about the runs that are under way
 ``compare``      a database that may have been set back, with the vendor's history
 ``release``      the submits that the request budget can carry
 ``relay``        events that were not got out

@@ -5,7 +5,7 @@ becomes of a submit in doubt must not come early: :attr:`ClockWatch.ahead` is fo
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -43,7 +43,7 @@ class ClockWatch:
         return self._ahead if self._steady() < self._ahead_until else timedelta(0)
 
     def check(self, beat: Callable[[], None]) -> bool:
-        """Bring rows back that a step of the clock has put off; return whether there were any.
+        """Bring rows back that a step of the clock has put off; return whether there was one.
 
         Safe to run twice because nothing is brought back further than to now.
         """
@@ -54,7 +54,7 @@ class ClockWatch:
         if is_step:
             self._move(self._owed, beat)
         self._owed = timedelta(0)
-        return self._bring_back(beat) or is_step
+        return is_step
 
     def _stepped_back_by(self) -> timedelta:
         before = self._steady()
@@ -86,13 +86,16 @@ class ClockWatch:
         with transaction(self._engine) as connection:
             clocks.move_records(connection, by)
 
-    def _bring_back(self, beat: Callable[[], None]) -> bool:
-        """Bring back what a clock put off that had stepped before this process began to watch it."""
+    def bring_back(self, runs: Sequence[str], beat: Callable[[], None]) -> bool:
+        """Bring back what a clock put off that had stepped before this process began to watch it.
+
+        Of what is under way that may be these ``runs``; return whether there was anything.
+        """
         total, found = 0, BATCH
         while found == BATCH:
             beat()
             with transaction(self._engine) as connection:
-                found = clocks.bring_back(connection, self._furthest, BATCH)
+                found = clocks.bring_back(connection, self._furthest, runs, BATCH)
             total += found
         if total:
             log.warning("jobs_brought_back", count=total, next="they are due now: nothing is put off for so long")

@@ -14,8 +14,8 @@ from worker.upkeep.prune import prune
 from worker.upkeep.reconcile import reconcile
 from worker.upkeep.relay import relay
 from worker.upkeep.release import release
+from worker.upkeep.survey import Round
 from worker.upkeep.sweep import sweep
-from worker.work.expecting import Leases, expect_all
 from worker.work.services import Services
 
 Duty = Callable[[], None]
@@ -35,13 +35,14 @@ class Duties:
         self._comparison = Comparison(services)
         self._lookup = Lookup(services)
         self._bulk_look = BulkLook(services)
-        self._leases = Leases(services.engine)
+        self._round = Round(services, beat)
         self.each_tick: tuple[Duty, ...] = (
             self.set_clock,
             self.compare,
             self.release,
             self.relay,
             self.probe,
+            self.survey,
             self.expect,
             self.reconcile,
             self.sweep,
@@ -59,6 +60,13 @@ class Duties:
         """Bring back what a step of the database's clock has put off; its messages would come far too late."""
         if self._clock_watch.check(self._beat):
             self._trusts_messages = False
+
+    def survey(self) -> None:
+        """Look through all that is under way, for the duties that follow; what lies too far ahead is brought back."""
+        self._round.begin()
+        if self._clock_watch.bring_back(self._round.seen.far, self._beat):
+            self._trusts_messages = False
+            self._round.begin()
 
     def compare(self) -> None:
         """Compare a database that may have been set back with the request history."""
@@ -82,19 +90,18 @@ class Duties:
 
     def expect(self) -> None:
         """Have the sweep come soon for what the dead had taken, and for every run where messages may be lost."""
-        self._leases.free()
-        if not self._trusts_messages:
-            expect_all(self._services.engine, self._beat)
+        self._round.expect(trusts_messages=self._trusts_messages)
         self._trusts_messages = True
 
     def reconcile(self) -> None:
         """Look submits without an answer up."""
-        found = reconcile(self._services, self._lookup, self._clock_watch.ahead)
+        found = reconcile(self._services, self._lookup, self._clock_watch.ahead, self._round.seen)
         self._services.post.deliver(found, self._beat)
 
     def sweep(self) -> None:
         """Send the messages of overdue rows again."""
-        sweep(self._services, self._waiting, self._beat)
+        sweep(self._services, self._waiting, self._beat, self._round.seen)
+        self._round.end()
 
     def _waiting(self, step: Step | None) -> int:
         queue = self._loads.get(queue_name(step)) if step else None

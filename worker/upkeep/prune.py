@@ -50,7 +50,8 @@ def classes(storage: StorageSettings, stores: Stores) -> Sequence[Class]:
     found = []
     if not storage.keeps_inputs:
         age = storage.failed_input_retention
-        found.append(Class("inputs", "inputs_forgotten", age, retention.needless_inputs(age), retention.forget_inputs))
+        forget_inputs = partial(retention.forget_inputs, failed_for=age)
+        found.append(Class("inputs", "inputs_forgotten", age, retention.needless_inputs(age), forget_inputs))
     ages = {Role.OUTPUT: storage.output_retention, Role.EVIDENCE: storage.evidence_retention}
     for role, until in ages.items():
         if until is not None:

@@ -16,6 +16,7 @@ from worker.telemetry.failpoints import reach
 from worker.upkeep.bench import investigate
 from worker.upkeep.lookup import Lookup
 from worker.upkeep.settling import settle
+from worker.upkeep.survey import Survey, survey
 from worker.work.changes import Settled
 from worker.work.conclusion import doubted_of
 from worker.work.mixups import give_back
@@ -24,14 +25,15 @@ from worker.work.services import Services
 BATCH = 500
 
 
-def reconcile(services: Services, lookup: Lookup, ahead: timedelta = NOW) -> Settled:
+def reconcile(services: Services, lookup: Lookup, ahead: timedelta = NOW, seen: Survey | None = None) -> Settled:
     """Settle what can be settled of the submits without an answer. Safe to run twice because each write is fenced.
 
     ``ahead`` is by how much the clock has stepped since they may have been made: so much older than it is each seems.
     """
+    seen = seen or survey(services)
     interval, lifetime = services.settings.upkeep.sweep_interval, services.settings.run.record_lifetime
     with transaction(services.engine) as connection:
-        found = doubts.unanswered(connection, BATCH)
+        found = doubts.unanswered(connection, seen.doubted[:BATCH])
         left = doubts.left_open(connection, lifetime, interval, BATCH)
         alive = live_sessions(connection)
     in_doubt = [(each, doubted_of(each, alive, services.settings)) for each in _seen_at([*found, *left], ahead)]

@@ -1,7 +1,7 @@
 """Sweep: every row that nobody works on though it is due gets a message, and never more of them than can be lost."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import structlog
 
@@ -9,10 +9,11 @@ from worker.database import overdue, shares
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.database.overdue import Overdue
-from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, JobState, Step, Trigger
+from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, Step, Trigger
 from worker.rules.outcome import Fail
 from worker.rules.retry import SHORTEST_GAP
 from worker.telemetry.failpoints import reach
+from worker.upkeep.survey import Survey, survey
 from worker.work import changes
 from worker.work.changes import Settled
 from worker.work.services import Services
@@ -25,20 +26,43 @@ MAX_EXPIRED_LEASES = 5
 log = structlog.get_logger(__name__)
 
 
-def sweep(services: Services, waiting: Callable[[Step | None], int], beat: Callable[[], None]) -> None:
-    """Drive what is overdue; ``waiting`` tells how many messages are in a step's queue.
+def sweep(
+    services: Services, waiting: Callable[[Step | None], int], beat: Callable[[], None], seen: Survey | None = None
+) -> None:
+    """Drive what is overdue, of what was ``seen``; ``waiting`` tells how many messages are in a step's queue.
 
     Those count as the messages of its overdue rows: so a backlog never multiplies.
     """
-    _drive(services, overdue.abandoned, BATCH, beat)
-    with transaction(services.engine) as connection:
-        late = overdue.count_overdue(connection)
-    for state, count in late.items():
-        if state is JobState.ACCEPTED and services.settings.budget.limit:
-            continue  # Those are released.
-        lost = count - waiting(DRIVEN_BY[state])
-        _drive(services, partial(overdue.untaken, state=state), lost, beat)
+    seen = seen or survey(services, beat)
+    _drive(services, _those(seen.abandoned), BATCH, beat)
+    for state, left in seen.untaken.items():
+        _drive(services, _those(left), len(left) - waiting(DRIVEN_BY[state]), beat)
+    if not services.settings.budget.limit:  # Else they are released.
+        _drive_waiting(services, waiting(Step.SUBMIT), beat)
     _end_sharers(services, beat)
+
+
+def _those(job_ids: Sequence[str]) -> Callable[[Connection, int], Sequence[Overdue]]:
+    """Return what finds the next of some runs that are left behind still."""
+    next_ones = deque(job_ids)
+
+    def find(connection: Connection, limit: int) -> Sequence[Overdue]:
+        while next_ones:
+            ids = [next_ones.popleft() for _ in range(min(limit, len(next_ones)))]
+            if left := overdue.left_behind(connection, ids):
+                return left
+        return ()
+
+    return find
+
+
+def _drive_waiting(services: Services, messages: int, beat: Callable[[], None]) -> None:
+    """Drive the jobs that wait for their submit, some at a time: what has a message from now on counts no more."""
+    driven = BATCH
+    while driven >= BATCH:
+        with transaction(services.engine) as connection:
+            lost = overdue.count_waiting(connection, messages + BATCH) - messages
+        driven = _drive(services, overdue.waiting, lost, beat)
 
 
 def _end_sharers(services: Services, beat: Callable[[], None]) -> None:
@@ -53,19 +77,21 @@ def _end_sharers(services: Services, beat: Callable[[], None]) -> None:
 
 def _drive(
     services: Services, find: Callable[[Connection, int], Sequence[Overdue]], most: int, beat: Callable[[], None]
-) -> None:
-    """Send the messages of some overdue rows again."""
-    while most > 0:
+) -> int:
+    """Send the messages of some overdue rows again; return of how many."""
+    driven = 0
+    while driven < most:
         beat()
         with transaction(services.engine) as connection:
-            left = find(connection, min(most, BATCH))
+            left = find(connection, min(most - driven, BATCH))
             swept = [what for each in left for what in _sweep(connection, services, each)]
         reach("sweep.recorded")
         services.post.deliver(swept, beat)
         if not left:
-            return
+            break
         log.info("jobs_swept", count=len(left))
-        most -= len(left)
+        driven += len(left)
+    return driven
 
 
 def _sweep(connection: Connection, services: Services, left: Overdue) -> Settled:

@@ -31,16 +31,20 @@ class Leases:
         self._engine = engine
         self._missing_since: dict[int, float] = {}
 
-    def free(self) -> None:
-        """Free the jobs that the dead were reading. Safe to do to one that lives: its answer is fenced off."""
+    def free(self, lessees: frozenset[int]) -> int:
+        """Free the jobs that the dead of these were reading, and return how many there were.
+
+        Safe to do to one that lives: its answer is fenced off.
+        """
         now = time.monotonic()
         with transaction(self._engine) as connection:
-            missing = leases.lessees(connection) - live_sessions(connection)
+            missing = lessees - live_sessions(connection)
             self._missing_since = {each: self._missing_since.get(each, now) for each in missing}
             gone = [each for each, since in self._missing_since.items() if now - since >= GONE_FOR.total_seconds()]
             freed = leases.free(connection, gone) if gone else 0
         if freed:
             log.warning("leases_freed", count=freed, sessions=len(gone), next="the sweep sends their messages")
+        return freed
 
 
 def expect_all(engine: Engine, beat: Callable[[], None] = lambda: None) -> None:

@@ -5,6 +5,7 @@ Every process learns from the same rows, so nothing is shared but the database.
 
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -15,7 +16,7 @@ from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.rules.budget import NO_MARGIN, Margin, Terms, limit_now, price, slot_of
 from worker.rules.job import ACCOUNT
 from worker.rules.plan import make_plan, prior_plan
-from worker.rules.survival import learn
+from worker.rules.survival import Curve, Run, learn
 
 READS_COUNT = {"yes": True, "no": False}
 """What is set, where it is; with `auto` it is learnt."""
@@ -35,6 +36,7 @@ class Outlook:
         self._guard = threading.Lock()
         self._terms = self._from_nothing()
         self._margin = (self._terms, NO_MARGIN)
+        self._learnt: tuple[Sequence[Run], Curve] | None = None
         self._stale_at = time.monotonic()
 
     def terms(self) -> Terms:
@@ -65,7 +67,7 @@ class Outlook:
         with transaction(self._engine) as connection:
             runs = repository.recent_runs(connection, self._account)
             known = repository.known(connection, self._account)
-        curve = learn(runs, settings.run.expected.total_seconds())
+        curve = self._curve_of(runs)
         asked = settings.budget.limit
         limit = limit_now(asked, known.learnt_limit, known.learnt_ago) if asked else None
         reads_count = READS_COUNT.get(settings.budget.reads_count, known.reads_count)
@@ -73,6 +75,12 @@ class Outlook:
         worth = price(known.waiting, known.polled, slot, timedelta(seconds=curve.median))
         is_bulk = settings.budget.bulk_look == "on"
         return Terms(make_plan(curve, worth), limit, reads_count, known.single_look, is_bulk)
+
+    def _curve_of(self, runs: Sequence[Run]) -> Curve:
+        """Learn how long runs take, which takes longer than to read them; of the same runs the same was learnt."""
+        if self._learnt is None or self._learnt[0] != runs:
+            self._learnt = runs, learn(runs, self._settings.run.expected.total_seconds())
+        return self._learnt[1]
 
     def _from_nothing(self) -> Terms:
         settings = self._settings

@@ -109,9 +109,51 @@ def test_a_transaction_deletes_a_little(app: App) -> None:
     for _ in range(FEW + 3):
         end(app, "succeeded", send(app))
     with transaction(app.services.engine) as connection:
-        assert retention.forget_inputs(connection, retention.needless_inputs(DAY), FEW) == FEW
+        assert retention.forget_inputs(connection, retention.needless_inputs(DAY), FEW, DAY) == FEW
     prune_now(app)
     assert not any(kept(app).values())
+
+
+@pytest.mark.parametrize("together", [1, 500])
+def test_jobs_that_have_ended_are_looked_at_in_turn(
+    app: App, clock: Clock, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that ended at the same moment, and that were committed among others a little later."""
+    monkeypatch.setattr("worker.database.endings.PAGE", together)
+    late = send(app)
+    for _ in range(3):
+        end(app, "succeeded", send(app))
+    clock.advance(timedelta(seconds=30))
+    end(app, "succeeded", send(app))
+    prune_now(app)
+    assert [job for job, is_kept in kept(app).items() if is_kept] == [late]
+    end(app, "cancelled", late)
+    assert rows(
+        app, "UPDATE jobs SET finished_at = finished_at - interval '20 s' WHERE state = 'cancelled' RETURNING id"
+    )
+    prune_now(app)
+    assert not any(kept(app).values())
+
+
+def test_a_clock_that_was_ahead_leaves_no_photo(app: App, clock: Clock) -> None:
+    """What ends after it was set back ends before what was looked at."""
+    clock.advance(2 * DAY)
+    end(app, "succeeded", send(app))
+    prune_now(app)
+    clock.advance(-DAY)
+    end(app, "succeeded", send(app))
+    prune_now(app)
+    assert not any(kept(app).values())
+
+
+def test_what_ended_long_ago_is_not_looked_at_again(app: App, clock: Clock) -> None:
+    """However much there is of it; so a tick takes no longer as the years go by."""
+    end(app, "succeeded", send(app))
+    clock.advance(DAY)
+    prune_now(app)
+    assert rows(app, "UPDATE inputs SET content = 'x' RETURNING job_id")
+    prune_now(app)
+    assert list(kept(app).values()) == [True]
 
 
 def test_years_of_photos_do_not_keep_the_scheduler(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from worker.config.environment import Settings
 from worker.database.engine import Engine, create_database_engine
+from worker.rules.survival import Run
 from worker.work.outlook import Outlook
 
 NOBODY = "postgresql+psycopg://127.0.0.1:1/nobody"
@@ -44,3 +45,11 @@ def test_no_job_fails_for_want_of_a_better_plan(engine: Engine, monkeypatch: pyt
     outlook = Outlook(Settings(), engine)
     assert outlook.terms() is outlook.terms()
     assert len(asked) == 1
+
+
+def test_of_the_same_runs_nothing_is_learnt_anew(engine: Engine) -> None:
+    """A scheduler asks every few seconds, also where no run has ended for hours."""
+    outlook = Outlook(Settings(), engine)
+    learnt = outlook._curve_of([Run(20.0, 30.0)])
+    assert outlook._curve_of([Run(20.0, 30.0)]) is learnt
+    assert outlook._curve_of([Run(20.0, 31.0)]) is not learnt
