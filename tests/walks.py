@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -98,12 +98,8 @@ class Walker:
         return row
 
     def accept(self) -> None:
-        """Give the request to its task, while others are at the door: else it would go on with the submit at once."""
-        services = self._app.services
-        with ExitStack() as others:
-            for _ in range(services.settings.process.concurrency):
-                others.enter_context(services.door.entered())
-            self._app.tasks[RECONSTRUCT_TASK](self.request)
+        """Give the request to its task; without slots its submit is left to a message."""
+        self._app.tasks[RECONSTRUCT_TASK](self.request)
 
     def due(self) -> Mapping[str, object]:
         """Make the next step due, and return what its message says."""

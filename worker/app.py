@@ -31,7 +31,7 @@ ACCEPT = "accept"
 STEPS = (ACCEPT, *Step)
 """What a worker can be told to do; without being told it does all."""
 
-POOL = "worker.intake.consumer:Threads"
+POOL = "worker.intake.threads:Threads"
 
 
 class Queues(AMQP):

@@ -26,9 +26,7 @@ from worker.intake.redelivery import BROKE, comes_again, read_request, request_o
 from worker.rules.lifecycle import NOW, FollowUp, Step, Ticket
 from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
-from worker.telemetry.failpoints import reach
-from worker.work import executor
-from worker.work.room import SMALL
+from worker.work.running import go_on, run
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
@@ -44,7 +42,7 @@ def register(app: Celery, services: Services) -> None:
         """Accept a request, or answer an ask about a job; it is acknowledged once that is committed or announced."""
         task_id = str(task.request.id)
         bound = structlog.contextvars.bound_contextvars(task_id=task_id)
-        with bound, services.door.entered(), services.reading.taken(len(message.body or "")):
+        with bound, services.reading.taken(len(message.body or "")):
             _receive(app, services, message, task_id)
 
     for name in SENT:
@@ -53,17 +51,17 @@ def register(app: Celery, services: Services) -> None:
     @define(name="sam3d.submit")
     def submit(task: Task[Any, None], job_id: str, version: int) -> None:
         """Start the paid run of an accepted job."""
-        _run(services, str(task.request.id), FollowUp(Step.SUBMIT, Ticket(job_id, version), NOW))
+        run(services, str(task.request.id), FollowUp(Step.SUBMIT, Ticket(job_id, version), NOW))
 
     @define(name="sam3d.poll")
     def poll(task: Task[Any, None], job_id: str, version: int) -> None:
         """Look at a run once."""
-        _run(services, str(task.request.id), FollowUp(Step.POLL, Ticket(job_id, version), NOW))
+        run(services, str(task.request.id), FollowUp(Step.POLL, Ticket(job_id, version), NOW))
 
     @define(name="sam3d.fetch")
     def fetch(task: Task[Any, None], job_id: str, version: int) -> None:
         """Download and store what a run made."""
-        _run(services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
+        run(services, str(task.request.id), FollowUp(Step.FETCH, Ticket(job_id, version), NOW))
 
 
 def _receive(app: Celery, services: Services, message: Message, task_id: str) -> None:
@@ -76,17 +74,7 @@ def _receive(app: Celery, services: Services, message: Message, task_id: str) ->
     except Exception as error:  # Nothing that a message does to us may lose it.
         _put_away(app, services, message, error)
     else:
-        _go_on(services, task_id, follow_up, len(message.body or ""))
-        reach("accept.sent")
-
-
-def _go_on(services: Services, task_id: str, submit: FollowUp | None, size: int) -> None:
-    """Submit a job at once where few requests come, or have a message do it, which waits behind theirs."""
-    is_quiet = size <= SMALL and services.door.is_quiet(services.settings.process.concurrency)
-    if submit and submit.step in services.steps and submit.delay <= NOW and is_quiet:
-        _run(services, task_id, submit)
-    else:
-        services.post.follow((), submit)
+        go_on(services, task_id, follow_up)
 
 
 def _put_away(app: Celery, services: Services, message: Message, error: Exception) -> None:
@@ -115,16 +103,3 @@ def _move(copy: Callable[[], None]) -> None:
     except PUBLISH_ERRORS as error:
         time.sleep(1)  # The broker gives it to a worker again at once.
         raise Reject(type(error).__name__, requeue=True) from None
-
-
-def _run(services: Services, task_id: str, due: FollowUp) -> None:
-    """Run a step and send what follows; through an outage of the database, the same message again."""
-    with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
-        try:
-            follow_up = executor.execute(services, due.step, due.ticket)
-            services.post.follow((), follow_up)
-            if follow_up:
-                reach(f"{due.step}.sent")
-        except DatabaseError as error:
-            log.warning("step_delayed", step=due.step, reason=describe(error), next="it comes again in 5 s")
-            services.post.follow((), FollowUp(due.step, due.ticket, BROKEN_WINDOW))

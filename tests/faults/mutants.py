@@ -63,8 +63,8 @@ MUTANTS = (
             ),
             Edit(
                 "worker/intake/inbox.py",
-                '            reach("accept.sent")\n            message.ack()',
-                '            reach("accept.sent")',
+                "            go_on(self._services, None, follow_up)\n            message.ack()",
+                "            go_on(self._services, None, follow_up)",
             ),
         ],
         [f"{CRASHES}::test_killed_anywhere_without_history"],

@@ -1,12 +1,14 @@
-"""A request that comes alone is submitted in its own task; where many come, a message does it and they go first."""
+"""What is accepted goes on in a slot of its process, if one is free soon; else a message does it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
+import structlog
 from kombu.message import Message
+from structlog.testing import capture_logs
 
 from tests.support.in_process import PHOTO, settings_of
 from tests.support.requests import rows
@@ -15,17 +17,17 @@ from worker.broker.topology import RECONSTRUCT_TASK, REQUESTS
 from worker.intake.prepare import prepare_request
 from worker.rules.lifecycle import Step
 from worker.simulator import Simulator
+from worker.work import executor
 from worker.work.post import Post
-from worker.work.room import SMALL
 
 
 @pytest.fixture
-def busy(app: App) -> Iterator[None]:
-    """Let requests be at the other slots."""
-    with ExitStack() as others:
-        for _ in range(app.services.settings.process.concurrency - 1):
-            others.enter_context(app.services.door.entered())
-        yield
+def slots(app: App) -> Iterator[deque[Callable[[], None]]]:
+    """Provide what was started in the two slots of an app, in place of threads."""
+    started: deque[Callable[[], None]] = deque()
+    app.services.next_up.open(started.append, 2)
+    yield started
+    app.services.next_up.close()
 
 
 @pytest.fixture
@@ -36,11 +38,11 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     return steps
 
 
-def receive(app: App, more: str = "") -> None:
+def receive(app: App) -> None:
     """Give a request to its task."""
     fields = {**prepare_request(PHOTO), "metadata": {"more": "x" * 100}}
     message = Message(
-        body=json.dumps([[], fields, {}]) + more,
+        body=json.dumps([[], fields, {}]),
         headers={"task": RECONSTRUCT_TASK, "id": str(uuid4())},
         delivery_info={"exchange": "", "routing_key": REQUESTS},
         content_type="application/json",
@@ -55,31 +57,54 @@ def state(app: App) -> str:
     return str(row["state"])
 
 
-def test_a_request_that_comes_alone_is_submitted_at_once(app: App, simulator: Simulator, sent: list[Step]) -> None:
-    """No message to ourselves is sent for it."""
+def test_a_request_is_submitted_in_the_next_slot(
+    app: App, simulator: Simulator, slots: deque[Callable[[], None]], sent: list[Step]
+) -> None:
+    """No message to ourselves is sent for it, and whoever accepted it is free for the next."""
     receive(app)
-    assert state(app) == "processing"
-    assert sent == [Step.POLL]
+    assert (state(app), sent) == ("accepted", [])
+    slots.popleft()()
+    assert (state(app), sent) == ("processing", [Step.POLL])
     assert simulator.requests()["calls"]["submit"] == {"200": 1}
 
 
-@pytest.mark.usefixtures("busy")
-def test_where_many_come_they_are_accepted_first(app: App, simulator: Simulator, sent: list[Step]) -> None:
-    """Their submits wait behind them, as messages."""
-    receive(app)
-    assert state(app) == "accepted"
-    assert sent == [Step.SUBMIT]
+def test_where_many_come_their_submits_are_messages(
+    app: App, simulator: Simulator, slots: deque[Callable[[], None]], sent: list[Step]
+) -> None:
+    """They wait in the broker, where every process can take them."""
+    for _ in range(5):
+        receive(app)
+    assert (len(slots), sent) == (2, [Step.SUBMIT] * 3)
     assert simulator.requests()["total"] == 0
 
 
-def test_a_large_one_is_let_go_of_before_it_is_sent(app: App, sent: list[Step]) -> None:
-    """What a process has of messages is bounded, and would be held for as long as the vendor takes."""
-    receive(app, " " * SMALL)
-    assert state(app) == "accepted"
+def test_what_has_no_slot_when_its_process_ends_is_a_message(
+    app: App, simulator: Simulator, slots: deque[Callable[[], None]], sent: list[Step]
+) -> None:
+    """Somebody else submits it."""
+    receive(app)
+    app.services.next_up.close()
     assert sent == [Step.SUBMIT]
+    slots.popleft()()
+    assert simulator.requests()["total"] == 0
 
 
-def test_a_request_that_comes_again_is_not_submitted_again(app: App, simulator: Simulator) -> None:
+def test_a_submit_that_breaks_is_told_and_swept(
+    app: App, slots: deque[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it, so nobody else would say so."""
+    receive(app)
+    monkeypatch.setattr(executor, "execute", lambda *_: 1 / 0)
+    with capture_logs([structlog.contextvars.merge_contextvars]) as logs:
+        slots.popleft()()
+    [line] = [each for each in logs if each["event"] == "step_broke"]
+    assert (line["step"], line["next"], line["exc_info"]) == (Step.SUBMIT, "the sweep finds the job", True)
+    assert line["job_id"]
+
+
+def test_a_request_that_comes_again_is_not_submitted_again(
+    app: App, simulator: Simulator, slots: deque[Callable[[], None]], sent: list[Step]
+) -> None:
     """It is a duplicate, whatever its first delivery came to."""
     fields = {**prepare_request(PHOTO), "job_id": str(uuid4())}
     message = Message(
@@ -90,8 +115,12 @@ def test_a_request_that_comes_again_is_not_submitted_again(app: App, simulator: 
         content_encoding="utf-8",
     )
     app.tasks[RECONSTRUCT_TASK](message)
+    slots.popleft()()
     app.tasks[RECONSTRUCT_TASK](message)
+    while slots:
+        slots.popleft()()
     assert simulator.requests()["calls"]["submit"] == {"200": 1}
+    assert Step.SUBMIT not in sent
 
 
 def test_a_worker_that_does_not_submit_leaves_it_to_one_that_does(

@@ -1,6 +1,7 @@
 """Message in: from the wire to a job's row, or to somebody who is told why not, or how a job stands.
 
 ``consumer``    the worker's edge to the broker: what Celery may have
+``threads``     its slots, and the threads that accept
 ``hearing``     whether a process hears the queues that it reads
 ``admission``   pure: what a task message must be, and what Celery gets of it
 ``inbox``       the plain-JSON inbox

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import structlog
 from amqp.exceptions import IrrecoverableChannelError, IrrecoverableConnectionError
 from celery import bootsteps
-from celery.concurrency.thread import TaskPool
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.request import Request as CeleryRequest
 from kombu import Consumer as KombuConsumer
@@ -72,16 +71,6 @@ class HeartStep(bootsteps.StartStopStep):
     def stop(self, parent: Any) -> None:
         """Rest: the connection is lost, or the worker waits for the last of its work."""
         self._heart.rest()
-
-
-class Threads(TaskPool):
-    """Runs each task on a thread, and has Celery look it up in the worker's app, not in the process's default one."""
-
-    app: Any
-
-    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, *more: Any, **named: Any) -> Any:
-        """Start a task."""
-        return super().on_apply(target, args, {**(kwargs or {}), "app": self.app}, *more, **named)
 
 
 class QueueConsumer(KombuConsumer):

@@ -33,7 +33,7 @@ from worker.intake.redelivery import (
 from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
 from worker.telemetry import watchdog
-from worker.telemetry.failpoints import reach
+from worker.work.running import go_on
 from worker.work.services import Services
 
 log = structlog.get_logger(__name__)
@@ -99,8 +99,7 @@ class Inbox(ConsumerMixin):
             self._put_away(message, error)
         else:
             self._heart.beat()
-            self._services.post.follow((), follow_up)
-            reach("accept.sent")
+            go_on(self._services, None, follow_up)
             message.ack()
 
     def _give_up(self, message: Message) -> None:

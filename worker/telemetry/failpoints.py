@@ -18,7 +18,7 @@ FAILPOINTS: Mapping[str, str] = {
     "accept.stored": "its photos are where they are kept, no row names them",
     "accept.recorded": "its job is committed, no event is out",
     "accept.announced": "its event is handed over to be published, the submit is not",
-    "accept.sent": "the submit is handed over, or made, the request is not acknowledged",
+    "accept.sent": "the submit is handed over, the request is not acknowledged",
     "ask.taken": "an ask about a job was delivered, nothing is done",
     "ask.done": "what it asks for is committed, its answer is not out",
     "submit.taken": "the intent to pay and what is to be sent are committed, nothing was sent to the vendor",

@@ -3,6 +3,7 @@
 ``services``    what a step works with
 ``office``      what a decision works with: settings, database, post
 ``executor``    one job, one step; returns the message that follows
+``running``     a step is run, and what follows is sent or gone on with
 ``taking``      a job whose step is due is taken, under a lease
 ``intent``      money: a submit is written down before its first byte
 ``buying``      money: that a submit is written down in one statement, where nothing is against it
@@ -32,7 +33,7 @@
 ``expecting``   what makes the sweep come sooner: who is gone, which messages are lost
 ``noticing``    a database that lacks what was committed was set back
 ``memory``      what this process remembers of the database
-``room``        how much a process has in hand: bytes of photos, and requests
+``room``        how much a process has in hand: bytes of photos, and what waits for a slot
 ``decisions``   what a person decides about a job that nobody can tell the fate of
 ``cancelling``  a job that its caller gives up
 ``retrying``    a new job in the place of one that failed or was cancelled

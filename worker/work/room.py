@@ -1,7 +1,8 @@
-"""How much a process has in hand: bytes of photos that it reads and sends, and requests that it is at."""
+"""How much a process has in hand: bytes of photos that it reads and sends, and what waits for one of its slots."""
 
 import ctypes
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -77,30 +78,46 @@ class Room:
                 self._changed.notify_all()
 
 
-class Door:
-    """Counts the requests that a process is at."""
+Act = Callable[[], None]
+
+
+class NextUp:
+    """What a process does next without a message to itself; nothing waits for a slot where it has none."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._inside = 0
+        self._waiting: deque[tuple[Act, Act]] = deque()
+        self._start: Callable[[Act], object] | None = None
+        self._most = 0
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Be one of them."""
-        self._count(1)
-        try:
-            yield
-        finally:
-            self._count(-1)
+    def open(self, start: Callable[[Act], object], slots: int) -> None:
+        """Have what is taken from now on started in one of so many slots as soon as one is free."""
+        self._start, self._most = start, slots
 
-    def _count(self, number: int) -> None:
+    def take(self, act: Act, instead: Act) -> bool:
+        """Take what is to be done; return False where as many wait as there are slots: who comes last waits long.
+
+        ``instead`` is done in its place if the process ends before it has a slot.
+        """
         with self._guard:
-            self._inside += number
+            if self._start is None or len(self._waiting) >= self._most:
+                return False
+            self._waiting.append((act, instead))
+            self._start(self._next)
+            return True
 
-    def is_quiet(self, slots: int) -> bool:
-        """Tell whether so few of a process's slots are at requests that those that come have the others."""
-        return self._inside <= slots // SHARE
+    def _next(self) -> None:
+        with self._guard:
+            if not self._waiting:  # It was closed.
+                return
+            act, _ = self._waiting.popleft()
+        act()
 
-
-SHARE = 4
-"""Of so many slots one may go on with its request; fewer have none to spare."""
+    def close(self) -> None:
+        """Take nothing more, and do in its place what is to be done for each that waits still."""
+        with self._guard:
+            left = [instead for _, instead in self._waiting]
+            self._waiting.clear()
+            self._start = None
+        for instead in left:
+            instead()

@@ -21,7 +21,10 @@ from worker.work.office import Office
 from worker.work.outlook import Outlook
 from worker.work.post import Post
 from worker.work.receipts import Receipts
-from worker.work.room import READ, SENT, Door, Room
+from worker.work.room import READ, SENT, NextUp, Room
+
+BESIDE = 7
+"""Connections to the database beside the slots': those of the threads that accept, publish, read the inbox and look."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Services(Office):
     memory: Memory = field(default_factory=Memory)
     reading: Room = field(default_factory=partial(Room, READ))
     sending: Room = field(default_factory=partial(Room, SENT))
-    door: Door = field(default_factory=Door)
+    next_up: NextUp = field(default_factory=NextUp)
 
     def close(self) -> None:
         """Give connections back."""
@@ -53,7 +56,7 @@ def open_services(settings: Settings, producers: ProducerPool, steps: Collection
 
     Nothing is connected yet.
     """
-    engine = create_database_engine(settings.database.url, settings.process.concurrency + 5)
+    engine = create_database_engine(settings.database.url, settings.process.concurrency + BESIDE)
     stores = Stores(settings.storage, engine)
     links, receipts = Links(settings.links, stores), Receipts(settings.receipts, engine, stores)
     return Services(

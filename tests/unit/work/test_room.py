@@ -1,15 +1,17 @@
-"""A process has so many bytes of photos in hand and no more; who waits comes in his turn."""
+"""A process has so much in hand and no more; who waits comes in his turn, and is never forgotten."""
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from tests.support.waiting import wait_until
 from worker.work import room as room_module
-from worker.work.room import SMALL, Door, Room
+from worker.work.room import SMALL, NextUp, Room
 
 MIB = 2**20
 
@@ -111,12 +113,84 @@ def test_who_waits_shows_that_he_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     thread.join(60)
 
 
-@pytest.mark.parametrize(("slots", "most"), [(1, 0), (3, 0), (4, 1), (8, 2), (16, 4)])
-def test_a_quarter_of_the_slots_may_go_on_with_their_requests(slots: int, most: int) -> None:
-    """The others are for the requests that come."""
-    door = Door()
-    with ExitStack() as inside:
-        for number in range(1, most + 3):
-            inside.enter_context(door.entered())
-            assert door.is_quiet(slots) == (number <= most)
-    assert door.is_quiet(slots), "whoever left is not counted"
+# What waits for a slot
+
+Act = Callable[[], None]
+
+
+class Slots:
+    """Slots that are free when a test says so."""
+
+    def __init__(self) -> None:
+        self.started: deque[Act] = deque()
+
+    def free(self) -> None:
+        """Have the next one free."""
+        self.started.popleft()()
+
+
+def named(done: list[str], name: str) -> tuple[Act, Act]:
+    """Return what is to be done under a name, and what in its place."""
+    return lambda: done.append(name), lambda: done.append(f"not {name}")
+
+
+def test_without_slots_nothing_is_taken() -> None:
+    """As in a process that only sends."""
+    done: list[str] = []
+    assert not NextUp().take(*named(done, "a"))
+    assert done == []
+
+
+def test_it_is_done_in_the_order_in_which_it_came() -> None:
+    """Each once, when a slot is free."""
+    done: list[str] = []
+    slots, next_up = Slots(), NextUp()
+    next_up.open(slots.started.append, 8)
+    assert [next_up.take(*named(done, each)) for each in "ab"] == [True, True]
+    assert done == []
+    slots.free()
+    slots.free()
+    assert done == ["a", "b"]
+
+
+def test_as_many_wait_as_there_are_slots() -> None:
+    """Who comes last would wait long; whoever has begun waits no more."""
+    done: list[str] = []
+    slots, next_up = Slots(), NextUp()
+    next_up.open(slots.started.append, 2)
+    assert [next_up.take(*named(done, each)) for each in "abc"] == [True, True, False]
+    slots.free()
+    assert next_up.take(*named(done, "c"))
+
+
+def test_what_waits_when_the_process_ends_is_left_to_others() -> None:
+    """And what comes after; a slot that is free then finds nothing."""
+    done: list[str] = []
+    slots, next_up = Slots(), NextUp()
+    next_up.open(slots.started.append, 2)
+    next_up.take(*named(done, "a"))
+    next_up.take(*named(done, "b"))
+    slots.free()
+    next_up.close()
+    assert not next_up.take(*named(done, "c"))
+    slots.free()
+    assert done == ["a", "not b"]
+
+
+def test_of_many_at_once_each_is_done_once() -> None:
+    """By whichever slot; what was not taken was not done."""
+    done: list[str] = []
+    next_up = NextUp()
+    taken: list[bool] = []
+    with ThreadPoolExecutor(4) as slots:
+        next_up.open(slots.submit, 4)
+        threads = [
+            threading.Thread(target=lambda number=number: taken.append(next_up.take(*named(done, f"{number}"))))
+            for number in range(200)
+        ]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(30)
+        next_up.close()
+    assert len(done) == len(set(done)) == sum(taken)

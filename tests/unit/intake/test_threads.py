@@ -1,0 +1,91 @@
+"""A worker's threads: what they are told with each task, and which of them have it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from inspect import signature
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.app.trace import trace_task_ret
+
+from worker.broker.topology import RECONSTRUCT_TASK
+from worker.intake.threads import Threads
+from worker.work.room import NextUp
+
+APP: Any = SimpleNamespace(services=SimpleNamespace(next_up=NextUp()))
+STEP = "sam3d.submit"
+
+
+@pytest.fixture
+def pool() -> Iterator[Threads]:
+    """Provide a worker's threads, with one slot."""
+    threads = Threads(1, app=APP)
+    threads.on_start()
+    yield threads
+    threads.stop()
+
+
+def apply(pool: Threads, task: str, act: Callable[..., object]) -> Any:
+    """Give a pool a task, as Celery does."""
+    return pool.on_apply(act, (task,), callback=lambda _: None, accept_callback=lambda *_: None)
+
+
+def test_a_task_is_looked_up_in_the_app_of_its_worker(pool: Threads) -> None:
+    """Celery's tracer would look in the default app of the process, which may be anybody's."""
+    seen: dict[str, object] = {}
+    apply(pool, STEP, lambda *_, **more: seen.update(more)).wait(10)
+    assert seen == {"app": APP}
+    assert "app" in signature(trace_task_ret).parameters
+
+
+def test_a_request_waits_for_no_slot(pool: Threads) -> None:
+    """Though a step waits for the vendor, and others for it."""
+    may_go = threading.Event()
+    steps = [apply(pool, STEP, lambda *_, **__: may_go.wait(30)) for _ in range(3)]
+    accepted = Future[bool]()
+    apply(pool, RECONSTRUCT_TASK, lambda *_, **__: accepted.set_result(True))
+    assert accepted.result(30)
+    may_go.set()
+    for each in steps:
+        each.wait(30)
+
+
+def test_what_was_accepted_goes_on_in_a_slot(pool: Threads) -> None:
+    """After what waits for it already."""
+    order: list[str] = []
+    may_go, is_over = threading.Event(), threading.Event()
+    apply(pool, STEP, lambda *_, **__: order.append("step" if may_go.wait(30) else "late"))
+
+    def submit() -> None:
+        order.append("submit")
+        is_over.set()
+
+    assert APP.services.next_up.take(submit, is_over.set)
+    may_go.set()
+    assert is_over.wait(30)
+    assert order == ["step", "submit"]
+
+
+def test_what_has_not_begun_when_the_worker_ends_is_left_to_others() -> None:
+    """The step that runs is waited for."""
+    pool = Threads(1, app=APP)
+    pool.on_start()
+    order: list[str] = []
+    may_go, has_begun, is_left = threading.Event(), threading.Event(), threading.Event()
+
+    def step(*_: object, **__: object) -> None:
+        has_begun.set()
+        assert may_go.wait(30)
+        order.append("step")
+
+    apply(pool, STEP, step)
+    assert has_begun.wait(30)
+    APP.services.next_up.take(lambda: order.append("submit"), is_left.set)
+    stopped = threading.Thread(target=pool.stop)
+    stopped.start()
+    assert is_left.wait(30)
+    may_go.set()
+    stopped.join(30)
+    assert order == ["step"]

@@ -1,0 +1,39 @@
+"""The threads of a worker: a slot for each step at a time, and a few beside them that accept requests."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from celery.concurrency.thread import TaskPool
+
+from worker.broker.topology import AHEAD
+from worker.intake.admission import SENT
+
+
+class Threads(TaskPool):
+    """Runs each task on a thread, and has Celery look it up in the worker's app, not in the process's default one.
+
+    Requests have threads of their own: a sender hears soon that his is accepted, however long the slots wait for the
+    vendor.
+    """
+
+    app: Any
+    executor: ThreadPoolExecutor
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._accepting = TaskPool(AHEAD)
+
+    def on_start(self) -> None:
+        """Let what was accepted go on in a slot."""
+        self.app.services.next_up.open(self.executor.submit, self.limit)
+
+    def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, *more: Any, **named: Any) -> Any:
+        """Start a task."""
+        start = self._accepting.on_apply if args and args[0] in SENT else super().on_apply
+        return start(target, args, {**(kwargs or {}), "app": self.app}, *more, **named)
+
+    def on_stop(self) -> None:
+        """Let the tasks that run finish; what has not begun is somebody else's."""
+        self.app.services.next_up.close()
+        self._accepting.on_stop()
+        super().on_stop()

@@ -1,0 +1,48 @@
+"""A step that is due is run, and what follows is sent; what follows at once is done here next, or by a message."""
+
+from functools import partial
+
+import structlog
+
+from worker.database.engine import DatabaseError, describe
+from worker.rules.lifecycle import NOW, FollowUp
+from worker.rules.retry import BROKEN_WINDOW
+from worker.telemetry.failpoints import reach
+from worker.work import executor
+from worker.work.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+def run(services: Services, task_id: str | None, due: FollowUp) -> None:
+    """Run a step and send what follows; through an outage of the database, the same message again."""
+    with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
+        try:
+            follow_up = executor.execute(services, due.step, due.ticket)
+            services.post.follow((), follow_up)
+            if follow_up:
+                reach(f"{due.step}.sent")
+        except DatabaseError as error:
+            log.warning("step_delayed", step=due.step, reason=describe(error), next="it comes again in 5 s")
+            services.post.follow((), FollowUp(due.step, due.ticket, BROKEN_WINDOW))
+
+
+def go_on(services: Services, task_id: str | None, submit: FollowUp | None) -> None:
+    """Have a job that was accepted submitted in the next slot of this process; where many wait for one, by a message.
+
+    So whoever accepts is free for the next request, and a burst is accepted before it is submitted.
+    """
+    send = partial(services.post.follow, (), submit)
+    is_ours = submit is not None and submit.step in services.steps and submit.delay <= NOW
+    if not (submit and is_ours and services.next_up.take(partial(_run_alone, services, task_id, submit), send)):
+        send()
+    reach("accept.sent")
+
+
+def _run_alone(services: Services, task_id: str | None, due: FollowUp) -> None:
+    """Run a step of which nobody is told how it went."""
+    try:
+        run(services, task_id, due)
+    except Exception:
+        with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
+            log.exception("step_broke", step=due.step, next="the sweep finds the job")
