@@ -8,6 +8,12 @@ from celery.concurrency.thread import TaskPool
 from worker.broker.topology import AHEAD
 from worker.intake.admission import SENT
 
+TURNS = 4
+"""Steps that wait in the process for each of its slots, as long as one does where nothing waits for the vendor.
+
+A message to oneself is more than a tenth of a job. Those that wait here when a process is killed, the sweep finds.
+"""
+
 
 class Threads(TaskPool):
     """Runs each task on a thread, and has Celery look it up in the worker's app, not in the process's default one.
@@ -25,7 +31,7 @@ class Threads(TaskPool):
 
     def on_start(self) -> None:
         """Let what was accepted go on in a slot."""
-        self.app.services.next_up.open(self.executor.submit, self.limit)
+        self.app.services.next_up.open(self.executor.submit, TURNS * self.limit)
 
     def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, *more: Any, **named: Any) -> Any:
         """Start a task."""

@@ -90,12 +90,12 @@ class NextUp:
         self._start: Callable[[Act], object] | None = None
         self._most = 0
 
-    def open(self, start: Callable[[Act], object], slots: int) -> None:
-        """Have what is taken from now on started in one of so many slots as soon as one is free."""
-        self._start, self._most = start, slots
+    def open(self, start: Callable[[Act], object], most: int) -> None:
+        """Have what is taken from now on started in a slot as soon as one is free; so much may wait for that."""
+        self._start, self._most = start, most
 
     def take(self, act: Act, instead: Act) -> bool:
-        """Take what is to be done; return False where as many wait as there are slots: who comes last waits long.
+        """Take what is to be done; return False where as much waits as may.
 
         ``instead`` is done in its place if the process ends before it has a slot.
         """

@@ -11,7 +11,7 @@ import pytest
 from celery.app.trace import trace_task_ret
 
 from worker.broker.topology import RECONSTRUCT_TASK
-from worker.intake.threads import Threads
+from worker.intake.threads import TURNS, Threads
 from worker.work.room import NextUp
 
 APP: Any = SimpleNamespace(services=SimpleNamespace(next_up=NextUp()))
@@ -66,6 +66,21 @@ def test_what_was_accepted_goes_on_in_a_slot(pool: Threads) -> None:
     may_go.set()
     assert is_over.wait(30)
     assert order == ["step", "submit"]
+
+
+def test_few_wait_for_a_slot_in_the_process(pool: Threads) -> None:
+    """The rest waits in the broker, where every process can take it."""
+    may_go, has_begun = threading.Event(), threading.Event()
+
+    def step(*_: object, **__: object) -> None:
+        has_begun.set()
+        may_go.wait(30)
+
+    apply(pool, STEP, step)
+    assert has_begun.wait(30)
+    took = [APP.services.next_up.take(lambda: None, lambda: None) for _ in range(TURNS + 1)]
+    may_go.set()
+    assert took == [True] * TURNS + [False]
 
 
 def test_what_has_not_begun_when_the_worker_ends_is_left_to_others() -> None:

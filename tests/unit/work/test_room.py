@@ -153,8 +153,8 @@ def test_it_is_done_in_the_order_in_which_it_came() -> None:
     assert done == ["a", "b"]
 
 
-def test_as_many_wait_as_there_are_slots() -> None:
-    """Who comes last would wait long; whoever has begun waits no more."""
+def test_as_much_waits_as_may() -> None:
+    """Who came last would wait long; what has begun waits no more."""
     done: list[str] = []
     slots, next_up = Slots(), NextUp()
     next_up.open(slots.started.append, 2)
