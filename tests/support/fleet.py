@@ -25,8 +25,8 @@ _STEPS = {"accept": "accept", "submit": "submit", "poll": "poll", "fetch": "poll
 
 WORKERS: Mapping[str, Sequence[str]] = {
     **{place: ("--steps", _STEPS[_step_of(place)]) for place in FAILPOINTS if _step_of(place) in _STEPS},
-    HANDED_OVER: (),
-    PUBLISH: (),
+    HANDED_OVER: ("--steps", "accept"),
+    PUBLISH: ("--steps", "accept"),
 }
 """The places that a worker comes to, and the arguments of one that comes to it soon."""
 
