@@ -32,6 +32,24 @@ def test_what_the_dead_had_taken_is_free(deployment: Service, judge: Judge) -> N
     judge.check(ids, within=60)
 
 
+def test_what_waited_for_a_slot_of_the_dead_is_submitted(
+    deployment: Service, judge: Judge, simulator: Simulator
+) -> None:
+    """It was accepted and acknowledged; no message of it is anywhere, and no other process knew of it."""
+    deployment.environment["SAM3D_RECONCILE_DEADLINE"] = "120"  # Those of the dead are proven by those that come after.
+    deployment.start("scheduler", "scheduler")
+    start_worker(deployment, "first", SAM3D_SWEEP_GRACE="15", SAM3D_SUBMIT_DEADLINE="15")
+    simulator.add_fault(call="submit", kind="hang", seconds=60, count=4)
+    ids = judge.submit(4)
+    judge.await_states(ids, "submitting")
+    waiting = judge.submit(4)
+    judge.await_states(waiting, "accepted")
+    deployment.processes["first"].kill()
+    assert judge.states(waiting) == {"accepted": 4}
+    start_worker(deployment)
+    judge.check([*ids, *waiting], within=120)
+
+
 def test_a_living_worker_is_not_robbed(deployment: Service, judge: Judge, postgres: PrivatePostgres) -> None:
     """Its sessions are cut again and again while it downloads: it takes its lock again, and nobody fetches twice."""
     deployment.environment |= LONG_LEASES

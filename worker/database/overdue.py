@@ -41,14 +41,12 @@ def count_waiting(connection: Connection, most: int) -> int:
 
 
 def left_behind(connection: Connection, job_ids: Sequence[str]) -> Sequence[Overdue]:
-    """Lock those of some runs that are left behind still; those whose result expires first come first."""
+    """Lock those of some runs that are left behind still, and return them in the same order."""
     query = (
-        select(*SEEN, _EXPIRED)
-        .where(_is_overdue, jobs.c.id.in_(job_ids))
-        .order_by(jobs.c.submitted_at.asc().nulls_last(), jobs.c.refusals, jobs.c.priority.desc(), jobs.c.accepted_at)
-        .with_for_update(skip_locked=True, of=jobs)
+        select(*SEEN, _EXPIRED).where(_is_overdue, jobs.c.id.in_(job_ids)).with_for_update(skip_locked=True, of=jobs)
     )
-    return [Overdue(Job.from_row(row), row["expired"]) for row in connection.execute(query).mappings()]
+    found = {row["id"]: Overdue(Job.from_row(row), row["expired"]) for row in connection.execute(query).mappings()}
+    return [found[each] for each in job_ids if each in found]
 
 
 def waiting(connection: Connection, limit: int) -> Sequence[Overdue]:

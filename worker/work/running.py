@@ -32,11 +32,17 @@ def go_on(services: Services, task_id: str | None, submit: FollowUp | None) -> N
 
     So whoever accepts is free for the next request, and a burst is accepted before it is submitted.
     """
-    send = partial(services.post.follow, (), submit)
-    is_ours = submit is not None and submit.step in services.steps and submit.delay <= NOW
-    if not (submit and is_ours and services.next_up.take(partial(_run_alone, services, task_id, submit), send)):
-        send()
+    if submit and not _is_next(services, task_id, submit):
+        services.post.follow((), submit)
     reach("accept.sent")
+
+
+def _is_next(services: Services, task_id: str | None, submit: FollowUp) -> bool:
+    """Have it wait for a slot, if this process submits, and few wait; a process that ends sends its message instead."""
+    if submit.step not in services.steps or submit.delay > NOW:
+        return False
+    act, instead = partial(_run_alone, services, task_id, submit), partial(services.post.follow, (), submit)
+    return services.next_up.take(act, instead)
 
 
 def _run_alone(services: Services, task_id: str | None, due: FollowUp) -> None:
