@@ -90,9 +90,9 @@ def test_frozen_anywhere(fleet: Fleet, judge: Judge, rabbitmq: PrivateRabbit, si
 
 
 def strike_workers(fleet: Fleet, judge: Judge, action: str) -> list[str]:
-    """Submit jobs to armed workers beside a healthy one, and wait until each was struck at its place."""
+    """Submit jobs to armed workers beside healthy ones, and wait until each was struck at its place."""
     armed = fleet.arm_workers(action)
-    fleet.workers("worker")
+    fleet.split_workers()
     fleet.await_logged("worker_ready", *armed)
     ids = judge.submit(JOBS)
     ask_until_struck(fleet, judge, ids)

@@ -30,7 +30,7 @@ def fleet(deployment: Service, zygote: Zygote) -> Iterator[Fleet]:
 def test_stopped_in_each_step(fleet: Fleet, judge: Judge) -> None:
     """SIGTERM at any place in the code ends the process with 0, and every job ends once."""
     told = fleet.arm_workers("stop")
-    fleet.workers("worker")
+    fleet.split_workers()
     fleet.await_logged("worker_ready", *told)
     ids = judge.submit(JOBS)
     ask_until_struck(fleet, judge, ids)

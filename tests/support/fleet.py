@@ -25,8 +25,8 @@ _STEPS = {"accept": "accept", "submit": "submit", "poll": "poll", "fetch": "poll
 
 WORKERS: Mapping[str, Sequence[str]] = {
     **{place: ("--steps", _STEPS[_step_of(place)]) for place in FAILPOINTS if _step_of(place) in _STEPS},
-    HANDED_OVER: ("--steps", "accept"),
-    PUBLISH: ("--steps", "accept"),
+    HANDED_OVER: (),
+    PUBLISH: (),
 }
 """The places that a worker comes to, and the arguments of one that comes to it soon."""
 
@@ -73,6 +73,12 @@ class Fleet:
         for name in names:
             self.start(name, "worker", "--concurrency", "4")
         self.await_logged("worker_ready", *names)
+
+    def split_workers(self) -> None:
+        """Start two workers that do everything between them, so that submits are messages, which an armed one gets."""
+        for name, steps in {"front": "accept,poll,fetch", "submits": "submit"}.items():
+            self.start(name, "worker", "--concurrency", "4", "--steps", steps)
+        self.await_logged("worker_ready", "front", "submits")
 
     def arm_workers(self, action: str) -> list[str]:
         """Start a worker for each place, to be struck there; return their names."""
