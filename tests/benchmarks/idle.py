@@ -45,7 +45,7 @@ def main() -> None:
     logs = Path(tempfile.mkdtemp(prefix="sam3d-idle-"))
     limit = {"SAM3D_REQUESTS_PER_MINUTE": "6"}
     has = _waiting(asked.old, asked.live)
-    with bench(run_seconds=3.0) as servers, deployed(servers, logs, "idle", limit, workers=0, has=has) as mine:
+    with bench(run_seconds=3.0) as servers, deployed(servers, logs, "idle", limit, workers=(), has=has) as mine:
         time.sleep(SETTLED_SECONDS)
         pids = {"scheduler": mine.pids["worker"], "database": mine.pids["database"]}
         before = cpu_seconds(pids)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kombu import Connection, Consumer, Queue
 
-from tests.benchmarks.load import Bench, Deployed, bench, deployed
+from tests.benchmarks.load import ALL, Bench, Deployed, bench, deployed
 from worker.broker.topology import events_exchange
 from worker.rules.lifecycle import EventType
 
@@ -62,7 +62,7 @@ def main() -> None:
     asked = parser.parse_args()
     with bench(run_seconds=1.0) as servers:
         logs = Path(tempfile.mkdtemp(prefix="sam3d-latency-"))
-        with deployed(servers, logs, "idle", {}, workers=1) as mine:
+        with deployed(servers, logs, "idle", {}, workers=(ALL,)) as mine:
             for _ in latencies(servers, mine, 5):  # The first opens connections.
                 pass
             posts, ends = zip(*latencies(servers, mine, asked.jobs), strict=True)

@@ -23,6 +23,7 @@ from tests.support.waiting import wait_until
 from worker.database.schema import upgrade
 
 WORKERS, SLOTS = 2, 8
+ALL = "accept,submit,poll,fetch"
 FIRST, LAST = 0.2, 0.8
 """Of the jobs, between which everything is measured: the first and the last do not fill the machine."""
 
@@ -192,9 +193,18 @@ def _nothing(_: str) -> None:
 
 @contextmanager
 def deployed(
-    servers: Bench, logs: Path, name: str, settings: Mapping[str, str], *, workers: int = WORKERS, has: Fill = _nothing
+    servers: Bench,
+    logs: Path,
+    name: str,
+    settings: Mapping[str, str],
+    *,
+    workers: Sequence[str] = (ALL,) * WORKERS,
+    has: Fill = _nothing,
 ) -> Iterator[Deployed]:
-    """Start a scheduler and workers on a virtual host of their own and a database that ``has`` what is put there."""
+    """Start a scheduler and workers on a virtual host of their own and a database that ``has`` what is put there.
+
+    A worker is given by the steps that it does.
+    """
     database = f"speed_{name.replace(' ', '_')}"
     url = servers.postgres.create_database(database)
     upgrade(url)
@@ -214,8 +224,8 @@ def deployed(
         stack.callback(service.stop)
         service.start("scheduler", "scheduler")
         wait_until(lambda: "scheduler_leads" in service.log_of("scheduler"), "the scheduler leads")
-        for number in range(workers):
-            service.start(f"worker {number}", "worker", "--concurrency", str(SLOTS))
+        for number, steps in enumerate(workers):
+            service.start(f"worker {number}", "worker", "--concurrency", str(SLOTS), "--steps", steps)
         connection = stack.enter_context(psycopg.connect(url.replace("+psycopg", ""), autocommit=True))
         send = stack.enter_context(sender(environment["SAM3D_BROKER_URL"], "sam3d.reconstruct", "sam3d.requests"))
         ids = [each.pid for each in service.processes.values()]
