@@ -14,7 +14,7 @@ class _Context(PGExecutionContext_psycopg):
     """Runs a statement, for whose answer the cursor is told its form."""
 
     def create_cursor(self) -> Any:
-        cursor = super().create_cursor()
+        cursor: Any = super().create_cursor()
         if self.execution_options.get("is_binary"):
             cursor.format = Format.BINARY
         return cursor

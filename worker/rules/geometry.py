@@ -1,7 +1,7 @@
 """Pure: what is in a model: its triangles, its corners, its box."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -26,7 +26,7 @@ class Geometry:
 
     def to_json(self) -> Mapping[str, Any]:
         """Return it as JSON has it, with lists for points."""
-        return {**asdict(self), "bounds": self.bounds and [list(corner) for corner in self.bounds]}
+        return {**vars(self), "bounds": self.bounds and [list(corner) for corner in self.bounds]}
 
 
 def box_of(axes: Iterable[tuple[float, float]]) -> Box:

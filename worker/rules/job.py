@@ -1,7 +1,7 @@
 """A job's row as a step sees it: a frozen record with one way in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -88,8 +88,8 @@ class Job(Body):
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
         """Make a job of a row that has ``observed_at``, the database's time."""
-        values = {each.name: row[each.name] for each in fields(cls) if each.default is MISSING or each.name in row}
-        return cls(**{**values, "state": JobState(row["state"])})
+        known = {name: value for name, value in row.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "state": JobState(row["state"])})
 
     @property
     def age(self) -> timedelta:

@@ -1,7 +1,7 @@
 """Pure: what a step learnt and reports, and what that makes of its job's row."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, BinaryIO, Final, TypeVar
@@ -53,8 +53,7 @@ class Learnt:
 
     def columns(self) -> dict[str, Any]:
         """Return the columns that are written, and what to them."""
-        named = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "tells_of_account"}
-        return {name: value for name, value in named.items() if value is not UNSET}
+        return {name: each for name, each in vars(self).items() if each is not UNSET and name != "tells_of_account"}
 
     def __or__(self, later: "Learnt") -> "Learnt":
         """Return both; where both say something, what was learnt later."""
