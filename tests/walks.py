@@ -81,10 +81,10 @@ def _ours(file: str) -> str | None:
 class Walker:
     """A job whose messages are given to the tasks by hand, each when it is due."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, photo: Path = ROOT / "photos" / "cat.png") -> None:
         self._app = app
         self._job_id = str(uuid4())
-        self.request = _request(self._job_id)
+        self.request = _request(self._job_id, photo)
 
     def next_step(self) -> Step | None:
         """Return the step that the job waits for."""
@@ -122,8 +122,8 @@ class Walker:
             task(**fields)
 
 
-def _request(job_id: str) -> Message:
-    fields = {**prepare_request(ROOT / "photos" / "cat.png"), "job_id": job_id}
+def _request(job_id: str, photo: Path) -> Message:
+    fields = {**prepare_request(photo), "job_id": job_id}
     return Message(
         body=json.dumps([[], fields, {}]),
         headers={"task": RECONSTRUCT_TASK, "id": job_id},

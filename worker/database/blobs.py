@@ -10,7 +10,10 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Integer,
     Select,
+    Text,
+    Update,
     bindparam,
     delete,
     exists,
@@ -60,15 +63,22 @@ def _adding() -> Insert:
     return chunk.on_conflict_do_nothing()
 
 
-def add_chunk(connection: Connection, location: str, position: int, content: bytes) -> None:
-    """Write a chunk; who writes the same file at the same time writes the same."""
-    row = upsert(blob_chunks).values(location=location, position=position, content=content)
-    connection.execute(row.on_conflict_do_nothing())
+def add_chunks(connection: Connection, location: str, first: int, contents: Sequence[bytes], count: int) -> None:
+    """Write some chunks of a file that has ``count``, from a position on; with the last one it is whole.
+
+    They are waited for together, and come all or not at all. Who writes the same file at the same time writes the same.
+    """
+    its = {"file": location, "last": count - 1}
+    connection.execute(_adding_chunk(), [{**its, "at": at, "chunk": each} for at, each in enumerate(contents, first)])
 
 
-def end(connection: Connection, location: str) -> None:
-    """Note that all of a file is written."""
-    connection.execute(update(blobs).where(blobs.c.location == location).values(is_whole=True))
+@cache
+def _adding_chunk() -> Update:
+    chunk, file, at = blob_chunks.c, bindparam("file", type_=Text), bindparam("at", type_=Integer)
+    row = select(file, at, bindparam("chunk", type_=chunk.content.type))
+    added = upsert(blob_chunks).from_select([chunk.location, chunk.position, chunk.content], row)
+    whole = update(blobs).where(blobs.c.location == file, at == bindparam("last", type_=Integer)).values(is_whole=True)
+    return whole.add_cte(added.on_conflict_do_nothing().cte("added"))
 
 
 def chunks(connection: Connection, location: str, first: int, count: int) -> Sequence[bytes]:

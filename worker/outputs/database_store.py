@@ -1,4 +1,4 @@
-"""Files that PostgreSQL keeps, in chunks: one chunk in one statement, more of them in transactions of their own."""
+"""Files that PostgreSQL keeps, in chunks: each statement, and whatever goes with it, is a transaction of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -9,8 +9,8 @@ from worker.database.blobs import CHUNK_BYTES
 from worker.database.engine import Connection, Engine, single, transaction
 from worker.rules.outcome import FetchedFile
 
-WRITTEN = 64
-"""Chunks of a transaction, 16 MiB: none is long."""
+SENT = 8
+"""Chunks that are written with one wait for the database: 2 MiB of memory for each thread that stores a file."""
 
 READ = 4
 
@@ -37,12 +37,10 @@ class DatabaseStore:
     def _write(self, location: str, file: FetchedFile) -> None:
         """Write the chunks of a file that was touched just now: nobody deletes it for a day."""
         count = -(-file.size // CHUNK_BYTES)
-        for first in range(0, count, WRITTEN):
-            with transaction(self._engine) as connection:
-                for position in range(first, min(first + WRITTEN, count)):
-                    blobs.add_chunk(connection, location, position, file.content.read(CHUNK_BYTES))
-                if first + WRITTEN >= count:
-                    blobs.end(connection, location)
+        for first in range(0, count, SENT):
+            contents = [file.content.read(CHUNK_BYTES) for _ in range(first, min(first + SENT, count))]
+            with single(self._engine) as connection:
+                blobs.add_chunks(connection, location, first, contents, count)
 
     def read(self, location: str, start: int) -> Iterator[bytes]:
         """Give the bytes of a file from one on."""
