@@ -38,8 +38,12 @@ class Threads(TaskPool):
         start = self._accepting.on_apply if args and args[0] in SENT else super().on_apply
         return start(target, args, {**(kwargs or {}), "app": self.app}, *more, **named)
 
+    def on_close(self) -> None:
+        """Leave what waits for a slot to others: the worker ends, however long its connections take for that."""
+        self.app.services.next_up.close()
+
     def on_stop(self) -> None:
         """Let the tasks that run finish; what has not begun is somebody else's."""
-        self.app.services.next_up.close()
+        self.on_close()
         self._accepting.on_stop()
         super().on_stop()
