@@ -1,6 +1,7 @@
 """The threads of a worker: a slot for each step at a time, and a few beside them that accept requests."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 from celery.concurrency.thread import TaskPool
@@ -13,6 +14,9 @@ TURNS = 4
 
 A message to oneself is more than a tenth of a job. Those that wait here when a process is killed, the sweep finds.
 """
+
+START_SECONDS = 30.0
+"""How long a thread waits for all others to have started."""
 
 
 class Threads(TaskPool):
@@ -27,10 +31,12 @@ class Threads(TaskPool):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._accepting = TaskPool(AHEAD)
+        self._accepting: Any = TaskPool(AHEAD)
 
     def on_start(self) -> None:
-        """Let what was accepted go on in a slot."""
+        """Have all threads started, and let what was accepted go on in a slot."""
+        _start_all(self.executor, self.limit)
+        _start_all(self._accepting.executor, AHEAD)
         self.app.services.next_up.open(self.executor.submit, TURNS * self.limit)
 
     def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, *more: Any, **named: Any) -> Any:
@@ -47,3 +53,16 @@ class Threads(TaskPool):
         self.on_close()
         self._accepting.on_stop()
         super().on_stop()
+
+
+def _start_all(executor: ThreadPoolExecutor, threads: int) -> None:
+    """Start the threads of an executor, which would start each with a task that finds none free.
+
+    A process that may not have so many ends before it has a message in hand: one that came in then would be put aside.
+
+    Raises:
+        RuntimeError: the process may not have so many.
+    """
+    all_here = Barrier(threads)
+    for each in [executor.submit(all_here.wait, START_SECONDS) for _ in range(threads)]:
+        each.result()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from celery.app.trace import trace_task_ret
 
-from worker.broker.topology import RECONSTRUCT_TASK
+from worker.broker.topology import AHEAD, RECONSTRUCT_TASK
+from worker.intake import threads as threads_module
 from worker.intake.threads import TURNS, Threads
 from worker.work.room import NextUp
 
@@ -30,6 +31,24 @@ def pool() -> Iterator[Threads]:
 def apply(pool: Threads, task: str, act: Callable[..., object]) -> Any:
     """Give a pool a task, as Celery does."""
     return pool.on_apply(act, (task,), callback=lambda _: None, accept_callback=lambda *_: None)
+
+
+def test_a_worker_that_may_not_have_its_threads_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that learnt of it from a message would put that aside."""
+    pool, begun = Threads(3, app=APP), list[threading.Thread]()
+    start = threading.Thread.start
+
+    def start_few(thread: threading.Thread) -> None:
+        if len(begun) == 3 + AHEAD - 1:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threads_module, "START_SECONDS", 0.1)
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    with pytest.raises(RuntimeError):
+        pool.on_start()
+    pool.stop()
 
 
 def test_a_task_is_looked_up_in_the_app_of_its_worker(pool: Threads) -> None:
