@@ -1,10 +1,14 @@
 """The threads of a worker: a slot for each step at a time, and a few beside them that accept requests."""
 
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
-from celery.concurrency.thread import TaskPool
+from celery.concurrency.base import apply_target
+from celery.concurrency.thread import ApplyResult, TaskPool  # type: ignore[attr-defined]  # The stubs lack the first.
 
 from worker.broker.topology import AHEAD
 from worker.intake.admission import SENT
@@ -17,6 +21,41 @@ A message to oneself is more than a tenth of a job. Those that wait here when a 
 
 START_SECONDS = 30.0
 """How long a thread waits for all others to have started."""
+
+_apply: Callable[..., object] = apply_target
+
+
+class Accepting(TaskPool):
+    """The threads that accept requests, each of which may be of 16 MiB: few wait, however often a broker gives them.
+
+    Those that wait when its connection is lost come again over the next, and are let go as soon as the first does.
+    """
+
+    executor: ThreadPoolExecutor
+
+    def __init__(self) -> None:
+        super().__init__(AHEAD)
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._is_lost = False
+
+    def flush(self) -> None:
+        """Take in that the connection is lost over which came what waits."""
+        self._is_lost = True
+
+    def on_apply(self, *task: Any, callback: Any = None, accept_callback: Any = None, **_: Any) -> Any:
+        """Have a request accepted as soon as a thread is free."""
+        if self._is_lost:
+            self._waiting.clear()
+            self._is_lost = False
+        self._waiting.append(partial(_apply, *task, callback, accept_callback))
+        return ApplyResult(self.executor.submit(self._next))
+
+    def _next(self) -> None:
+        try:
+            accept = self._waiting.popleft()
+        except IndexError:  # It was let go.
+            return
+        accept()
 
 
 class Threads(TaskPool):
@@ -31,7 +70,7 @@ class Threads(TaskPool):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._accepting: Any = TaskPool(AHEAD)
+        self._accepting = Accepting()
 
     def on_start(self) -> None:
         """Have all threads started, and let what was accepted go on in a slot."""
@@ -43,6 +82,10 @@ class Threads(TaskPool):
         """Start a task."""
         start = self._accepting.on_apply if args and args[0] in SENT else super().on_apply
         return start(target, args, {**(kwargs or {}), "app": self.app}, *more, **named)
+
+    def flush(self) -> None:
+        """Take in that the connection to the broker is lost, of which Celery tells."""
+        self._accepting.flush()
 
     def on_close(self) -> None:
         """Leave what waits for a slot to others: the worker ends, however long its connections take for that."""

@@ -71,6 +71,22 @@ def test_a_request_waits_for_no_slot(pool: Threads) -> None:
         each.wait(30)
 
 
+@pytest.mark.parametrize("comes_again", [True, False])
+def test_requests_of_a_lost_connection_wait_until_one_comes_again(pool: Threads, comes_again: bool) -> None:
+    """However often a broker is lost while none is accepted, few are in hand; one that forgot them gives none again."""
+    accepted: list[str] = []
+    may_go = threading.Event()
+    running = [apply(pool, RECONSTRUCT_TASK, lambda *_, **__: may_go.wait(30)) for _ in range(AHEAD)]
+    waiting = [apply(pool, RECONSTRUCT_TASK, lambda *_, **__: accepted.append("waits")) for _ in range(AHEAD)]
+    pool.flush()
+    if comes_again:
+        waiting += [apply(pool, RECONSTRUCT_TASK, lambda *_, **__: accepted.append("comes again"))]
+    may_go.set()
+    for each in (*running, *waiting):
+        each.wait(30)
+    assert accepted == (["comes again"] if comes_again else ["waits"] * AHEAD)
+
+
 def test_what_was_accepted_goes_on_in_a_slot(pool: Threads) -> None:
     """After what waits for it already."""
     order: list[str] = []
