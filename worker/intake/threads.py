@@ -71,6 +71,7 @@ class Threads(TaskPool):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._accepting = Accepting()
+        self._is_closed = False
 
     def on_start(self) -> None:
         """Have all threads started, and let what was accepted go on in a slot."""
@@ -79,7 +80,9 @@ class Threads(TaskPool):
         self.app.services.next_up.open(self.executor.submit, TURNS * self.limit)
 
     def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, *more: Any, **named: Any) -> Any:
-        """Start a task."""
+        """Start a task; not in a worker that ends, whose messages go to another with its connection."""
+        if self._is_closed:
+            return None
         start = self._accepting.on_apply if args and args[0] in SENT else super().on_apply
         return start(target, args, {**(kwargs or {}), "app": self.app}, *more, **named)
 
@@ -88,11 +91,14 @@ class Threads(TaskPool):
         self._accepting.flush()
 
     def on_close(self) -> None:
-        """Leave what waits for a slot to others: the worker ends, however long its connections take for that."""
+        """Leave what has not begun to others: the worker ends, however long its connections take for that."""
+        self._is_closed = True
         self.app.services.next_up.close()
+        for each in (self.executor, self._accepting.executor):
+            each.shutdown(wait=False, cancel_futures=True)
 
     def on_stop(self) -> None:
-        """Let the tasks that run finish; what has not begun is somebody else's."""
+        """Let the tasks that run finish."""
         self.on_close()
         self._accepting.on_stop()
         super().on_stop()

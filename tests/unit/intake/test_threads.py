@@ -118,23 +118,27 @@ def test_few_wait_for_a_slot_in_the_process(pool: Threads) -> None:
     assert took == [True] * TURNS + [False]
 
 
-def test_what_waits_is_left_to_others_as_soon_as_a_worker_is_told_to_end(pool: Threads) -> None:
+def test_a_worker_that_is_told_to_end_begins_nothing_more(pool: Threads) -> None:
     """Celery tells its pool at once, and has it stop only after the connections to a broker that may be away."""
-    order: list[str] = []
+    done: list[str] = []
     may_go, has_begun = threading.Event(), threading.Event()
 
     def step(*_: object, **__: object) -> None:
         has_begun.set()
         may_go.wait(30)
+        done.append("step")
 
     running = apply(pool, STEP, step)
     assert has_begun.wait(30)
-    APP.services.next_up.take(lambda: order.append("submit"), lambda: order.append("message"))
+    apply(pool, STEP, lambda *_, **__: done.append("another step"))
+    APP.services.next_up.take(lambda: done.append("submit"), lambda: done.append("message"))
     pool.close()
+    for task in (STEP, RECONSTRUCT_TASK):
+        assert apply(pool, task, lambda *_, **__: done.append("late")) is None
     may_go.set()
     running.wait(30)
-    apply(pool, STEP, lambda *_, **__: order.append("step")).wait(30)
-    assert order == ["message", "step"]
+    pool.stop()
+    assert done == ["message", "step"]
 
 
 def test_what_has_not_begun_when_the_worker_ends_is_left_to_others() -> None:
