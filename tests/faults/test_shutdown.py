@@ -1,5 +1,6 @@
 """A worker that is told to stop finishes what it has in hand, and ends; nothing is left for anybody to decide."""
 
+import signal
 import time
 from collections.abc import Iterator
 
@@ -10,13 +11,16 @@ from tests.support.deployment import Service
 from tests.support.fleet import SCHEDULERS, Fleet, armed_scheduler
 from tests.support.judge import Judge
 from tests.support.receipt_keys import make_key
+from tests.support.services.rabbitmq import PrivateRabbit
 from tests.support.services.zygote import Zygote
+from tests.support.waiting import wait_until
 from worker.simulator import Simulator
 
 GRACE_SECONDS = 120
 """What a pod is given; these workers need a few seconds."""
 
 JOBS = 50
+SLOTS = 2
 
 
 @pytest.fixture
@@ -69,6 +73,30 @@ def test_rolling_deploy(fleet: Fleet, judge: Judge, simulator: Simulator) -> Non
         assert fleet.end(f"worker-{number}", f"scheduler-{number}", within=GRACE_SECONDS) == [0, 0]
         print(f"round {number}: ended within {time.monotonic() - began:.1f} s")
         ids += judge.submit(JOBS // 2)
+    judge.check(ids)
+    assert never_reviewed(judge)
+
+
+def test_stopped_without_its_broker(fleet: Fleet, judge: Judge, simulator: Simulator, rabbitmq: PrivateRabbit) -> None:
+    """It waits for no connection, only for what its slots have in hand; what waits for one is begun no more."""
+    simulator.add_fault(call="submit", kind="slow_bytes", bytes_per_second=100)
+    worker = fleet.start("worker", "worker", "--concurrency", str(SLOTS))
+    fleet.await_logged("worker_ready", "worker")
+    ids = judge.submit(12)
+    judge.await_states(ids, "accepted", "submitting", at_least=10)
+    rabbitmq.settle()
+    rabbitmq.kill()
+    wait_until(lambda: fleet.logged("worker", "inbox_disconnected"), "the worker has noticed")
+    worker.send_signal(signal.SIGTERM)
+    wait_until(lambda: fleet.logged("worker", "signal_received"), "it was told to end")
+    begun = SLOTS + len(judge.rows("SELECT token FROM submissions"))
+    assert worker.wait(GRACE_SECONDS) == 0
+    assert len(judge.rows("SELECT token FROM submissions")) <= begun
+
+    rabbitmq.start()
+    simulator.clear_faults()
+    fleet.workers("another")
+    fleet.start("scheduler", "scheduler")
     judge.check(ids)
     assert never_reviewed(judge)
 

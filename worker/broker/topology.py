@@ -69,7 +69,7 @@ MAX_DELIVERIES = 10
 """How often a message is given to a worker again before it is taken for what kills the workers."""
 
 AHEAD = 2
-"""How many requests a process has in hand, one of them worked on: each may be of 16 MiB, and is soon accepted."""
+"""How many requests a process has in hand, each on a thread of its own: one may be of 16 MiB, and is soon accepted."""
 
 _QUORUM = {"x-queue-type": "quorum"}
 

@@ -39,6 +39,10 @@ from worker.work.services import Services
 log = structlog.get_logger(__name__)
 
 
+class _WorkerEnds(Exception):
+    """There is nothing to connect for any more."""
+
+
 class Inbox(ConsumerMixin):
     """Reads plain-JSON requests and asks on a thread and a connection of its own."""
 
@@ -136,6 +140,8 @@ class Inbox(ConsumerMixin):
             self._heart.beat()
             try:
                 self.run()
+            except _WorkerEnds:
+                break
             except Exception as error:
                 log.error("inbox_broke", reason=type(error).__name__, next="connects again in a second")
                 time.sleep(1)
@@ -145,8 +151,17 @@ class Inbox(ConsumerMixin):
         """Return a connection that sees a broker that is back after hours within seconds; that wait is no stall."""
         self._heart.rest()
         connection: Any = super().create_connection()
-        connection.ensure_connection = partial(connection.ensure_connection, **RECONNECT)
+        connection.ensure_connection = partial(connection.ensure_connection, callback=self._require_worker, **RECONNECT)
         return cast("Connection", connection)
+
+    def _require_worker(self) -> None:
+        """Give up a broker that is away, once a second, when the worker ends.
+
+        Raises:
+            _WorkerEnds: it does.
+        """
+        if self.should_stop:
+            raise _WorkerEnds
 
     def on_connection_error(self, exc: Exception, interval: float) -> None:
         """Say it once a try; kombu tries again by itself."""

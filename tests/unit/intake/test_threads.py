@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from celery.app.trace import trace_task_ret
 
-from worker.broker.topology import RECONSTRUCT_TASK
+from worker.broker.topology import AHEAD, RECONSTRUCT_TASK
+from worker.intake import threads as threads_module
 from worker.intake.threads import TURNS, Threads
 from worker.work.room import NextUp
 
@@ -32,6 +33,24 @@ def apply(pool: Threads, task: str, act: Callable[..., object]) -> Any:
     return pool.on_apply(act, (task,), callback=lambda _: None, accept_callback=lambda *_: None)
 
 
+def test_a_worker_that_may_not_have_its_threads_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that learnt of it from a message would put that aside."""
+    pool, begun = Threads(3, app=APP), list[threading.Thread]()
+    start = threading.Thread.start
+
+    def start_few(thread: threading.Thread) -> None:
+        if len(begun) == 3 + AHEAD - 1:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threads_module, "START_SECONDS", 0.1)
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    with pytest.raises(RuntimeError):
+        pool.on_start()
+    pool.stop()
+
+
 def test_a_task_is_looked_up_in_the_app_of_its_worker(pool: Threads) -> None:
     """Celery's tracer would look in the default app of the process, which may be anybody's."""
     seen: dict[str, object] = {}
@@ -50,6 +69,22 @@ def test_a_request_waits_for_no_slot(pool: Threads) -> None:
     may_go.set()
     for each in steps:
         each.wait(30)
+
+
+@pytest.mark.parametrize("comes_again", [True, False])
+def test_requests_of_a_lost_connection_wait_until_one_comes_again(pool: Threads, comes_again: bool) -> None:
+    """However often a broker is lost while none is accepted, few are in hand; one that forgot them gives none again."""
+    accepted: list[str] = []
+    may_go = threading.Event()
+    running = [apply(pool, RECONSTRUCT_TASK, lambda *_, **__: may_go.wait(30)) for _ in range(AHEAD)]
+    waiting = [apply(pool, RECONSTRUCT_TASK, lambda *_, **__: accepted.append("waits")) for _ in range(AHEAD)]
+    pool.flush()
+    if comes_again:
+        waiting += [apply(pool, RECONSTRUCT_TASK, lambda *_, **__: accepted.append("comes again"))]
+    may_go.set()
+    for each in (*running, *waiting):
+        each.wait(30)
+    assert accepted == (["comes again"] if comes_again else ["waits"] * AHEAD)
 
 
 def test_what_was_accepted_goes_on_in_a_slot(pool: Threads) -> None:
@@ -81,6 +116,29 @@ def test_few_wait_for_a_slot_in_the_process(pool: Threads) -> None:
     took = [APP.services.next_up.take(lambda: None, lambda: None) for _ in range(TURNS + 1)]
     may_go.set()
     assert took == [True] * TURNS + [False]
+
+
+def test_a_worker_that_is_told_to_end_begins_nothing_more(pool: Threads) -> None:
+    """Celery tells its pool at once, and has it stop only after the connections to a broker that may be away."""
+    done: list[str] = []
+    may_go, has_begun = threading.Event(), threading.Event()
+
+    def step(*_: object, **__: object) -> None:
+        has_begun.set()
+        may_go.wait(30)
+        done.append("step")
+
+    running = apply(pool, STEP, step)
+    assert has_begun.wait(30)
+    apply(pool, STEP, lambda *_, **__: done.append("another step"))
+    APP.services.next_up.take(lambda: done.append("submit"), lambda: done.append("message"))
+    pool.close()
+    for task in (STEP, RECONSTRUCT_TASK):
+        assert apply(pool, task, lambda *_, **__: done.append("late")) is None
+    may_go.set()
+    running.wait(30)
+    pool.stop()
+    assert done == ["message", "step"]
 
 
 def test_what_has_not_begun_when_the_worker_ends_is_left_to_others() -> None:
