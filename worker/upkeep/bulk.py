@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import structlog
-
 from worker.database import looks, slots
 from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
+from worker.log import Log
 from worker.rules.budget import LEAST_BULK, MINUTE, Kind
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp
@@ -52,7 +51,7 @@ TOO_LONG = 8
 LEFT_TO_POLLS = {RemoteStatus.FAILED, RemoteStatus.UNRECOGNISED}
 """Why a run failed, and what a word means that nobody knows, is for a poll to say."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class BulkLook:

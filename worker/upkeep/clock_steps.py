@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-import structlog
-
 from worker.config.environment import Settings
 from worker.database import clocks
 from worker.database.engine import Engine, transaction
+from worker.log import Log
 from worker.rules.habits import LONGEST_SETTLE
 from worker.rules.lifecycle import Step
 from worker.rules.retry import LONGEST_RESET, PATIENT_RETRY
@@ -23,7 +22,7 @@ SMALLEST_STEP = timedelta(seconds=5)
 BATCH = 500
 FIRST = "00000000-0000-0000-0000-000000000000"
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class ClockWatch:

@@ -9,8 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import structlog
-
 from worker.errors import (
     OutputBroken,
     OutputInvalid,
@@ -21,6 +19,7 @@ from worker.errors import (
     StoreUnavailable,
 )
 from worker.gate.formats import GLB, MODELS, OTHER, ZIP
+from worker.log import Log
 from worker.network import deadline
 from worker.outputs.download import with_unique_names
 from worker.outputs.stores import Role
@@ -44,7 +43,7 @@ LAST_TRIES = 10
 AT_ANOTHER_PLACE = {403, 404, 410}
 """A file host that answers so is asked no more: the result is, which may name another place."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

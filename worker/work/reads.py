@@ -4,10 +4,9 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
-import structlog
-
 from worker.database import particulars
 from worker.database.engine import Connection, transaction
+from worker.log import Log
 from worker.rules import onward
 from worker.rules.job import Job
 from worker.rules.onward import GOES_ON_WITH, Kept
@@ -18,7 +17,7 @@ from worker.work.judging import judge_read
 from worker.work.services import Services
 from worker.work.taking import draw_at_once
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def keep(services: Services, job: Job, outcome: Outcome, taken_at: float) -> Kept | None:

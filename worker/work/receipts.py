@@ -13,14 +13,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-import structlog
-
 from worker import __version__
 from worker.config.access import ReceiptSettings
 from worker.database import files, particulars
 from worker.database.engine import Connection, Engine, transaction
 from worker.database.outbox import Event
 from worker.errors import ConfigurationError, StoreUnavailable
+from worker.log import Log
 from worker.outputs.sealing import Seal
 from worker.outputs.stores import Role, Stores
 from worker.rules.lifecycle import EventType
@@ -33,7 +32,7 @@ PAUSE = timedelta(seconds=60)
 
 _LAST = {EventType.SUCCEEDED, EventType.FAILED}
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Receipts:
