@@ -7,7 +7,7 @@ from typing import TypeVar
 from worker.database import blobs
 from worker.database.blobs import CHUNK_BYTES
 from worker.database.engine import Connection, Engine, single, transaction
-from worker.rules.outcome import FetchedFile
+from worker.rules.made import FetchedFile
 
 WRITTEN = 64
 """Chunks of a transaction, 16 MiB: none is long."""

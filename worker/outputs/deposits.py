@@ -12,8 +12,8 @@ from worker.config.conduct import StorageSettings
 from worker.errors import ConfigurationError, StoreUnavailable
 from worker.log import Log
 from worker.outputs.stores import Role, Stores
-from worker.rules.naming import LIFETIME, mark_of_place
-from worker.rules.outcome import FetchedFile
+from worker.rules.made import FetchedFile
+from worker.rules.presigned import LIFETIME, mark_of_place
 
 PAUSE = timedelta(seconds=60)
 """For which a store that did not take a photo, or sign for it, is not asked again."""

@@ -11,7 +11,8 @@ from worker.log import Log
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome
-from worker.rules.run import Listed, is_request_id, written_like
+from worker.rules.request_id import is_request_id, written_like
+from worker.rules.run import Listed
 from worker.work import changes
 from worker.work.changes import Recorded
 from worker.work.office import Office

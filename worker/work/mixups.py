@@ -14,7 +14,7 @@ from worker.rules.habits import Pair, Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
 from worker.rules.outcome import Doubt, Learnt
-from worker.rules.run import canonical_id
+from worker.rules.request_id import canonical_id
 from worker.work import changes
 from worker.work.services import Services
 
