@@ -19,6 +19,7 @@ The folders and files, in the order a job travels:
 ``telemetry``  logs, probes, metrics, and places to die
 ``config``     the settings, from the environment
 ``errors``     the error tree
+``log``        a module's lines of the log
 ``boot``       how any process starts: logs, probes, schema, topology
 ``app``        composition root: the services of a process, and its Celery app
 ``embedded``   the whole service in one process, on nothing but this machine

@@ -6,7 +6,6 @@ from functools import cached_property, partial
 from typing import Any
 from uuid import uuid4
 
-import structlog
 from celery import Celery, signals
 from celery.app.amqp import AMQP
 from kombu.connection import ConnectionPool
@@ -17,6 +16,7 @@ from worker.broker import topology
 from worker.broker.connection import connection_options
 from worker.config.environment import Settings
 from worker.intake.inbox import InboxStep
+from worker.log import Log
 from worker.outputs.download import require_room
 from worker.rules.lifecycle import Step
 from worker.telemetry import failpoints
@@ -25,7 +25,7 @@ from worker.work import noticing
 from worker.work.room import give_back_memory
 from worker.work.services import Services, open_services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 ACCEPT = "accept"
 STEPS = (ACCEPT, *Step)

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-import structlog
-
 from worker.app import ACCEPT, App, create_app
 from worker.broker import topology
 from worker.broker.connection import connected, unreachable, why
@@ -16,13 +14,14 @@ from worker.database.engine import DatabaseError, describe, ping
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError
 from worker.intake.hearing import Line, require_beating
+from worker.log import Log
 from worker.telemetry import watchdog
 from worker.telemetry.health import start_health_server
 from worker.telemetry.logs import configure_logging, log_what_is_uncaught
 from worker.telemetry.ports import listening
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 Measure = Callable[[Services], bytes]
 """Writes metrics in the text format that Prometheus reads."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import structlog
 from celery import Celery, Task
 from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
@@ -23,13 +22,14 @@ from worker.database.engine import DatabaseError, describe
 from worker.intake import reception
 from worker.intake.admission import SENT
 from worker.intake.redelivery import BROKE, comes_again, read_request, request_of, tell_sender
+from worker.log import Log, bound_contextvars
 from worker.rules.lifecycle import NOW, FollowUp, Step, Ticket
 from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
 from worker.work.running import go_on, run
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def register(app: Celery, services: Services) -> None:
@@ -41,7 +41,7 @@ def register(app: Celery, services: Services) -> None:
     def receive(task: Task[Any, None], message: Message) -> None:
         """Accept a request, or answer an ask about a job; it is acknowledged once that is committed or announced."""
         task_id = str(task.request.id)
-        bound = structlog.contextvars.bound_contextvars(task_id=task_id)
+        bound = bound_contextvars(task_id=task_id)
         with bound, services.reading.taken(len(message.body or "")):
             _receive(app, services, message, task_id)
 

@@ -7,7 +7,7 @@ from tests.support.addressed import app, bucket, s3
 from tests.support.deployment import KEY
 from tests.support.restored import Restored, deployed
 from tests.support.shop import MINUTE, RUN, Shop, running_simulator, shop, simulator
-from worker.rules.naming import mark_of_address
+from worker.rules.presigned import mark_of_address
 from worker.simulator import Simulator
 
 __all__ = ["app", "bucket", "deployed", "running_simulator", "s3", "shop", "simulator"]

@@ -21,7 +21,7 @@ from worker.outputs.object_store import told
 from worker.outputs.serving import _with_one_range
 from worker.places import AllowedHosts
 from worker.rules.addresses import promised, read_addresses
-from worker.rules.run import canonical_id, is_request_id, written_like
+from worker.rules.request_id import canonical_id, is_request_id, written_like
 from worker.rules.signing import SHORTEST_KEY, Signer
 from worker.telemetry.legible import legible
 from worker.vendor.answers import read_numbers, whose

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Sent
-from worker.rules.naming import mark_of_address, mark_of_place
+from worker.rules.presigned import mark_of_address, mark_of_place
 from worker.rules.proof import Doubted, Finding, Window
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.vendor.history import mark_inputs

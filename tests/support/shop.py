@@ -22,7 +22,7 @@ from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
 from worker.intake.request import derived_job_id
 from worker.rules.lifecycle import FollowUp
-from worker.rules.run import canonical_id
+from worker.rules.request_id import canonical_id
 from worker.simulator import Simulator, SimulatorSettings
 from worker.upkeep.scheduler import Scheduler
 from worker.work.executor import execute

@@ -6,16 +6,16 @@ It may know us by another one: a certificate's, a token's, or that of a proxy wh
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import structlog
 from amqp.exceptions import PreconditionFailed
 from kombu.pools import ProducerPool
 
 from worker.broker.publishing import publish
+from worker.log import Log
 
 NO_QUEUE = "sam3d.nobody"
 """A routing key that leads nowhere: the broker looks at who publishes before it looks for a queue."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 _answers: WeakKeyDictionary[ProducerPool, str | None] = WeakKeyDictionary()
 """What the broker said, kept for as long as a process publishes: whose a request is must not change from one to the

@@ -11,7 +11,6 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-import structlog
 from amqp.exceptions import PreconditionFailed
 from amqp.serialization import dumps
 from kombu.message import Message
@@ -23,6 +22,7 @@ from worker.broker.login import ask_again, user_of
 from worker.broker.publishing import Unroutable, publish
 from worker.broker.topology import DEAD, INBOX_KEYS, PUBLISH_ERRORS
 from worker.errors import TransientError
+from worker.log import Log
 from worker.rules.origin import SOURCE, Origin, read_origin, source_of
 
 REASON = "x-sam3d-reason"
@@ -58,7 +58,7 @@ LONGEST_CARRIED = 255
 KEPT = ("message_id", "correlation_id", "type", "reply_to", "priority", "timestamp", "app_id")
 """Properties that a message keeps wherever it goes; the others would change what the broker does with it."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def quarantine(producers: ProducerPool, message: Message, why: str) -> bool:

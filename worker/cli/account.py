@@ -16,7 +16,8 @@ def hold(message: str, *, as_json: bool) -> None:
         with transaction(office.engine) as connection:
             events = holding.hold(connection, office.account, Hold(HoldCause.OPERATOR, message), stops_reads=False)
             causes = [str(each["held_cause"]) for each in reading.held_accounts(connection)]
-        office.post.announce(events)
+        if events:
+            office.post.announce(events)  # What speaks to the broker takes long to import.
     _show_account("held", causes, is_changed=bool(events), as_json=as_json)
 
 
@@ -30,7 +31,8 @@ def resume(*, as_json: bool) -> None:
             causes = [str(each["held_cause"]) for each in reading.held_accounts(connection)]
             is_uncompared = lineage.resume(connection, office.account)
             events = holding.lift(connection, office.account)
-        office.post.announce(events)
+        if events:
+            office.post.announce(events)
     if is_uncompared:
         note(f"The database was not compared with the request history: {holding.MAY_BE_PAID_AGAIN}.")
     _show_account("resumed", causes, is_changed=bool(events) or is_uncompared, as_json=as_json)

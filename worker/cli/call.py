@@ -20,7 +20,7 @@ from worker.config.environment import Settings, load_settings
 from worker.errors import ConfigurationError, InvalidMessage
 from worker.intake.request import parse_request
 from worker.outputs.download import require_room
-from worker.rules.run import is_request_id
+from worker.rules.request_id import is_request_id
 from worker.vendor.api import Vendor
 from worker.vendor.following import Patience
 

@@ -16,7 +16,7 @@ from worker.broker.topology import PUBLISH_ERRORS
 from worker.cli.show import brief, head, note, print_json, print_table, print_values, say, titled
 from worker.config.environment import load_settings
 from worker.errors import InvalidMessage, Sam3dError
-from worker.telemetry.logs import configure_logging
+from worker.telemetry.errors_alone import log_errors_alone
 
 LONGEST_TEXT = 80
 """Characters of a text within a body that are shown to a person; an image is a longer one."""
@@ -33,7 +33,7 @@ NAMED = 5
 @contextmanager
 def opened() -> Iterator[tuple[ProducerPool, Connection]]:
     """Give what publishes and a connection to the broker; messages that were only looked at go back when it ends."""
-    configure_logging("ERROR")
+    log_errors_alone()
     settings = load_settings()
     try:
         with connected(settings.broker) as connection, opened_producers(settings.broker) as producers:

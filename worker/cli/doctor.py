@@ -25,13 +25,13 @@ from worker.errors import ConfigurationError, Sam3dError
 from worker.outputs.reaching import require_fetched, require_public
 from worker.outputs.stores import Stores
 from worker.rules.urls import is_loopback
-from worker.telemetry.logs import configure_logging
+from worker.telemetry.errors_alone import log_errors_alone
 from worker.vendor.api import Vendor
 
 
 def doctor(*, as_json: bool) -> None:
     """Check database, schema, broker and the vendor's key, and say what to do about what is wrong."""
-    configure_logging("ERROR")
+    log_errors_alone()
     settings = load_settings()
     engine, vendor = create_database_engine(settings.database.url, 2), Vendor(settings)
     checks = _checks(settings, engine, vendor)

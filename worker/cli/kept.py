@@ -8,13 +8,13 @@ from worker.config.environment import Settings
 from worker.database import blobs, retention
 from worker.database.engine import Engine, transaction
 from worker.outputs.stores import Stores
-from worker.telemetry.logs import configure_logging
+from worker.telemetry.errors_alone import log_errors_alone
 from worker.upkeep.prune import classes, delete_old
 
 
 def prune(*, is_dry: bool, as_json: bool) -> None:
     """Delete what is older than the settings keep it, as the scheduler does; or only count it, and what is stored."""
-    configure_logging("ERROR")
+    log_errors_alone()
     with opened_database() as (settings, engine):
         counted = _counted(settings, engine)
         if not is_dry:

@@ -5,14 +5,14 @@ from typing import Any
 from worker.cli.opened import opened_database
 from worker.cli.show import head, print_json, print_table, print_values, say, titled
 from worker.rules.job import ACCOUNT
-from worker.telemetry.logs import configure_logging
+from worker.telemetry.errors_alone import log_errors_alone
 from worker.telemetry.metrics import Usage, seconds, usage
 from worker.work.outlook import Outlook
 
 
 def budget(*, as_json: bool) -> None:
     """Show the request limit, what was used of it by what, what a job takes, and how long a new one waits."""
-    configure_logging("ERROR")
+    log_errors_alone()
     with opened_database() as (settings, engine):
         found = usage(engine, ACCOUNT, Outlook(settings, engine).terms())
     asked = settings.budget.limit

@@ -10,12 +10,12 @@ from worker.database.engine import transaction
 from worker.errors import ConfigurationError, Sam3dError
 from worker.outputs.links import Links
 from worker.outputs.stores import Stores
-from worker.telemetry.logs import configure_logging
+from worker.telemetry.errors_alone import log_errors_alone
 
 
 def link(job_id: str, name: str | None, *, as_json: bool) -> None:
     """Make fresh links to a job's files, or to the one of a name."""
-    configure_logging("ERROR")
+    log_errors_alone()
     wanted = job_uuid(job_id)
     with opened_database() as (settings, engine):
         with transaction(engine) as connection:

@@ -8,8 +8,6 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import Console
-
 from worker.cli.show import note
 
 
@@ -49,6 +47,8 @@ COLUMNS = 48
 
 def show(picture: Path) -> None:
     """Show a picture on a terminal that can: as pixels, or as cells of two colours. Elsewhere say nothing."""
+    from rich.console import Console  # Takes long to import, and most pictures are shown to nobody.
+
     console = Console(stderr=True)  # What is asked for as JSON is alone on stdout.
     if not console.is_terminal or console.color_system != "truecolor":
         return

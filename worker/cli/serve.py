@@ -5,20 +5,19 @@ import os
 import signal
 import sys
 
-import structlog
-
 from worker.app import STEPS, run_worker
 from worker.boot import declare_once, opened_app
 from worker.cli.main import OFTEN
 from worker.config.environment import Settings, load_settings
 from worker.errors import InvalidMessage
+from worker.log import Log
 from worker.telemetry.metrics import exposition, usage
 from worker.upkeep.holdings import Holdings
 from worker.upkeep.readers import Readers
 from worker.upkeep.scheduler import Scheduler
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def worker(steps: str, concurrency: int | None) -> None:

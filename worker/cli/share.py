@@ -4,20 +4,19 @@ import gc
 import os
 import signal
 
-import structlog
-
 from worker.cli.main import OFTEN
 from worker.config.environment import Settings, load_settings
 from worker.database.engine import create_database_engine, ping
 from worker.database.schema import require_schema
 from worker.errors import ConfigurationError
+from worker.log import Log
 from worker.outputs.stores import Stores
 from worker.telemetry import watchdog
 from worker.telemetry.health import start_health_server
 from worker.telemetry.logs import configure_logging, log_what_is_uncaught
 from worker.telemetry.ports import listening
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def files(port: int | None) -> None:

@@ -4,18 +4,20 @@ Whatever a sender, the vendor or the database wrote is shown by ``legible``: not
 """
 
 import json
+import re
 import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 from worker.errors import InvalidMessage
 from worker.telemetry.legible import legible
@@ -44,12 +46,11 @@ def head(word: str) -> None:
 def fail(message: str, code: int) -> NoReturn:
     """End the command with one line; a service's is one of its log."""
     if not SERVICES.isdisjoint(sys.argv[1:2]) and not sys.stderr.isatty():
-        import structlog  # A service has it already; what only shows something starts faster without.
+        from worker.log import Log  # A service has them already.
+        from worker.telemetry.errors_alone import log_errors_alone
 
-        from worker.telemetry.logs import configure_logging
-
-        configure_logging("ERROR")
-        structlog.get_logger(__name__).critical("process_failed", reason=message, exit_code=code)
+        log_errors_alone()
+        Log(__name__).critical("process_failed", reason=message, exit_code=code)
         sys.exit(code)
     typer.secho(f"sam3d: {legible(message)}", fg="red", err=True)
     sys.exit(code)
@@ -130,16 +131,29 @@ def fitting(table: Sequence[Sequence[str]], width: int) -> Sequence[int] | None:
 
 
 def _print_columns(table: Sequence[Sequence[str]], widths: Sequence[int]) -> None:
-    from rich.console import Console  # Only a table needs them, and they take as long to import as all else here.
-    from rich.table import Table
-    from rich.text import Text
+    """Print rows side by side under their titles; rich's own tables take as long to import as all else here."""
+    for number, row in enumerate(table):
+        cells = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+        height = max(map(len, cells))
+        if is_title := number == 0:  # Titles end right over their columns.
+            cells = [[*[""] * (height - len(cell)), *cell] for cell in cells]
+        for line in zip_longest(*cells, fillvalue=""):
+            typer.secho((" " * GAP).join(map(set_cell_size, line, widths)), bold=is_title)
 
-    shown = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for title, width in zip(table[0], widths, strict=True):
-        shown.add_column(Text(title), width=width)
-    for row in table[1:]:
-        shown.add_row(*map(Text, row))
-    Console(width=sum(widths) + GAP * len(widths)).print(shown)
+
+_WORD = re.compile(r"\S+\s*")
+
+
+def _wrapped(text: str, width: int) -> Sequence[str]:
+    """Break a cell into lines between its words."""
+    lines, room = [""], width
+    for word in _WORD.findall(text):
+        if lines[-1] and cell_len(word.rstrip()) > room:
+            lines.append("")
+            room = width
+        lines[-1] += word
+        room -= cell_len(word)
+    return lines
 
 
 def print_values(values: Mapping[str, Any], width: int = 0) -> None:

@@ -5,9 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.progress import TimeElapsedColumn
-
-from worker.cli import given, progress
+from worker.cli import given
 from worker.cli.outcomes import place_of, tell
 from worker.cli.previews import require_previews, with_previews
 from worker.cli.show import note, print_json, say, writable_folder
@@ -84,6 +82,10 @@ def _tell_sent(jobs: dict[str, str], *, as_json: bool) -> None:
 
 def _follow_all(client: Client, jobs: dict[str, str], within: timedelta) -> dict[str, JobEvent]:
     """Show each job's events until it has an outcome; the outcomes are by image, in the order given."""
+    from rich.progress import TimeElapsedColumn  # Who does not wait sees no bars.
+
+    from worker.cli import progress
+
     outcomes: dict[str, JobEvent] = {}
     with progress.bars(progress.Words("stage"), TimeElapsedColumn()) as shown:
         bars = {job_id: shown.add_task(Path(image).name, total=100, stage="sent") for job_id, image in jobs.items()}

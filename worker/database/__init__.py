@@ -34,6 +34,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``verdicts``      what his jobs were refused, beside what others were answered
 ``files``         a job's outputs, and where their bytes are
 ``blobs``         the files in each store, and the bytes of those that are kept here
+``noted``         what is known of a run, where it was not written with an end
 ``particulars``   what a receipt is made of
 ``outbox``        a job's events, until the broker has them
 ``at_once``       a job's change with all that goes with it, in one statement
@@ -43,7 +44,8 @@ and is executed with parameters. Those have names that no column has that is wri
 ``figures``       what is learnt from the last runs
 ``usage``         requests that were made, and what they carried
 ``lineage``       which database this is, and what it lacks of what a process remembers
-``clocks``        what a step of its clock has put off
+``clocks``        the database's clock
+``put_off``       what a step of it has put off
 ``endings``       the jobs that have ended, walked through as they did
 ``retention``     what is deleted
 ``reading``       what people look at

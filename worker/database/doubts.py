@@ -8,10 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, not_, or_, select, update
 
 from worker.database.due import is_held
-from worker.database.jobs import SEEN
 from worker.database.phases import Phase
 from worker.database.records import is_open, submissions
-from worker.database.tables import accounts, jobs, now
+from worker.database.tables import SEEN, accounts, jobs, now
 from worker.errors import HoldCause
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict

@@ -37,18 +37,11 @@ from worker.database.due import (
     said,
 )
 from worker.database.latest import are_posting
-from worker.database.tables import accounts, is_live, jobs, now
+from worker.database.tables import SEEN, accounts, is_live, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Ticket, next_state
 from worker.rules.outcome import Change
 from worker.rules.standing import FEW
-
-SEEN = (
-    jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
-    jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at, jobs.c.vendor_submitted_at,
-    jobs.c.running_at, jobs.c.gone_looks, jobs.c.requests, jobs.c.metrics, jobs.c.addresses, jobs.c.kept,
-    jobs.c.is_shared, jobs.c.shares, now.label("observed_at"),
-)  # fmt: skip
 
 _ENTERED_AT = {JobState.PROCESSING: jobs.c.submitted_at, JobState.FETCHING: jobs.c.completed_at} | {
     s: jobs.c.finished_at for s in JobState if s.is_final

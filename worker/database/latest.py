@@ -8,8 +8,7 @@ from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, and_, s
 
 from worker.database.records import is_open, submissions
 from worker.database.tables import jobs, now
-from worker.rules.budget import MINUTE
-from worker.rules.lifecycle import JobState
+from worker.rules.lifecycle import MINUTE, JobState
 
 
 def latest(query: Select[Any], account: str) -> Select[Any]:

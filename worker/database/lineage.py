@@ -12,15 +12,15 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningDelete
 
 from worker.database.arrivals import inputs_of
-from worker.database.jobs import SEEN
 from worker.database.phases import Phase
 from worker.database.records import strays, submissions
 from worker.database.submissions import Digest
-from worker.database.tables import accounts, incarnation, jobs, now
+from worker.database.tables import SEEN, accounts, incarnation, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
+from worker.rules.request_id import canonical_id
 from worker.rules.retry import OUTPUT_LIFETIME
-from worker.rules.run import Inputs, canonical_id
+from worker.rules.run import Inputs
 
 
 @dataclass(frozen=True)

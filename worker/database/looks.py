@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, not_, select, true
 
 from worker.database.due import is_held
-from worker.database.jobs import SEEN
 from worker.database.latest import latest
 from worker.database.phases import Phase
-from worker.database.tables import jobs, now
+from worker.database.tables import SEEN, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState
 

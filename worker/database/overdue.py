@@ -8,9 +8,8 @@ from sqlalchemy import Connection, and_, case, not_, select, update
 
 from worker.database import line
 from worker.database.due import is_closed, is_held
-from worker.database.jobs import SEEN
 from worker.database.phases import Phase
-from worker.database.tables import jobs, now
+from worker.database.tables import SEEN, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, Ticket
 

@@ -29,7 +29,7 @@ from worker.database.records import submissions
 from worker.database.submissions import Answered, run_of, written
 from worker.database.tables import now
 from worker.rules.lifecycle import Verdict
-from worker.rules.run import canonical_id
+from worker.rules.request_id import canonical_id
 
 
 def claim(connection: Connection, token: str | None, what: Answered) -> bool:

@@ -1,17 +1,12 @@
-"""What a receipt is made of: the rows of a job, all of one moment where they are read in one transaction.
-
-What is known of its run is written here too, where nobody wrote it with an end.
-"""
+"""What a receipt is made of: the rows of a job, all of one moment where they are read in one transaction."""
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, literal, or_, select, update
+from sqlalchemy import Connection, Select, select
 
 from worker.database.records import events, inputs, outputs, submissions
-from worker.database.tables import is_live, jobs
-from worker.rules.job import Job
+from worker.database.tables import jobs
 from worker.rules.lifecycle import CURRENT_EVENT
-from worker.rules.outcome import Learnt
 from worker.rules.receipt import TIMES, Particulars
 
 _JOB = (
@@ -24,22 +19,6 @@ _OF_RUN = ("request_id", "metrics", "submitted_at", "completed_at")
 _INPUT = ("name", "media_type", "bytes", "sha256", "url")
 _SUBMISSION = ("verdict", "http_status", "request_id", "intended_at", "answered_at")
 _OUTPUT = ("name", "media_type", "bytes", "sha256", "role", "geometry")
-
-
-_SAID = ("metrics", "cost", "result")
-"""What is known of a run that is over, whatever becomes of its job."""
-
-
-def note_run(connection: Connection, job: Job, learnt: Learnt) -> None:
-    """Write what is known of a job's run that is over where nobody has, though somebody else moved the job on.
-
-    What a run cost that was shared is told by the job that pays for it once the run has ended.
-    """
-    told = {jobs.c[name]: value for name, value in learnt.columns().items() if name in _SAID}
-    known = {column: func.coalesce(column, literal(value, column.type)) for column, value in told.items()}
-    if known:
-        is_its = (jobs.c.id == job.id, jobs.c.request_id == job.request_id, or_(is_live, ~jobs.c.is_shared))
-        connection.execute(update(jobs).where(*is_its).values(known))
 
 
 def read(connection: Connection, job_id: str) -> Particulars | None:

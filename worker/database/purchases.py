@@ -30,10 +30,10 @@ from sqlalchemy import (
 from worker.database.arrivals import OF_INPUT
 from worker.database.binary import BINARY
 from worker.database.due import is_due, is_suspect, said
-from worker.database.jobs import SEEN, has_slot, taken
+from worker.database.jobs import has_slot, taken
 from worker.database.lineage import Intended, is_sent
 from worker.database.records import inputs, submissions
-from worker.database.tables import jobs
+from worker.database.tables import SEEN, jobs
 from worker.database.turns import is_first
 from worker.rules.job import Body, InputFile, Job
 from worker.rules.lifecycle import JobState, Ticket

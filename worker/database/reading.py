@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, true
 
 from worker.database.phases import Phase
-from worker.database.records import events, inputs, submissions
-from worker.database.retries import files_are_of
+from worker.database.records import events, files_are_of, inputs, submissions
 from worker.database.tables import TIME, accounts, is_live, jobs, now
 from worker.errors import HoldCause
 from worker.rules.lifecycle import JobState

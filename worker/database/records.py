@@ -14,12 +14,13 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
     literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from worker.database.tables import NOW, ROOMY, TIME, metadata
+from worker.database.tables import NOW, ROOMY, TIME, jobs, metadata
 
 _IS_OPEN = "verdict IS NULL OR verdict IN ('unknown', 'unresolved')"
 is_open = literal_column(f"({_IS_OPEN})", Boolean)
@@ -114,6 +115,10 @@ inputs = Table(
     postgresql_with=ROOMY,
     comment="the files of a request",
 )
+
+
+files_are_of = func.coalesce(jobs.c.shares, jobs.c.id)
+"""Whose row has a job's files and submits: its own, or that of the run that it shares."""
 
 
 outputs = Table(

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, literal, or_, select
+from sqlalchemy import Connection, exists, insert, literal, or_, select
 
 from worker.database.arrivals import Key
-from worker.database.records import inputs, is_open, submissions
+from worker.database.records import files_are_of, inputs, is_open, submissions
 from worker.database.tables import jobs
 from worker.rules.lifecycle import JobState, Verdict
 
@@ -22,9 +22,6 @@ _TAKEN_OVER = (
     jobs.c.priority,
     jobs.c.share_key,
 )
-
-files_are_of = func.coalesce(jobs.c.shares, jobs.c.id)
-"""Whose row has a job's files and submits: its own, or that of the run that it shares."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, insert, literal, select, text, update
 
-from worker.database.jobs import SEEN
 from worker.database.phases import Phase
 from worker.database.records import outputs
-from worker.database.tables import jobs, now
+from worker.database.tables import SEEN, jobs, now
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState
 from worker.rules.outcome import Learnt

@@ -24,14 +24,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from worker.database.jobs import SEEN
 from worker.database.records import is_open, submissions
-from worker.database.tables import jobs, now
+from worker.database.tables import SEEN, jobs, now
 from worker.errors import NotSent
 from worker.rules.habits import Sent
 from worker.rules.job import Body, Job
 from worker.rules.lifecycle import Verdict
-from worker.rules.run import Inputs, canonical_id
+from worker.rules.request_id import canonical_id
+from worker.rules.run import Inputs
 
 OPEN = [verdict for verdict in Verdict if verdict.is_open]
 """The verdicts that leave open whether a run was started, beside none at all."""

@@ -243,3 +243,11 @@ _is_begun = and_(jobs.c.phase >= Phase.UNDER_WAY, jobs.c.phase <= Phase.LATER)
 
 is_live = or_(jobs.c.phase == Phase.WAITING, _is_begun)
 """Whether a job is not final, as two indexes tell it."""
+
+SEEN = (
+    jobs.c.id, jobs.c.account, jobs.c.state, jobs.c.version, jobs.c.parameters, jobs.c.metadata, jobs.c.attempts,
+    jobs.c.broken_files, jobs.c.polls, jobs.c.request_id, jobs.c.submitted_at, jobs.c.vendor_submitted_at,
+    jobs.c.running_at, jobs.c.gone_looks, jobs.c.requests, jobs.c.metrics, jobs.c.addresses, jobs.c.kept,
+    jobs.c.is_shared, jobs.c.shares, now.label("observed_at"),
+)  # fmt: skip
+"""What a step sees of a job."""

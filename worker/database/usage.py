@@ -10,8 +10,8 @@ from worker.database.latest import latest
 from worker.database.phases import Phase
 from worker.database.records import requests
 from worker.database.tables import accounts, is_live, jobs, now
-from worker.rules.budget import MINUTE, Kind
-from worker.rules.lifecycle import NOW, JobState
+from worker.rules.budget import Kind
+from worker.rules.lifecycle import MINUTE, NOW, JobState
 
 LAST_JOBS = 100
 """Of how many finished jobs the requests are averaged."""

@@ -7,9 +7,8 @@ from sqlalchemy import ColumnElement, Connection, case, exists, func, select, tr
 from worker.database.latest import submitted_since
 from worker.database.records import submissions
 from worker.database.tables import jobs, now
-from worker.rules.budget import MINUTE
 from worker.rules.job import Job
-from worker.rules.lifecycle import JobState, Verdict
+from worker.rules.lifecycle import MINUTE, JobState, Verdict
 from worker.rules.retry import OUTPUT_LIFETIME
 from worker.rules.standing import Refusals, RefusedReads
 

@@ -7,8 +7,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from worker.database import arrivals as repository
 from worker.database.engine import Connection, transaction
 from worker.errors import InvalidMessage, TransientError
@@ -19,13 +17,14 @@ from worker.intake.identity import Identity, identify
 from worker.intake.keeping import Files, files_of
 from worker.intake.request import ReconstructionRequest, parse_request, readable_metadata
 from worker.intake.sharing import share_key
+from worker.log import Log, bound_contextvars
 from worker.rules.lifecycle import FollowUp, JobState
 from worker.rules.origin import NOBODY, Origin
 from worker.telemetry.failpoints import reach
 from worker.work.begin import Accepted, begin, begin_alone, fail_at_once, lock_shared
 from worker.work.office import Office
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def accept(
@@ -44,7 +43,7 @@ def accept(
         DatabaseError: nothing was committed; the message must come again.
     """
     identity = identify(fields, derived_id, body_age, origin)
-    with structlog.contextvars.bound_contextvars(job_id=identity.job_id):
+    with bound_contextvars(job_id=identity.job_id):
         reach("accept.taken")
         accepted = _commit(office, fields, identity)
         reach("accept.recorded")

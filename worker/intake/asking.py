@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from worker.database import outbox
 from worker.database.arrivals import Existing, find_existing
 from worker.database.engine import Connection, transaction
@@ -19,6 +17,7 @@ from worker.errors import InvalidMessage, RetryRefused
 from worker.events.payloads import error_payload, job_payload
 from worker.intake.envelope import Envelope
 from worker.intake.request import NOT_BUILT, given_job_id, shown_name
+from worker.log import Log, bound_contextvars
 from worker.rules.asks import Ask
 from worker.rules.lifecycle import CURRENT_EVENT, EventType, FollowUp
 from worker.rules.origin import Origin, is_own
@@ -26,7 +25,7 @@ from worker.telemetry.failpoints import reach
 from worker.work import cancelling, retrying
 from worker.work.office import Office
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 NOT_BY_MESSAGE = {
     **NOT_BUILT,
@@ -57,7 +56,7 @@ def answer(office: Office, ask: Ask, envelope: Envelope, origin: Origin) -> Foll
         DatabaseError, TransientError: nobody heard the answer; the message must come again.
     """
     job_id = str(given_job_id(envelope.fields) or envelope.derived_id)
-    with structlog.contextvars.bound_contextvars(job_id=job_id, ask=ask):
+    with bound_contextvars(job_id=job_id, ask=ask):
         reach("ask.taken")
         try:
             done = _do(office, ask, envelope, origin)

@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
-import structlog
 from amqp.exceptions import IrrecoverableChannelError, IrrecoverableConnectionError
 from celery import bootsteps
 from celery.worker.consumer import Consumer as CeleryConsumer
@@ -30,13 +29,14 @@ from worker.intake.redelivery import (
     tell_sender,
     why_given_up,
 )
+from worker.log import Log
 from worker.rules.untrusted import Unreadable
 from worker.telemetry import watchdog
 from worker.work.expecting import expect_all
 
 REFUSED_SECONDS = 5
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class HeartStep(bootsteps.StartStopStep):

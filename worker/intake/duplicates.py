@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-import structlog
-
 from worker.database import outbox
 from worker.database.arrivals import Existing, Key
 from worker.database.engine import Connection
@@ -18,12 +16,13 @@ from worker.database.outbox import Event
 from worker.errors import InvalidMessage
 from worker.events.payloads import error_payload, job_payload
 from worker.intake.identity import Identity
+from worker.log import Log
 from worker.rules.lifecycle import CURRENT_EVENT, EventType
 
 MOST_RETELLINGS = 100
 """How many messages hear an event again under an id of their own; of more, all within a minute share one."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
-import structlog
 from amqp.exceptions import AMQPError
 from kombu import Connection, Consumer
 from kombu.message import Message
 
+from worker.log import Log
 from worker.telemetry import watchdog
 
 ASKED_EVERY = 5.0
 """Seconds after which the broker is asked; what it says twice in a row counts."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 Subscription = tuple[str, str, Any]
 """A queue, the consumer's tag, and the channel that it is read by."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-import structlog
 from celery import Celery, bootsteps
 from kombu import Connection, Consumer
 from kombu.message import Message
@@ -30,13 +29,14 @@ from worker.intake.redelivery import (
     tell_sender,
     why_given_up,
 )
+from worker.log import Log
 from worker.rules.retry import BROKEN_WINDOW
 from worker.rules.untrusted import Unreadable
 from worker.telemetry import watchdog
 from worker.work.running import go_on
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class _WorkerEnds(Exception):

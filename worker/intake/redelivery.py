@@ -4,7 +4,6 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
-import structlog
 from kombu.message import Message
 
 from worker.broker.delivery import as_mapping, body_bytes
@@ -17,6 +16,7 @@ from worker.events.payloads import error_payload
 from worker.intake.admission import is_sent, read_arguments
 from worker.intake.envelope import Envelope
 from worker.intake.request import derived_job_id, given_job_id, readable_metadata
+from worker.log import Log
 from worker.rules.asks import asked_by_task
 from worker.rules.origin import correlation_of, with_properties
 from worker.rules.untrusted import Unreadable
@@ -29,7 +29,7 @@ LOSS_EXPLAINS = timedelta(seconds=60)
 
 BROKE = "an error of the service"
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Losses:

@@ -8,18 +8,17 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-import structlog
-
 from worker.config.conduct import StorageSettings
 from worker.errors import ConfigurationError, StoreUnavailable
+from worker.log import Log
 from worker.outputs.stores import Role, Stores
-from worker.rules.naming import LIFETIME, mark_of_place
-from worker.rules.outcome import FetchedFile
+from worker.rules.made import FetchedFile
+from worker.rules.presigned import LIFETIME, mark_of_place
 
 PAUSE = timedelta(seconds=60)
 """For which a store that did not take a photo, or sign for it, is not asked again."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
-
 from worker.config.access import LinkSettings
 from worker.errors import ConfigurationError, StoreUnavailable
+from worker.log import Log
 from worker.outputs.stores import Stores
 from worker.rules.signing import Signer, Target, can_be_named
 
 PAUSE = timedelta(seconds=60)
 """For which a store that could not sign is not asked again: whoever announces has more to do."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def _now() -> datetime:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wrappers import Response
 
@@ -18,6 +17,7 @@ from worker.config.access import LinkSettings
 from worker.database import files
 from worker.database.engine import DatabaseError, Engine, describe, transaction
 from worker.errors import ConfigurationError, StoreUnavailable
+from worker.log import Log
 from worker.outputs.stores import Stores
 from worker.rules.signing import Signer
 
@@ -34,7 +34,7 @@ _ONE_RANGE = re.compile(r"bytes=(?:[0-9]{1,15}-[0-9]{0,15}|-([0-9]{1,15}))")
 
 _UNREADABLE = (StoreUnavailable, ConfigurationError, DatabaseError)
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Files:

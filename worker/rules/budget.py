@@ -8,10 +8,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from worker.rules.lifecycle import NOW, Step
+from worker.rules.lifecycle import MINUTE, NOW, Step
 from worker.rules.plan import PROMPT, Plan
-
-MINUTE = timedelta(minutes=1)
 
 EARLY, LATE = timedelta(seconds=0.25), timedelta(seconds=1)
 """How far a request may be from its slot: a message waits whole seconds, and one that comes a little early counts."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from worker.errors import TransientError
 from worker.rules.lifecycle import JobState, Ticket
+from worker.rules.request_id import canonical_id
 
 MAX_IMAGE_BYTES = 10 * 2**20
 """Image and mask together: RabbitMQ 4 refuses messages over 16 MiB, and base64 adds a third."""
@@ -95,6 +96,11 @@ class Job(Body):
     def age(self) -> timedelta:
         """How long ago the vendor had it, by the database's clock."""
         return self.observed_at - (self.submitted_at or self.observed_at)
+
+    @property
+    def run(self) -> str:
+        """Its run's id in the one writing that ids are compared in; nothing where it has none."""
+        return canonical_id(self.request_id or "")
 
     @property
     def ticket(self) -> Ticket:

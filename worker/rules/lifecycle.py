@@ -8,6 +8,9 @@ from enum import StrEnum
 NOW = timedelta(0)
 """The delay of what is due at once."""
 
+MINUTE = timedelta(minutes=1)
+"""What limits of requests are counted in, and how long answers are judged by."""
+
 
 class JobState(StrEnum):
     """Where a job is; each line says what it means and who moves it on."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from worker.errors import HoldCause
-from worker.rules.geometry import Geometry
 from worker.rules.lifecycle import NOW, JobState, Trigger, next_state
+from worker.rules.made import StoredFile
 
 
 class Unset(Enum):
@@ -67,40 +67,6 @@ NOTHING = Learnt()
 def known(value: T | Unset) -> T | None:
     """Return what was learnt, or None."""
     return None if isinstance(value, Unset) else value
-
-
-@dataclass(frozen=True)
-class FetchedFile:
-    """An output that was downloaded: on this worker's disk until the store has it; ``flaw`` is why it is not sound."""
-
-    name: str
-    media_type: str
-    size: int
-    sha256: str
-    content: BinaryIO = field(repr=False)
-    geometry: Geometry | None = None
-    flaw: str = ""
-
-    def close(self) -> None:
-        """Give its room on the disk back."""
-        self.content.close()
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """An output that the store has; ``location`` is where."""
-
-    name: str
-    media_type: str
-    size: int
-    sha256: str
-    location: str
-    geometry: Geometry | None = None
-
-    @property
-    def role(self) -> str:
-        """What it is for: the folder of its store that it is in."""
-        return self.location.partition(":")[2].partition("/")[0]
 
 
 @dataclass(frozen=True)

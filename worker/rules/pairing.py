@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import AS_SENT, CLOCKS_DIFFER, Sent
-from worker.rules.naming import name_in, urls_of
-from worker.rules.run import PARAMETERS, PLACE, Inputs, Listed, RemoteStatus, kind
+from worker.rules.naming import urls_of
+from worker.rules.presigned import PLACE, name_in
+from worker.rules.run import PARAMETERS, Inputs, Listed, RemoteStatus, kind
 
 ENOUGH = 3
 """Runs of ours, with none of anybody else's among them, after which the key is taken for ours alone."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from worker.rules.run import canonical_id
+from worker.rules.request_id import canonical_id
 
 FORMAT = "sam3d-receipt/1"
 

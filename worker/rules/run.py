@@ -1,17 +1,15 @@
 """Pure: the vendor's run as values: what its API and its request history say of one, whatever the wire had."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
+
+from worker.rules.presigned import PLACE
+from worker.rules.request_id import canonical_id
 
 OK, FAILED_RUN = 200, 422
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
-_BARE = re.compile(r"[0-9a-fA-F]{32}")
 
 
 class RemoteStatus(StrEnum):
@@ -66,27 +64,6 @@ class RunResult:
     body: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
-def is_request_id(value: object) -> bool:
-    """Tell whether this can be an id of the vendor's, safe to be put into an address."""
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
-
-
-def canonical_id(text: str) -> str:
-    """Return what two writings of one request id have in common: the vendor was seen to leave out the dashes."""
-    return text.replace("-", "").lower()
-
-
-def written_like(request_id: str, answered: str | None) -> str:
-    """Return an id as the API writes it, given one that a submit was answered with: other hosts may leave dashes out.
-
-    Where none was answered yet it is a UUID with dashes (its documentation).
-    """
-    bare = request_id.replace("-", "")
-    if not _BARE.fullmatch(bare):
-        return request_id
-    return bare if answered and "-" not in answered else str(UUID(bare))
-
-
 DEFAULTS: Mapping[str, object] = {
     "image": None,
     "mask": None,
@@ -101,9 +78,6 @@ DEFAULTS: Mapping[str, object] = {
 PARAMETERS = tuple(DEFAULTS)
 DEFAULT = "default"
 """The kind of a parameter that was not sent, or sent as its default."""
-
-PLACE = "place"
-"""The kind of a file that was sent as an address of ours: known by where that leads, as each submit has its own."""
 
 Inputs = Mapping[str, str]
 """A mark for each parameter that is not its default: its kind and its digest; equal marks are equal values."""

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from worker.errors import ConfigurationError
+from worker.log import Log
 
 FAILPOINTS: Mapping[str, str] = {
     "accept.taken": "a request was delivered, nothing is committed",
@@ -52,7 +51,7 @@ ACTIONS: Mapping[str, signal.Signals] = {
 }
 """What happens to the process there; a frozen one goes on when it gets SIGCONT."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 
-import structlog
-
+from worker.log import Log
 from worker.telemetry import watchdog
 
 Check = Callable[[], None]
@@ -39,7 +38,7 @@ MOST_BYTES = 8192
 NO_ANSWER = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, RuntimeError)
 """What ends a connection without one; the last is a system that gives no more threads."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def start_health_server(port: int, checks: Mapping[str, Check], metrics: Metrics | None = None) -> "HealthServer":

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from worker.log import HEARING, Log
 from worker.telemetry.legible import legible
 
 QUIET = {
@@ -34,6 +35,7 @@ QUIET = {
 
 def configure_logging(level: str, *, is_console: bool | None = None) -> None:
     """Send every log line of the process to standard error, through one formatter."""
+    HEARING.least, HEARING.before_first = logging.NOTSET, None  # What is too low is told by structlog.
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -124,7 +126,7 @@ _JSON = json.JSONEncoder(default=str)
 
 def log_what_is_uncaught() -> None:
     """Have an error that ends a thread or the process be a line of the log as well."""
-    log = structlog.get_logger(__name__)
+    log = Log(__name__)
 
     def uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
         log.critical("uncaught_error", exc_info=(kind, error, trace))

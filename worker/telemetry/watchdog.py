@@ -4,7 +4,7 @@ import os
 import threading
 from datetime import timedelta
 
-import structlog
+from worker.log import Log
 
 TICK_SECONDS = 1.0
 EXIT_CODE = 70
@@ -12,7 +12,7 @@ LOG_SECONDS = 2.0
 LONGEST_SILENCE = timedelta(seconds=10)
 """Between two beats of a loop that is not at rest."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Heart:

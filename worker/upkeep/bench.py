@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import structlog
-
 from worker.config.environment import Settings
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
+from worker.log import Log
 from worker.rules.evidence import Evidence
 from worker.rules.habits import CLOCKS_DIFFER
 from worker.rules.proof import NO_ANSWER, NO_HISTORY, Doubted, Proof
 from worker.upkeep.lookup import Lookup
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass

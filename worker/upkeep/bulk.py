@@ -5,17 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import structlog
-
 from worker.database import looks, slots
 from worker.database.engine import Connection, transaction
 from worker.errors import AccountHeld, HistoryMissing, RemoteUnavailable
-from worker.rules.budget import LEAST_BULK, MINUTE, Kind
+from worker.log import Log
+from worker.rules.budget import LEAST_BULK, Kind
 from worker.rules.job import Job
-from worker.rules.lifecycle import FollowUp
+from worker.rules.lifecycle import MINUTE, FollowUp
 from worker.rules.outcome import Outcome, Snooze
 from worker.rules.plan import LONGEST_GAP
-from worker.rules.run import Listed, RemoteStatus, canonical_id
+from worker.rules.run import Listed, RemoteStatus
 from worker.vendor.paging import PAGE_SIZES
 from worker.work import changes
 from worker.work.services import Services
@@ -52,7 +51,7 @@ TOO_LONG = 8
 LEFT_TO_POLLS = {RemoteStatus.FAILED, RemoteStatus.UNRECOGNISED}
 """Why a run failed, and what a word means that nobody knows, is for a poll to say."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class BulkLook:
@@ -106,7 +105,7 @@ def _settle(services: Services, due: Sequence[Job]) -> Sequence[FollowUp]:
 
 
 def _status(job: Job, listed: Mapping[str, Listed]) -> RemoteStatus | None:
-    found = listed.get(canonical_id(job.request_id or ""))
+    found = listed.get(job.run)
     return found.status if found else None
 
 
@@ -114,14 +113,14 @@ def _listed(services: Services, due: Sequence[Job]) -> Mapping[str, Listed]:
     """Read the pages that the runs may be on, until the pages end or too few are missing for another one."""
     with transaction(services.engine) as connection:
         newest = looks.submit_times(connection, services.account, MOST_RUNS)
-    expected = {canonical_id(job.request_id or ""): _page_of(job, newest) for job in due}
+    expected = {job.run: _page_of(job, newest) for job in due}
     listed: dict[str, Listed] = {}
     first = min(expected.values())
     for number in range(first, first + MOST_PAGES):
         with transaction(services.engine) as connection:
             slots.count(connection, services.account, Kind.HISTORY)
         page = services.vendor.newest(due[0].observed_at, number)
-        listed |= {canonical_id(each.request_id): each for each in page.values()}
+        listed |= {each.run: each for each in page.values()}
         missing = sum(run not in listed and on <= number + 1 for run, on in expected.items())
         if missing < MORE_BULK or len(page) < PAGE_SIZES[0] // 2:
             break
@@ -136,7 +135,7 @@ def _page_of(job: Job, newest: Sequence[datetime]) -> int:
 
 def _outcome(services: Services, job: Job, listed: Mapping[str, Listed]) -> Outcome | None:
     """Return what the page says of a run, or None where that is for its poll to say."""
-    found = listed.get(canonical_id(job.request_id or ""))
+    found = listed.get(job.run)
     if found is None or found.status in LEFT_TO_POLLS:
         return None
     outcome = seen_in_history(services, job, found)

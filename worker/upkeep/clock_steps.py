@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-import structlog
-
 from worker.config.environment import Settings
-from worker.database import clocks
+from worker.database import clocks, put_off
 from worker.database.engine import Engine, transaction
+from worker.log import Log
 from worker.rules.habits import LONGEST_SETTLE
 from worker.rules.lifecycle import Step
 from worker.rules.retry import LONGEST_RESET, PATIENT_RETRY
@@ -23,7 +22,7 @@ SMALLEST_STEP = timedelta(seconds=5)
 BATCH = 500
 FIRST = "00000000-0000-0000-0000-000000000000"
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class ClockWatch:
@@ -77,14 +76,14 @@ class ClockWatch:
         seconds = round(by.total_seconds())
         log.warning("clock_stepped_back", seconds=seconds, next="what it had put off is brought back as far")
         with transaction(self._engine) as connection:
-            clocks.move_accounts(connection, by)
+            put_off.move_accounts(connection, by)
         last: str | None = FIRST
         while last:
             beat()
             with transaction(self._engine) as connection:
-                last = clocks.move_jobs(connection, by, last, BATCH)
+                last = put_off.move_jobs(connection, by, last, BATCH)
         with transaction(self._engine) as connection:
-            clocks.move_records(connection, by)
+            put_off.move_records(connection, by)
 
     def bring_back(self, runs: Sequence[str], beat: Callable[[], None]) -> bool:
         """Bring back what a clock put off that had stepped before this process began to watch it.
@@ -95,7 +94,7 @@ class ClockWatch:
         while found == BATCH:
             beat()
             with transaction(self._engine) as connection:
-                found = clocks.bring_back(connection, self._furthest, runs, BATCH)
+                found = put_off.bring_back(connection, self._furthest, runs, BATCH)
             total += found
         if total:
             log.warning("jobs_brought_back", count=total, next="they are due now: nothing is put off for so long")

@@ -10,14 +10,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-import structlog
-
 from worker.config.environment import Settings
 from worker.database import lineage
 from worker.database.engine import transaction
 from worker.database.lineage import Lineage
 from worker.database.outbox import Event
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, RemoteUnavailable
+from worker.log import Log
 from worker.rules.evidence import Evidence
 from worker.rules.outcome import Hold
 from worker.rules.pairing import LEARNT_FROM
@@ -29,7 +28,7 @@ from worker.work.holding import MAY_BE_PAID_AGAIN
 from worker.work.noticing import is_set_back
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Reach(StrEnum):

@@ -8,7 +8,8 @@ from worker.database import doubts, ownership, submissions
 from worker.database.engine import transaction
 from worker.rules.evidence import Evidence
 from worker.rules.habits import Clocks, Pair, learn_clocks, settled_after
-from worker.rules.run import Listed, Look, written_like
+from worker.rules.request_id import written_like
+from worker.rules.run import Listed, Look
 from worker.vendor.paging import Reading
 from worker.work.services import Services
 

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-import structlog
-
 from worker.database import accounts, slots
 from worker.database.accounts import Held
 from worker.database.engine import transaction
 from worker.database.outbox import Event
 from worker.errors import AccountHeld, HoldCause, RemoteRequestGone, Sam3dError, TransientError
+from worker.log import Log
 from worker.rules.budget import Kind
 from worker.rules.lifecycle import FollowUp
 from worker.work import holding
@@ -18,7 +17,7 @@ from worker.work.services import Services
 LEAST_CREDITS = 0.05
 """USD; the vendor says that a run costs about 0.05 to 0.07."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def probe(services: Services) -> Sequence[Event | FollowUp]:

@@ -7,13 +7,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
 from worker.config.conduct import StorageSettings
 from worker.database import blobs, retention
 from worker.database.engine import Connection, DatabaseError, Engine, sqlstate, transaction
 from worker.database.retention import Old
 from worker.errors import ConfigurationError, StoreUnavailable
+from worker.log import Log
 from worker.outputs.stores import Role, Stores
 
 if TYPE_CHECKING:  # Who prunes by hand imports nothing that speaks with the vendor or the broker.
@@ -27,7 +26,7 @@ LONGEST_SECONDS = 5.0  # For each class: whoever leads has other things to do.
 TOOK_TOO_LONG = "57014"
 """PostgreSQL's code of a statement that was given up (its manual, appendix A)."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

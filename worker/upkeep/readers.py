@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 
-import structlog
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from worker.broker.topology import QueueLoad
+from worker.log import Log
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Readers:

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 
-import structlog
-
 from worker.database import outbox
 from worker.database.engine import transaction
 from worker.database.outbox import Walk
+from worker.log import Log
 from worker.work.services import Services
 
 BATCH = 500
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def relay(services: Services, beat: Callable[[], None]) -> None:

@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-import structlog
-
 from worker.broker.connection import why
 from worker.broker.topology import QueueLoad
 from worker.database.engine import DatabaseError, describe
 from worker.database.locks import SCHEDULER_LOCK, leader
+from worker.log import Log
 from worker.telemetry import watchdog
 from worker.upkeep.duties import Duties, Duty
 from worker.upkeep.readers import Readers
@@ -20,7 +19,7 @@ TICK_SECONDS = 1.0
 LONGEST_PART = timedelta(seconds=30)
 """After which a scheduler that does not say that it works has lost its place to another one."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Scheduler:

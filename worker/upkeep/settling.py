@@ -3,13 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import structlog
-
 from worker.config.environment import Settings
 from worker.database import doubts, submissions
 from worker.database.doubts import Unanswered
 from worker.database.engine import DatabaseError, describe, is_outage, transaction
 from worker.database.submissions import Answered
+from worker.log import Log, bound_contextvars
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Outcome
@@ -21,12 +20,12 @@ from worker.work.changes import Recorded, Settled
 from worker.work.conclusion import adopted, as_answered, conclude, is_undecided, submission_of
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def settle(services: Services, what: Unanswered, doubted: Doubted, bench: Bench) -> Settled:
     """Commit what a proof says of a job. Whatever breaks, the next look finds it again."""
-    with structlog.contextvars.bound_contextvars(job_id=what.job.id):
+    with bound_contextvars(job_id=what.job.id):
         try:
             return _commit(services, what, doubted, bench)
         except DatabaseError as error:

@@ -3,12 +3,11 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from worker.database import overdue, shares
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.database.overdue import Overdue
+from worker.log import Log
 from worker.rules.lifecycle import DRIVEN_BY, NOW, FollowUp, Step, Trigger
 from worker.rules.outcome import Fail
 from worker.rules.retry import SHORTEST_GAP
@@ -23,7 +22,7 @@ BATCH = 500
 FEW = 5  # Shared runs, each with as many jobs.
 MAX_EXPIRED_LEASES = 5
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def sweep(

@@ -12,7 +12,8 @@ from typing import Any
 from worker.errors import RemoteUnavailable, SubmitUnknown
 from worker.places import LONGEST_ADDRESS
 from worker.rules.addresses import find_addresses, find_beside, first_of
-from worker.rules.run import FAILED_RUN, OK, RemoteStatus, RunResult, RunStatus, Submitted, canonical_id, is_request_id
+from worker.rules.request_id import canonical_id, is_request_id
+from worker.rules.run import FAILED_RUN, OK, RemoteStatus, RunResult, RunStatus, Submitted
 from worker.vendor.received import Answer
 from worker.vendor.refusals import refused_read, refused_submit
 from worker.vendor.verbatim import kept

@@ -13,7 +13,8 @@ import httpx
 from worker.config.environment import Settings
 from worker.errors import AccountHeld, HistoryMissing, HoldCause, NotSent, RemoteUnavailable, SubmitUnknown
 from worker.network import create_client, deadline, has_time
-from worker.rules.run import Listed, Look, RunResult, RunStatus, Submitted, canonical_id
+from worker.rules.request_id import canonical_id
+from worker.rules.run import Listed, Look, RunResult, RunStatus, Submitted
 from worker.vendor.answers import read_body, read_numbers, read_result, read_status, read_submitted, require_accepted
 from worker.vendor.body import length_of_body, write_body
 from worker.vendor.history import read_history, read_page, read_rows

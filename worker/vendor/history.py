@@ -11,8 +11,9 @@ from typing import Any
 
 from worker.errors import HistoryMissing, RemoteUnavailable
 from worker.rules.addresses import read_addresses
-from worker.rules.naming import FILES, mark_of_place
-from worker.rules.run import DEFAULTS, OK, Inputs, Listed, Look, RemoteStatus, RunResult, RunStatus, is_request_id
+from worker.rules.presigned import FILES, mark_of_place
+from worker.rules.request_id import is_request_id
+from worker.rules.run import DEFAULTS, OK, Inputs, Listed, Look, RemoteStatus, RunResult, RunStatus
 from worker.rules.untrusted import DOCUMENT, read_json
 from worker.vendor.answers import read_numbers
 from worker.vendor.body import base64_pieces, length_of_base64, write_body

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
 
-import structlog
-
 from worker.database import lineage
 from worker.database.engine import Connection, transaction
 from worker.database.lineage import Adopted, Lineage, Run, Stray
+from worker.log import Log
 from worker.rules.evidence import Evidence
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
@@ -23,7 +22,7 @@ from worker.work.conclusion import going_on
 from worker.work.enclosing import digest_of
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import structlog
-
 from worker.database import arrivals as repository
 from worker.database import births, outbox, shares, slots
 from worker.database.births import Newborn
@@ -15,6 +13,7 @@ from worker.database.outbox import Event
 from worker.database.shares import Sharer
 from worker.errors import InvalidMessage
 from worker.events.payloads import error_payload, job_payload
+from worker.log import Log
 from worker.rules.lifecycle import NOW, EventType, FollowUp, JobState, Step, Ticket
 from worker.work import shared_runs
 from worker.work.ends import tell_end
@@ -22,7 +21,7 @@ from worker.work.office import Office
 
 FIRST_VERSION = 1
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

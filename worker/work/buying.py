@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import structlog
-
 from worker.database import purchases, submissions
 from worker.database.engine import DatabaseError, single, sqlstate
 from worker.database.purchases import Order
+from worker.log import bind_contextvars
 from worker.rules.job import Job
 from worker.rules.lifecycle import Step, Ticket
 from worker.work.enclosing import digest_of
@@ -37,5 +36,5 @@ def take_at_once(services: Services, ticket: Ticket, token: str, session: int, *
         take_back(services, ticket, token, may_come=not sqlstate(error))  # Where the server spoke, it is over there.
         raise
     if job:
-        structlog.contextvars.bind_contextvars(job_id=job.id)
+        bind_contextvars(job_id=job.id)
     return job

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-import structlog
-
 from worker.database import files, jobs, outbox, submissions
 from worker.database.engine import Connection, DatabaseError, describe, is_outage
 from worker.database.outbox import Event
 from worker.database.submissions import Answered
 from worker.events.payloads import change_payload
+from worker.log import Log
 from worker.rules.job import Job
 from worker.rules.lifecycle import ANNOUNCED_ON, DRIVEN_BY, LOGGED_END, EventType, FollowUp, JobState, Ticket
 from worker.rules.outcome import Change, Outcome, decide
@@ -27,7 +26,7 @@ Settled = Sequence[Event | FollowUp]
 
 T = TypeVar("T")
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

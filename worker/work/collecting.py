@@ -9,8 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import structlog
-
 from worker.errors import (
     OutputBroken,
     OutputInvalid,
@@ -21,13 +19,15 @@ from worker.errors import (
     StoreUnavailable,
 )
 from worker.gate.formats import GLB, MODELS, OTHER, ZIP
+from worker.log import Log
 from worker.network import deadline
 from worker.outputs.download import with_unique_names
 from worker.outputs.stores import Role
 from worker.rules.addresses import is_file, promised
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
-from worker.rules.outcome import Advance, Fail, Learnt, Outcome, Snooze, StoredFile
+from worker.rules.made import StoredFile
+from worker.rules.outcome import Advance, Fail, Learnt, Outcome, Snooze
 from worker.rules.retry import OUTPUT_LIFETIME, next_attempt
 from worker.telemetry.failpoints import reach
 from worker.work.services import Services
@@ -44,7 +44,7 @@ LAST_TRIES = 10
 AT_ANOTHER_PLACE = {403, 404, 410}
 """A file host that answers so is asked no more: the result is, which may name another place."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-import structlog
-
 from worker.database import doubts, jobs, ownership, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.submissions import Answered
 from worker.errors import AccountHeld, HistoryMissing, InvalidMessage, Sam3dError, TransientError
+from worker.log import Log
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger, Verdict
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome
-from worker.rules.run import Listed, is_request_id, written_like
+from worker.rules.request_id import is_request_id, written_like
+from worker.rules.run import Listed
 from worker.work import changes
 from worker.work.changes import Recorded
 from worker.work.office import Office
@@ -20,7 +20,7 @@ from worker.work.office import Office
 LookUp = Callable[[str], Listed | None]
 """Finds a run in the vendor's request history, and raises what :meth:`worker.vendor.api.Vendor.listed` does."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def adopt(office: Office, job_id: str, request_id: str, look_up: LookUp) -> JobState:

@@ -10,7 +10,7 @@ from worker.database.engine import DatabaseError, describe, transaction
 from worker.database.submissions import Digest
 from worker.errors import ConfigurationError, NotSent, StoreUnavailable
 from worker.rules.job import Body, InputFile, Job
-from worker.rules.naming import address_of, lifetime, mark_of_address, mark_of_place
+from worker.rules.presigned import address_of, lifetime, mark_of_address, mark_of_place
 from worker.vendor.history import digest_inputs, mark_inputs
 from worker.work.services import Services
 

@@ -5,16 +5,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import structlog
-
 from worker.database.engine import Connection, once_committed
 from worker.events.payloads import metrics_of
+from worker.log import Log
 from worker.rules.job import Job
 from worker.rules.lifecycle import LOGGED_END, JobState
 from worker.rules.outcome import Change, known
 from worker.vendor.quoting import unquoted
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def tell_end(connection: Connection, job_id: str, state: JobState, **told: Any) -> None:

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-import structlog
-
 from worker.errors import Sam3dError
+from worker.log import Log, bound_contextvars
 from worker.network import deadline
 from worker.rules.job import MAX_IMAGE_BYTES, Job
 from worker.rules.lifecycle import LOGGED_END, FollowUp, JobState, Step, Ticket, Trigger
@@ -20,7 +19,7 @@ from worker.work.reactions import react
 from worker.work.services import Services
 from worker.work.taking import load, wait_out
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
@@ -44,7 +43,7 @@ def execute(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
 
 def _go_on(services: Services, kept: Kept) -> FollowUp | None:
     """Run the next step of a job that was kept: no message is waited for, nothing is written before it or taken."""
-    with structlog.contextvars.bound_contextvars(request_id=kept.job.request_id):
+    with bound_contextvars(request_id=kept.job.request_id):
         _tell(kept.taken, decide(kept.taken.state, kept.taken.attempts, kept.polled))
     with deadline(services.settings.run.time_for(GOES_ON_WITH)):
         outcome = run(services, GOES_ON_WITH, kept.job)
@@ -73,7 +72,7 @@ def run(services: Services, step: Step, job: Job) -> Outcome:
 
 
 def _outcome(services: Services, step: Step, job: Job) -> Outcome:
-    with structlog.contextvars.bound_contextvars(request_id=job.request_id):
+    with bound_contextvars(request_id=job.request_id):
         try:
             return steps.RUN[step](services, job)
         except Sam3dError as error:
@@ -88,7 +87,7 @@ def _outcome(services: Services, step: Step, job: Job) -> Outcome:
 def record(services: Services, job: Job, outcome: Outcome, kept: Kept | None = None) -> Recorded:
     """Commit what the step learnt: the submission's answer in any case, the job's change if the fence holds."""
     request_id = known(learnt_of(outcome).request_id) or job.request_id
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
+    with bound_contextvars(request_id=request_id):
         commit = partial(recording.commit, services, job, outcome, kept)
         recorded = changes.persist(commit, "what a step learnt")
         if recorded.version is not None:

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-import structlog
-
 from worker.database import leases
 from worker.database.engine import Engine, transaction
 from worker.database.locks import live_sessions
+from worker.log import Log
 
 GONE_FOR = timedelta(seconds=10)
 """How long a session has to be missing: one that lives takes its lock again soon after the database was away."""
@@ -21,7 +20,7 @@ SOON = timedelta(seconds=5)
 
 BATCH = 500
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Leases:

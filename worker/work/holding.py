@@ -3,12 +3,11 @@
 import logging
 from collections.abc import Sequence
 
-import structlog
-
 from worker.database import accounts, doubts, outbox
 from worker.database.engine import Connection
 from worker.database.outbox import Event
 from worker.errors import HoldCause
+from worker.log import Log
 from worker.rules.job import Job
 from worker.rules.lifecycle import EventType
 from worker.rules.outcome import Hold
@@ -16,7 +15,7 @@ from worker.rules.outcome import Hold
 MAY_BE_PAID_AGAIN = "runs that this database does not know may be paid again"
 """What it means that a database which was set back was not compared with the request history."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def hold_for(connection: Connection, job: Job, why: Hold, *, is_read: bool) -> Sequence[Event]:

@@ -2,11 +2,10 @@
 
 from uuid import uuid4
 
-import structlog
-
 from worker.database import jobs, lineage, submissions, turns
 from worker.database.engine import Connection, DatabaseError, transaction
 from worker.database.lineage import Adopted, Intended
+from worker.log import bind_contextvars
 from worker.rules.job import Job
 from worker.rules.lifecycle import Step, Ticket
 from worker.work.adopting import give
@@ -63,7 +62,7 @@ def _take(
     job = jobs.take_for_submit(connection, ticket, lease, token, needs_slot=needs_slot)
     if job is None:
         return None
-    structlog.contextvars.bind_contextvars(job_id=job.id)
+    bind_contextvars(job_id=job.id)
     if job.is_shared and drop_unneeded(connection, job):
         return None
     sent = digest_of(job)

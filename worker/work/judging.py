@@ -4,11 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
-import structlog
-
 from worker.database import accounts, verdicts
 from worker.database.engine import Connection
 from worker.errors import HoldCause, RemoteRefused
+from worker.log import Log
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
 from worker.rules.outcome import Doubt, Fail, Hold, Outcome, Snooze
@@ -19,7 +18,7 @@ OUTAGE = Hold(
     "Submit after submit has no answer that tells whether a run was started; runs that were started go on.",
 )
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def judge_submit(connection: Connection, job: Job, outcome: Outcome, again_in: timedelta) -> Outcome:

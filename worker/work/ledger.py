@@ -5,12 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-import structlog
-
 from worker.database import jobs, ownership, submissions
 from worker.database.engine import Connection, transaction
 from worker.database.outbox import Event
 from worker.database.submissions import Answered
+from worker.log import Log
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, JobState, Ticket, Trigger, Verdict
 from worker.rules.outcome import Change, Doubt, Hold, Outcome, Snooze, decide, known, learnt_of
@@ -30,7 +29,7 @@ VERDICTS = {
 }
 """What a submission's row says about its answer."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def commit_answer(services: Services, job: Job, outcome: Outcome) -> Recorded:

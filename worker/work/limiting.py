@@ -1,14 +1,13 @@
 """Limit: the vendor's request limit is used up for a while, and what that teaches of it."""
 
-import structlog
-
 from worker.database import figures, slots, window
 from worker.database.engine import Connection
+from worker.log import Log
 from worker.rules.budget import Kind
 from worker.rules.job import Job
 from worker.rules.outcome import Lesson, Limited
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def close(connection: Connection, job: Job, why: Limited, *, is_read: bool) -> None:

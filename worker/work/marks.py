@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 
-import structlog
-
 from worker.database import outbox
 from worker.database.engine import DatabaseError, Engine, describe, single
 from worker.database.outbox import Event
+from worker.log import Log
 from worker.telemetry.failpoints import reach
 
 WITHIN_SECONDS = 0.2
 """How long an event that is out waits for its mark."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,15 @@ Either the history shows it, or two submits were answered with one run.
 from collections.abc import Sequence
 from datetime import datetime
 
-import structlog
-
 from worker.database import files, jobs, ownership, shares
 from worker.database.engine import Connection, DatabaseError, describe, is_outage, transaction
 from worker.database.ownership import Holder
+from worker.log import Log
 from worker.rules.habits import Pair, Sent
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Verdict
 from worker.rules.outcome import Doubt, Learnt
-from worker.rules.run import canonical_id
+from worker.rules.request_id import canonical_id
 from worker.work import changes
 from worker.work.services import Services
 
@@ -37,7 +36,7 @@ _FORGOTTEN = Learnt(
 )
 """What a job knows of its run, and of a stranger's must forget."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def give_back(services: Services, mixed_up: Sequence[Pair]) -> Sequence[Sent]:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import structlog
-
 from worker.database import lineage
 from worker.database.engine import Connection, on_connect
+from worker.log import Log
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def watch(services: Services) -> None:

@@ -11,7 +11,6 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
-import structlog
 from kombu.pools import ProducerPool
 
 from worker.broker.batches import Batches
@@ -19,6 +18,7 @@ from worker.broker.publishing import Fate, Publication, Unroutable, publish_each
 from worker.database import leases
 from worker.database.engine import DatabaseError, Engine, single
 from worker.database.outbox import Event
+from worker.log import Log
 from worker.rules.lifecycle import FollowUp
 from worker.telemetry import watchdog
 from worker.telemetry.failpoints import reach
@@ -33,7 +33,7 @@ ROOM_SECONDS = 30.0
 FLUSH_SECONDS = 20.0
 """How long a process that ends waits for what was handed over; a pod has that beyond its longest task."""
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

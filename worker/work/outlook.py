@@ -8,11 +8,10 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-import structlog
-
 from worker.config.environment import Settings
 from worker.database import figures as repository
 from worker.database.engine import DatabaseError, Engine, describe, transaction
+from worker.log import Log
 from worker.rules.budget import NO_MARGIN, Margin, Terms, limit_now, price, slot_of
 from worker.rules.job import ACCOUNT
 from worker.rules.plan import make_plan, prior_plan
@@ -23,7 +22,7 @@ READS_COUNT = {"yes": True, "no": False}
 
 FRESH = timedelta(seconds=3)
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Outlook:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import structlog
 from kombu.pools import ProducerPool
 
 from worker.broker.next_message import publish_step, step_publication
@@ -18,13 +17,14 @@ from worker.database.outbox import Event
 from worker.errors import TransientError
 from worker.events.linking import with_links
 from worker.events.publisher import event_publication, publish_event
+from worker.log import Log
 from worker.outputs.links import Links
 from worker.rules.lifecycle import FollowUp
 from worker.telemetry.failpoints import reach
 from worker.work.outgoing import Outgoing, Parcel
 from worker.work.receipts import Receipts
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Post:

@@ -4,10 +4,9 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
-import structlog
-
-from worker.database import particulars
+from worker.database import noted
 from worker.database.engine import Connection, transaction
+from worker.log import Log
 from worker.rules import onward
 from worker.rules.job import Job
 from worker.rules.onward import GOES_ON_WITH, Kept
@@ -18,7 +17,7 @@ from worker.work.judging import judge_read
 from worker.work.services import Services
 from worker.work.taking import draw_at_once
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def keep(services: Services, job: Job, outcome: Outcome, taken_at: float) -> Kept | None:
@@ -39,7 +38,7 @@ def commit(services: Services, job: Job, outcome: Outcome, kept: Kept | None = N
         recorded = _written(connection, services, job, outcome, kept)
         if recorded.version is None:
             polled = kept.polled.learnt if kept else NOTHING
-            particulars.note_run(connection, job, polled | learnt_of(outcome))
+            noted.note_run(connection, job, polled | learnt_of(outcome))
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
     return recorded

@@ -13,18 +13,17 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-import structlog
-
 from worker import __version__
 from worker.config.access import ReceiptSettings
 from worker.database import files, particulars
 from worker.database.engine import Connection, Engine, transaction
 from worker.database.outbox import Event
 from worker.errors import ConfigurationError, StoreUnavailable
+from worker.log import Log
 from worker.outputs.sealing import Seal
 from worker.outputs.stores import Role, Stores
 from worker.rules.lifecycle import EventType
-from worker.rules.outcome import FetchedFile
+from worker.rules.made import FetchedFile
 from worker.rules.receipt import MEDIA_TYPE, NAME, Particulars, compose, written
 from worker.telemetry.failpoints import reach
 
@@ -33,7 +32,7 @@ PAUSE = timedelta(seconds=60)
 
 _LAST = {EventType.SUCCEEDED, EventType.FAILED}
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class Receipts:

@@ -6,19 +6,18 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-import structlog
-
 from worker.database import retries, shares
 from worker.database.arrivals import FREED, find_existing
 from worker.database.engine import Connection, transaction
 from worker.database.retries import Ended
 from worker.errors import RetryRefused
+from worker.log import Log
 from worker.rules.lifecycle import FollowUp, JobState
 from worker.work import shared_runs
 from worker.work.begin import Accepted, begin
 from worker.work.office import Office
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,20 @@
 
 from functools import partial
 
-import structlog
-
 from worker.database.engine import DatabaseError, describe
+from worker.log import Log, bound_contextvars
 from worker.rules.lifecycle import NOW, FollowUp
 from worker.rules.retry import BROKEN_WINDOW
 from worker.telemetry.failpoints import reach
 from worker.work import executor
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def run(services: Services, task_id: str | None, due: FollowUp) -> None:
     """Run a step and send what follows; through an outage of the database, the same message again."""
-    with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
+    with bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
         try:
             follow_up = executor.execute(services, due.step, due.ticket)
             services.post.follow((), follow_up)
@@ -50,5 +49,5 @@ def _run_alone(services: Services, task_id: str | None, due: FollowUp) -> None:
     try:
         run(services, task_id, due)
     except Exception:
-        with structlog.contextvars.bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
+        with bound_contextvars(job_id=due.ticket.job_id, task_id=task_id):
             log.exception("step_broke", step=due.step, next="the sweep finds the job")

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-import structlog
-
 from worker.database import idle_slots, jobs, leases, slots
 from worker.database.engine import DatabaseError, describe, single, transaction
+from worker.log import Log
 from worker.rules.budget import Kind, Terms
 from worker.rules.job import Job
 from worker.rules.lifecycle import DRIVEN_BY, FollowUp, Step, Ticket
@@ -17,7 +16,7 @@ from worker.work.enclosing import enclose
 from worker.work.intent import intend
 from worker.work.services import Services
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 def load(services: Services, step: Step, ticket: Ticket) -> Job | None:

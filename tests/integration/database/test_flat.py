@@ -14,11 +14,11 @@ from sqlalchemy import event, text
 from tests.support.asked import ASKED, ID, ORDER, TERMS
 from worker.database import (
     accounts,
-    clocks,
     idle_slots,
     lineage,
     overdue,
     purchases,
+    put_off,
     retention,
     slots,
     turns,
@@ -153,7 +153,7 @@ def _questions(connection: Connection) -> Mapping[str, Callable[[Connection], An
         "under way": _two_pages,
         "own poll's slot": lambda c: [_swap(c, each) for each in (JobState.PROCESSING, JobState.FETCHING)],
         "probe": lambda c: [accounts.let_one_through(c, each.name) for each in accounts.to_probe(c, DAY)],
-        "clock": lambda c: clocks.bring_back(c, DAY, [own.job_id], 500),
+        "clock": lambda c: put_off.bring_back(c, DAY, [own.job_id], 500),
         "comparing": lambda c: lineage.read(c, "default"),
         "photos": lambda c: retention.forget_inputs(c, needless, 20, DAY),
         "files": lambda c: retention.delete_outputs(c, retention.old_outputs("output", 30 * DAY), 20),

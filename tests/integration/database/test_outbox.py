@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, literal, select, text
 
 from tests.support.clock import Clock
 from worker.app import App
-from worker.database import clocks, outbox
+from worker.database import outbox, put_off
 from worker.database.engine import single, transaction
 from worker.database.outbox import Event, Walk
 from worker.database.records import events
@@ -158,7 +158,7 @@ def test_an_event_of_a_clock_that_was_ahead_is_found(app: App, clock: Clock) -> 
     event = _add(app)
     clock.advance(-3 * HOUR)
     with transaction(app.services.engine) as connection:
-        clocks.move_records(connection, 3 * HOUR)
+        put_off.move_records(connection, 3 * HOUR)
     clock.advance(2 * GRACE)
     assert _left(app) == [event.id]
     _publish(app, event)

@@ -19,7 +19,7 @@ from worker.intake.request import derived_job_id
 from worker.outputs.deposits import PAUSE, Deposit, Deposits
 from worker.outputs.reaching import require_fetched, require_public
 from worker.outputs.stores import Stores
-from worker.rules.naming import LIFETIME, mark_of_place
+from worker.rules.presigned import LIFETIME, mark_of_place
 from worker.upkeep.prune import prune
 from worker.work.retrying import retry
 

@@ -21,7 +21,7 @@ from worker.database.blobs import CHUNK_BYTES
 from worker.database.engine import transaction
 from worker.errors import ConfigurationError, StoreUnavailable
 from worker.outputs.stores import Role, Stores
-from worker.rules.outcome import FetchedFile, StoredFile
+from worker.rules.made import FetchedFile, StoredFile
 from worker.upkeep.prune import Eraser
 
 DAY = timedelta(days=1)

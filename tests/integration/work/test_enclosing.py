@@ -23,7 +23,7 @@ from worker.intake.request import derived_job_id
 from worker.outputs.stores import Stores
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp
-from worker.rules.naming import LIFETIME, NAMES, mark_of_address
+from worker.rules.presigned import LIFETIME, NAMES, mark_of_address
 from worker.simulator import Simulator
 from worker.work.changes import follow_up
 from worker.work.executor import execute

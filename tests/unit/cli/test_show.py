@@ -1,12 +1,17 @@
 """How the command line shows things: as they are, for people and for programs."""
 
 import json
+import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -111,6 +116,29 @@ def test_columns_fit_and_break_no_word(table: list[list[str]], width: int) -> No
     if widths is not None:
         assert sum(widths) + 2 * show.GAP <= width
         assert all(given >= needed for given, needed in zip(widths, least, strict=True))
+
+
+@given(table=CELLS, width=st.integers(20, 200))
+def test_each_word_of_a_table_is_printed_whole(table: list[list[str]], width: int) -> None:
+    """Within the width, however wide its characters are."""
+    with patch.dict(os.environ, COLUMNS=str(width)), redirect_stdout(StringIO()) as out:
+        show.print_table([dict(zip("xyz", row, strict=True)) for row in table], "xyz")
+    printed = out.getvalue()
+    words = [word for row in table for cell in row for word in cell.split()]
+    assert not Counter(words) - Counter(printed.split())
+    if show.fitting([["x", "y", "z"], *table], width):
+        assert Counter(printed.split()) == Counter([*words, *"xyz"])
+        assert max(map(cell_len, printed.splitlines())) <= width
+
+
+def test_titles_end_right_over_their_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell goes on below its beginning, beside those of its row."""
+    monkeypatch.setenv("COLUMNS", "13")
+    show.print_table([{"is_so": "one two"}, {"is_so": "y", "error_code": "credits"}], ["error_code", "is_so"])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["error    is", "code     so", "-        one", "         two", "credits  y"]
 
 
 @pytest.mark.parametrize("words", [1, 3, 6])

@@ -14,7 +14,6 @@ from worker.rules.budget import (
     HALVED,
     LATE,
     LOWERED,
-    MINUTE,
     OVERBOOKED,
     PATIENCE,
     RISE,
@@ -24,7 +23,7 @@ from worker.rules.budget import (
     price,
     slot_of,
 )
-from worker.rules.lifecycle import NOW, Step
+from worker.rules.lifecycle import MINUTE, NOW, Step
 from worker.rules.plan import PROMPT, Plan, make_plan
 from worker.rules.survival import learn
 

@@ -9,7 +9,7 @@ import pytest
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import CLOCKS_DIFFER, FILLED_WITHIN, Sent, settled_after
-from worker.rules.naming import mark_of_address, mark_of_place
+from worker.rules.presigned import mark_of_address, mark_of_place
 from worker.rules.proof import Doubted, Finding, Gap, Window
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.vendor.history import mark_inputs

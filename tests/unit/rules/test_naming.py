@@ -1,22 +1,13 @@
-"""Photos that are sent as addresses: their marks, their lifetimes, and which submit a row names."""
+"""Photos that are sent as addresses: which submit a row names."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from worker.rules.habits import Likeness, Pair, Sent
-from worker.rules.naming import (
-    LIFETIME,
-    NAMES,
-    Names,
-    address_of,
-    lifetime,
-    mark_of_address,
-    mark_of_place,
-    name_in,
-    urls_of,
-)
-from worker.rules.run import PLACE, Inputs, Listed, RemoteStatus, kind
+from worker.rules.naming import Names, urls_of
+from worker.rules.presigned import mark_of_address, mark_of_place
+from worker.rules.run import Inputs, Listed, RemoteStatus
 from worker.vendor.history import mark_inputs
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -51,50 +42,6 @@ def likeness(known: Names, number: int, listed: Listed) -> Likeness | None:
     """Compare a row with a submit."""
     its = sent(number)
     return known.likeness(frozenset({its.address or ""}), its.inputs, listed)
-
-
-# Marks.
-
-
-def test_an_address_has_the_mark_that_rows_have_of_it() -> None:
-    """It is compared with what the history shows."""
-    assert mark_inputs({"image": url(1)}) == {"image": mark_of_address(url(1))}
-
-
-@pytest.mark.parametrize("end", ["", "?a=b", "?a=b?c", "#d", "?a=b#d"])
-def test_a_place_is_an_address_without_what_is_signed(end: str) -> None:
-    """Whoever signs it, when, and for how long."""
-    assert mark_of_place(PHOTO + end) == mark_of_place(PHOTO)
-    assert kind({"image": mark_of_place(PHOTO)}, "image") == PLACE
-
-
-def test_a_photo_has_one_name_in_every_store() -> None:
-    """It is named by what it holds."""
-    elsewhere = mark_of_place("https://other.example.com/x/input/sha256/ab/abcd.png?e=1")
-    assert elsewhere != mark_of_place(PHOTO)
-    assert name_in(elsewhere) == name_in(mark_of_place(PHOTO)) != ""
-    assert name_in(mark_of_place(PHOTO.replace("abcd", "abce"))) != name_in(elsewhere)
-    assert name_in(None) == ""
-
-
-def test_what_names_a_submit_is_the_address_of_its_photo() -> None:
-    """Or that of its mask, where the photo is a sender's own."""
-    assert address_of({"mask": "url:m", "image": "url:i"}) == "url:i"
-    assert address_of({"mask": "url:m"}) == "url:m"
-    assert address_of({}) is None
-
-
-def test_a_lifetime_is_a_day_and_up_to_an_hour() -> None:
-    """The next try has another second of it, and no second comes twice in as many tries as there are."""
-    first = lifetime("token")
-    assert LIFETIME <= first < LIFETIME + timedelta(seconds=NAMES)
-    assert {lifetime("token", tries) for tries in range(NAMES)} == {
-        LIFETIME + timedelta(seconds=n) for n in range(NAMES)
-    }
-    assert len({lifetime(f"token {n}") for n in range(100)}) > 90
-
-
-# What a row names.
 
 
 def test_a_row_that_shows_an_address_is_of_the_submit_that_sent_it() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from worker.rules.evidence import Evidence
 from worker.rules.habits import FILLED_WITHIN, Sent
-from worker.rules.naming import mark_of_address, mark_of_place
 from worker.rules.pairing import SIDE_BY_SIDE, Lineup, Waiting, first_in_turn
+from worker.rules.presigned import mark_of_address, mark_of_place
 from worker.rules.run import Inputs, Listed, Look, RemoteStatus
 from worker.vendor.history import mark_inputs
 

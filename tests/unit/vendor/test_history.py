@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.rules.naming import mark_of_place
+from worker.rules.presigned import mark_of_place
 from worker.rules.run import Listed, RemoteStatus
 from worker.vendor.history import created, digest_inputs, join, mark_inputs, read_page, read_rows
 from worker.vendor.received import read_reset

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.rules.run import canonical_id, written_like
+from worker.rules.request_id import canonical_id, written_like
 
 
 def test_two_writings_of_a_request_id_are_one() -> None:
