@@ -137,6 +137,8 @@ def run_worker(app: App, steps: Sequence[str], concurrency: int) -> int:
     queues = [topology.REQUESTS] * (ACCEPT in steps) + [topology.queue_name(step) for step in Step if step in steps]
     # What Celery says in the handler of a signal would be no line of the log.
     program.safe_say = say_at_once  # type: ignore[attr-defined]
+    # Who hangs up ends it as SIGTERM does: Celery would run its command line once more, under another name.
+    program.install_worker_restart_handler = partial(program.install_worker_term_handler, sig="SIGHUP")  # type: ignore[attr-defined]
     worker = app.Worker(
         # Two workers of one name would share a queue of Celery's own, which brokers refuse.
         hostname=f"sam3d-{uuid4().hex[:8]}@{socket.gethostname()}",

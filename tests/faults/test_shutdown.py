@@ -47,6 +47,16 @@ def test_stopped_in_each_step(fleet: Fleet, judge: Judge) -> None:
     assert never_reviewed(judge)
 
 
+def test_a_worker_that_is_hung_up_on_ends(fleet: Fleet, judge: Judge) -> None:
+    """As by SIGTERM: it does not run its command line again, which Celery would."""
+    fleet.workers("worker")
+    ids = judge.submit(SLOTS)
+    judge.await_states(ids, "processing", "succeeded")
+    fleet.processes["worker"].send_signal(signal.SIGHUP)
+    assert fleet.processes["worker"].wait(GRACE_SECONDS) == 0
+    assert fleet.logged("worker", "worker_stopped")
+
+
 def test_schedulers_are_stopped_in_their_work(fleet: Fleet, judge: Judge, simulator: Simulator) -> None:
     """One ends after the part in hand, the next goes on; a submit without an answer is looked up."""
     fleet.workers("worker")
