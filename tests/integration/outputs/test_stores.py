@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import event, text
 
@@ -20,6 +22,7 @@ from worker.database import blobs
 from worker.database.blobs import CHUNK_BYTES
 from worker.database.engine import transaction
 from worker.errors import ConfigurationError, StoreUnavailable
+from worker.outputs.database_store import SENT
 from worker.outputs.stores import Role, Stores
 from worker.rules.made import FetchedFile, StoredFile
 from worker.upkeep.prune import Eraser
@@ -137,6 +140,40 @@ def is_waited_for(app: App) -> bool:
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with transaction(app.services.engine) as connection:
         return bool(connection.execute(text(waits)).scalar())
+
+
+@pytest.mark.parametrize("size", [SENT * CHUNK_BYTES + 1, 2 * SENT * CHUNK_BYTES])
+def test_a_file_whose_connection_is_lost_is_written_to_its_end_by_the_next(app: App, size: int) -> None:
+    """What was waited for is there, of what was under way nothing; until all is there it is not whole."""
+    content = (uuid4().bytes * (size // 16 + 1))[:size]
+    stores = Stores(Settings().storage, app.services.engine)
+    listener = lambda *its: lose(app, its[3])  # noqa: E731
+    event.listen(app.services.engine, "before_cursor_execute", listener)
+    with pytest.raises(StoreUnavailable):
+        stores.put(fetched(content))
+    event.remove(app.services.engine, "before_cursor_execute", listener)
+    assert kept(app) == (SENT, False)
+
+    stored = stores.put(fetched(content))
+    assert kept(app) == (-(-size // CHUNK_BYTES), True)
+    assert b"".join(stores.read(row(stored))) == content
+
+
+def lose(app: App, parameters: Any) -> None:
+    """End the session that is about to write the second chunks of a file."""
+    first = parameters[0] if isinstance(parameters, list) else parameters
+    if first.get("at") == SENT:
+        with psycopg.connect(app.services.settings.database.url.replace("+psycopg", "")) as other:
+            its = "datname = current_database() AND application_name = 'sam3d'"
+            other.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {its}")
+
+
+def kept(app: App) -> tuple[int, bool]:
+    """Return how many chunks there are of the one file, and whether it is whole."""
+    query = "SELECT count(position), bool_and(is_whole) FROM blobs LEFT JOIN blob_chunks USING (location)"
+    with transaction(app.services.engine) as connection:
+        count, is_whole = connection.execute(text(query)).one()
+    return count, is_whole
 
 
 def test_a_file_of_one_chunk_is_one_statement(app: App) -> None:
