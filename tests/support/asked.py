@@ -33,8 +33,8 @@ from worker.database.engine import Connection
 from worker.rules.budget import NO_MARGIN, Kind, Terms
 from worker.rules.job import Job
 from worker.rules.lifecycle import NOW, EventType, JobState, Step, Ticket, Trigger, Verdict
-from worker.rules.made import StoredFile
 from worker.rules.outcome import Advance, Learnt, Outcome, decide
+from worker.rules.output_files import StoredFile
 from worker.rules.plan import Plan
 
 SECOND = timedelta(seconds=1)

@@ -18,7 +18,7 @@ from worker.outputs.file_server import FileServer, Patience
 from worker.outputs.links import Links
 from worker.outputs.serving import Files
 from worker.outputs.stores import Stores
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 
 LINK_KEY = "0123456789abcdef" * 2
 THREADS = 3

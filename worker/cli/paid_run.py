@@ -25,7 +25,7 @@ from worker.errors import (
 )
 from worker.outputs.download import Downloads, require_sound, take_in
 from worker.outputs.gathering import gather, paths_of, save
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 from worker.rules.plan import prior_plan
 from worker.rules.run import Listed, RemoteStatus, RunResult
 from worker.vendor.api import Vendor

@@ -34,7 +34,7 @@ and is executed with parameters. Those have names that no column has that is wri
 ``verdicts``      what his jobs were refused, beside what others were answered
 ``files``         a job's outputs, and where their bytes are
 ``blobs``         the files in each store, and the bytes of those that are kept here
-``noted``         what is known of a run, where it was not written with an end
+``late_facts``    what is known of a run, where it was not written with an end
 ``particulars``   what a receipt is made of
 ``outbox``        a job's events, until the broker has them
 ``at_once``       a job's change with all that goes with it, in one statement

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Executable, Insert, bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.records import outputs
-from worker.rules.made import StoredFile
+from worker.rules.output_files import StoredFile
 
 
 def add(connection: Connection, job_id: str, files: Sequence[StoredFile]) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from worker.database import blobs
 from worker.database.blobs import CHUNK_BYTES
 from worker.database.engine import Connection, Engine, single, transaction
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 
 SENT = 8
 """Chunks that are written with one wait for the database: 2 MiB of memory for each thread that stores a file."""

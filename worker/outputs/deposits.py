@@ -12,7 +12,7 @@ from worker.config.conduct import StorageSettings
 from worker.errors import ConfigurationError, StoreUnavailable
 from worker.log import Log
 from worker.outputs.stores import Role, Stores
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 from worker.rules.presigned import LIFETIME, mark_of_place
 
 PAUSE = timedelta(seconds=60)

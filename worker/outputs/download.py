@@ -18,7 +18,7 @@ from worker.gate.formats import OTHER, FileKind, Found, identify
 from worker.network import create_client, deadline
 from worker.places import LONGEST_ADDRESS, AllowedHosts
 from worker.rules.addresses import FILES, promised
-from worker.rules.made import FetchedFile, StoredFile
+from worker.rules.output_files import FetchedFile, StoredFile
 
 MAX_REDIRECTS = 3
 

@@ -11,7 +11,7 @@ from worker.gate.formats import GLB, MODELS
 from worker.outputs.download import Downloads, require_sound, unique_names
 from worker.outputs.saving import write_file
 from worker.rules.addresses import promised
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 from worker.rules.retry import next_attempt
 
 TRIES = 4

@@ -17,7 +17,7 @@ from obstore.store import LocalStore, from_url
 from worker.database import blobs
 from worker.database.engine import Engine, single
 from worker.errors import ConfigurationError, StoreUnavailable
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 
 PART = 5 * 2**20
 """Bytes of a part, the least that S3 takes; a larger file is sent in parts, and is there with the last of them."""

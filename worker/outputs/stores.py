@@ -17,7 +17,7 @@ from worker.database import blobs
 from worker.database.engine import DatabaseError, Engine, describe
 from worker.errors import ConfigurationError, StoreUnavailable
 from worker.outputs.database_store import DatabaseStore, in_chunks
-from worker.rules.made import FetchedFile, StoredFile
+from worker.rules.output_files import FetchedFile, StoredFile
 
 
 class Role(StrEnum):

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from worker.errors import HoldCause
 from worker.rules.lifecycle import NOW, JobState, Trigger, next_state
-from worker.rules.made import StoredFile
+from worker.rules.output_files import StoredFile
 
 
 class Unset(Enum):

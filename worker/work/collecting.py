@@ -26,8 +26,8 @@ from worker.outputs.stores import Role
 from worker.rules.addresses import is_file, promised
 from worker.rules.job import Job
 from worker.rules.lifecycle import Trigger
-from worker.rules.made import StoredFile
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome, Snooze
+from worker.rules.output_files import StoredFile
 from worker.rules.retry import OUTPUT_LIFETIME, next_attempt
 from worker.telemetry.failpoints import reach
 from worker.work.services import Services

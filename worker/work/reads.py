@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
-from worker.database import noted
+from worker.database import late_facts
 from worker.database.engine import Connection, transaction
 from worker.log import Log
 from worker.rules import onward
@@ -38,7 +38,7 @@ def commit(services: Services, job: Job, outcome: Outcome, kept: Kept | None = N
         recorded = _written(connection, services, job, outcome, kept)
         if recorded.version is None:
             polled = kept.polled.learnt if kept else NOTHING
-            noted.note_run(connection, job, polled | learnt_of(outcome))
+            late_facts.note_run(connection, job, polled | learnt_of(outcome))
     if recorded.version is None:
         log.warning("job_fenced", state=job.state, next="whoever took it over goes on")
     return recorded

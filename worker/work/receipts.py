@@ -23,7 +23,7 @@ from worker.log import Log
 from worker.outputs.sealing import Seal
 from worker.outputs.stores import Role, Stores
 from worker.rules.lifecycle import EventType
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 from worker.rules.receipt import MEDIA_TYPE, NAME, Particulars, compose, written
 from worker.telemetry.failpoints import reach
 

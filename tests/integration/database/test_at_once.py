@@ -22,8 +22,8 @@ from worker.database.submissions import Answered
 from worker.rules.geometry import Geometry
 from worker.rules.job import Job
 from worker.rules.lifecycle import EventType, FollowUp, JobState, Step, Trigger, Verdict
-from worker.rules.made import StoredFile
 from worker.rules.outcome import Advance, Learnt, decide
+from worker.rules.output_files import StoredFile
 from worker.work.taking import load
 
 RUN = "0ABCDEF0-0000-4000-8000-000000000001"

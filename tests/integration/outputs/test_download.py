@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from worker.config.environment import Settings
 from worker.errors import OutputBroken, OutputUnusable, RemoteUnavailable, Sam3dError
 from worker.outputs.download import MAX_REDIRECTS, Downloads, _Copy
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 from worker.simulator import Simulator, SimulatorSettings
 from worker.vendor.api import Vendor
 

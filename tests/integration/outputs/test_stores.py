@@ -24,7 +24,7 @@ from worker.database.engine import transaction
 from worker.errors import ConfigurationError, StoreUnavailable
 from worker.outputs.database_store import SENT
 from worker.outputs.stores import Role, Stores
-from worker.rules.made import FetchedFile, StoredFile
+from worker.rules.output_files import FetchedFile, StoredFile
 from worker.upkeep.prune import Eraser
 
 DAY = timedelta(days=1)

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families as families
 
 from worker.app import App
 from worker.outputs.stores import Role
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 from worker.upkeep.holdings import COUNTED_FOR, Holdings
 
 

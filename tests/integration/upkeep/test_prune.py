@@ -21,7 +21,7 @@ from worker.database.retention import Old
 from worker.intake.accept import accept
 from worker.intake.request import derived_job_id
 from worker.outputs.stores import Role
-from worker.rules.made import FetchedFile
+from worker.rules.output_files import FetchedFile
 from worker.upkeep.prune import FEW, Class, delete_old, prune
 from worker.work.retrying import retry
 

@@ -20,8 +20,8 @@ from worker.database import at_once
 from worker.rules.geometry import Geometry
 from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Trigger
-from worker.rules.made import StoredFile
 from worker.rules.outcome import Advance, Fail, Learnt, Outcome
+from worker.rules.output_files import StoredFile
 from worker.upkeep.scheduler import Scheduler
 from worker.work.executor import execute, record
 from worker.work.taking import load

@@ -9,8 +9,8 @@ from worker.errors import HoldCause
 from worker.events.payloads import change_payload
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger
-from worker.rules.made import StoredFile
 from worker.rules.outcome import Advance, Change, Doubt, Fail, Hold, Learnt, Snooze, decide
+from worker.rules.output_files import StoredFile
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", "default", JobState.SUBMITTING, 1, {}, {"order": 7}, 0, 0, 3, "run", NOW - timedelta(seconds=40), NOW)

@@ -6,7 +6,7 @@ import pytest
 
 from worker.errors import OutputBroken
 from worker.outputs.download import require_sound, take_in, with_unique_names
-from worker.rules.made import StoredFile
+from worker.rules.output_files import StoredFile
 
 
 def file(name: str) -> StoredFile:

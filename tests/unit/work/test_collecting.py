@@ -10,8 +10,8 @@ import pytest
 from worker.errors import OutputBroken, OutputMissing, OutputUnusable, RemoteUnavailable, Sam3dError, StoreUnavailable
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Trigger
-from worker.rules.made import StoredFile
 from worker.rules.outcome import NOTHING, Advance, Fail, Outcome, Snooze
+from worker.rules.output_files import StoredFile
 from worker.rules.retry import OUTPUT_LIFETIME
 from worker.work.collecting import BROKEN_FILES, EXTRA_TRIES, LAST_TRIES, OTHER_TRIES, Haul, concluded
 
