@@ -88,7 +88,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "refusals, of a way to call": answered(refused_submit, 406),
     "refusals, of a read": answered(refused_read, 404),
     "answers, a link": lambda text: whose({"status_url": text, "response_url": text}),
-    "run, an id": lambda text: (is_request_id(text), canonical_id(text), written_like(text, text)),
+    "request_id": lambda text: (is_request_id(text), canonical_id(text), written_like(text, text)),
     "answers, a name": lambda text: read_numbers({text: 1}),
     "addresses": lambda text: (read_addresses([text, "https://" + text]), promised(text), promised("https://" + text)),
     "history, a time": lambda text: created({"created_at": text}),

@@ -4,7 +4,6 @@ Whatever a sender, the vendor or the database wrote is shown by ``legible``: not
 """
 
 import json
-import re
 import sys
 import tempfile
 import textwrap
@@ -141,18 +140,15 @@ def _print_columns(table: Sequence[Sequence[str]], widths: Sequence[int]) -> Non
             typer.secho((" " * GAP).join(map(set_cell_size, line, widths)), bold=is_title)
 
 
-_WORD = re.compile(r"\S+\s*")
-
-
 def _wrapped(text: str, width: int) -> Sequence[str]:
     """Break a cell into lines between its words."""
-    lines, room = [""], width
-    for word in _WORD.findall(text):
-        if lines[-1] and cell_len(word.rstrip()) > room:
-            lines.append("")
-            room = width
-        lines[-1] += word
-        room -= cell_len(word)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if cell_len(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
     return lines
 
 
