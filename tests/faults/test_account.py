@@ -312,6 +312,22 @@ def test_a_persons_hold_over_one_for_the_key(shop: Shop, simulator: Simulator) -
     assert shop.events() == ["held", "held", "resumed", "resumed"]
 
 
+def test_what_was_accepted_by_a_clock_that_was_ahead_tells_nothing(shop: Shop, simulator: Simulator) -> None:
+    """It looks as if it came after each refusal, for an hour; the account is refused all the same, and no job alone."""
+    shop.step(HOUR)
+    shop.accept("ahead.")
+    shop.live(3 * MINUTE)
+    shop.step(-HOUR)
+    simulator.update(revoked_keys=[KEY])
+    for number in range(4):
+        shop.accept(f"job {number}.")
+    shop.live(MINUTE)
+    assert (shop.states, held_for(shop)) == ({"succeeded": 1, "accepted": 4}, ["key"])
+    simulator.update(revoked_keys=[])
+    shop.live(5 * MINUTE)
+    assert (shop.states, held_for(shop)) == ({"succeeded": 5}, [])
+
+
 def test_runs_go_on_under_a_persons_hold(shop: Shop, simulator: Simulator) -> None:
     """Also where the vendor refuses submits at the same time."""
     shop.accept("running.")

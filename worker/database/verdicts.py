@@ -1,4 +1,7 @@
-"""What an account's jobs were refused, beside what others were answered: noted, and read when one more is."""
+"""What an account's jobs were refused, beside what others were answered: noted, and read when one more is.
+
+What lies ahead was written before the clock was set back: it tells nothing of what came before or after what.
+"""
 
 from collections.abc import Sequence
 
@@ -32,7 +35,8 @@ def refusals(connection: Connection, job: Job) -> Refusals:
     others = (
         select(submissions.c.job_id)
         .join(jobs, jobs.c.id == submissions.c.job_id)
-        .where(jobs.c.account == job.account, jobs.c.id != job.id, submissions.c.answered_at > first)
+        .where(jobs.c.account == job.account, jobs.c.id != job.id)
+        .where(submissions.c.answered_at > first, submissions.c.answered_at <= now)
     )
     passed = others.where(submissions.c.verdict.in_(_ACCEPTED), submissions.c.intended_at > first)
     since = others.where(submissions.c.intended_at > first - MINUTE)
@@ -55,7 +59,7 @@ def _passed_later() -> ColumnElement[bool]:
 
 def _last_verdict(job: Job) -> ColumnElement[str | None]:
     """Return what the account's last submit was answered, of those that tell whether it works."""
-    tells = (submissions.c.verdict.in_((*_ACCEPTED, *_REFUSED)), submissions.c.answered_at.is_not(None))
+    tells = (submissions.c.verdict.in_((*_ACCEPTED, *_REFUSED)), submissions.c.answered_at <= now)
     query = select(submissions.c.verdict, submissions.c.answered_at).join(jobs, jobs.c.id == submissions.c.job_id)
     others = query.where(jobs.c.account == job.account, *tells, submissions.c.token != job.token)
     newest = others.order_by(submissions.c.intended_at.desc()).limit(AT_ONCE).subquery()
@@ -69,7 +73,7 @@ def refused_reads(connection: Connection, job: Job) -> RefusedReads:
     ended_at = case((jobs.c.state == JobState.SUCCEEDED, jobs.c.finished_at))
     read_at = func.greatest(jobs.c.running_at, jobs.c.completed_at, ended_at)
     recent = (jobs.c.account == job.account, jobs.c.id != job.id, *submitted_since(OUTPUT_LIFETIME))
-    last = connection.execute(select(func.max(read_at)).where(*recent)).scalar()
+    last = connection.execute(select(func.max(read_at)).where(*recent, read_at <= now)).scalar()
     since_then = true() if last is None else jobs.c.refused_at > last
     under_way = jobs.c.state.in_((JobState.PROCESSING, JobState.FETCHING))
     another = exists().where(*recent, under_way, jobs.c.refused_at.is_not(None), since_then)
