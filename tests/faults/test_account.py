@@ -323,6 +323,8 @@ def test_what_was_accepted_by_a_clock_that_was_ahead_tells_nothing(shop: Shop, s
         shop.accept(f"job {number}.")
     shop.live(MINUTE)
     assert (shop.states, held_for(shop)) == ({"succeeded": 1, "accepted": 4}, ["key"])
+    # Nor does it an hour later.
+    assert shop.rows("SELECT token FROM submissions WHERE answered_at > sam3d_now()") == []
     simulator.update(revoked_keys=[])
     shop.live(5 * MINUTE)
     assert (shop.states, held_for(shop)) == ({"succeeded": 5}, [])

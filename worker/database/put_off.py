@@ -28,6 +28,9 @@ from worker.rules.lifecycle import MINUTE, JobState
 
 Columns = tuple[Column[Any], ...]
 
+LONGEST_POST = timedelta(hours=1)
+"""No submit is waited for as long, so none that was sent before was answered by the clock that was ahead."""
+
 _LIVE = and_(is_live, jobs.c.state != JobState.REVIEW)
 _UNTIL = (jobs.c.due_at, jobs.c.sweep_at, jobs.c.lease_until, jobs.c.slot_at)
 _SINCE = (jobs.c.accepted_at, jobs.c.submitted_at, jobs.c.running_at, jobs.c.completed_at)
@@ -48,8 +51,9 @@ def move_jobs(connection: Connection, by: timedelta, after: str, limit: int) -> 
 
 
 def move_records(connection: Connection, by: timedelta) -> None:
-    """Bring back what is on record as sent for live jobs, or as waiting to be announced, later than now."""
+    """Bring back what is on record later than now: sent for live jobs, answered, or waiting to be announced."""
     of_live = submissions.c.job_id.in_(select(jobs.c.id).where(_LIVE))
+    _move_where(connection, submissions.c.answered_at, submissions.c.intended_at > now - LONGEST_POST, by)
     _move_where(connection, submissions.c.intended_at, of_live, by)
     waits = and_(events.c.published_at.is_(None), outbox.is_of(since=now))
     _move_where(connection, events.c.occurred_at, waits, by, left_at=now)  # Their ids still tell the time ahead.
