@@ -330,6 +330,23 @@ def test_what_was_accepted_by_a_clock_that_was_ahead_tells_nothing(shop: Shop, s
     assert (shop.states, held_for(shop)) == ({"succeeded": 5}, [])
 
 
+def test_what_was_read_by_a_clock_that_was_ahead_tells_nothing(shop: Shop, simulator: Simulator) -> None:
+    """It looks as if it were read after each refusal; reads of two runs are refused, so it is the account's key."""
+    shop.step(HOUR)
+    shop.accept("ahead.")
+    shop.live(3 * MINUTE)
+    shop.step(-HOUR)
+    for number in range(2):
+        shop.accept(f"job {number}.")
+    shop.live(RUN / 3)
+    simulator.update(revoked_keys=[KEY])
+    shop.live(MINUTE)
+    assert (shop.states, held_for(shop)) == ({"succeeded": 1, "processing": 2}, ["key"])
+    simulator.update(revoked_keys=[])
+    shop.live(5 * MINUTE)
+    assert (shop.states, held_for(shop)) == ({"succeeded": 3}, [])
+
+
 def test_runs_go_on_under_a_persons_hold(shop: Shop, simulator: Simulator) -> None:
     """Also where the vendor refuses submits at the same time."""
     shop.accept("running.")
