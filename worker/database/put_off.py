@@ -21,15 +21,13 @@ from sqlalchemy import (
 )
 
 from worker.database import outbox
+from worker.database.latest import LONGEST_POST
 from worker.database.phases import Phase
 from worker.database.records import events, submissions
 from worker.database.tables import accounts, is_live, jobs, now
 from worker.rules.lifecycle import MINUTE, JobState
 
 Columns = tuple[Column[Any], ...]
-
-LONGEST_POST = timedelta(hours=1)
-"""No submit is waited for as long, so none that was sent before was answered by the clock that was ahead."""
 
 _LIVE = and_(is_live, jobs.c.state != JobState.REVIEW)
 _UNTIL = (jobs.c.due_at, jobs.c.sweep_at, jobs.c.lease_until, jobs.c.slot_at)
