@@ -72,6 +72,20 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_brought_back(shop: Shop) 
     assert shop.rows(ahead) == [{"count": 0}]
 
 
+def test_runs_that_ended_by_a_clock_that_was_ahead_leave_room_for_others(shop: Shop) -> None:
+    """Under a request limit as many submits go together as their polls can be afforded; they look as if just sent."""
+    shop.set(SAM3D_REQUESTS_PER_MINUTE=20)
+    shop.step(HOUR)
+    for number in range(16):
+        shop.accept(f"ahead {number}")
+    shop.live(8 * MINUTE)
+    assert shop.states == {"succeeded": 16}
+    shop.step(-HOUR)
+    shop.accept("now")
+    shop.live(3 * MINUTE)
+    assert shop.states == {"succeeded": 17}
+
+
 def test_a_scheduler_that_starts_after_the_step_finds_what_is_put_off_for_too_long(shop: Shop) -> None:
     """Nothing waits longer than the longest wait there is; a slot of the request budget may."""
     job_id = shop.accept("far")

@@ -29,6 +29,9 @@ def are_posting(those: FromClause = jobs) -> Sequence[ColumnElement[bool]]:
 
 
 def submitted_since(age: timedelta | BindParameter[timedelta]) -> Sequence[ColumnElement[bool]]:
-    """Tell which jobs were submitted so short a time ago: the intent comes before that, but for clocks that differ."""
+    """Tell which jobs were submitted so short a time ago: the intent comes before that, but for clocks that differ.
+
+    What lies ahead was submitted before the clock was set back.
+    """
     intended = select(submissions.c.job_id).where(submissions.c.intended_at > now - age - MINUTE)
-    return jobs.c.id.in_(intended), jobs.c.submitted_at > now - age
+    return jobs.c.id.in_(intended), jobs.c.submitted_at > now - age, jobs.c.submitted_at <= now
