@@ -28,8 +28,6 @@ from worker.upkeep.scheduler import Scheduler
 SIMULATED_RUN = timedelta(seconds=3)
 SIMULATED_KEY = "SG_0123456789abcdef"
 START_SECONDS = 30.0
-PHOTO = Path(__file__).parent / "photos" / "coffee.png"
-"""The photo that is used if none is given; CC0."""
 
 _broker = threading.Lock()
 """Held by the one service of this process: all in-memory brokers of a process are the same, whatever their URL."""

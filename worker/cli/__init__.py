@@ -30,6 +30,7 @@
 ``doctor``      ``doctor``
 ``settings``    ``config``, ``failpoints``
 ``demo``        ``demo``
+``showcase``    what that makes: the service's run for one photo, drawn and told
 ``call``        ``call``
 ``paid_run``    what it pays for: from the submit to the files
 ``simulator``   ``simulator``

@@ -107,6 +107,7 @@ def test_help_imports_nothing_that_takes_long() -> None:
         (["config"], set()),
         (["failpoints"], set()),
         (["submit", "no-such.png"], {"kombu"}),
+        (["demo", "no-such.png"], set()),
         (["call", "no-such.png"], {"httpx", "rich.console"}),
         (["call", "worker/photos/cat.png", "--yes"], {"httpx", "rich.console"}),
         (["jobs"], {"psycopg", "sqlalchemy"}),
