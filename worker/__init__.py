@@ -15,6 +15,7 @@ The folders and files, in the order a job travels:
 ``database``   PostgreSQL: all SQL, and the only commit
 ``broker``     RabbitMQ: its names and shapes, publishing, dead letters
 ``network``    which hosts may be reached, and until when
+``resolver``   where a host is, within a time
 ``places``     pure: which hosts are allowed, which addresses are public, and how long one may be
 ``telemetry``  logs, probes, metrics, and places to die
 ``config``     the settings, from the environment

@@ -6,12 +6,9 @@ has checked.
 """
 
 import math
-import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
@@ -24,6 +21,7 @@ import httpx
 
 from worker.errors import OutputUnusable
 from worker.places import AllowedHosts, is_public
+from worker.resolver import resolver
 
 _WRITE_BYTES = 64 * 1024
 
@@ -121,47 +119,20 @@ class _DeadlineBackend(httpcore.SyncBackend):
 MOST_ADDRESSES = 4
 """Of one host that are tried in turn."""
 
-MOST_LOOKUPS = 16
-"""Of names, at a time: a resolver that hangs can't be told to stop, so each look keeps a thread until it ends."""
-
-_lookups = threading.BoundedSemaphore(MOST_LOOKUPS)
-
 
 def _resolve(host: str, port: int, within: float) -> Sequence[str]:
-    """Look a name up, in a thread of its own, as the resolver keeps no deadline.
+    """Look a name up.
 
     Raises:
         httpcore.ConnectError: it has no address.
         httpcore.ConnectTimeout: the resolver did not answer in time.
     """
-    ends_at = _now() + within
-    if not _lookups.acquire(timeout=within):
-        raise httpcore.ConnectTimeout("too many look-ups of names hang")
-    found: Future[Sequence[str]] = Future()
     try:
-        threading.Thread(target=_look_up, args=(host, port, found), name="resolve", daemon=True).start()
-    except RuntimeError:  # The system gives no more threads.
-        _lookups.release()
-        raise httpcore.ConnectError("no thread for the look-up of a name") from None
-    try:
-        addresses = found.result(max(0.0, ends_at - _now()))
-    except TimeoutError:
-        raise httpcore.ConnectTimeout("the host's name was not resolved in time") from None
-    except (OSError, UnicodeError):
-        addresses = ()
-    if not addresses:
-        raise httpcore.ConnectError("the host has no address")
-    return addresses
-
-
-def _look_up(host: str, port: int, found: Future[Sequence[str]]) -> None:
-    try:
-        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        found.set_result(list(dict.fromkeys(str(each[4][0]) for each in answers)))
-    except BaseException as error:
-        found.set_exception(error)
-    finally:
-        _lookups.release()
+        return resolver.addresses(host, port, within)
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout(str(error)) from None
+    except OSError:
+        raise httpcore.ConnectError("the host has no address") from None
 
 
 class _GuardedBackend(_DeadlineBackend):

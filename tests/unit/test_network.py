@@ -11,11 +11,13 @@ import httpcore
 import httpx
 import pytest
 
+from worker import network
 from worker.config.environment import Settings
 from worker.errors import OutputUnusable, RemoteUnavailable
-from worker.network import MOST_ADDRESSES, MOST_LOOKUPS, _DeadlineStream, _PlainClient, create_client, deadline
+from worker.network import MOST_ADDRESSES, _DeadlineStream, _PlainClient, create_client, deadline
 from worker.outputs.download import Downloads
 from worker.places import AllowedHosts
+from worker.resolver import MOST_LOOKUPS, Resolver
 
 HOSTS = AllowedHosts((".segmind.com", "files.example", "http://127.0.0.1:9100"))
 PRIVATE = [
@@ -286,6 +288,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         raise OSError
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(network, "resolver", Resolver())  # Others' threads wait for another look-up.
     yield asked
     is_over.set()
     for _ in asked:
