@@ -44,8 +44,9 @@ from worker.rules.lifecycle import DRIVEN_BY, FollowUp, JobState, Step, Ticket
 from worker.rules.outcome import Hold
 from worker.simulator import Simulator
 from worker.work import holding
+from worker.work.drawing import draw
 from worker.work.executor import execute
-from worker.work.taking import draw, load
+from worker.work.taking import load
 
 BY_A_PERSON = Hold(HoldCause.OPERATOR, "Held by a person.")
 

@@ -31,8 +31,9 @@ from worker.rules.job import Job
 from worker.rules.lifecycle import FollowUp, JobState, Step, Ticket
 from worker.simulator import Simulator
 from worker.work.changes import Recorded
+from worker.work.drawing import draw
 from worker.work.executor import execute, record, run
-from worker.work.taking import draw, load
+from worker.work.taking import load
 
 
 def _finish(app: App, step: Step, job: Job) -> Recorded:

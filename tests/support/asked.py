@@ -1,6 +1,7 @@
 """What the service asks its database, one of each: how it is found is looked at."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,11 +46,13 @@ _ROW = {"id": ID, "fingerprint": "", "parameters": {}, "metadata": {}, "priority
 NEWBORN = births.Newborn(
     {**_ROW, "source": "x", "correlation_id": None, "idempotency_key": "x"}, [], {}, is_limited=True
 )
-ORDER, CHOSEN = (purchases.Order(TICKET, each, lineage.Intended(ID, datetime.now(UTC))) for each in (False, True))
+ORDER = purchases.Order(TICKET, purchases.Permit.TURN, lineage.Intended(ID, datetime.now(UTC)))
+CHOSEN = replace(ORDER, permit=purchases.Permit.SLOT)
 WANTED = purchases.Wanted({}, [], "")
 INTENT = submissions.intent_of(ID, WANTED, "x", 1, submissions.Digest("", {}))
 
 TERMS = Terms(Plan(looks=(30,), polls=3.0, typical=30 * SECOND, processing=NOW), limit=6000)
+DRAWN = replace(ORDER, permit=purchases.Permit.NEXT_SLOT, drawing=idle_slots.drawing(TERMS, NO_MARGIN))
 ASKED: dict[str, Callable[[Connection], Any]] = {
     "take": lambda c: repository.take(c, TICKET, JobState.PROCESSING, SECOND, needs_slot=True),
     "existing": lambda c: arrivals.find_existing(c, ID, KEY, ID),
@@ -73,7 +76,7 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
     "leases": lambda c: (leases.free(c, [1]), leases.expect_all(c, SECOND, 10)),
     "budget": lambda c: slots.release(c, "default", TERMS, SECOND),
     "draw": lambda c: slots.draw(c, TICKET, Step.SUBMIT, JobState.ACCEPTED, TERMS, SECOND),
-    "drawn at once": lambda c: idle_slots.draw(c, TICKET, TERMS, SECOND, NO_MARGIN),
+    "drawn at once": lambda c: (purchases.read(c, DRAWN), purchases.take(c, DRAWN, WANTED, INTENT, SECOND)),
     "taken at once": lambda c: idle_slots.take(c, TICKET, JobState.PROCESSING, Kind.POLL, TERMS, SECOND, 1),
     "waiting": lambda c: slots.has_waiting(c, "default"),
     "figures": lambda c: (figures.known(c, "default"), figures.recent_runs(c, "default")),

@@ -3,6 +3,7 @@
 Such a slot is due at once, so there is nobody to swap it with: whoever has an earlier one goes as soon.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -31,7 +32,7 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from worker.database.due import SLACK, asks_vendor, is_due, said
 from worker.database.jobs import TAKEN, taken
 from worker.database.records import requests
-from worker.database.slots import count_together, given, has_no_slot, is_queue_short, limits_of, next_slot_at, once_more
+from worker.database.slots import count_together, has_no_slot, is_queue_short, limits_of, next_slot_at, once_more
 from worker.database.tables import TIME, accounts, jobs, now
 from worker.rules.budget import Kind, Margin, Terms
 from worker.rules.job import Job
@@ -39,7 +40,8 @@ from worker.rules.lifecycle import JobState, Ticket
 
 _SLOT = bindparam("slot", type_=Interval)
 
-_is_idle = next_slot_at <= now + SLACK
+is_idle = next_slot_at <= now + SLACK
+"""Whether the next slot of an account is due at once."""
 
 _lets_reads_through = and_(
     or_(accounts.c.closed_until.is_(None), accounts.c.closed_until <= now, not_(accounts.c.closes_reads)),
@@ -67,55 +69,53 @@ def _taking() -> ReturningUpdate[Any]:
     due = select(jobs.c.id, jobs.c.account, needs_slot).where(*is_due).with_for_update().cte("due")
     drawn = _drawn(due, due.c.needs_slot, _lets_reads_through)
     ready = union_all(select(due.c.id).where(not_(due.c.needs_slot)), select(drawn.c.id)).cte("ready")
-    return taken().where(jobs.c.id == ready.c.id).add_cte(_counted(drawn)).returning(*TAKEN)
+    return taken().where(jobs.c.id == ready.c.id).add_cte(counted(drawn)).returning(*TAKEN)
 
 
 def _drawn(due: CTE, *conditions: ColumnElement[bool]) -> CTE:
     """Draw the next slot for a job that is locked already: everybody locks it before its account."""
-    drawn = update(accounts).where(accounts.c.name == due.c.account, _is_idle, *conditions)
+    drawn = update(accounts).where(accounts.c.name == due.c.account, is_idle, *conditions)
     slot_at = (accounts.c.next_slot_at - _SLOT).label("slot_at")
     return drawn.values(next_slot_at=next_slot_at + _SLOT).returning(due.c.id, due.c.account, slot_at).cte("drawn")
 
 
-def _counted(drawn: CTE) -> CTE:
+def counted(drawn: CTE) -> CTE:
+    """Count the request that a slot was drawn for."""
     return _counting(drawn.c.account).returning(requests.c.account).cte("counted")
 
 
 def _counting(account: ColumnElement[str]) -> Insert:
-    """Count the request that a slot was drawn for, in this minute."""
     row = select(account, func.date_trunc("minute", now), bindparam("kind"))
     return once_more(upsert(requests).from_select(["account", "minute", "kind"], row))
 
 
-def draw(connection: Connection, ticket: Ticket, terms: Terms, grace: timedelta, margin: Margin) -> Margin | None:
-    """Draw the next slot for a submit that is due and has none, if it is due and can be afforded; else return None.
+def drawing(terms: Terms, margin: Margin) -> Mapping[str, Any]:
+    """Return the parameters of a submit's draw: what it is afforded by, and the margin that is known."""
+    return {**limits_of(terms), **margin._asdict(), "kind": Kind.SUBMIT}
 
-    What is submitted together is counted, which takes long, where the slot is not in the ``margin`` that is known.
-    Return the one that is known then.
+
+def drawn_for_submit(due: CTE) -> CTE:
+    """Draw the next slot for a submit that is locked, if it is due and can be afforded.
+
+    What is submitted together is counted, which takes long, where the slot is not in the margin that is known.
     """
-    if terms.slot is None:
-        return None
-    known = {**limits_of(terms, terms.slot), **margin._asdict()}
-    values = {**said(ticket, JobState.ACCEPTED), **known, "kind": Kind.SUBMIT, "grace": grace}
-    row = connection.execute(_drawing(), values).first()
-    if row is None:
-        return None
-    return Margin(row.begins_at, row.ends_at) if row.begins_at and row.ends_at else margin
+    counted = _counted_margin()
+    last = func.coalesce(accounts.c.next_slot_at, _NEVER)
+    is_counted = and_(is_idle, is_queue_short(), last.between(*counted))  # In this order: else it is counted in vain.
+    return _drawn(due, is_queue_short(), or_(last.between(*_KNOWN), is_counted))
+
+
+_KNOWN = bindparam("begins_at", type_=TIME), bindparam("ends_at", type_=TIME)
+
+
+def margin_after(drawn: CTE) -> Sequence[ColumnElement[datetime | None]]:
+    """Return the columns of the margin that was counted for a draw; null where it was known."""
+    is_new = not_(drawn.c.slot_at.between(*_KNOWN))
+    counted = zip(Margin._fields, _counted_margin(), strict=True)
+    return [case((is_new, each)).label(name) for name, each in counted]
 
 
 @cache
-def _drawing() -> ReturningUpdate[datetime | None, datetime | None]:
-    due = select(jobs.c.id, jobs.c.account).where(*is_due, has_no_slot, asks_vendor).with_for_update().cte("due")
-    known, counted = (bindparam("begins_at", type_=TIME), bindparam("ends_at", type_=TIME)), _counted_margin()
-    last = func.coalesce(accounts.c.next_slot_at, _NEVER)
-    is_counted = and_(_is_idle, is_queue_short(), last.between(*counted))  # In this order: else it is counted in vain.
-    drawn = _drawn(due, is_queue_short(), or_(last.between(*known), is_counted))
-    slot = {"slot_at": drawn.c.slot_at, **given(drawn.c.slot_at, drawn.c.slot_at + bindparam("grace", type_=Interval))}
-    is_new = not_(drawn.c.slot_at.between(*known))
-    margin = [case((is_new, each)).label(name) for name, each in zip(Margin._fields, counted, strict=True)]
-    return update(jobs).where(jobs.c.id == drawn.c.id).values(slot).add_cte(_counted(drawn)).returning(*margin)
-
-
 def _counted_margin() -> tuple[ColumnElement[datetime], ColumnElement[datetime]]:
     """Return the begin and the end of the margin as the statement begins, which is counted only if it is asked for.
 
@@ -146,6 +146,6 @@ def use(connection: Connection, account: str, kind: Kind, terms: Terms) -> bool:
 
 @cache
 def _using() -> ReturningInsert[str]:
-    drawn = update(accounts).where(accounts.c.name == bindparam("payer"), _is_idle, _lets_reads_through)
+    drawn = update(accounts).where(accounts.c.name == bindparam("payer"), is_idle, _lets_reads_through)
     drawn_for = drawn.values(next_slot_at=next_slot_at + _SLOT).returning(accounts.c.name).cte("drawn")
     return _counting(drawn_for.c.name).returning(requests.c.account)

@@ -81,7 +81,7 @@ def _last_slot(connection: Connection, account: str, step: Step, terms: Terms, s
     is_submit = step is Step.SUBMIT
     if is_submit:  # What others draw meanwhile is counted only by a statement that begins after it.
         connection.execute(_locking(), {"payer": account})
-    limits = limits_of(terms, slot) if is_submit else {}
+    limits = limits_of(terms) if is_submit else {}
     return connection.execute(_drawing(is_submit=is_submit), {"payer": account, "slot": slot, **limits}).scalar()
 
 
@@ -153,9 +153,9 @@ def _account_of() -> Select[str]:
     return select(jobs.c.account).where(*is_due, has_no_slot, asks_vendor).with_for_update()
 
 
-def limits_of(terms: Terms, slot: timedelta) -> dict[str, Any]:
+def limits_of(terms: Terms) -> dict[str, Any]:
     """Return the parameters that tell what a submit can be afforded by."""
-    return {"queue": terms.queue, "slot": slot, "together": terms.together, "most": terms.most_together}
+    return {"queue": terms.queue, "slot": terms.slot, "together": terms.together, "most": terms.most_together}
 
 
 def _is_afforded() -> ColumnElement[bool]:

@@ -5,6 +5,7 @@
 ``executor``    one job, one step; returns the message that follows
 ``running``     a step is run, and what follows is sent or gone on with
 ``taking``      a job whose step is due is taken, under a lease
+``drawing``     a step's request gets a slot of the request budget, or its job waits for one
 ``intent``      money: a submit is written down before its first byte
 ``buying``      money: that a submit is written down in one statement, where nothing is against it
 ``enclosing``   the photos that go with a submit, as addresses made for it or as their bytes

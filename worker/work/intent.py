@@ -9,7 +9,7 @@ from worker.log import bind_contextvars
 from worker.rules.job import Job
 from worker.rules.lifecycle import Step, Ticket
 from worker.work.adopting import give
-from worker.work.buying import take_at_once
+from worker.work.buying import buy
 from worker.work.enclosing import digest_of
 from worker.work.ledger import take_back
 from worker.work.noticing import is_set_back
@@ -17,7 +17,7 @@ from worker.work.services import Services
 from worker.work.shared_runs import drop_unneeded
 
 
-def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | None:
+def intend(services: Services, ticket: Ticket) -> Job | None:
     """Take a job, the ticket's or a more important one, and commit the intent to pay for it.
 
     One whose commit can't be seen is taken back: nothing will be sent for it.
@@ -26,7 +26,8 @@ def intend(services: Services, ticket: Ticket, *, needs_slot: bool) -> Job | Non
         DatabaseError: the job is not taken.
     """
     token, session = str(uuid4()), services.session.key()
-    job = take_at_once(services, ticket, token, session, needs_slot=needs_slot)
+    needs_slot = services.outlook.terms().draws_for(Step.SUBMIT)
+    job = buy(services, ticket, token, session, needs_slot=needs_slot)
     job = job or _take_in_turn(services, ticket, token, session, needs_slot=needs_slot)
     services.memory.keep(Intended(token, job.observed_at) if job else None)
     return job

@@ -13,9 +13,9 @@ from worker.rules.onward import GOES_ON_WITH, Kept
 from worker.rules.outcome import NOTHING, Outcome, learnt_of
 from worker.work import changes
 from worker.work.changes import Recorded
+from worker.work.drawing import draw_at_once
 from worker.work.judging import judge_read
 from worker.work.services import Services
-from worker.work.taking import draw_at_once
 
 log = Log(__name__)
 

@@ -1,17 +1,17 @@
 """Take: a job whose step is due, under a lease, if the request budget has a slot for it."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 
-from worker.database import idle_slots, jobs, leases, slots
-from worker.database.engine import DatabaseError, describe, single, transaction
+from worker.database import idle_slots, jobs, leases
+from worker.database.engine import DatabaseError, single, transaction
 from worker.log import Log
-from worker.rules.budget import Kind, Terms
+from worker.rules.budget import Kind
 from worker.rules.job import Job
-from worker.rules.lifecycle import DRIVEN_BY, FollowUp, Step, Ticket
+from worker.rules.lifecycle import FollowUp, Step, Ticket
 from worker.rules.onward import in_one_go
 from worker.work import changes
+from worker.work.drawing import WAITS_IN, draw
 from worker.work.enclosing import enclose
 from worker.work.intent import intend
 from worker.work.services import Services
@@ -22,9 +22,9 @@ log = Log(__name__)
 def load(services: Services, step: Step, ticket: Ticket) -> Job | None:
     """Take the job under a lease, if the request budget allows; a submit's intent to pay is committed with it."""
     if step is Step.SUBMIT:
-        job = intend(services, ticket, needs_slot=draw(services, step, ticket))
+        job = intend(services, ticket)
         return enclose(services, job) if job else None
-    terms, state = services.outlook.terms(), _WAITS_IN[step]
+    terms, state = services.outlook.terms(), WAITS_IN[step]
     if needs_slot := terms.draws_for(step):
         if job := _take(services, step, ticket, partial(idle_slots.take, state=state, kind=Kind(step), terms=terms)):
             return job
@@ -51,52 +51,9 @@ def free(services: Services, ticket: Ticket, session: int) -> None:
             log.warning("job_freed", job_id=ticket.job_id, next="the sweep finds it")
 
 
-def draw(services: Services, step: Step, ticket: Ticket) -> bool:
-    """Draw a slot for the step's request, if it needs one; return whether it does."""
-    terms = services.outlook.terms()
-    if not terms.draws_for(step):
-        return False
-    grace = services.settings.upkeep.sweep_grace
-    if step is Step.SUBMIT and _draw_idle(services, ticket, terms, grace):
-        return True
-    with transaction(services.engine) as connection:
-        slots.draw(connection, ticket, step, _WAITS_IN[step], terms, grace)
-    return True
-
-
-def _draw_idle(services: Services, ticket: Ticket, terms: Terms, grace: timedelta) -> bool:
-    """Draw a slot for a submit, if nobody waits for one; return whether it is so."""
-    outlook = services.outlook
-    with single(services.engine) as connection:
-        margin = idle_slots.draw(connection, ticket, terms, grace, outlook.margin(terms))
-    if margin:
-        outlook.keep_margin(terms, margin)
-    return margin is not None
-
-
-def draw_at_once(services: Services, job: Job, step: Step) -> bool:
-    """Draw a slot for a read of a job that this worker has, if one is due; return whether the read can be made.
-
-    Safe to run twice because a slot that nobody uses is only lost. Without the database nothing is drawn: what is in
-    hand has to be committed first.
-    """
-    terms = services.outlook.terms()
-    if not terms.draws_for(step):
-        return True
-    try:
-        with single(services.engine) as connection:
-            return idle_slots.use(connection, job.account, Kind(step), terms)
-    except DatabaseError as error:
-        log.warning("slot_not_drawn", reason=describe(error), next="the read waits for its message")
-        return False
-
-
-_WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}
-
-
 def wait_out(services: Services, step: Step, ticket: Ticket) -> FollowUp | None:
     """Send a ticket that came early round again; drop one that is stale."""
     with single(services.engine) as connection:
-        early = jobs.until_due(connection, ticket, _WAITS_IN[step])
+        early = jobs.until_due(connection, ticket, WAITS_IN[step])
     log.debug("ticket_stale" if early is None else "ticket_early", step=step, version=ticket.version)
     return None if early is None else FollowUp(step, ticket, early)

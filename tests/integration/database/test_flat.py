@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from tests.support.asked import ASKED, ID, ORDER, TERMS
+from tests.support.asked import ASKED, ID, INTENT, ORDER, TERMS, WANTED
 from worker.database import (
     accounts,
     idle_slots,
@@ -138,13 +138,14 @@ def _questions(connection: Connection) -> Mapping[str, Callable[[Connection], An
     """Return what is asked, of the job that is last in the line where it is asked of one."""
     last = "SELECT id FROM jobs WHERE state = 'accepted' ORDER BY priority, accepted_at DESC LIMIT 1"
     own, stale = (Ticket(str(connection.exec_driver_sql(last).scalar_one()), version) for version in (1, 7))
-    order = purchases.Order(own, needs_slot=False, remembered=ORDER.remembered)
+    order = replace(ORDER, ticket=own)
+    drawn = replace(order, permit=purchases.Permit.NEXT_SLOT, drawing=idle_slots.drawing(SLOW, NO_MARGIN))
     needless = retention.needless_inputs(DAY)
     return {
         **{name: ask for name, ask in ASKED.items() if name not in SELDOM},
         "budget": lambda c: slots.release(c, "default", SLOW, DAY),
         "own draw": lambda c: slots.draw(c, own, Step.SUBMIT, JobState.ACCEPTED, SLOW, DAY),
-        "own draw at once": lambda c: idle_slots.draw(c, own, SLOW, DAY, NO_MARGIN),
+        "own draw at once": lambda c: (purchases.read(c, drawn), purchases.take(c, drawn, WANTED, INTENT, DAY)),
         "own turn": lambda c: turns.whose_turn(c, own),
         "another's turn": lambda c: turns.whose_turn(c, stale),
         "last purchase": lambda c: purchases.read(c, order),

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
+from unittest.mock import patch
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import event, insert
 from sqlalchemy.exc import OperationalError
 
+from tests.support.asked import WANTED
 from tests.support.budgeted import (
     SECOND,
     Budgeted,
@@ -22,25 +25,28 @@ from tests.support.budgeted import (
     drawn_slots,
     fresh_terms,
     job_row,
+    send,
     slot_of,
 )
 from tests.support.clock import Clock
 from tests.support.in_process import is_awaited
 from tests.support.waiting import wait_until
 from worker.app import App
-from worker.database import idle_slots, slots
+from worker.database import idle_slots, purchases, records, slots, submissions
 from worker.database.due import SLACK
 from worker.database.engine import Connection, DatabaseError, Engine, single, transaction
-from worker.database.records import submissions
+from worker.database.purchases import Order, Permit
 from worker.database.slots import UNUSED
+from worker.database.submissions import Digest
 from worker.database.tables import now
 from worker.errors import HoldCause
 from worker.rules.budget import NO_MARGIN, Kind, Margin
 from worker.rules.job import Job
 from worker.rules.lifecycle import JobState, Step, Ticket
 from worker.rules.outcome import Hold
-from worker.work import holding, taking
-from worker.work.taking import draw, draw_at_once, load
+from worker.work import buying, holding, taking
+from worker.work.drawing import draw, draw_at_once
+from worker.work.taking import load
 
 POLLED, FETCHED = JobState.PROCESSING, JobState.FETCHING
 KEY_REFUSED = Hold(HoldCause.KEY, "The key is refused.")
@@ -54,9 +60,14 @@ def _take(app: App, ticket: Ticket, state: JobState = POLLED) -> Job | None:
         return idle_slots.take(connection, ticket, state, kind, terms, 30 * SECOND, session=1)
 
 
-def _draw(app: App, ticket: Ticket, margin: Margin = NO_MARGIN) -> Margin | None:
+def _buy(app: App, ticket: Ticket, margin: Margin = NO_MARGIN) -> Margin | None:
+    """Take a job to submit it, with the next slot; return the margin that is known then."""
+    drawing = idle_slots.drawing(app.services.outlook.terms(), margin)
+    order = Order(ticket, Permit.NEXT_SLOT, None, drawing)
+    intent = submissions.intent_of(str(uuid4()), WANTED, "x", 1, Digest("", {}))
     with single(app.services.engine) as connection:
-        return idle_slots.draw(connection, ticket, app.services.outlook.terms(), 30 * SECOND, margin)
+        bought = purchases.take(connection, order, WANTED, intent, 30 * SECOND)
+    return (bought.margin or margin) if bought else None
 
 
 def _next_slot(app: App) -> datetime | None:
@@ -220,7 +231,7 @@ def _add_submitted(app: App, count: int) -> None:
     tickets = add_jobs(app, count, POLLED, submitted_at=now)
     with transaction(app.services.engine) as connection:
         rows = [{"token": each.job_id, "job_id": each.job_id, "worker": "x"} for each in tickets]
-        connection.execute(insert(submissions), rows)
+        connection.execute(insert(records.submissions), rows)
 
 
 @pytest.fixture
@@ -231,21 +242,43 @@ def nearly_full(budgeted: Budgeted, clock: Clock) -> App:
     return app
 
 
-def test_a_submit_draws_in_one_statement(limited: App, clock: Clock) -> None:
-    """Its slot is due, and counted."""
-    (ticket,) = add_jobs(limited, 1)
+def test_a_submit_draws_with_the_intent_to_pay(limited: App, clock: Clock) -> None:
+    """What is sent is read before; its slot is used at once, so the job keeps none."""
+    accepted = send(limited)
+    assert accepted
     with _executed(limited) as executed:
-        assert draw(limited.services, Step.SUBMIT, ticket)
-    assert len(executed) == 1
-    row = job_row(limited, ticket)
-    assert (row["slot_at"], row["sweep_at"] - row["slot_at"]) == (clock.time, 30 * SECOND)
+        assert load(limited.services, Step.SUBMIT, accepted.ticket)
+    assert len([each for each in executed if "jobs" in each]) == 2
+    row = job_row(limited, accepted.ticket)
+    assert (row["state"], row["slot_at"], row["requests"]) == (JobState.SUBMITTING, None, 1)
+    assert _next_slot(limited) == clock.time + slot_of(limited)
+    assert counted_requests(limited) == {Kind.SUBMIT: 1}
+
+
+def test_a_submit_that_has_to_wait_for_its_slot_has_no_photo_read(limited: App) -> None:
+    """Nor is anything written until it is looked at who goes first."""
+    alter_account(limited, next_slot_at=now + 3 * SECOND)
+    accepted = send(limited)
+    assert accepted
+    with patch.object(purchases, "take", side_effect=AssertionError("read")):
+        assert load(limited.services, Step.SUBMIT, accepted.ticket) is None
+    assert (len(drawn_slots(limited)), counted_requests(limited)) == (1, {Kind.SUBMIT: 1})
+
+
+def test_a_submit_that_has_a_slot_draws_no_other(limited: App, clock: Clock) -> None:
+    """Though the next one is due by now."""
+    accepted = send(limited)
+    assert accepted
+    draw(limited.services, Step.SUBMIT, accepted.ticket)
+    clock.advance(SECOND)
+    assert load(limited.services, Step.SUBMIT, accepted.ticket)
     assert counted_requests(limited) == {Kind.SUBMIT: 1}
 
 
 def test_a_submit_that_can_not_be_afforded_draws_nothing(nearly_full: App) -> None:
     """Though there is a slot that nobody waits for."""
     tickets = add_jobs(nearly_full, 3)
-    assert [_draw(nearly_full, each) is not None for each in tickets] == [True, True, False]
+    assert [_buy(nearly_full, each) is not None for each in tickets] == [True, True, False]
     assert counted_requests(nearly_full) == {Kind.SUBMIT: 2}
 
 
@@ -253,23 +286,25 @@ def test_the_last_place_is_taken_once(nearly_full: App) -> None:
     """Who waits while it is drawn finds it gone: what was counted as its statement began is not all there is."""
     first, second, third = add_jobs(nearly_full, 3)
     terms = nearly_full.services.outlook.terms()
-    assert _draw(nearly_full, first)
+    assert _buy(nearly_full, first)
 
     def draw_second(connection: Connection) -> None:
         slots.draw(connection, second, Step.SUBMIT, JobState.ACCEPTED, terms, 30 * SECOND)
 
-    with _while_locked(nearly_full, lambda: _draw(nearly_full, third), draw_second) as drawing:
-        assert drawing.result(60) is None
-    assert len(drawn_slots(nearly_full)) == 2
+    with _while_locked(nearly_full, lambda: _buy(nearly_full, third), draw_second) as buying:
+        assert buying.result(60) is None
+    assert len(drawn_slots(nearly_full)) == 1
+    assert counted_requests(nearly_full) == {Kind.SUBMIT: 2}
 
 
 def test_many_submits_at_once_do_not_go_together(nearly_full: App, budgeted: Budgeted) -> None:
     """From two processes, each of which goes by what it counted."""
     apps = nearly_full, budgeted(2400)
-    tickets = add_jobs(nearly_full, 16, sweep_at=now + timedelta(minutes=1))
+    sent = [send(nearly_full) for _ in range(16)]
+    tickets = [each.ticket for each in sent if each]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: draw(apps[number % 2].services, Step.SUBMIT, tickets[number]), range(16)))
-    assert len(drawn_slots(nearly_full)) == 2
+        taken = pool.map(lambda number: load(apps[number % 2].services, Step.SUBMIT, tickets[number]), range(16))
+        assert sum(job is not None for job in taken) == 2
     assert counted_requests(nearly_full) == {Kind.SUBMIT: 2}
 
 
@@ -277,11 +312,11 @@ def test_what_was_counted_is_gone_by(nearly_full: App) -> None:
     """As far as the slots go that were drawn since, by whomever: so far no more than that were submitted."""
     alter_account(nearly_full, next_slot_at=now)
     first, second, third = add_jobs(nearly_full, 3)
-    margin = _draw(nearly_full, first)
+    margin = _buy(nearly_full, first)
     assert margin
     assert margin.ends_at - margin.begins_at == slot_of(nearly_full)
-    assert _draw(nearly_full, second, margin) == margin
-    assert _draw(nearly_full, third, margin) is None
+    assert _buy(nearly_full, second, margin) == margin
+    assert _buy(nearly_full, third, margin) is None
 
 
 def test_within_what_was_counted_nothing_is_counted(nearly_full: App) -> None:
@@ -290,17 +325,17 @@ def test_within_what_was_counted_nothing_is_counted(nearly_full: App) -> None:
     begins_at = _next_slot(nearly_full)
     assert begins_at
     wide = Margin(begins_at, begins_at + SECOND)
-    assert [_draw(nearly_full, each, wide) == wide for each in add_jobs(nearly_full, 4)] == [True] * 4
+    assert [_buy(nearly_full, each, wide) == wide for each in add_jobs(nearly_full, 4)] == [True] * 4
 
 
 def test_a_margin_that_has_passed_is_counted_anew(limited: App, clock: Clock) -> None:
     """It ends by itself, as slots pass that nobody draws."""
     first, second = add_jobs(limited, 2)
     alter_account(limited, next_slot_at=now)
-    before = _draw(limited, first)
+    before = _buy(limited, first)
     clock.advance(timedelta(minutes=1))
     alter_account(limited, next_slot_at=now)
-    after = _draw(limited, second, before or NO_MARGIN)
+    after = _buy(limited, second, before or NO_MARGIN)
     assert before
     assert after
     assert after.begins_at == before.begins_at + timedelta(minutes=1)
@@ -312,7 +347,7 @@ def test_a_margin_is_not_gone_by_once_the_clock_went_back(nearly_full: App) -> N
     at = _next_slot(nearly_full)
     assert at
     ahead = Margin(at + timedelta(hours=1), at + timedelta(hours=2))
-    margins = [_draw(nearly_full, each, ahead) for each in add_jobs(nearly_full, 3)]
+    margins = [_buy(nearly_full, each, ahead) for each in add_jobs(nearly_full, 3)]
     assert [each is not None for each in margins] == [True, True, False]
     assert ahead not in margins
 
@@ -320,8 +355,9 @@ def test_a_margin_is_not_gone_by_once_the_clock_went_back(nearly_full: App) -> N
 def test_other_terms_are_counted_by_anew(limited: App, clock: Clock) -> None:
     """A limit that was lowered meanwhile affords fewer."""
     terms = limited.services.outlook.terms()
-    (ticket,) = add_jobs(limited, 1)
-    draw(limited.services, Step.SUBMIT, ticket)
+    accepted = send(limited)
+    assert accepted
+    assert load(limited.services, Step.SUBMIT, accepted.ticket)
     assert limited.services.outlook.margin(terms) != NO_MARGIN
     assert limited.services.outlook.margin(fresh_terms(limited)) == NO_MARGIN
 
@@ -391,23 +427,39 @@ def unheard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patched:
         patched.setattr(taking, "single", lost)
+        patched.setattr(buying, "single", _lost_once_read(lost))
         yield
+
+
+def _lost_once_read(lost: Callable[[Engine], Any]) -> Callable[[Engine], Any]:
+    """Lose no reply to what only reads."""
+    ways = iter((single, lost))
+
+    def in_turn(engine: Engine) -> Any:
+        return next(ways)(engine)
+
+    return in_turn
 
 
 def _heard(app: App, step: Step, ticket: Ticket) -> Job | None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(taking, "single", single)
+        patched.setattr(buying, "single", single)
         return load(app.services, step, ticket)
 
 
 @pytest.mark.usefixtures("unheard")
-def test_a_submit_whose_draw_was_not_heard_of_uses_it_when_it_comes_again(limited: App) -> None:
-    """It is in its row, so it draws no other."""
-    (ticket,) = add_jobs(limited, 1)
+def test_a_submit_whose_take_was_not_heard_of_is_taken_again_with_another_slot(limited: App, clock: Clock) -> None:
+    """The first is lost: nothing was sent, and what was intended is taken back."""
+    accepted = send(limited)
+    assert accepted
     with pytest.raises(DatabaseError):
-        load(limited.services, Step.SUBMIT, ticket)
-    assert _heard(limited, Step.SUBMIT, ticket)
-    assert counted_requests(limited) == {Kind.SUBMIT: 1}
+        load(limited.services, Step.SUBMIT, accepted.ticket)
+    row = job_row(limited, accepted.ticket)
+    assert (row["state"], row["slot_at"]) == (JobState.ACCEPTED, None)
+    clock.advance(slot_of(limited))
+    assert _heard(limited, Step.SUBMIT, Ticket(accepted.ticket.job_id, row["version"]))
+    assert counted_requests(limited) == {Kind.SUBMIT: 2}
 
 
 @pytest.mark.usefixtures("unheard")

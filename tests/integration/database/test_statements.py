@@ -108,7 +108,7 @@ def test_a_job_waits_seldom_for_the_database(app: App, tmp_path: Path, monkeypat
     assert waits.count <= (UNLIMITED if app.services.settings.budget.limit is None else LIMITED)
 
 
-UNLIMITED, LIMITED = 11, 13
+UNLIMITED, LIMITED = 11, 12
 """Round trips of a job that is polled once, without a request limit and with one."""
 
 

@@ -34,9 +34,9 @@ from worker.rules.lifecycle import JobState, Step
 from worker.rules.outcome import Hold
 from worker.simulator import Simulator
 from worker.telemetry.metrics import Usage, exposition, usage
+from worker.work.drawing import draw
 from worker.work.executor import execute
 from worker.work.holding import hold
-from worker.work.taking import draw
 
 
 def budget_of(app: App) -> Usage:

@@ -392,7 +392,7 @@ def test_an_intent_that_can_not_be_seen_is_withdrawn(app: App, monkeypatch: pyte
     engine = app.services.engine
     begin = Mock(side_effect=[_commit_unseen(engine), transaction(engine)])
     monkeypatch.setattr("worker.work.intent.transaction", begin)
-    monkeypatch.setattr("worker.work.intent.take_at_once", lambda *_, **__: None)
+    monkeypatch.setattr("worker.work.intent.buy", lambda *_, **__: None)
     with pytest.raises(DatabaseError):
         load(app.services, Step.SUBMIT, job.ticket)
     assert (state_of(app, job), verdicts_of(app, job)) == (JobState.ACCEPTED, ["not_started"])

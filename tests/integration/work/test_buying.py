@@ -19,6 +19,7 @@ from worker.app import App
 from worker.database import lineage, purchases
 from worker.database.engine import Connection, DatabaseError, Engine, single, transaction
 from worker.database.lineage import Intended
+from worker.database.purchases import Permit
 from worker.database.tables import now
 from worker.intake.accept import accept
 from worker.intake.prepare import prepare_request
@@ -55,7 +56,7 @@ def arrive(app: App, **fields: Any) -> FollowUp:
 @contextmanager
 def step_by_step() -> Iterator[None]:
     """Let nothing be done in one statement."""
-    with patch.object(intent, "take_at_once", return_value=None):
+    with patch.object(intent, "buy", return_value=None):
         yield
 
 
@@ -151,9 +152,9 @@ MEANWHILE: dict[str, Change] = {
 }
 
 
-def at_once(app: App, job: FollowUp, *, needs_slot: bool = False) -> Job | None:
+def at_once(app: App, job: FollowUp, *, permit: Permit = Permit.TURN) -> Job | None:
     """Take a job in one statement, if that can be."""
-    return buying.take_at_once(app.services, job.ticket, str(uuid4()), 1, needs_slot=needs_slot)
+    return buying.take_at_once(app.services, job.ticket, str(uuid4()), 1, permit)
 
 
 def all_rows(app: App) -> list[Any]:
@@ -213,7 +214,7 @@ def test_where_requests_are_limited_the_slot_decides(app: App, job: FollowUp, *,
     arrive(app, priority=9)
     if has_slot:
         alter_job(app, job.ticket, slot_at=now)
-    assert (at_once(app, job, needs_slot=True) is not None) == has_slot
+    assert (at_once(app, job, permit=Permit.SLOT) is not None) == has_slot
 
 
 @contextmanager
