@@ -38,8 +38,11 @@ is_held = is_uncompared | exists().where(
 )
 """Whether a job waits for its account: before its submit always, after it where the vendor refuses reads as well."""
 
-is_suspect = exists().where(accounts.c.name == jobs.c.account, _is_accepted, accounts.c.unknown_submits >= SUSPECT)
-"""Whether the last submits of the account have no answer that tells: then few go together."""
+lets_few_through = accounts.c.unknown_submits >= SUSPECT
+"""Whether the last submits of an account have no answer that tells: then few go together."""
+
+is_suspect = exists().where(accounts.c.name == jobs.c.account, _is_accepted, lets_few_through)
+"""Whether a job is one of those few."""
 
 asks_vendor = jobs.c.addresses.is_(None)
 """Whether a job's next step makes a request to the vendor: a fetch that knows where the files are makes none."""
@@ -59,19 +62,22 @@ opens_at = (
 is_closed = opens_at.is_not(None)
 
 
+stops_submits = or_(
+    accounts.c.held_at.is_not(None),
+    accounts.c.paused_at.is_not(None),
+    accounts.c.missing_since.is_not(None),
+    accounts.c.compared_with != select(incarnation).scalar_subquery(),
+    accounts.c.closed_until > now,
+)
+"""Whether an account keeps some job's submit from going, as its row is; null where it does not."""
+
+
 def lets_submits_through(account: ColumnElement[str] | ScalarSelect[str]) -> ColumnElement[bool]:
     """Tell whether an account lets every job's submit through: then no accepted job is held or limited with it.
 
     It is asked of the account alone, so once for all that wait: of one that is stopped, each would be asked in vain.
     """
-    is_stopped = or_(
-        accounts.c.held_at.is_not(None),
-        accounts.c.paused_at.is_not(None),
-        accounts.c.missing_since.is_not(None),
-        accounts.c.compared_with != select(incarnation).scalar_subquery(),
-        accounts.c.closed_until > now,
-    )
-    return not_(exists().where(accounts.c.name == account, is_stopped))
+    return not_(exists().where(accounts.c.name == account, stops_submits))
 
 
 is_in_trouble = exists().where(

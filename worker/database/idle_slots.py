@@ -22,6 +22,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     union_all,
     update,
 )
@@ -29,7 +30,7 @@ from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
-from worker.database.due import SLACK, asks_vendor, is_due, said
+from worker.database.due import SLACK, asks_vendor, is_due, lets_few_through, said, stops_submits
 from worker.database.jobs import TAKEN, taken
 from worker.database.records import requests
 from worker.database.slots import count_together, has_no_slot, is_queue_short, limits_of, next_slot_at, once_more
@@ -48,6 +49,9 @@ _lets_reads_through = and_(
     or_(accounts.c.held_at.is_(None), not_(accounts.c.stops_reads)),
 )
 """As the row is that is written, though the account was stopped while its lock was waited for."""
+
+_lets_submits_through = and_(stops_submits.is_not(true()), not_(lets_few_through))
+"""As that row is, too. The job that may try a held account goes the longer way."""
 
 
 def take(
@@ -102,7 +106,8 @@ def drawn_for_submit(due: CTE) -> CTE:
     counted = _counted_margin()
     last = func.coalesce(accounts.c.next_slot_at, _NEVER)
     is_counted = and_(is_idle, is_queue_short(), last.between(*counted))  # In this order: else it is counted in vain.
-    return _drawn(due, is_queue_short(), or_(last.between(*_KNOWN), is_counted))
+    is_afforded = and_(is_queue_short(), or_(last.between(*_KNOWN), is_counted))
+    return _drawn(due, _lets_submits_through, is_afforded)
 
 
 _KNOWN = bindparam("begins_at", type_=TIME), bindparam("ends_at", type_=TIME)

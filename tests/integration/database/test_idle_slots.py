@@ -9,7 +9,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
 from sqlalchemy.exc import OperationalError
 
 from tests.support.asked import WANTED
@@ -38,7 +38,7 @@ from worker.database.engine import Connection, DatabaseError, Engine, single, tr
 from worker.database.purchases import Order, Permit
 from worker.database.slots import UNUSED
 from worker.database.submissions import Digest
-from worker.database.tables import now
+from worker.database.tables import accounts, now
 from worker.errors import HoldCause
 from worker.rules.budget import NO_MARGIN, Kind, Margin
 from worker.rules.job import Job
@@ -200,6 +200,30 @@ def test_who_waits_while_the_account_is_stopped_takes_nothing(limited: App, cloc
 
     with _while_locked(limited, lambda: _take(limited, ticket), stop) as taking:
         assert taking.result(60) is None
+    assert (_next_slot(limited), counted_requests(limited)) == (None, {})
+    assert job_row(limited, ticket)["version"] == 1
+
+
+STOPPED: dict[str, dict[str, Any]] = {
+    "held": {"held_at": now},
+    "paused": {"paused_at": now},
+    "closed": {"closed_until": now + timedelta(seconds=30)},
+    "submits are missing": {"missing_since": now},
+    "another database": {"compared_with": "another life"},
+    "no answer tells": {"unknown_submits": 2},
+}
+
+
+@pytest.mark.parametrize("reason", STOPPED)
+def test_who_waits_while_the_account_is_stopped_submits_nothing(limited: App, clock: Clock, reason: str) -> None:
+    """A person who holds the account is told that nothing goes any more: then nothing does."""
+    (ticket,) = add_jobs(limited, 1)
+
+    def stop(connection: Connection) -> None:
+        connection.execute(update(accounts).values(STOPPED[reason]))
+
+    with _while_locked(limited, lambda: _buy(limited, ticket), stop) as buying:
+        assert buying.result(60) is None
     assert (_next_slot(limited), counted_requests(limited)) == (None, {})
     assert job_row(limited, ticket)["version"] == 1
 
