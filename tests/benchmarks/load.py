@@ -27,8 +27,8 @@ ALL = "accept,submit,poll,fetch"
 FIRST, LAST = 0.2, 0.8
 """Of the jobs, between which everything is measured: the first and the last do not fill the machine."""
 
-IN_HAND = 1000
-"""Jobs that are sent and have not ended: more than runs of 3 s keep two cores busy with."""
+IN_HAND = 330
+"""Jobs that are sent and have not ended, for each second that a run takes: more than keep two cores busy."""
 
 LONGEST = 600.0
 """For each part, s."""
@@ -62,6 +62,7 @@ class Load:
     ended: Callable[[], int]
     send: Callable[[int], None]
     pids: Pids
+    run_seconds: float
     counts: Callable[[], Mapping[str, int]] = dict
 
 
@@ -82,7 +83,7 @@ def _kept_full(load: Load, sent: int, until: int) -> int:
     ends_at = time.monotonic() + LONGEST
     while (ended := load.ended()) < until:
         assert time.monotonic() < ends_at, f"{load.name}: {ended} of {load.jobs} jobs ended in {LONGEST} s"
-        missing = min(IN_HAND + ended, load.jobs) - sent
+        missing = min(round(IN_HAND * load.run_seconds) + ended, load.jobs) - sent
         load.send(missing)
         sent += missing
         time.sleep(0.05)

@@ -1,7 +1,8 @@
 """How many jobs two cores carry, and what each costs: ``make bench-speed``.
 
 Prints, in one run on one stand-in for the vendor: this service, a bare Celery loop and the vendor's SDK in blocking
-threads. The figures are this machine's; the ratios of one run can be compared.
+threads. The figures are this machine's; the ratios of one run can be compared. Runs of 32 s want `--jobs 15000`: as
+many are in hand at a time as end in them.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from tests.benchmarks.rivals import THREADS
 def ours(servers: Bench, jobs: int, logs: Path, name: str = "sam3d", **settings: str) -> Speed:
     """Measure this service, every guarantee on: messages of a plain Celery producer to ``succeeded``."""
     with deployed(servers, logs, name, settings) as mine:
-        return measured(Load(name, jobs, mine.succeeded, mine.send, mine.pids, mine.work))
+        return measured(Load(name, jobs, mine.succeeded, mine.send, mine.pids, servers.run_seconds, mine.work))
 
 
 def bare(servers: Bench, jobs: int, logs: Path) -> Speed:
@@ -57,7 +58,7 @@ def _rival(
         started = [subprocess.Popen(each, env=environment, stdout=log, stderr=log) for each in commands]
         try:
             pids = servers.pids([each.pid for each in started])
-            return measured(Load(name, jobs, lambda: servers.fetched() - before, send, pids))
+            return measured(Load(name, jobs, lambda: servers.fetched() - before, send, pids, servers.run_seconds))
         finally:
             for each in started:
                 each.kill()
