@@ -54,7 +54,9 @@ def filled(old: int, live: int) -> Fill:
 def _speed(servers: Bench, logs: Path, name: str, jobs: int, has: Fill) -> Speed:
     with deployed(servers, logs, name, {}, has=has) as mine:
         before = mine.succeeded()
-        found = measured(Load(name, jobs, lambda: mine.succeeded() - before, mine.send, mine.pids, mine.work))
+        found = measured(
+            Load(name, jobs, lambda: mine.succeeded() - before, mine.send, mine.pids, servers.run_seconds, mine.work)
+        )
     print(found, flush=True)
     return found
 
