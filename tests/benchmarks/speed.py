@@ -71,7 +71,7 @@ def _rival(
 def main() -> None:
     """Measure all and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--jobs", type=int, default=5000)
     parser.add_argument("--run", type=float, default=3.0, help="how long runs take, s")
     asked = parser.parse_args()
     logs = Path(tempfile.mkdtemp(prefix="sam3d-speed-"))
