@@ -27,8 +27,9 @@ def deployment(
     s3: Mapping[str, str],
     bucket: str,
 ) -> Iterator[Service]:
-    """Provide a deployment that sends addresses."""
-    more = {**INTERVALS, **s3, "SAM3D_STORE_URL": bucket, "SAM3D_INPUT_ADDRESSES": "on"}
+    """Provide a deployment that sends addresses, and keeps its photos: else one goes soon after its job has ended."""
+    settings = {"SAM3D_STORE_URL": bucket, "SAM3D_INPUT_ADDRESSES": "on", "SAM3D_KEEP_INPUTS": "true"}
+    more = {**INTERVALS, **s3, **settings}
     with deployed_on(vhost_url, migrated_url, simulator, tmp_path, zygote, **more) as prepared:
         yield prepared
 
