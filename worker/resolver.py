@@ -46,6 +46,8 @@ class Resolver:
             raise TimeoutError("the host's name was not resolved in time") from None
         except UnicodeError:
             raise OSError("the host's name is none") from None
+        finally:
+            del found  # Its error knows of this call, and of the photo that was to be sent.
 
     def _have_thread(self) -> None:
         """Make sure that a thread waits for this look-up."""
@@ -64,6 +66,7 @@ class Resolver:
                 found.set_result(_addresses(host, port))
             except BaseException as error:
                 found.set_exception(error)
+            del found  # Else it is kept until the next look-up.
             self._idle.release()
             self._free.release()
 

@@ -1,9 +1,12 @@
 """Look-ups of names: their threads, and a process that is forked."""
 
+import gc
 import socket
 import subprocess
 import sys
 import threading
+import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -66,6 +69,33 @@ def test_a_look_up_that_fails_leaves_its_thread_to_the_next(monkeypatch: pytest.
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
     with pytest.raises(OSError, match="no address"):
         resolver.addresses("name.example", 443, 30)
+
+
+class Photo:
+    """Can be watched."""
+
+
+def test_a_look_up_that_failed_keeps_nothing_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was to be sent is megabytes, and the next look-up may be hours away."""
+
+    def fail(*_: object, **__: object) -> object:
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    resolver, photos = Resolver(), weakref.WeakSet[Photo]()
+
+    def send(photo: Photo) -> None:
+        photos.add(photo)
+        with suppress(OSError):
+            resolver.addresses("name.example", 443, 30)
+
+    gc.disable()
+    try:
+        send(Photo())
+        assert resolver._idle.acquire(timeout=30)
+        assert len(photos) == 0
+    finally:
+        gc.enable()
 
 
 def test_a_process_that_was_forked_looks_up_as_well() -> None:

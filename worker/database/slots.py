@@ -107,13 +107,10 @@ def _give(connection: Connection, job_id: str, slot_at: datetime, grace: timedel
 
 @cache
 def _giving() -> Update:
-    slot = given(bindparam("at", type_=TIME), bindparam("with_grace", type_=TIME))
-    return update(jobs).where(jobs.c.id == bindparam("job")).values(slot)
-
-
-def given(at: ColumnElement[datetime], with_grace: ColumnElement[datetime]) -> dict[str, ColumnElement[datetime]]:
-    """Return the times of a job that has drawn a slot, beside that: it is due then, and left behind some time after."""
-    return {"due_at": func.greatest(jobs.c.due_at, at), "sweep_at": func.greatest(jobs.c.sweep_at, with_grace)}
+    """Give a job its slot: it is due then, and left behind some time after."""
+    times = {"due_at": bindparam("at", type_=TIME), "sweep_at": bindparam("with_grace", type_=TIME)}
+    later = {name: func.greatest(jobs.c[name], at) for name, at in times.items()}
+    return update(jobs).where(jobs.c.id == bindparam("job")).values(later)
 
 
 def _first_slot(connection: Connection, account: str, state: JobState, slot_at: datetime, grace: timedelta) -> datetime:

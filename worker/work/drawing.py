@@ -14,14 +14,11 @@ WAITS_IN = {step: state for state, step in DRIVEN_BY.items() if step}
 """The state in which a job waits for a step."""
 
 
-def draw(services: Services, step: Step, ticket: Ticket) -> bool:
-    """Draw a slot for the step's request, if it needs one; return whether it does."""
-    terms = services.outlook.terms()
-    if not terms.draws_for(step):
-        return False
+def draw(services: Services, step: Step, ticket: Ticket) -> None:
+    """Draw a slot for a step's request that needs one."""
+    terms, grace = services.outlook.terms(), services.settings.upkeep.sweep_grace
     with transaction(services.engine) as connection:
-        slots.draw(connection, ticket, step, WAITS_IN[step], terms, services.settings.upkeep.sweep_grace)
-    return True
+        slots.draw(connection, ticket, step, WAITS_IN[step], terms, grace)
 
 
 def draw_at_once(services: Services, job: Job, step: Step) -> bool:
